@@ -1,0 +1,43 @@
+"""What every test shares: a clean environment, no network beyond loopback, and a closing table of what was skipped."""
+
+import collections
+import os
+import socket
+
+import pytest
+
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a test only the variables that a fresh login has: nothing of CI, proxies, Spack or Python settings."""
+    for name in list(os.environ):
+        if name not in _KEPT and not name.startswith(("LC_", "PYTEST_", "COVERAGE_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections that would leave this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: tuple[str, int] | str | bytes) -> None:
+        if isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+            message = f"a test tried to connect to {address}"
+            raise OSError(message)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was skipped and why, one line a reason."""
+    reasons: collections.Counter[str] = collections.Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    terminalreporter.section("what was skipped, and why")
+    if not reasons:
+        terminalreporter.write_line("nothing: every test ran")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count:4d}  {reason}")
