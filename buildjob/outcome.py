@@ -37,6 +37,9 @@ EXIT_CODES: dict[Outcome, int] = {
     Outcome.TIMED_OUT: 124,
     Outcome.MEMORY_KILLED: 137,
 }
+BUG = 70
+"""Exit code of a fault of the agent itself (EX_SOFTWARE of sysexits.h); no package has this outcome."""
+
 # `INTERRUPTED` has no row: its code is 128 + the signal's number.
 
 # From mild to grave: of several packages the gravest decides. A failure that a bigger machine or a second try may cure

@@ -1,0 +1,316 @@
+"""The story of `spack-farm build`: plan, fetch what a build cache has, then build, publish and report package by package.
+
+Holds the order of things; how each is done is elsewhere. Everything that can't work is refused before anything starts, and
+whatever happens, what was learned so far is written down.
+"""
+
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from buildjob import child, mirror, run, secrets, sign, telemetry
+from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
+from buildjob.find_spack import find
+from buildjob.log import Log
+from buildjob.outcome import Outcome, exit_code, worst
+from buildjob.publish import publish
+from buildjob.request import BuildRequest, CommandBuild, Target
+from buildjob.schedule import Node, Schedule, blocked_by, schedule
+from buildjob.spack import Plan, Spack, Wanted, mirror_scope
+
+
+class Session:
+    """What every story of one call shares: the request, the voice, the stop request, the environments, the deadline."""
+
+    def __init__(self, request: BuildRequest, log: Log, stop: child.StopRequest) -> None:
+        self.request = request
+        self.log = log
+        self.stop = stop
+        self.environments = secrets.split(request.variables)
+        self.deadline = run.deadline(request.timeout_seconds)
+        self.results: list[run.RunResult] = []
+
+    def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
+        """Run a program that is no build to its end; return its exit code and what it printed. Raises Interrupted."""
+        printed = io.BytesIO()
+        ended = child.run(
+            child.Program(argv=argv, environment=environment, folder=Path.cwd()),
+            output=child.Output(printed, terminal=None, listen=lambda _chunk: None),
+            stop=self.stop,
+            deadline=self.deadline,
+        )
+        if ended.stopped_by:
+            raise Interrupted(ended.stopped_by)
+        return ended.exit_code, printed.getvalue()
+
+
+def build(request: BuildRequest, log: Log) -> int:
+    """Do what is requested; return the exit code. Raises AgentError for what ends it before a package is run."""
+    child.become_subreaper()
+    with child.StopRequest() as stop:
+        session = Session(request, log, stop)
+        if request.command:
+            _run_command(session, request.command)
+        else:
+            _build_with_spack(session)
+    for result in session.results:
+        log.note(f"{result.telemetry.spec.name}: {result.outcome.value}: {result.folder}")
+    gravest = worst([result.outcome for result in session.results])
+    return exit_code(gravest, signal_number=stop.signal_number)
+
+
+def _run_command(session: Session, command: CommandBuild) -> None:
+    """Run and measure a build without Spack."""
+    request = session.request
+    folder = run.new_folder(request.out, f"{command.name}-{command.version}")
+    subject = run.Subject(
+        spec=telemetry.PackageSpec(name=command.name, version=command.version),
+        reproduce=telemetry.Reproduce(),
+        versions=run.versions(),
+        job=run.job_facts(request.variables),
+    )
+    process = run.Process(
+        argv=["/bin/sh", "-c", command.command],
+        environment=session.environments.build,
+        folder=Path.cwd(),
+        watched=(command.prefix,) if command.prefix else (),
+        is_spack=False,
+    )
+    session.log.step(f"running {subject.title}: {command.command}")
+    session.results.append(_run(session, subject, process, folder))
+
+
+def _run(session: Session, subject: run.Subject, process: run.Process, folder: Path) -> run.RunResult:
+    around = run.Surroundings(
+        stop=session.stop,
+        deadline=session.deadline,
+        interval_seconds=session.request.interval_seconds,
+        secret_values=session.environments.secret_values,
+        terminal=sys.stdout.fileno() if sys.stdout else None,
+    )
+    result = run.run(subject, process, folder, around=around)
+    for note in result.notes:
+        session.log.warning(note)
+    return result
+
+
+def _build_with_spack(session: Session) -> None:
+    """Plan, fetch, and build each package that needs it."""
+    request = session.request
+    installation = find(request.spack, request.variables, request.paths)
+    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, _trusted(session, installation.root) as trust:
+        scopes = list(request.scopes)
+        if request.target:
+            signed = request.target.signing_key_file is not None
+            scopes.append(mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed))
+        spack = Spack(installation, call=session.call, scopes=scopes)
+        spack.require_supported()
+        session.log.step(f"planning with Spack of {installation.found}")
+        plan = _plan(session, spack, Path(scratch), trust)
+        work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(request.target, plan, trust))
+        _tell(session.log, plan, work)
+        _fetch(session, spack, work, trust)
+        for node in work.there:
+            session.results.append(_already_there(session, node, plan))
+        for node in work.installed:
+            session.results.append(_installed(session, spack, node, plan))
+        failed: dict[str, Outcome] = {}
+        for node in work.build:
+            result = _build_one(session, spack, node, plan, failed)
+            session.results.append(result)
+            if result.outcome not in {Outcome.BUILT, Outcome.PUBLISH_FAILED}:
+                failed[node.hash] = result.outcome
+            if session.stop.signal_number:
+                break
+
+
+@contextlib.contextmanager
+def _trusted(session: Session, spack_root: Path) -> Iterator[sign.TrustHome | None]:
+    """Give a GnuPG home that trusts what Spack trusts, the keys named by `--trust`, and the public half of the signing key.
+
+    None if neither is given: then Spack's own home serves. The secret key does not stay: gpg reads it in a home of its own
+    that is deleted before anything is built.
+    """
+    request = session.request
+    key = request.target.signing_key_file if request.target else None
+    if not request.trust and not key:
+        yield None
+        return
+    with sign.throw_away_home() as folder:
+        home = sign.TrustHome(folder)
+        spacks = Path(request.variables.get("SPACK_GNUPGHOME") or spack_root / "opt" / "spack" / "gpg")
+        sources = [path for path in (*request.trust, key, spacks) if path and path.exists()]
+        for source in sources:
+            home.trust(sign.public_keys(source))
+        yield home
+
+
+def _plan(session: Session, spack: Spack, scratch: Path, trust: sign.TrustHome | None) -> Plan:
+    request = session.request
+    specs = scratch / "specs"
+    specs.mkdir()
+    wanted = Wanted(
+        specs=request.specs,
+        spec_files=[str(path) for path in request.spec_files],
+        environment=request.environment_name,
+        hash=request.hash,
+        fresh=request.fresh,
+    )
+    environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
+    plan = spack.plan(wanted, specs, environment=environment)
+    session.environments = secrets.split(request.variables, mirror_variables=plan.secret_variables)
+    return plan
+
+
+def _on_mirror(target: Target | None, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
+    """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
+    if target is None:
+        return frozenset()
+    roots = [node for node in plan.nodes if node.hash in plan.roots]
+    return frozenset(node.hash for node in roots if _is_there(target, node, trust))
+
+
+def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
+    text = mirror.find(target.mirror, node.name, node.version, node.hash)
+    if text is None:
+        return False
+    if target.signing_key_file and not (trust and trust.has_good_signature(text)):
+        return False
+    try:
+        manifest = mirror.parse_manifest(text, where=node.title)
+    except PublishError:
+        return False
+    return mirror.is_whole(target.mirror, manifest)
+
+
+def _tell(log: Log, plan: Plan, work: Schedule) -> None:
+    for node in plan.nodes:
+        if node.binary == "untrusted":
+            log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
+    for node in work.there:
+        log.note(f"{node.title}: already on the mirror, nothing to build")
+    for node in work.fetch:
+        log.note(f"{node.title}: from the build cache")
+    for node in work.build:
+        log.note(f"{node.title}: to be built")
+
+
+def _fetch(session: Session, spack: Spack, work: Schedule, trust: sign.TrustHome | None) -> None:
+    """Install from the build caches what they have. Raises FetchError with Spack's words if one of them does not come."""
+    if not work.fetch:
+        return
+    session.log.step(f"installing {len(work.fetch)} packages from the build cache")
+    environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
+    code, printed = session.call(spack.fetch_argv(work.fetch), environment)
+    if code != 0:
+        lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
+        raise FetchError("a dependency did not come from the build cache: " + " | ".join(lines))
+
+
+def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subject:
+    """Return what is known of a package before it is built, and lay its concrete spec beside the documents."""
+    (folder / "spec.json").write_bytes(Path(node.spec_file).read_bytes())
+    dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in node.dependencies]
+    return run.Subject(
+        spec=telemetry.PackageSpec(
+            name=node.name,
+            version=node.version,
+            hash=node.hash,
+            architecture=node.architecture,
+            compiler=node.compiler,
+            variants=node.variants,
+            dependencies=dependencies,
+            build_jobs=session.request.jobs or plan.build_jobs,
+        ),
+        reproduce=telemetry.Reproduce(
+            spack_commit=plan.spack_commit, packages_commit=plan.packages_commit, concrete_spec="spec.json"
+        ),
+        versions=run.versions(spack=plan.spack_version),
+        job=run.job_facts(session.request.variables),
+    )
+
+
+def _folder(session: Session, node: Node) -> Path:
+    return run.new_folder(session.request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
+
+
+def _already_there(session: Session, node: Node, plan: Plan) -> run.RunResult:
+    """Write down that there was nothing to do."""
+    folder = _folder(session, node)
+    target = session.request.target
+    assert target is not None
+    url = (target.mirror / mirror.manifest_path(node.name, node.version, node.hash)).as_uri()
+    published = telemetry.Publish(state="already_there", url=url)
+    return run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE, published=published)
+
+
+def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> run.RunResult:
+    """Publish a package that Spack has installed already."""
+    folder = _folder(session, node)
+    session.log.note(f"{node.title}: already installed, nothing to build")
+    result = run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE)
+    return _publish(session, spack, node, result)
+
+
+def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> run.RunResult:
+    """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
+    folder = _folder(session, node)
+    subject = _subject(session, node, plan, folder)
+    if blockers := blocked_by(node, failed):
+        session.log.error(f"{node.title}: not built, since {', '.join(blockers)} failed")
+        return run.not_run(subject, folder, Outcome.DEPENDENCY_FAILED)
+    session.log.step(f"building {node.title}")
+    stage = Path(plan.stage_root) / f"spack-stage-{node.name}-{node.version}-{node.hash}"
+    process = run.Process(
+        argv=spack.install_argv(node, jobs=session.request.jobs),
+        environment=spack.environment(session.environments.build),
+        folder=Path.cwd(),
+        watched=(stage, Path(node.prefix)),
+    )
+    result = _run(session, subject, process, folder)
+    if result.outcome is not Outcome.BUILT:
+        session.log.error(f"{node.title}: {result.outcome.value}" + (f": {result.errors[0]}" if result.errors else ""))
+        return result
+    return _publish(session, spack, node, result)
+
+
+def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) -> run.RunResult:
+    """Publish an installed package as the request asks; a failure changes the outcome, never the measurements."""
+    request = session.request
+    if request.target is None and not request.keep_unsigned:
+        return result
+    unsigned = result.folder / "unsigned"
+    try:
+        environment = spack.environment(session.environments.build)
+        code, printed = session.call(spack.push_argv(node, unsigned), environment)
+        if code != 0:
+            raise PublishError(f"Spack could not write the binary: {printed.decode('utf-8', 'replace').strip()[-500:]}")
+        if request.target is None:
+            published = telemetry.Publish(state="unpublished", url=unsigned.as_uri())
+        else:
+            published = _send(unsigned, request.target)
+            session.log.note(f"{node.title}: published to {published.url}")
+    except (AgentError, OSError) as error:
+        if isinstance(error, Interrupted):
+            return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=error.signal_number)
+        session.log.error(f"{node.title}: {error}")
+        return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
+    return run.with_outcome(result, result.outcome, published=published)
+
+
+def _send(unsigned: Path, target: Target) -> telemetry.Publish:
+    """Sign and send. The key is read here, when every process of the build has ended."""
+    if target.signing_key_file is None:
+        published = publish(unsigned, target.mirror, sign=lambda text, _where: text)
+    else:
+        with sign.throw_away_home() as home:
+            signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
+            published = publish(unsigned, target.mirror, sign=lambda text, where: signer.clearsign(text, where=where))
+    shutil.rmtree(unsigned)
+    return published

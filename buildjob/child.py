@@ -1,0 +1,262 @@
+"""Runs one program in a session of its own, passes its bytes on live and unchanged, and ends it and all that it left.
+
+The agent is made child subreaper, so whatever the program starts and abandons becomes the agent's child and is ended before
+`run` returns. Knows processes and pipes, not what runs in them.
+Source: prctl(2) PR_SET_CHILD_SUBREAPER, pidfd_open(2), credentials(7).
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO, Self
+
+import msgspec
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36
+_READ_BYTES = 1 << 16
+GRACE_SECONDS = 10.0
+"""Between TERM and KILL."""
+_ORPHAN_GRACE_SECONDS = 2.0
+_REAP_SECONDS = 1.0
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended."""
+
+    exit_code: int
+    """Its own; 128 + n if signal n ended it."""
+    timed_out: bool = False
+    stopped_by: int = 0
+    """The signal that the agent got and passed on; 0 if none."""
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """User and system time of every process of the tree that has ended."""
+    largest_process_bytes: int = 0
+    """Resident peak of the largest single process."""
+    orphans: list[str] = []
+    """Names of processes that outlived the program and were ended."""
+    log_error: str = ""
+    """Why the log could not be written to its end; empty if it could."""
+
+
+class StopRequest:
+    """Holds the first TERM, INT or HUP that the agent got; a context manager that catches them while it is entered."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in self.SIGNALS:
+            self._before[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable with the first signal."""
+        return self._reader
+
+    def _caught(self, number: int, _frame: FrameType | None) -> None:
+        self.signal_number = self.signal_number or number
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"!")
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of whatever its descendants abandon. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "prctl")
+
+
+class Output:
+    """Where a program's bytes go: the log file, the terminal, and whoever listens."""
+
+    def __init__(self, log: BinaryIO, *, terminal: int | None, listen: Callable[[bytes], None]) -> None:
+        self._log: BinaryIO | None = log
+        self._terminal = terminal
+        self._listen = listen
+        self.error = ""
+
+    def write(self, chunk: bytes) -> None:
+        """Pass the bytes on; a full disk or a reader who left ends that branch only."""
+        if self._log is not None:
+            try:
+                self._log.write(chunk)
+                self._log.flush()
+            except OSError as error:
+                self.error, self._log = error.strerror or str(error), None
+        if self._terminal is not None:
+            try:
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(self._terminal, view) :]
+            except OSError:
+                self._terminal = None
+        self._listen(chunk)
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start."""
+
+    argv: Sequence[str | Path]
+    environment: Mapping[str, str]
+    folder: Path
+    """Its working folder."""
+    before_exec: Callable[[], None] | None = None
+    """Runs in the child, between fork and exec."""
+
+
+def run(
+    program: Program,
+    *,
+    output: Output,
+    stop: StopRequest,
+    deadline: float | None = None,
+    started: Callable[[int], None] = lambda _pid: None,
+) -> Ended:
+    """Run a program to its end and return how it ended.
+
+    `deadline` is a reading of the monotonic clock after which it is stopped; `started` is told its process id. A stop or
+    the deadline sends TERM to its process group, and KILL after 10 s. Raises OSError if it can't start.
+    """
+    begun, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    child = subprocess.Popen(
+        program.argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(program.environment),
+        cwd=program.folder,
+        start_new_session=True,
+        preexec_fn=program.before_exec,  # noqa: PLW1509  the observer's thread is not yet running
+        bufsize=0,
+    )
+    started(child.pid)
+    with child, _process_descriptor(child.pid) as exited:
+        assert child.stdout is not None
+        timed_out = _follow(child, exited, output, stop=stop, deadline=deadline)
+        orphans = end_descendants()
+        _drain(child.stdout.fileno(), output)
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = child.returncode
+    return Ended(
+        exit_code=code if code >= 0 else 128 - code,
+        timed_out=timed_out,
+        stopped_by=stop.signal_number,
+        wall_seconds=time.monotonic() - begun,
+        cpu_seconds=now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime,
+        largest_process_bytes=now.ru_maxrss * 1024,
+        orphans=orphans,
+        log_error=output.error,
+    )
+
+
+@contextlib.contextmanager
+def _process_descriptor(pid: int) -> Iterator[int]:
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _follow(
+    child: subprocess.Popen[bytes], exited: int, output: Output, *, stop: StopRequest, deadline: float | None
+) -> bool:
+    """Pass output on until the child has exited; return whether it was stopped for its deadline."""
+    assert child.stdout is not None
+    pipe = child.stdout.fileno()
+    timed_out = False
+    kill_at: float | None = None
+    with selectors.DefaultSelector() as selector:
+        for descriptor in (pipe, exited, stop.fileno()):
+            selector.register(descriptor, selectors.EVENT_READ)
+        while child.poll() is None:
+            now = time.monotonic()
+            timed_out = timed_out or (deadline is not None and now >= deadline)
+            if kill_at is None and (timed_out or stop.signal_number):
+                _signal_group(child.pid, signal.SIGTERM)
+                kill_at = now + GRACE_SECONDS
+                selector.unregister(stop.fileno())
+            elif kill_at is not None and now >= kill_at:
+                _signal_group(child.pid, signal.SIGKILL)
+                kill_at = now + 1.0
+            wake_at = kill_at if kill_at is not None else deadline
+            pause = _REAP_SECONDS if wake_at is None else min(max(wake_at - now, 0.0), _REAP_SECONDS)
+            for key, _ in selector.select(pause):
+                if key.fd == pipe:
+                    chunk = os.read(pipe, _READ_BYTES)
+                    if chunk:
+                        output.write(chunk)
+                    else:
+                        selector.unregister(pipe)
+            _reap(but=child.pid)
+    return timed_out
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
+def _drain(pipe: int, output: Output) -> None:
+    """Pass on what is left in the pipe. Nobody writes any more: every descendant has ended."""
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(pipe, _READ_BYTES):
+            output.write(chunk)
+
+
+def end_descendants(*, grace_seconds: float = _ORPHAN_GRACE_SECONDS) -> list[str]:
+    """End every descendant of this process: TERM, after the grace KILL; return the names of those that were alive.
+
+    Repeats until there is none, since a process may start others while it is being ended.
+    """
+    begun = time.monotonic()
+    names: dict[int, str] = {}
+    while True:
+        _reap()
+        alive = [process for process in psutil.Process().children(recursive=True) if _is_running(process)]
+        if not alive:
+            return list(names.values())
+        late = time.monotonic() - begun >= grace_seconds
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if late:
+                    process.kill()
+                elif process.pid not in names:
+                    process.terminate()
+                names.setdefault(process.pid, process.name())
+        time.sleep(0.01)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def _reap(*, but: int = 0) -> None:
+    """Collect children that have ended, abandoned ones included; leave `but` to its owner."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != but:
+            os.waitpid(ended.si_pid, 0)

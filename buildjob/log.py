@@ -1,0 +1,56 @@
+"""The agent's voice: callers say what a line means, this module decides how it looks. The build's own bytes pass elsewhere.
+
+Color under CI or on a terminal, unless NO_COLOR is set (GitLab's job log shows ANSI colors, yet is no terminal).
+"""
+
+import sys
+from typing import TextIO
+
+_STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
+
+
+class Log:
+    """Writes the agent's own lines, each prefixed, so that they stand apart from the build's output."""
+
+    def __init__(self, stream: TextIO | None = None, *, color: bool = False, quiet: bool = False) -> None:
+        self._stream: TextIO = stream if stream is not None else sys.stdout
+        self._color = color
+        self._quiet = quiet
+        self.lost = False
+        """The reader went away; nothing more is written."""
+
+    def step(self, text: str) -> None:
+        """Say that a new part of the work begins."""
+        if not self._quiet:
+            self._line("step", f"spack-farm: {text}")
+
+    def note(self, text: str) -> None:
+        """Say something good to know."""
+        if not self._quiet:
+            self._line("note", f"spack-farm: {text}")
+
+    def warning(self, text: str) -> None:
+        """Say something that the reader should look at."""
+        self._line("warning", f"spack-farm: warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Say what went wrong and what to do next."""
+        self._line("error", f"spack-farm: error: {text}")
+
+    def plain(self, text: str) -> None:
+        """Write a block of text as it is, such as a table."""
+        self._write(text if text.endswith("\n") else text + "\n")
+
+    def _line(self, kind: str, text: str) -> None:
+        style = _STYLES[kind]
+        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self._color and style else f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        if self.lost:
+            return
+        try:
+            encoding = self._stream.encoding or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            self.lost = True

@@ -1,0 +1,114 @@
+"""Signs and verifies in throw-away GnuPG homes, on memory-backed storage where there is one.
+
+Knows keys and clearsigned texts, not what they are for. A home lives as long as its `with` block; its agent ends with it.
+"""
+
+import base64
+import binascii
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import gnupg
+
+from buildjob.errors import PublishError, RequestError
+
+_MEMORY_BACKED = Path("/dev/shm")  # noqa: S108  the point is that it is memory
+_LONGEST_LINE = 19_995
+"""gpg cuts longer lines of a clearsigned text without a word (spack, url_buildcache.py)."""
+
+
+@contextlib.contextmanager
+def throw_away_home() -> Iterator[Path]:
+    """Give an empty GnuPG home, mode 0700; afterwards its agent is ended and it is deleted.
+
+    The path is short, since the agent's socket lies in it and may not pass 108 bytes.
+    """
+    folder = str(_MEMORY_BACKED) if _MEMORY_BACKED.is_dir() else None
+    home = Path(tempfile.mkdtemp(prefix="gpg-", dir=folder))
+    try:
+        yield home
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class Signer:
+    """One secret key, imported into a throw-away home, ready to sign."""
+
+    def __init__(self, home: Path, key_file: Path, passphrase_file: Path | None) -> None:
+        """Import the key. Raises PublishError if the file holds no secret key, or more than one."""
+        self._gpg = gnupg.GPG(gnupghome=str(home))
+        self._passphrase = passphrase_file.read_text().rstrip("\n") if passphrase_file else None
+        self._gpg.import_keys(key_text(key_file))
+        keys = self._gpg.list_keys(secret=True)
+        if len(keys) != 1:
+            raise PublishError(f"{key_file}: holds {len(keys)} secret keys; a signing key file holds exactly one")
+        self.fingerprint: str = keys[0]["fingerprint"]
+
+    def clearsign(self, text: bytes, *, where: str) -> bytes:
+        """Return the text, clearsigned. Raises PublishError, naming `where`."""
+        if any(len(line) > _LONGEST_LINE for line in text.split(b"\n")):
+            raise PublishError(f"{where}: a line is longer than {_LONGEST_LINE} bytes, which gpg would cut")
+        signed = self._gpg.sign(text, keyid=self.fingerprint, clearsign=True, passphrase=self._passphrase)
+        if not signed.data or signed.status != "signature created":
+            raise PublishError(f"{where}: gpg did not sign: {_last_words(signed.stderr)}")
+        return bytes(signed.data)
+
+
+def key_text(path: Path) -> bytes:
+    """Return a key as gpg reads it; the file may hold it armored, binary, or as base64 of the armored text (Spack's CI).
+
+    Raises RequestError if the file can't be read.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"signing key {path}: {error.strerror}; give a file that holds one secret key") from error
+    if text.lstrip().startswith(b"-----BEGIN"):
+        return text
+    with contextlib.suppress(binascii.Error, ValueError):
+        decoded = base64.b64decode(b"".join(text.split()), validate=True)
+        if decoded.lstrip().startswith(b"-----BEGIN"):
+            return decoded
+    return text
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.startswith("gpg: ")]
+    return lines[-1].removeprefix("gpg: ") if lines else "no reason given"
+
+
+class TrustHome:
+    """A GnuPG home that Spack can use, in which the given public keys are trusted; holds no secret key."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._gpg = gnupg.GPG(gnupghome=str(home))
+
+    def trust(self, keys: bytes) -> list[str]:
+        """Trust the public keys in `keys` (armored or binary); return their fingerprints."""
+        found = [key for key in self._gpg.import_keys(keys).fingerprints if key]
+        if found:
+            self._gpg.trust_keys(found, "TRUST_ULTIMATE")
+        return list(dict.fromkeys(found))
+
+    def has_good_signature(self, clearsigned: bytes) -> bool:
+        """Say whether the text is clearsigned by a trusted key and unchanged."""
+        verified = self._gpg.verify(clearsigned)
+        return bool(verified.valid) and verified.trust_level is not None and verified.trust_level >= verified.TRUST_FULLY
+
+
+def public_keys(source: Path) -> bytes:
+    """Return the public halves, armored, of what a key file or a GnuPG home holds; empty if there are none."""
+    if source.is_dir():
+        return bytes(gnupg.GPG(gnupghome=str(source)).export_keys(None, armor=True).encode())
+    with throw_away_home() as home:
+        gpg = gnupg.GPG(gnupghome=str(home))
+        imported = gpg.import_keys(key_text(source))
+        if not imported.fingerprints:
+            raise RequestError(f"{source}: gpg finds no key in it")
+        return bytes(gpg.export_keys(imported.fingerprints, armor=True).encode())

@@ -1,0 +1,183 @@
+"""The adapter to Spack: the one module that knows its command line, its files and its wording. Written for Spack 1.1.
+
+Another version is refused in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing of
+what the agent does with the answers.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from buildjob.errors import RequestError, SpackError
+from buildjob.find_spack import SpackInstallation
+from buildjob.schedule import Node
+
+SUPPORTED = "1.1"
+_SCRIPTS = Path(__file__).parent / "spack_side"
+_OLD_INSTALLER = ("-c", "config:installer:old")
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What to concretize, or to read concrete from files."""
+
+    specs: list[str] = []
+    spec_files: list[str] = []
+    environment: str = ""
+    hash: str = ""
+    fresh: bool = False
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """A binary mirror of Spack's configuration."""
+
+    name: str
+    url: str
+    signed: bool
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What `spack_side/plan.py` answers."""
+
+    roots: list[str]
+    nodes: list[Node]
+    mirrors: list[Mirror]
+    secret_variables: list[str]
+    store_root: str
+    stage_root: str
+    spack_version: str
+    spack_commit: str
+    packages_commit: str
+    build_jobs: int
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+    kind: str = ""
+
+
+Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
+"""Runs a command line with an environment to its end; returns its exit code and all that it printed."""
+
+
+class Spack:
+    """One Spack with its configuration scopes; every method that starts it takes the environment to give it."""
+
+    def __init__(self, installation: SpackInstallation, *, call: Call, scopes: Sequence[Path] = ()) -> None:
+        self.installation = installation
+        self.scopes = tuple(scopes)
+        self._call = call
+
+    def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
+        """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
+        changed = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        changed["PYTHONUNBUFFERED"] = "1"  # else the lines of parent and child come out of order
+        if self.installation.python:
+            changed["SPACK_PYTHON"] = str(self.installation.python)
+        if self.installation.tools:
+            changed["PATH"] = f"{changed.get('PATH', os.defpath)}{os.pathsep}{self.installation.tools}"
+        if gpg_home:
+            changed["SPACK_GNUPGHOME"] = str(gpg_home)
+        return changed
+
+    def argv(self, *words: str | Path) -> list[str]:
+        """Return a command line of this Spack."""
+        scopes = [word for scope in self.scopes for word in ("-C", str(scope))]
+        return [str(self.installation.program), *scopes, *_OLD_INSTALLER, *map(str, words)]
+
+    def version(self, environment: Mapping[str, str]) -> str:
+        """Return the version in words. Raises SpackError if Spack does not start."""
+        return _last_line(self._say("--version", environment=environment))
+
+    def require_supported(self) -> None:
+        """Refuse a Spack that this adapter is not written for, without starting it. Raises SpackError."""
+        init = self.installation.root / "lib" / "spack" / "spack" / "__init__.py"
+        version = ""
+        try:
+            for line in init.read_text().splitlines():
+                if line.startswith("__version__"):
+                    version = line.partition("=")[2].strip().strip("\"'")
+        except OSError as error:
+            raise SpackError(f"{init}: {error.strerror}; is this a Spack checkout?") from error
+        if version and not version.startswith(f"{SUPPORTED}."):
+            raise SpackError(
+                f"Spack {version} at {self.installation.root} is not supported, {SUPPORTED}.x is: "
+                "scripts/get-spack puts v1.1.0 into the cache"
+            )
+
+    def plan(self, wanted: Wanted, folder: Path, *, environment: Mapping[str, str]) -> Plan:
+        """Concretize and look around; each node's concrete spec is written below `folder`.
+
+        Raises RequestError with Spack's own words if what is wanted can't be had, SpackError if Spack breaks.
+        """
+        with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
+            question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+            question.write_bytes(msgspec.json.encode({**msgspec.to_builtins(wanted), "folder": str(folder)}))
+            self._say("python", _SCRIPTS / "plan.py", question, answer, environment=environment)
+            try:
+                return _decode(answer.read_bytes())
+            except FileNotFoundError as error:
+                raise SpackError(f"{self.installation.program} gave no plan and no error") from error
+
+    def install_argv(self, node: Node, *, jobs: int | None) -> list[str]:
+        """Return the command line that builds one package from source, its dependencies being installed."""
+        count = ("-j", str(jobs)) if jobs else ()
+        return self.argv("install", "--verbose", "--no-cache", "--only=package", *count, node.spec_file)
+
+    def fetch_argv(self, nodes: Sequence[Node]) -> list[str]:
+        """Return the command line that installs packages from the build caches, and nothing else."""
+        return self.argv("install", "--cache-only", *(node.spec_file for node in nodes))
+
+    def push_argv(self, node: Node, unsigned: Path) -> list[str]:
+        """Return the command line that writes the binary of an installed package into a folder, unsigned."""
+        return self.argv(
+            "buildcache", "push", "--unsigned", "--only=package", "--private", unsigned.as_uri(), f"/{node.hash}"
+        )
+
+    def trusted_keys_home(self, environment: Mapping[str, str]) -> Path:
+        """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""
+        return Path(environment.get("SPACK_GNUPGHOME") or self.installation.root / "opt" / "spack" / "gpg")
+
+    def _say(self, *words: str | Path, environment: Mapping[str, str]) -> str:
+        """Run Spack to its end and return what it printed. Raises SpackError with its last words."""
+        try:
+            code, printed = self._call(self.argv(*words), self.environment(environment))
+        except OSError as error:
+            raise SpackError(f"{self.installation.program} does not start: {error.strerror}") from error
+        text = printed.decode("utf-8", "replace")
+        if code != 0:
+            raise SpackError(f"{self.installation.program} {words[0]} ended with {code}: {_last_line(text)}")
+        return text
+
+
+def _decode(answer: bytes) -> Plan:
+    if b'"error"' in answer[:10]:
+        refusal = msgspec.json.decode(answer, type=_Refusal)
+        raise RequestError(f"Spack says: {refusal.error}")
+    return msgspec.json.decode(answer, type=Plan)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+def mirror_scope(folder: Path, *, url: str, signed: bool) -> Path:
+    """Write a configuration scope that names one more binary mirror; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = {"url": url, "signed": signed, "source": False, "binary": True}
+    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": entry}}) + "\n")
+    return folder
+
+
+def install_times(prefix: Path) -> dict[str, float]:
+    """Return phase -> seconds as Spack measured them for an installed package; empty if it left no such file."""
+    try:
+        content = json.loads((prefix / ".spack" / "install_times.json").read_bytes())
+        return {phase["name"]: float(phase["seconds"]) for phase in content["phases"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

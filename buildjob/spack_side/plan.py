@@ -1,0 +1,189 @@
+"""Runs inside Spack's own Python (`spack python plan.py REQUEST RESULT`): what is to be built, and what is there already.
+
+REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path or "", "hash": text, "fresh": bool,
+"folder": path}. RESULT gets {"error": text} or the plan; each node's concrete spec is written to FOLDER/HASH.json.
+This file is the only one that uses Spack's Python interface; it is written for Spack 1.1 and imports nothing of ours.
+"""
+
+import json
+import os
+import sys
+
+import spack
+import spack.cmd
+import spack.config
+import spack.deptypes
+import spack.environment
+import spack.error
+import spack.mirrors.mirror
+import spack.spec
+import spack.stage
+import spack.store
+import spack.traverse
+import spack.url_buildcache
+import spack.util.git
+
+LOCAL = ("file://", "/")
+
+
+def main(request_path, result_path):
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
+    try:
+        result = plan(request)
+    except (spack.error.SpackError, OSError, ValueError) as error:
+        text = str(error).strip() or type(error).__name__
+        result = {"error": text, "kind": type(error).__name__}
+    with open(result_path, "w", encoding="utf-8") as file:
+        json.dump(result, file)
+
+
+def plan(request):
+    if request["fresh"]:
+        spack.config.set("concretizer:reuse", False, scope="command_line")
+    roots = concrete_roots(request)
+    for root in roots:
+        if root.external:
+            raise ValueError(f"{root.name} is an external package ({root.external_path}): there is nothing to build")
+    mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
+    nodes = [node(spec, request["folder"], mirrors) for spec in in_order(roots)]
+    return {
+        "roots": [root.dag_hash() for root in roots],
+        "nodes": nodes,
+        "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
+        "secret_variables": secret_variables(),
+        "store_root": str(spack.store.STORE.root),
+        "stage_root": spack.stage.get_stage_root(),
+        "spack_version": spack.spack_version,
+        "spack_commit": spack.get_spack_commit() or "",
+        "packages_commit": packages_commit(roots),
+        "build_jobs": spack.config.determine_number_of_jobs(parallel=True),
+    }
+
+
+def concrete_roots(request):
+    """The roots that the request names, each once, concrete."""
+    found = []
+    if request["environment"]:
+        environment = spack.environment.environment_from_name_or_dir(request["environment"])
+        wanted = request["hash"].lstrip("/")
+        known = {spec.dag_hash(): spec for root in environment.concrete_roots() for spec in root.traverse()}
+        if not known:
+            raise ValueError(f"{request['environment']}: the environment is not concretized; run 'spack concretize' in it")
+        matches = [spec for dag_hash, spec in known.items() if dag_hash.startswith(wanted)]
+        if wanted and len(matches) != 1:
+            raise ValueError(f"{request['environment']}: {len(matches)} specs have a hash that begins with '{wanted}'")
+        found += matches if wanted else environment.concrete_roots()
+    for path in request["spec_files"]:
+        spec = spack.spec.Spec.from_specfile(path)
+        found.append(spec)
+    if request["specs"]:
+        found += spack.cmd.parse_specs(request["specs"], concretize=True)
+    unique = {spec.dag_hash(): spec for spec in found if not spec.external or len(found) == 1}
+    return list(unique.values())
+
+
+def in_order(roots):
+    """Every node of the roots' graphs once, dependencies first."""
+    specs = list(spack.traverse.traverse_nodes(roots, order="topo", key=lambda spec: spec.dag_hash()))
+    return reversed(specs)
+
+
+def node(spec, folder, mirrors):
+    dag_hash = spec.dag_hash()
+    path = os.path.join(folder, dag_hash + ".json")
+    with open(path, "w", encoding="utf-8") as file:
+        spec.to_json(file)
+    return {
+        "hash": dag_hash,
+        "name": spec.name,
+        "version": str(spec.version),
+        "namespace": spec.namespace or "",
+        "spec_file": path,
+        "prefix": str(spec.prefix),
+        "external": bool(spec.external),
+        "installed": bool(spec.installed),
+        "binary": "" if spec.external or spec.installed else binary(spec, mirrors),
+        "architecture": str(spec.architecture),
+        "compiler": compiler(spec),
+        "variants": {name: variant_value(variant) for name, variant in sorted(spec.variants.items())},
+        "dependencies": [
+            {
+                "name": edge.spec.name,
+                "version": str(edge.spec.version),
+                "hash": edge.spec.dag_hash(),
+                "types": list(spack.deptypes.flag_to_tuple(edge.depflag)),
+            }
+            for edge in spec.edges_to_dependencies()
+        ],
+    }
+
+
+def compiler(spec):
+    for language in ("c", "cxx", "fortran"):
+        for edge in spec.edges_to_dependencies():
+            if language in edge.virtuals:
+                return f"{edge.spec.name}@{edge.spec.version}"
+    return ""
+
+
+def variant_value(variant):
+    value = variant.value
+    return (
+        [str(item) for item in value]
+        if isinstance(value, (tuple, list))
+        else value
+        if isinstance(value, bool)
+        else str(value)
+    )
+
+
+def binary(spec, mirrors):
+    """ "available" if a folder mirror has the binary and its signature is trusted, "untrusted", or "" for none.
+
+    Remote mirrors are asked by `lookup.py`, with the credentials that this process does not have.
+    """
+    state = ""
+    for mirror in mirrors:
+        if not mirror.fetch_url.startswith(LOCAL):
+            continue
+        entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
+        try:
+            if entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL]):
+                return "available"
+            if os.path.exists(entry.get_manifest_url(spec, mirror.fetch_url)[len("file://") :]):
+                state = "untrusted"
+        finally:
+            entry.destroy()
+    return state
+
+
+def secret_variables():
+    """Names of the environment variables that the mirrors' configuration takes credentials from."""
+    names = set()
+
+    def collect(value):
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if key in ("secret_variable", "access_token_variable", "id_variable") and isinstance(item, str):
+                    names.add(item)
+                collect(item)
+        elif isinstance(value, list):
+            for item in value:
+                collect(item)
+
+    collect(spack.config.get("mirrors") or {})
+    return sorted(names)
+
+
+def packages_commit(roots):
+    """The commit of the repository that the first root's recipe comes from; "" if it is no git checkout."""
+    try:
+        folder = spack.repo.PATH.repo_for_pkg(roots[0]).root
+        git = spack.util.git.git()
+        return git("-C", folder, "rev-parse", "HEAD", output=str, error=os.devnull, fail_on_error=False).strip()
+    except Exception:
+        return ""
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,142 @@
+"""A laboratory for tests on real Spack: the bundled examples, a signing key, everything below one folder."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from buildjob import telemetry
+from buildjob.errors import SpackError
+from buildjob.find_spack import SpackInstallation, find
+from buildjob.paths import from_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_REPO = ROOT / "tests" / "data" / "spack_repo" / "spack_farm_tests"
+TEST_SOURCES = ROOT / "tests" / "data" / "sources"
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Lab:
+    """One prepared folder, and how to run the agent and stock Spack in it."""
+
+    def __init__(self, folder: Path, spack: SpackInstallation) -> None:
+        self.folder = folder
+        self.spack = spack
+        prepare = _module(ROOT / "examples" / "prepare.py").prepare
+        sources = tuple(sorted(TEST_SOURCES.iterdir())) if TEST_SOURCES.is_dir() else ()
+        repos = {"spack_farm_tests": TEST_REPO} if TEST_REPO.is_dir() else {}
+        self.scope: Path = prepare(folder, repos=repos, sources=sources)
+        self.environment = {
+            "HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+            "PATH": os.environ["PATH"],
+            "SPACK_DISABLE_LOCAL_CONFIG": "1",
+            "SPACK_USER_CACHE_PATH": str(folder / "user_cache"),
+            "SPACK_ROOT": str(spack.root),
+            "SPACK_GNUPGHOME": str(folder / "spack-gpg"),
+        }
+        if python := spack.python or os.environ.get("SPACK_PYTHON"):
+            self.environment["SPACK_PYTHON"] = str(python)
+        (folder / "home").mkdir(exist_ok=True)
+
+    def agent_argv(self, *arguments: str | Path) -> list[str]:
+        """The command line of `spack-farm build` with the lab's configuration."""
+        return [sys.executable, str(ROOT / "spack_farm.py"), "build", "-C", str(self.scope), *map(str, arguments)]
+
+    def build(
+        self, *arguments: str | Path, environment: dict[str, str] | None = None, timeout: float = 100
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the agent to its end."""
+        return subprocess.run(
+            self.agent_argv(*arguments),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=self.environment | (environment or {}),
+            cwd=self.folder,
+            timeout=timeout,
+            check=False,
+        )
+
+    def stock_spack(
+        self, *arguments: str | Path, scopes: Sequence[Path] = (), environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Spack itself; `scopes` are stronger than the lab's own."""
+        words = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
+        return subprocess.run(
+            [str(self.spack.program), *words, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environment | {"PATH": f"{os.environ['PATH']}:{self.spack.tools or ''}"} | (environment or {}),
+            timeout=100,
+            check=False,
+        )
+
+    def forget(self, *names: str) -> None:
+        """Uninstall packages, so that they are to be built again."""
+        for name in names:
+            self.stock_spack("uninstall", "-y", "--all", name)
+
+
+class Key:
+    """A throw-away signing key: `secret` and `public` are files."""
+
+    def __init__(self, folder: Path, *, passphrase: str = "", name: str = "tester") -> None:
+        home = folder / "g"
+        home.mkdir(mode=0o700, parents=True)
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback", "--passphrase", passphrase]
+        subprocess.run(
+            [*gpg, "--quick-gen-key", f"{name} <{name}@localhost>", "ed25519", "sign", "never"],
+            check=True,
+            capture_output=True,
+        )
+        self.secret, self.public = folder / "secret.asc", folder / "public.asc"
+        self.secret.write_bytes(
+            subprocess.run([*gpg, "--armor", "--export-secret-keys"], check=True, capture_output=True).stdout
+        )
+        self.public.write_bytes(subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout)
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+
+
+@pytest.fixture(scope="session")
+def spack() -> SpackInstallation:
+    """A real Spack, or a skip that says how to get one."""
+    try:
+        return find("", os.environ, from_environment(os.environ))
+    except SpackError as error:
+        pytest.skip(f"no real Spack: {error}")
+
+
+@pytest.fixture(scope="session")
+def lab(spack: SpackInstallation, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The laboratory, with the examples' dependencies built once."""
+    made = Lab(tmp_path_factory.mktemp("lab"), spack)
+    done = made.build("libhello", "--out", made.folder / "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made
+
+
+@pytest.fixture
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    """A signing key without passphrase, in a folder with a short name: gpg-agent's socket lies in it."""
+    return Key(tmp_path_factory.mktemp("k"))
+
+
+def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:
+    """The telemetry of the only run of a package below an output folder."""
+    (path,) = out.glob(f"{name}-*/telemetry.json")
+    return telemetry.read(path)

@@ -1,0 +1,95 @@
+"""The thread on real Spack: built, measured, signed, and installed again by a Spack that knows nothing of us."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Key, Lab, read_telemetry
+
+pytestmark = pytest.mark.spack
+
+
+def other_tree(folder: Path, mirror: Path) -> Path:
+    """A configuration scope with another install tree and the mirror as the only binary mirror, signatures checked."""
+    scope = folder / "other"
+    scope.mkdir()
+    config = {"config": {"install_tree": {"root": str(folder / "opt")}, "misc_cache": str(folder / "misc")}}
+    (scope / "config.yaml").write_text(json.dumps(config))
+    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": {"url": mirror.as_uri(), "signed": True}}}))
+    return scope
+
+
+def test_stock_spack_installs_what_was_published_and_checks_its_signature(lab: Lab, key: Key, tmp_path: Path) -> None:
+    lab.forget("hello-app", "libhello", "gcc-runtime", "compiler-wrapper")
+    mirror, out = tmp_path / "mirror", tmp_path / "out"
+    done = lab.build("hello-app", "--out", out, "--mirror", mirror, "--signing-key-file", key.secret)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Hello from" not in done.stdout
+    assert "-o hello-app main.c" in done.stdout, "the build's own lines pass live"
+
+    trusted = {"SPACK_GNUPGHOME": str(tmp_path / "g")}
+    assert lab.stock_spack("gpg", "trust", key.public, environment=trusted).returncode == 0
+    scope = other_tree(tmp_path, mirror)
+    installed = lab.stock_spack("install", "--cache-only", "hello-app", scopes=[scope], environment=trusted)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    assert "Good signature" in installed.stderr
+    (program,) = (tmp_path / "opt").glob("*/hello-app-1.0-*/bin/hello-app")
+    said = subprocess.run([program], capture_output=True, text=True, check=True)
+    assert said.stdout == "Hello from libhello, hello-app\n"
+
+    stranger = {"SPACK_GNUPGHOME": str(tmp_path / "h")}
+    shutil.rmtree(tmp_path / "opt")
+    refused = lab.stock_spack("install", "--cache-only", "hello-app", scopes=[scope], environment=stranger)
+    assert refused.returncode == 1, "nobody but the signer is trusted"
+
+    (manifest,) = mirror.glob("v3/manifests/spec/hello-app/*.json")
+    text = manifest.read_text()
+    manifest.write_text(re.sub(r'("contentLength":)\d', r"\g<1>9", text, count=1))
+    tampered = lab.stock_spack("install", "--cache-only", "hello-app", scopes=[scope], environment=trusted)
+    assert tampered.returncode == 1
+    assert "BAD signature" in tampered.stderr
+
+
+def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app", "libhello")
+    done = lab.build("hello-app", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("libhello", "hello-app"):
+        document = read_telemetry(tmp_path, name)
+        assert document.complete
+        assert document.outcome == "built"
+        assert document.totals.wall_seconds > 0
+        assert document.totals.cpu_seconds > 0
+        assert document.spec.compiler.startswith("gcc@")
+        (log,) = tmp_path.glob(f"{name}-*/build.log")
+        assert f"==> {name}: Executing phase: 'build'" in log.read_text()
+        assert log.read_text() in done.stdout, "the log holds the very bytes that passed"
+
+
+def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Lab, tmp_path: Path) -> None:
+    done = lab.build("hello-broken", "--out", tmp_path)
+    assert done.returncode == 1
+    assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
+    assert "expected ',' or ';' before 'printf'" in done.stdout
+
+
+def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab, key: Key, tmp_path: Path) -> None:
+    arguments = ("libhello", "--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
+    assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
+    lab.forget("hello-app", "libhello")
+    again = lab.build(*arguments, "--out", tmp_path / "2")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "already on the mirror" in again.stdout
+    assert read_telemetry(tmp_path / "2", "libhello").outcome == "already_there"
+    assert "Executing phase" not in again.stdout
+
+
+def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: Lab, tmp_path: Path) -> None:
+    done = lab.build("no-such-package-anywhere", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "no-such-package-anywhere" in done.stdout
+    assert not (tmp_path / "out").exists(), "refused before anything starts"
