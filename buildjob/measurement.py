@@ -1,0 +1,384 @@
+"""What a build used so far: readings and walks become totals, phases, curves and kills.
+
+Single-threaded and without waiting: `observe` says when to look. All figures are the build's: where the agent shares its
+group, its own CPU time and private memory are taken off (from the kernel's mark they cannot be). Raises nothing for what it
+cannot read. Decisions: docs/decisions/0002-what-memory-means.md.
+"""
+
+import heapq
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from buildjob.cgroups import Cgroup, Kind
+from buildjob.counters import Counters, Reading
+from buildjob.curve import Curve, Point
+from buildjob.procfs import ProcessStat, own_private_bytes, read_io, reaped_io
+from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
+from buildjob.top_table import TopTable
+from buildjob.tree import Key, SharedMemory, live_cpu_seconds, walk_descendants, walk_members, walk_with_psutil
+
+# The part of a core that walking over the processes may take: with a group it only names the greatest, without, it is all.
+_WALK_SHARE_WITH_GROUP = 0.002
+_WALK_SHARE_WITHOUT = 0.03
+_GROWTH = 1.05
+_MOST_KILLS = 100
+_MOST_PHASES = 200
+_MOST_IO_FILES = 256
+_PATIENCE_SAMPLES = 3
+_RESOLVE_SECONDS = 2.0
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was measured, in the document's types."""
+
+    totals: Totals
+    phases: list[Phase]
+    samples: Samples
+    top_processes: list[TopProcess]
+    memory_kills: list[MemoryKill]
+
+
+class _Phase(msgspec.Struct):
+    """A phase under way; a name of `` is the time between phases."""
+
+    name: str
+    begun: float
+    cpu_begun: float
+    ended: float | None = None
+    cpu_ended: float | None = None
+    peak_bytes: int | None = None
+
+
+class _Unresolved(msgspec.Struct):
+    """Memory kills that were counted, and the processes that were there before them."""
+
+    count: int
+    noticed_at: float
+    before: Mapping[Key, ProcessStat]
+
+
+class _Pace:
+    """When the next walk may be: so that all walks together cost at most `share` of the time."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._due = 0.0
+
+    def is_due(self, now: float) -> bool:
+        return now >= self._due
+
+    def spend(self, now: float, cost_seconds: float) -> None:
+        self._due = now + cost_seconds / self._share
+
+
+class Measurement:
+    """One run: `begin`, then `sample`, `glance` and `mark` in order of time, `end`; `observation` at any time."""
+
+    def __init__(
+        self,
+        *,
+        cgroup: Cgroup | None,
+        interval_seconds: float,
+        note: Callable[[str], None],
+        proc: str = "/proc",
+        thread_time: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """`note` is told, in words, which figure could not be measured any more; `proc` is another folder in tests."""
+        self._cgroup = cgroup
+        self._counters = Counters(cgroup, note=note) if cgroup else None
+        self._agent_is_inside = cgroup is not None and cgroup.kind is Kind.CONTAINER
+        self._note = note
+        self._proc = proc
+        self._thread_time = thread_time
+        self._pace = self._new_pace()
+        self._curve = Curve(interval_seconds=interval_seconds)
+        self._top = TopTable()
+        self._shared_memory = SharedMemory(thread_time=thread_time)
+        self.roots: set[int] = set()
+        """Processes that count with their descendants, besides our own descendants."""
+
+        self._start = 0.0
+        self._base = self._latest = Reading()
+        self._mark_was_reset = False
+        self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
+        self._io_base = self._io = (0, 0)
+        self._walk: Mapping[Key, ProcessStat] = {}
+        self._walked_usage_peak = self._usage_peak = 0
+        self._was_joined = False
+        self._empty_samples = 0
+
+        self._cpu_seconds = 0.0
+        self._memory_bytes: int | None = None
+        self._memory_peak: int | None = None
+        self._anonymous_peak: int | None = None
+        self._is_estimate = False
+        self._processes = self._process_peak = 0
+        self._sampled_at = self._sampled_cpu = 0.0
+        self._memory_since_sample = 0
+        self._kills: list[MemoryKill] = []
+        self._kills_noticed = 0
+        self._unresolved: list[_Unresolved] = []
+        self._phases: list[_Phase] = []
+        self._is_over = False
+
+    def begin(self, now: float) -> None:
+        """Take the figures that everything later is compared with."""
+        self._start = self._sampled_at = now
+        if self._counters:
+            self._mark_was_reset = self._counters.reset_mark()
+            self._base = self._counters.read()
+        self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
+        self._walk_tree(now)
+        self._tree_cpu_base = self._tree_cpu()
+        self._look(now)
+
+    def glance(self, now: float) -> None:
+        """Look whether the usage has passed its peak; read everything if so. Costs microseconds."""
+        usage = self._counters.usage_bytes() if self._counters else None
+        if usage is not None and usage > self._usage_peak * 1.01:
+            self._look(now)
+
+    def sample(self, now: float, *, late_seconds: float) -> None:
+        """Read everything and add a point to the curves; without a group only as often as walking may cost."""
+        self._give_up_empty_group()
+        if self._needs_walk and not self._pace.is_due(now):
+            return
+        self._look(now)
+        self._add_point(now, late_seconds)
+
+    def mark(self, name: str, *, at: float, now: float) -> None:
+        """End the phase under way and begin the next one; the same name again goes on with it, an empty one begins none."""
+        current = self._phases[-1].name if self._phases else ""
+        if name == current or len(self._phases) >= _MOST_PHASES:
+            return
+        self._look(now)
+        self._end_phase(at)
+        self._phases.append(_Phase(name, max(at, self._start), self._cpu_seconds, peak_bytes=self._memory_bytes))
+
+    def end(self, now: float) -> None:
+        """Take the last figures and close the files."""
+        self._look(now, walk=True)
+        self._resolve_kills(now, wait_seconds=0)
+        self._end_phase(now)
+        if now > self._sampled_at:
+            self._add_point(now, 0.0)
+        self._measure_io()
+        self._is_over = True
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; idempotent. Whatever is asked for afterwards stays as it was."""
+        if self._counters:
+            self._counters.close()
+
+    def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
+        """Return everything so far; an unfinished phase ends now."""
+        latest, base = self._latest, self._base
+        if not self._is_over:
+            self._measure_io()
+        mark_rose = latest.mark_bytes is not None and latest.mark_bytes > (base.mark_bytes or 0)
+        totals = Totals(
+            wall_seconds=_rounded(now - self._start),
+            cpu_seconds=_rounded(self._cpu_seconds),
+            memory_working_set_peak_bytes=self._memory_peak,
+            memory_anonymous_peak_bytes=self._anonymous_peak,
+            memory_peak_bytes=latest.mark_bytes,
+            memory_peak_is_upper_bound=latest.mark_bytes is not None and not self._mark_was_reset and not mark_rose,
+            memory_is_estimate=self._is_estimate,
+            cpu_throttled_seconds=_since(latest.throttled_seconds, base.throttled_seconds),
+            memory_pressure_seconds=_since(latest.pressure_seconds, base.pressure_seconds),
+            read_bytes=self._io[0],
+            written_bytes=self._io[1],
+            disk_peak_bytes=disk_peak_bytes,
+            process_peak=self._process_peak,
+        )
+        return Observation(
+            totals=totals,
+            phases=[self._phase(phase, now) for phase in self._phases if phase.name],
+            samples=self._curve.samples(),
+            top_processes=self._top.top(),
+            memory_kills=[*self._kills, *(kill for waiting in self._unresolved for kill in self._name_kills(waiting))],
+        )
+
+    @property
+    def _needs_walk(self) -> bool:
+        """Whether memory or CPU can be told only by walking over the processes."""
+        return self._latest.working_set_bytes is None or self._latest.cpu_seconds is None
+
+    def _new_pace(self) -> _Pace:
+        return _Pace(_WALK_SHARE_WITH_GROUP if self._counters else _WALK_SHARE_WITHOUT)
+
+    def _look(self, now: float, *, walk: bool = False) -> None:
+        """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
+        previous = self._walk
+        self._latest = self._counters.read() if self._counters else Reading()
+        usage = self._latest.usage_bytes or 0
+        has_grown = usage > self._walked_usage_peak * _GROWTH
+        if walk or has_grown or self._unresolved or self._needs_walk or self._new_kills() or self._pace.is_due(now):
+            self._walk_tree(now)
+            self._walked_usage_peak = max(self._walked_usage_peak, usage)
+            if self._counters and not self._needs_walk:
+                self._latest = self._counters.read()  # what was killed during the walk belongs to the walk before
+        self._usage_peak = max(self._usage_peak, usage, self._latest.usage_bytes or 0)
+        self._resolve_kills(now, wait_seconds=_RESOLVE_SECONDS)
+        new_kills = self._new_kills()
+        if new_kills:
+            self._kills_noticed += new_kills
+            self._unresolved.append(_Unresolved(new_kills, now, {**previous, **self._walk}))
+        self._keep_cpu()
+        self._keep_memory()
+
+    def _keep_cpu(self) -> None:
+        if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
+            used = self._latest.cpu_seconds - self._base.cpu_seconds
+            if self._agent_is_inside:
+                used -= time.process_time() - self._own_cpu_base
+            self._was_joined = self._was_joined or used > 0
+        else:
+            used = self._tree_cpu() - self._tree_cpu_base
+        self._cpu_seconds = max(self._cpu_seconds, used)  # a sum over processes may fall when one is missed
+
+    def _keep_memory(self) -> None:
+        latest = self._latest
+        working_set, anonymous = latest.working_set_bytes, latest.anonymous_bytes
+        if working_set is None:
+            estimate = self._shared_memory.estimate(self._alive())
+            working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
+            self._is_estimate = True
+        elif self._agent_is_inside:
+            own = own_private_bytes(proc=self._proc)
+            working_set = max(working_set - own, 0)
+            anonymous = None if anonymous is None else max(anonymous - own, 0)
+        self._memory_bytes = working_set
+        self._memory_since_sample = max(self._memory_since_sample, working_set)
+        self._memory_peak = max(self._memory_peak or 0, working_set)
+        if anonymous is not None:
+            self._anonymous_peak = max(self._anonymous_peak or 0, anonymous)
+        if self._phases and self._phases[-1].ended is None:
+            self._phases[-1].peak_bytes = max(self._phases[-1].peak_bytes or 0, working_set)
+        counted = latest.processes
+        self._was_joined = self._was_joined or bool(counted)
+        self._processes = len(self._alive()) if counted is None else max(counted - self._agent_is_inside, 0)
+        self._process_peak = max(self._process_peak, self._processes)
+
+    def _alive(self) -> Mapping[Key, ProcessStat]:
+        """Return the processes of the last walk that had not ended."""
+        return {key: stat for key, stat in self._walk.items() if not stat.is_zombie and stat.memory_bytes}
+
+    def _walk_tree(self, now: float) -> None:
+        begun = self._thread_time()
+        # Before the walk: what ends in between is missed once, and not counted twice.
+        self._reaped_before_walk = _reaped_cpu_seconds()
+        try:
+            if self._cgroup and self._counters:
+                self._walk = walk_members(self._cgroup.procs(), own_pid=os.getpid(), proc=self._proc)
+            elif Path(self._proc, "stat").exists():
+                self._walk = walk_descendants(self.roots, own_pid=os.getpid(), proc=self._proc)
+            else:
+                self._walk = walk_with_psutil(self.roots, own_pid=os.getpid())
+            self._top.update(self._walk)
+        except (OSError, ValueError) as error:
+            self._note(f"a walk over the processes failed: {error}")
+        self._pace.spend(now, self._thread_time() - begun)
+
+    def _tree_cpu(self) -> float:
+        """Return what our reaped children and the processes of the last walk have used."""
+        return self._reaped_before_walk + live_cpu_seconds(self._walk)
+
+    def _give_up_empty_group(self) -> None:
+        """Go over to walking if the build never came into the group that was made for it."""
+        if self._cgroup is None or self._counters is None or self._agent_is_inside or self._was_joined or not self.roots:
+            return
+        self._empty_samples += 1
+        if self._empty_samples < _PATIENCE_SAMPLES:
+            return
+        self._note("the build did not join its group: its figures are sums over processes")
+        self._counters.close()
+        self._counters = None
+        self._latest = self._base = Reading()
+        self._pace = self._new_pace()
+
+    def _new_kills(self) -> int:
+        return max((self._latest.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
+
+    def _resolve_kills(self, now: float, *, wait_seconds: float) -> None:
+        """Name the victims when they have gone: a process that was just killed may be seen for a moment yet."""
+        for waiting in list(self._unresolved):
+            named = self._name_kills(waiting)
+            if any(kill.process for kill in named) or now - waiting.noticed_at >= wait_seconds:
+                self._unresolved.remove(waiting)
+                self._kills.extend(named[: max(_MOST_KILLS - len(self._kills), 0)])
+
+    def _name_kills(self, waiting: _Unresolved) -> list[MemoryKill]:
+        """Return one kill for each counted; the largest of the processes that have gone since are taken for the victims."""
+        alive = self._alive()
+        gone = [stat for key, stat in waiting.before.items() if key not in alive and stat.memory_bytes]
+        gone.sort(key=lambda stat: -stat.memory_bytes)
+        count = min(waiting.count, _MOST_KILLS)
+        names = [self._top.command(stat) for stat in gone[:count]]
+        limit = self._cgroup.memory_limit_bytes if self._cgroup else None
+        at = _rounded(waiting.noticed_at - self._start)
+        return [
+            MemoryKill(process=name, inferred=True, limit_bytes=limit, at_seconds=at)
+            for name in [*names, *[None] * (count - len(names))]
+        ]
+
+    def _add_point(self, now: float, late_seconds: float) -> None:
+        span = now - self._sampled_at
+        cores = (self._cpu_seconds - self._sampled_cpu) / span if span > 0 else 0.0
+        self._curve.add(
+            Point(
+                time_seconds=now - self._start,
+                span_seconds=span,
+                memory_bytes=self._memory_since_sample,
+                cpu_cores=cores,
+                processes=self._processes,
+                late_seconds=late_seconds,
+            )
+        )
+        self._sampled_at, self._sampled_cpu, self._memory_since_sample = now, self._cpu_seconds, self._memory_bytes or 0
+
+    def _end_phase(self, at: float) -> None:
+        if self._phases and self._phases[-1].ended is None:
+            phase = self._phases[-1]
+            phase.ended, phase.cpu_ended = max(at, phase.begun), self._cpu_seconds
+
+    def _phase(self, phase: _Phase, now: float) -> Phase:
+        ended = now if phase.ended is None else phase.ended
+        cpu_ended = self._cpu_seconds if phase.cpu_ended is None else phase.cpu_ended
+        return Phase(
+            name=phase.name,
+            start_seconds=_rounded(phase.begun - self._start),
+            wall_seconds=_rounded(ended - phase.begun),
+            cpu_seconds=_rounded(cpu_ended - phase.cpu_begun),
+            memory_working_set_peak_bytes=phase.peak_bytes,
+        )
+
+    def _measure_io(self) -> None:
+        """Keep what was read and written: the group's counter, or the sum over our reaped children and the live tree."""
+        if self._latest.read_bytes is not None and self._latest.written_bytes is not None:
+            sums = [self._latest.read_bytes - (self._base.read_bytes or 0)]
+            sums.append(self._latest.written_bytes - (self._base.written_bytes or 0))
+        else:
+            busiest = heapq.nlargest(_MOST_IO_FILES, self._walk.values(), key=lambda stat: stat.tree_ticks)
+            pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
+            sums = [sum(column) - base for column, base in zip(zip(*pairs, strict=True), self._io_base, strict=True)]
+        self._io = (max(self._io[0], sums[0]), max(self._io[1], sums[1]))
+
+
+def _since(latest: float | None, base: float | None) -> float | None:
+    return None if latest is None or base is None else _rounded(max(latest - base, 0.0))
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _reaped_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
