@@ -121,8 +121,6 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str]
     folder: Path
     """Its working folder."""
-    before_exec: Callable[[], None] | None = None
-    """Runs in the child, between fork and exec."""
 
 
 def run(
@@ -147,7 +145,6 @@ def run(
         env=dict(program.environment),
         cwd=program.folder,
         start_new_session=True,
-        preexec_fn=program.before_exec,  # noqa: PLW1509  the observer's thread is not yet running
         bufsize=0,
     )
     started(child.pid)

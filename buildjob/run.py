@@ -4,9 +4,11 @@ Knows one run and its folder; what to run and what becomes of the binary is deci
 by rename while the build runs, so that a kill of everything still leaves the curve.
 """
 
+import contextlib
 import datetime as dt
 import os
 import platform
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +18,7 @@ import msgspec
 from buildjob import child, telemetry
 from buildjob.classify import Evidence, classify
 from buildjob.files import write_whole
-from buildjob.observe import Observation, Observer, find_cgroup, machine
+from buildjob.observe import Cgroup, Observation, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome, exit_code
 from buildjob.secrets import mask
 from buildjob.spack_log import Reader
@@ -25,6 +27,11 @@ from buildjob.telemetry import Reproduce, Telemetry
 LOG = "build.log"
 INDEX = "build.log.index.json"
 TELEMETRY = "telemetry.json"
+
+
+NOTHING_YET = Observation(
+    totals=telemetry.Totals(), phases=[], samples=telemetry.Samples(), top_processes=[], memory_kills=[]
+)
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,8 +165,9 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
     """Run the process to its end, watched, and return how it ended; its documents lie in `folder`."""
     reader = Reader()
     recorder = Recorder(folder, subject, reader, secret_values=around.secret_values)
-    with find_cgroup() as cgroup, (folder / LOG).open("xb") as log:
+    with find_cgroup() or contextlib.nullcontext() as cgroup, (folder / LOG).open("xb") as log:
         recorder.machine(machine(cgroup))
+        recorder.checkpoint(NOTHING_YET)
         with Observer(
             cgroup=cgroup,
             checkpoint=recorder.checkpoint,
@@ -170,10 +178,7 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
             try:
                 ended = child.run(
                     child.Program(
-                        argv=process.argv,
-                        environment=process.environment,
-                        folder=process.folder,
-                        before_exec=cgroup.join if cgroup else None,
+                        argv=_in_group(process.argv, cgroup), environment=process.environment, folder=process.folder
                     ),
                     output=child.Output(log, terminal=around.terminal, listen=reader.feed),
                     stop=around.stop,
@@ -183,6 +188,7 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
             except OSError as error:
                 ended = child.Ended(exit_code=127, log_error=f"{process.argv[0]} does not start: {error.strerror}")
             observation = observer.stop()
+            notes = observer.notes()
     evidence = Evidence(
         ended=ended,
         memory_kills=len(observation.memory_kills),
@@ -198,9 +204,21 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
         telemetry=recorder.write(observation, outcome, code=code),
         outcome=outcome,
         signal_number=ended.stopped_by,
-        notes=_notes(ended),
+        notes=[*_notes(ended), *notes],
         errors=[mask(line, around.secret_values) for line in reader.errors],
     )
+
+
+def _in_group(argv: list[str], cgroup: Cgroup | None) -> list[str]:
+    """Return the command line that first puts itself into the group.
+
+    A shell does it between fork and exec: Python code must not run there while the observer's threads do.
+    """
+    paths = cgroup.join_paths() if cgroup else []
+    if not paths:
+        return argv
+    joins = "; ".join(f"echo 0 > {shlex.quote(str(path))}" for path in paths)
+    return ["/bin/sh", "-c", f'{joins}; exec "$@"', "sh", *argv]
 
 
 def _notes(ended: child.Ended) -> list[str]:
