@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import child, mirror, run, secrets, sign, telemetry
+from buildjob import child, mirror, own_environment, run, secrets, sign, telemetry
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
 from buildjob.find_spack import find
 from buildjob.log import Log
-from buildjob.outcome import Outcome, exit_code, worst
+from buildjob.outcome import Outcome, exit_code, verdict
 from buildjob.publish import publish
 from buildjob.request import BuildRequest, CommandBuild, Target
 from buildjob.schedule import Node, Schedule, blocked_by, schedule
@@ -35,6 +35,8 @@ class Session:
         self.environments = secrets.split(request.variables)
         self.deadline = run.deadline(request.timeout_seconds)
         self.results: list[run.RunResult] = []
+        self.roots: frozenset[str] = frozenset()
+        """Hashes of the packages that were asked for; the others are dependencies."""
 
     def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
         """Run a program that is no build to its end; return its exit code and what it printed. Raises Interrupted."""
@@ -55,14 +57,23 @@ def build(request: BuildRequest, log: Log) -> int:
     child.become_subreaper()
     with child.StopRequest() as stop:
         session = Session(request, log, stop)
+        own_environment.forget(session.environments.secret_names)
         if request.command:
             _run_command(session, request.command)
         else:
             _build_with_spack(session)
     for result in session.results:
         log.note(f"{result.telemetry.spec.name}: {result.outcome.value}: {result.folder}")
-    gravest = worst([result.outcome for result in session.results])
-    return exit_code(gravest, signal_number=stop.signal_number)
+    return exit_code(_verdict(session), signal_number=stop.signal_number)
+
+
+def _verdict(session: Session) -> Outcome:
+    roots: list[Outcome] = []
+    dependencies: list[Outcome] = []
+    for result in session.results:
+        asked = not session.roots or result.telemetry.spec.hash in session.roots
+        (roots if asked else dependencies).append(result.outcome)
+    return verdict(roots, dependencies)
 
 
 def _run_command(session: Session, command: CommandBuild) -> None:
@@ -164,7 +175,9 @@ def _plan(session: Session, spack: Spack, scratch: Path, trust: sign.TrustHome |
     )
     environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
     plan = spack.plan(wanted, specs, environment=environment)
+    session.roots = frozenset(plan.roots)
     session.environments = secrets.split(request.variables, mirror_variables=plan.secret_variables)
+    own_environment.forget(session.environments.secret_names)
     return plan
 
 

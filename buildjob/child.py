@@ -150,8 +150,9 @@ def run(
     started(child.pid)
     with child, _process_descriptor(child.pid) as exited:
         assert child.stdout is not None
-        timed_out = _follow(child, exited, output, stop=stop, deadline=deadline)
-        orphans = end_descendants()
+        timed_out, kill_at = _follow(child, exited, output, stop=stop, deadline=deadline)
+        grace = _ORPHAN_GRACE_SECONDS if kill_at is None else max(kill_at - time.monotonic(), 0.0)
+        orphans = end_descendants(grace_seconds=grace)
         _drain(child.stdout.fileno(), output)
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = child.returncode
@@ -178,8 +179,8 @@ def _process_descriptor(pid: int) -> Iterator[int]:
 
 def _follow(
     child: subprocess.Popen[bytes], exited: int, output: Output, *, stop: StopRequest, deadline: float | None
-) -> bool:
-    """Pass output on until the child has exited; return whether it was stopped for its deadline."""
+) -> tuple[bool, float | None]:
+    """Pass output on until the child has exited; return whether its deadline passed, and when what is left may be killed."""
     assert child.stdout is not None
     pipe = child.stdout.fileno()
     timed_out = False
@@ -207,7 +208,7 @@ def _follow(
                     else:
                         selector.unregister(pipe)
             _reap(but=child.pid)
-    return timed_out
+    return timed_out, kill_at
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

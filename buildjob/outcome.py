@@ -70,3 +70,12 @@ def exit_code(outcome: Outcome, *, signal_number: int = 0) -> int:
 def worst(outcomes: list[Outcome]) -> Outcome:
     """Return the gravest of the outcomes; `ALREADY_THERE` if there are none."""
     return max(outcomes, key=_SEVERITY.index, default=Outcome.ALREADY_THERE)
+
+
+def verdict(roots: list[Outcome], dependencies: list[Outcome]) -> Outcome:
+    """Return the outcome of a whole call.
+
+    A dependency that merely failed to build speaks through its dependents (`DEPENDENCY_FAILED`: not their fault). What a
+    bigger machine or a second try may cure speaks for itself.
+    """
+    return worst([*roots, *(outcome for outcome in dependencies if outcome is not Outcome.BUILD_FAILED)])

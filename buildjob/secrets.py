@@ -37,6 +37,8 @@ class Environments(msgspec.Struct, frozen=True, kw_only=True):
     """For everything that runs package code."""
     fetch: dict[str, str]
     """The same and the mirrors' credentials: for Spack when it fetches binaries."""
+    secret_names: frozenset[str]
+    """The variables that package code does not get."""
     secret_values: frozenset[str]
     """What no document of ours may contain."""
 
@@ -57,6 +59,7 @@ def split(environment: Mapping[str, str], *, mirror_variables: Iterable[str] = (
     return Environments(
         build={n: v for n, v in environment.items() if n not in hidden and n not in mirrors},
         fetch={n: v for n, v in environment.items() if n not in hidden},
+        secret_names=frozenset(hidden | mirrors),
         secret_values=frozenset(values),
     )
 

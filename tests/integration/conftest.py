@@ -1,10 +1,12 @@
 """A laboratory for tests on real Spack: the bundled examples, a signing key, everything below one folder."""
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -134,6 +136,40 @@ def lab(spack: SpackInstallation, tmp_path_factory: pytest.TempPathFactory) -> L
 def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
     """A signing key without passphrase, in a folder with a short name: gpg-agent's socket lies in it."""
     return Key(tmp_path_factory.mktemp("k"))
+
+
+@contextlib.contextmanager
+def limited_cgroup(limit_bytes: int) -> Iterator[list[str]]:
+    """Make a cgroup v1 memory group with a limit; give the words that start a program inside it. Skips without the right."""
+    folder = Path("/sys/fs/cgroup/memory") / f"spack-farm-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
+    except OSError as error:
+        pytest.skip(f"cannot make a memory cgroup (v1, root): {error}")
+    try:
+        yield ["/bin/sh", "-c", f'echo 0 > {folder}/cgroup.procs; exec "$@"', "sh"]
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+                break
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """Mount a small tmpfs. Skips without the right to."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs (root): {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:

@@ -1,0 +1,16 @@
+from spack_repo.builtin_mock.build_systems.generic import Package
+
+from spack.package import *
+
+
+class HelloStubborn(Package):
+    """Ignores TERM, starts a daemon that ignores it too, and sleeps."""
+
+    homepage = "https://localhost/hello-stubborn"
+    has_code = False
+    version("1.0")
+    phases = ["install"]
+
+    def install(self, spec, prefix):
+        sh = which("sh", required=True)
+        sh("-c", "trap '' TERM INT; setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo READY; while :; do sleep 1; done")

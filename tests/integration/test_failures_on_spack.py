@@ -1,0 +1,164 @@
+"""What goes wrong on real Spack: each case one clear message, its own outcome and its own exit code."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Key, Lab, limited_cgroup, read_telemetry, small_disk
+
+pytestmark = pytest.mark.spack
+
+
+def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: Lab, tmp_path: Path) -> None:
+    with limited_cgroup(300 << 20) as enter:
+        done = subprocess.run(
+            [*enter, *lab.agent_argv("hello-hungry", "--out", tmp_path, "--interval", "0.2")],
+            capture_output=True,
+            text=True,
+            env=lab.environment,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 137, done.stdout + done.stderr
+    document = read_telemetry(tmp_path, "hello-hungry")
+    assert document.outcome == "memory_killed"
+    (kill,) = document.memory_kills
+    assert kill.process
+    assert "cc1" in kill.process
+    assert kill.inferred
+    assert kill.limit_bytes == 300 << 20
+
+
+def test_a_build_that_ignores_term_is_ended_with_all_that_it_started(lab: Lab, tmp_path: Path) -> None:
+    agent = subprocess.Popen(
+        lab.agent_argv("hello-stubborn", "--out", tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=lab.environment,
+    )
+    assert agent.stdout
+    for line in agent.stdout:
+        if line.strip() == b"READY":
+            break
+    begun = time.monotonic()
+    agent.send_signal(signal.SIGTERM)
+    rest = agent.stdout.read()
+    agent.stdout.close()
+    assert agent.wait(40) == 128 + signal.SIGTERM, rest
+    assert 9 < time.monotonic() - begun < 30
+    document = read_telemetry(tmp_path, "hello-stubborn")
+    assert document.complete
+    assert document.outcome == "interrupted"
+    assert b"outlived the build" in rest
+    sleepers = subprocess.run(["pgrep", "-f", "trap .* TERM; while"], capture_output=True, text=True, check=False)
+    assert sleepers.stdout == "", "the daemon in a session of its own is gone too"
+
+
+def test_a_timeout_ends_the_build_with_124(lab: Lab, tmp_path: Path) -> None:
+    # the build ignores TERM, so this is the long way: 10 s of grace, then KILL
+    done = lab.build("hello-stubborn", "--out", tmp_path, "--timeout", "6s")
+    assert done.returncode == 124, done.stdout
+    assert read_telemetry(tmp_path, "hello-stubborn").outcome == "timed_out"
+
+
+def test_a_source_that_is_nowhere_is_a_failed_fetch(lab: Lab, tmp_path: Path) -> None:
+    done = lab.build("hello-needs-unfetchable", "--out", tmp_path)
+    assert done.returncode == 4, done.stdout
+    assert read_telemetry(tmp_path, "hello-unfetchable").outcome == "fetch_failed"
+    assert read_telemetry(tmp_path, "hello-needs-unfetchable").outcome == "dependency_failed"
+
+
+def test_a_broken_dependency_is_told_apart_from_a_broken_root(lab: Lab, tmp_path: Path) -> None:
+    done = lab.build("hello-needs-broken", "--out", tmp_path)
+    assert done.returncode == 6, done.stdout
+    assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
+    assert "not built, since hello-broken failed" in done.stdout
+
+
+def test_independent_roots_go_on_after_a_failure_and_the_worst_code_wins(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app")
+    done = lab.build("hello-broken", "hello-app", "--out", tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert read_telemetry(tmp_path, "hello-app").outcome == "built"
+
+
+def test_a_full_disk_is_named(lab: Lab, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=24) as disk:
+        scope = tmp_path / "scope"
+        scope.mkdir()
+        (scope / "config.yaml").write_text(f"config: {{install_tree: {{root: {disk}/opt}}}}\n")
+        done = lab.build("-C", scope, "hello-filler", "--out", tmp_path / "out")
+    assert done.returncode == 5, done.stdout
+    assert read_telemetry(tmp_path / "out", "hello-filler").outcome == "disk_full"
+
+
+def test_package_code_finds_no_secret(lab: Lab, key: Key, tmp_path: Path) -> None:
+    lab.forget("hello-hunter")
+    planted = {
+        "SPACK_SIGNING_KEY": "planted-signing-key",
+        "AWS_SECRET_ACCESS_KEY": "planted-s3-secret",
+        "AWS_ACCESS_KEY_ID": "planted-s3-id",
+        "SPACK_CDASH_AUTH_TOKEN": "planted-cdash-token",
+        "CI_JOB_TOKEN": "planted-job-token",
+        "CI_REPOSITORY_URL": "https://gitlab-ci-token:planted-job-token@host/x.git",
+        "DEPLOY_URL": "https://host/?auth=planted-cdash-token",
+        "MY_PASSPHRASE": "planted-passphrase",
+    }
+    done = lab.build(
+        "hello-hunter",
+        "--out",
+        tmp_path,
+        "--mirror",
+        tmp_path / "mirror",
+        "--signing-key-file",
+        key.secret,
+        environment=planted,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "install HUNTER DONE" in done.stdout
+    assert "HUNTER FOUND" not in done.stdout
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert b"planted-" not in path.read_bytes(), path
+
+
+def test_a_spack_that_does_not_start_is_unusable(lab: Lab, tmp_path: Path) -> None:
+    broken = tmp_path / "spack"
+    (broken / "bin").mkdir(parents=True)
+    (broken / "lib" / "spack" / "spack").mkdir(parents=True)
+    (broken / "lib" / "spack" / "spack" / "__init__.py").write_text('__version__ = "1.1.0"\n')
+    (broken / "bin" / "spack").write_text("#!/bin/sh\necho 'no interpreter here' >&2\nexit 3\n")
+    (broken / "bin" / "spack").chmod(0o755)
+    done = lab.build("hello-app", "--spack", broken, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "no interpreter here" in done.stdout
+    (broken / "lib" / "spack" / "spack" / "__init__.py").write_text('__version__ = "1.2.2"\n')
+    done = lab.build("hello-app", "--spack", broken, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "Spack 1.2.2" in done.stdout
+    assert len(done.stdout.strip().splitlines()) <= 2
+
+
+def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
+    agent = subprocess.Popen(
+        lab.agent_argv("hello-stubborn", "--out", tmp_path), stdout=subprocess.PIPE, env=lab.environment
+    )
+    assert agent.stdout
+    for line in agent.stdout:
+        if line.strip() == b"READY":
+            break
+    document = None
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (document and document.phases):
+        document = read_telemetry(tmp_path, "hello-stubborn")  # every reading finds it whole
+        time.sleep(0.05)
+    agent.kill()
+    agent.wait(10)
+    agent.stdout.close()
+    assert document
+    assert not document.complete
+    assert [phase.name for phase in document.phases][-1] == "install"
+    subprocess.run(["pkill", "-9", "-f", "hello-stubborn|trap .* TERM"], check=False)
