@@ -4,21 +4,24 @@ The folders beside it have generic names (PyPI has an unrelated `executor`), so 
 are its own. Verbs import lazily: a verb pays only for what it uses.
 """
 
+import argparse
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 FOLDERS = ("buildjob",)
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
+    "doctor": ("buildjob.doctor", "look at what a build here will need, and say what to mend"),
 }
-"""Verb -> module whose `main(argv)` carries it out, and what it does."""
+"""Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""
 
 
 def main() -> int:
-    """Run the verb that the command line names; return its exit code."""
+    """Run what the command line names; return its exit code."""
     if stranger := _stranger():
         sys.stderr.write(f"spack-farm: {stranger}\n")
         return 2
@@ -26,31 +29,89 @@ def main() -> int:
     if words and words[0] in VERBS:
         verb: int = importlib.import_module(VERBS[words[0]][0]).main(words[1:])
         return verb
-    if words in (["-h"], ["--help"], ["help"]):
-        sys.stdout.write(_usage())
-        return 0
-    known = ", ".join(VERBS)
+    if words and words[0] in _ASIDES:
+        return _ASIDES[words[0]](words[1:])
     sys.stderr.write(
-        f"spack-farm: {f'unknown verb {words[0]!r}' if words else 'no verb given'}; verbs: {known}; see --help\n"
+        f"spack-farm: {f'unknown verb {words[0]!r}' if words else 'no verb given'}; verbs: {', '.join(VERBS)}; see --help\n"
     )
     return 2
 
 
-def _usage() -> str:
-    rows = "\n".join(f"  {verb:<10} {does}" for verb, (_, does) in VERBS.items())
-    return f"usage: spack-farm VERB …\n\nverbs:\n{rows}\n\nspack-farm VERB --help tells the rest.\n"
+def _help(_words: list[str]) -> int:
+    rows = [f"  {verb:<12} {does}" for verb, (_, does) in VERBS.items()]
+    rows += [
+        "  paths        show the folders that spack-farm uses",
+        '  completion   print a completion script: eval "$(spack-farm completion bash)"',
+        "  man          print the manual page: spack-farm man | man -l -",
+    ]
+    sys.stdout.write(
+        "usage: spack-farm VERB …\n\nverbs:\n" + "\n".join(rows) + "\n\nspack-farm VERB --help tells the rest.\n"
+    )
+    return 0
+
+
+def _version(_words: list[str]) -> int:
+    """Print our version, the Spack found and the kind of control group."""
+    from buildjob.versions import describe  # noqa: PLC0415  lazily, as all verbs
+
+    sys.stdout.write(describe() + "\n")
+    return 0
+
+
+def _paths(_words: list[str]) -> int:
+    """Print the folders in use, a name and a path a line; the Spack only if one is found."""
+    from buildjob.versions import places  # noqa: PLC0415  lazily, as all verbs
+
+    sys.stdout.write("".join(f"{name:<13} {path}\n" for name, path in places().items()))
+    return 0
+
+
+def _completion(words: list[str]) -> int:
+    from command_docs import completion  # noqa: PLC0415  lazily, as all verbs
+
+    if len(words) != 1 or words[0] not in {"bash", "zsh"}:
+        sys.stderr.write("spack-farm completion: name one shell: bash or zsh\n")
+        return 2
+    sys.stdout.write(completion(words[0], _parsers()))
+    return 0
+
+
+def _man(_words: list[str]) -> int:
+    from buildjob.versions import own_version  # noqa: PLC0415  lazily, as all verbs
+    from command_docs import manual  # noqa: PLC0415
+
+    sys.stdout.write(manual(_parsers(), version=own_version()))
+    return 0
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    return {verb: importlib.import_module(module).parser() for verb, (module, _) in VERBS.items()}
+
+
+_ASIDES: dict[str, Callable[[list[str]], int]] = {
+    "-h": _help,
+    "--help": _help,
+    "help": _help,
+    "--version": _version,
+    "paths": _paths,
+    "completion": _completion,
+    "man": _man,
+}
 
 
 def _stranger() -> str:
-    """Say which of our folders is another distribution's, or nothing."""
+    """Say which of our folders is another distribution's, or nothing.
+
+    Two distributions may write into one folder: the last one's `__init__.py` stands there, and ours says its name.
+    """
     home = Path(__file__).resolve().parent
     for folder in FOLDERS:
         spec = importlib.util.find_spec(folder)
-        if spec is None or spec.origin is None or Path(spec.origin).resolve().parent != home / folder:
-            found = spec.origin if spec else "nothing"
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found is None or found.parent != home / folder or b"spack-farm" not in found.read_bytes()[:500]:
             return (
-                f"'{folder}' should be {home / folder}, found {found}: another distribution shadows it; "
-                "install spack-farm in an environment of its own"
+                f"'{folder}' should be spack-farm's own at {home / folder}, found {found or 'nothing'}: "
+                "another distribution shadows it; install spack-farm in an environment of its own"
             )
     return ""
 

@@ -1,5 +1,6 @@
 """The agent's way in and its one way out: errors become one line and the exit code of their kind here, nowhere else."""
 
+import argparse
 import sys
 import traceback
 from collections.abc import Sequence
@@ -8,6 +9,11 @@ from buildjob import cli
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the verb."""
+    return cli.parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

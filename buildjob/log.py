@@ -3,6 +3,7 @@
 Color under CI or on a terminal, unless NO_COLOR is set (GitLab's job log shows ANSI colors, yet is no terminal).
 """
 
+import os
 import sys
 from typing import TextIO
 
@@ -16,8 +17,6 @@ class Log:
         self._stream: TextIO = stream if stream is not None else sys.stdout
         self._color = color
         self._quiet = quiet
-        self.lost = False
-        """The reader went away; nothing more is written."""
 
     def step(self, text: str) -> None:
         """Say that a new part of the work begins."""
@@ -46,11 +45,12 @@ class Log:
         self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self._color and style else f"{text}\n")
 
     def _write(self, text: str) -> None:
-        if self.lost:
-            return
+        encoding = self._stream.encoding or "utf-8"
         try:
-            encoding = self._stream.encoding or "utf-8"
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            self.lost = True
+        except BrokenPipeError:
+            # The reader went away. Python would flush once more at its exit and end with 120: give it somewhere to.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

@@ -23,6 +23,7 @@ from buildjob.outcome import Outcome, exit_code
 from buildjob.secrets import mask
 from buildjob.spack_log import Reader
 from buildjob.telemetry import Reproduce, Telemetry
+from buildjob.versions import own_version
 
 LOG = "build.log"
 INDEX = "build.log.index.json"
@@ -224,7 +225,9 @@ def _in_group(argv: list[str], cgroup: Cgroup | None) -> list[str]:
 def _notes(ended: child.Ended) -> list[str]:
     notes = []
     if ended.orphans:
-        notes.append(f"{len(ended.orphans)} processes outlived the build and were ended: {', '.join(ended.orphans[:5])}")
+        count, names = len(ended.orphans), ", ".join(ended.orphans[:5])
+        were = "process outlived the build and was" if count == 1 else "processes outlived the build and were"
+        notes.append(f"{count} {were} ended: {names}")
     if ended.log_error:
         notes.append(f"the log is not complete: {ended.log_error}")
     return notes
@@ -255,13 +258,7 @@ def now() -> str:
 
 def versions(*, spack: str = "") -> telemetry.Versions:
     """Return the versions of the programs that take part."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  20 ms that `--help` need not pay
-
-    try:
-        own = version("spack-farm")
-    except PackageNotFoundError:
-        own = "unknown"
-    return telemetry.Versions(spack_farm=own, python=platform.python_version(), spack=spack)
+    return telemetry.Versions(spack_farm=own_version(), python=platform.python_version(), spack=spack)
 
 
 def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType:

@@ -6,6 +6,7 @@ what the agent does with the answers.
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -94,14 +95,7 @@ class Spack:
 
     def require_supported(self) -> None:
         """Refuse a Spack that this adapter is not written for, without starting it. Raises SpackError."""
-        init = self.installation.root / "lib" / "spack" / "spack" / "__init__.py"
-        version = ""
-        try:
-            for line in init.read_text().splitlines():
-                if line.startswith("__version__"):
-                    version = line.partition("=")[2].strip().strip("\"'")
-        except OSError as error:
-            raise SpackError(f"{init}: {error.strerror}; is this a Spack checkout?") from error
+        version = version_of(self.installation)
         if version and not version.startswith(f"{SUPPORTED}."):
             raise SpackError(
                 f"Spack {version} at {self.installation.root} is not supported, {SUPPORTED}.x is: "
@@ -164,6 +158,16 @@ def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line]
     return (errors or lines or ["it said nothing"])[-1]
+
+
+def version_of(installation: SpackInstallation) -> str:
+    """Return a Spack's version as its source says it, without starting it; empty if it says none. Raises SpackError."""
+    init = installation.root / "lib" / "spack" / "spack" / "__init__.py"
+    try:
+        found = re.search(r'^__version__ = ["\']([^"\']+)', init.read_text(), re.MULTILINE)
+    except OSError as error:
+        raise SpackError(f"{init}: {error.strerror}; is this a Spack checkout?") from error
+    return found[1] if found else ""
 
 
 def mirror_scope(folder: Path, *, url: str, signed: bool) -> Path:

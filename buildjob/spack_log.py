@@ -11,7 +11,7 @@ import msgspec
 
 _LONGEST_MARKER_BYTES = 4096
 _MOST_ERRORS = 20
-_MARKER = re.compile(rb"^==> (?:(?P<installing>Installing )|(?P<error>Error: .*)|(?P<other>.*))$", re.MULTILINE)
+_MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<error>Error: .*)|(?P<other>.*))$", re.MULTILINE)
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>[^']+)'|(?P<done>Successfully installed) )")
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _FETCH = re.compile(rb"FetchError|All fetchers failed|ChecksumError|NoDigestError|FailedDownloadError|FailedConstraintError")

@@ -1,0 +1,59 @@
+"""Which versions of everything take part: ours, Python's, Spack's, and the kind of control group."""
+
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from buildjob.errors import SpackError
+from buildjob.find_spack import find
+from buildjob.observe import find_cgroup
+from buildjob.paths import from_environment
+from buildjob.request import environment
+from buildjob.spack import version_of
+
+
+def own_version() -> str:
+    """Return the version of this distribution; in a checkout that is not installed, what pyproject.toml says."""
+    try:
+        return version("spack-farm")
+    except PackageNotFoundError:
+        pass
+    try:
+        found = re.search(r'^version = "([^"]+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return f"{found[1]}+checkout" if found else "unknown"
+
+
+def places() -> dict[str, Path]:
+    """Return name -> path of every folder in use, and of the Spack that would be used, if there is one."""
+    variables = environment()
+    paths = from_environment(variables)
+    known = {"cache": paths.cache, "config": paths.config, "state": paths.state}
+    try:
+        installation = find("", variables, paths)
+    except SpackError:
+        return known
+    known["spack"] = installation.program
+    if installation.python:
+        known["spack_python"] = installation.python
+    if installation.tools:
+        known["spack_tools"] = installation.tools
+    return known
+
+
+def describe() -> str:
+    """Return one line that says what a bug report needs."""
+    variables = environment()
+    try:
+        installation = find("", variables, from_environment(variables))
+        spack = f"Spack {version_of(installation) or '?'} ({installation.root})"
+    except SpackError:
+        spack = "no Spack found"
+    group = find_cgroup()
+    kind = f"cgroup {group.version}" if group else "no cgroup"
+    if group:
+        with group:
+            pass
+    return f"spack-farm {own_version()} · Python {platform.python_version()} · {spack} · {kind}"

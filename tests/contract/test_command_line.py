@@ -1,0 +1,117 @@
+"""What users may rely on at the command line: exit codes, help, completion, manual, and that our folders are ours."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buildjob.outcome import BUG, EXIT_CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+VERBS = ("build", "doctor")
+
+
+def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "spack_farm.py"), *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_help_has_an_example_and_the_exit_codes(verb: str) -> None:
+    done = farm(verb, "--help")
+    assert done.returncode == 0
+    assert f"spack-farm {verb}" in done.stdout
+    assert "example" in done.stdout
+    assert "exit codes:" in done.stdout
+
+
+def test_the_help_of_build_documents_every_exit_code() -> None:
+    told = {
+        int(number)
+        for number in re.findall(r"(?<![\w+])(\d+) [a-zA-Z]", farm("build", "--help").stdout.partition("exit codes:")[2])
+    }
+    assert set(EXIT_CODES.values()) | {BUG} <= told
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "no verb given"),
+        (("bulid",), "unknown verb 'bulid'"),
+        (("build", "--no-such-option"), "--no-such-option"),
+        (("build",), "nothing to build"),
+        (("completion", "tcsh"), "bash or zsh"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_exit_code_2(words: tuple[str, ...], complaint: str) -> None:
+    done = farm(*words)
+    assert done.returncode == 2
+    assert complaint in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_without_a_spack_the_error_names_the_three_ways() -> None:
+    done = farm("build", "zlib", PATH="/usr/bin:/bin")
+    assert done.returncode == 3
+    for way in ("--spack", "SPACK_ROOT", "scripts/get-spack"):
+        assert way in done.stdout
+
+
+def test_the_version_tells_what_a_bug_report_needs() -> None:
+    said = farm("--version").stdout
+    assert re.match(r"spack-farm \d+\.\d+\.\d+", said)
+    for fact in ("Python 3.", "Spack", "cgroup"):
+        assert fact in said
+
+
+def test_bash_completes_verbs_and_options() -> None:
+    script = farm("completion", "bash").stdout
+    asked = (
+        f"{script}\nCOMP_WORDS=(spack-farm bu); COMP_CWORD=1; _spack_farm; echo ${{COMPREPLY[@]}}\n"
+        "COMP_WORDS=(spack-farm build --sig); COMP_CWORD=2; _spack_farm; echo ${COMPREPLY[@]}\n"
+    )
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["build", "--signing-key-file --signing-passphrase-file"]
+
+
+def test_the_manual_page_names_every_option() -> None:
+    page = farm("man").stdout.replace("\\-", "-")
+    assert page.startswith(".TH SPACK-FARM 1")
+    for option in re.findall(r"--[a-z][a-z-]+", farm("build", "--help").stdout):
+        assert option in page
+
+
+def test_messages_survive_a_terminal_that_knows_ascii_only() -> None:
+    done = farm("build", "--command", "true", "--name", "ü", "--version", "1", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_stranger_named_like_one_of_our_folders_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "buildjob").mkdir()
+    (tmp_path / "buildjob" / "__init__.py").write_text("# somebody else's\n")
+    shutil.copy(ROOT / "spack_farm.py", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "spack_farm.py", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "environment of its own" in done.stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(ROOT / "spack_farm.py", elsewhere)
+    done = subprocess.run(
+        [sys.executable, "-c", "import spack_farm, sys; sys.exit(spack_farm.main())"],
+        env={"PYTHONPATH": f"{tmp_path}:{elsewhere}"}, cwd=elsewhere, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"found {tmp_path}/buildjob/__init__.py" in done.stderr
