@@ -6,6 +6,7 @@ looking whether named files exist.
 
 import argparse
 import os
+import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +22,11 @@ PREFIX = "SPACK_FARM_BUILD_"
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 _FROM_ENVIRONMENT = {
-    "spack": "text", "out": "text", "mirror": "text", "signing_key_file": "text", "signing_passphrase_file": "text",
-    "jobs": "text", "timeout": "text", "interval": "text", "config_scope": "list", "trust": "list",
-    "unsigned": "switch", "fresh": "switch", "publish": "switch",
-}  # fmt: skip
+    **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
+    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group"), "text"),
+    **dict.fromkeys(("config_scope", "trust"), "list"),
+    **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
+}
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -76,6 +78,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
+    site: str
+    """Under which site CDash keeps the builds: stable over runs."""
+    group: str
+    """In which build group."""
     variables: dict[str, str]
     """The whole environment, secrets included: only `secrets.split` may look at it."""
     paths: Paths
@@ -111,6 +117,8 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
+        site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
+        group=values["group"] or "Experimental",
         variables=dict(variables),
         paths=from_environment(variables),
     )
