@@ -22,6 +22,7 @@ from buildjob.procfs import read_pids, read_stat
 
 _PREFIX = "spack-farm-"
 _REMOVAL_SECONDS = 2.0
+_MOST_NAMES = 10  # groups of one agent at the same time, or left behind by one that had the same pid
 # What a build's own group is made of, on v1: the two controllers that only count. `cpu` would change the build's share of
 # the machine, and `blkio` does not see buffered writes on v1.
 _MADE_V1 = ("memory", "cpuacct")
@@ -127,11 +128,11 @@ class Cgroup:
                 finally:
                     os.close(descriptor)
 
-    def remove(self) -> bool:
+    def remove(self, *, patience_seconds: float = _REMOVAL_SECONDS) -> bool:
         """Remove a group that we made; say whether it is gone. One that still holds processes is left to a later start."""
         if self.kind is not Kind.MADE:
             return True
-        deadline = time.monotonic() + _REMOVAL_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while not _remove_folders(self.position):
             if time.monotonic() > deadline:
                 return False
@@ -210,23 +211,35 @@ def _make(position: Position, *, proc: Path) -> Cgroup | None:
     if parents is None:
         return None
     _sweep(set(parents.values()), proc=proc)
-    name = f"{_PREFIX}{os.getpid()}"
-    folders = {controller: folder / name for controller, folder in parents.items()}
+    for attempt in range(_MOST_NAMES):
+        name = f"{_PREFIX}{os.getpid()}" + (f"-{attempt}" if attempt else "")
+        folders = {controller: folder / name for controller, folder in parents.items()}
+        if _make_folders(list(dict.fromkeys(folders.values()))):
+            break
+    else:
+        return None
     limit_folders = position.limit_folders if position.version == "v1" else folders
     made = msgspec.structs.replace(
         position, folders=folders, limit_folders=limit_folders, path=f"{position.path.rstrip('/')}/{name}", is_root=False
     )
     cgroup = Cgroup(made, kind=Kind.MADE)
-    try:
-        for folder in dict.fromkeys(folders.values()):
-            folder.mkdir()
-    except OSError:
-        cgroup.remove()
-        return None
     if not _can_join(cgroup.join_paths()):
         cgroup.remove()
         return None
     return cgroup
+
+
+def _make_folders(folders: list[Path]) -> bool:
+    """Make all of them or none."""
+    for number, folder in enumerate(folders):
+        try:
+            folder.mkdir()
+        except OSError:
+            for made in folders[:number]:
+                with contextlib.suppress(OSError):
+                    made.rmdir()
+            return False
+    return True
 
 
 def _parents_v1(position: Position) -> dict[str, Path] | None:
@@ -274,8 +287,8 @@ def _sweep(parents: set[Path], *, proc: Path) -> None:
     """Remove groups that dead agents left behind; one that still holds processes stays."""
     for parent in parents:
         for folder in parent.glob(f"{_PREFIX}*"):
-            owner = folder.name.removeprefix(_PREFIX)
-            if owner.isdigit() and (int(owner) == os.getpid() or not (proc / owner).exists()):
+            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner.isdigit() and not (proc / owner).exists():
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 

@@ -181,14 +181,15 @@ class Measurement:
         latest, base = self._latest, self._base
         if not self._is_over:
             self._measure_io()
-        mark_rose = latest.mark_bytes is not None and latest.mark_bytes > (base.mark_bytes or 0)
         totals = Totals(
             wall_seconds=_rounded(now - self._start),
             cpu_seconds=_rounded(self._cpu_seconds),
             memory_working_set_peak_bytes=self._memory_peak,
             memory_anonymous_peak_bytes=self._anonymous_peak,
             memory_peak_bytes=latest.mark_bytes,
-            memory_peak_is_upper_bound=latest.mark_bytes is not None and not self._mark_was_reset and not mark_rose,
+            memory_peak_is_upper_bound=is_upper_bound(
+                before=base.mark_bytes, after=latest.mark_bytes, was_reset=self._mark_was_reset
+            ),
             memory_is_estimate=self._is_estimate,
             cpu_throttled_seconds=_since(latest.throttled_seconds, base.throttled_seconds),
             memory_pressure_seconds=_since(latest.pressure_seconds, base.pressure_seconds),
@@ -369,6 +370,11 @@ class Measurement:
             pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
             sums = [sum(column) - base for column, base in zip(zip(*pairs, strict=True), self._io_base, strict=True)]
         self._io = (max(self._io[0], sums[0]), max(self._io[1], sums[1]))
+
+
+def is_upper_bound(*, before: int | None, after: int | None, was_reset: bool) -> bool:
+    """Tell whether the mark may be older than the build: it stood before, could not be set anew and did not rise."""
+    return after is not None and not was_reset and after <= (before or 0)
 
 
 def _since(latest: float | None, base: float | None) -> float | None:
