@@ -103,7 +103,7 @@ class Measurement:
         """Processes that count with their descendants, besides our own descendants."""
 
         self._start = 0.0
-        self._base = self._latest = Reading()
+        self._base = self._latest = self._known = Reading()
         self._mark_was_reset = False
         self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
         self._io_base = self._io = (0, 0)
@@ -131,7 +131,7 @@ class Measurement:
         self._start = self._sampled_at = now
         if self._counters:
             self._mark_was_reset = self._counters.reset_mark()
-            self._base = self._counters.read()
+            self._base = self._known = self._counters.read()
         self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
         self._walk_tree(now)
         self._tree_cpu_base = self._tree_cpu()
@@ -178,7 +178,7 @@ class Measurement:
 
     def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
         """Return everything so far; an unfinished phase ends now."""
-        latest, base = self._latest, self._base
+        known, base = self._known, self._base
         if not self._is_over:
             self._measure_io()
         totals = Totals(
@@ -186,13 +186,13 @@ class Measurement:
             cpu_seconds=_rounded(self._cpu_seconds),
             memory_working_set_peak_bytes=self._memory_peak,
             memory_anonymous_peak_bytes=self._anonymous_peak,
-            memory_peak_bytes=latest.mark_bytes,
+            memory_peak_bytes=known.mark_bytes,
             memory_peak_is_upper_bound=is_upper_bound(
-                before=base.mark_bytes, after=latest.mark_bytes, was_reset=self._mark_was_reset
+                before=base.mark_bytes, after=known.mark_bytes, was_reset=self._mark_was_reset
             ),
             memory_is_estimate=self._is_estimate,
-            cpu_throttled_seconds=_since(latest.throttled_seconds, base.throttled_seconds),
-            memory_pressure_seconds=_since(latest.pressure_seconds, base.pressure_seconds),
+            cpu_throttled_seconds=_since(known.throttled_seconds, base.throttled_seconds),
+            memory_pressure_seconds=_since(known.pressure_seconds, base.pressure_seconds),
             read_bytes=self._io[0],
             written_bytes=self._io[1],
             disk_peak_bytes=disk_peak_bytes,
@@ -217,14 +217,14 @@ class Measurement:
     def _look(self, now: float, *, walk: bool = False) -> None:
         """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
         previous = self._walk
-        self._latest = self._counters.read() if self._counters else Reading()
+        self._read()
         usage = self._latest.usage_bytes or 0
         has_grown = usage > self._walked_usage_peak * _GROWTH
         if walk or has_grown or self._unresolved or self._needs_walk or self._new_kills() or self._pace.is_due(now):
             self._walk_tree(now)
             self._walked_usage_peak = max(self._walked_usage_peak, usage)
             if self._counters and not self._needs_walk:
-                self._latest = self._counters.read()  # what was killed during the walk belongs to the walk before
+                self._read()  # a kill during the walk is noticed now, while the walk before is still known
         self._usage_peak = max(self._usage_peak, usage, self._latest.usage_bytes or 0)
         self._resolve_kills(now, wait_seconds=_RESOLVE_SECONDS)
         new_kills = self._new_kills()
@@ -233,6 +233,10 @@ class Measurement:
             self._unresolved.append(_Unresolved(new_kills, now, {**previous, **self._walk}))
         self._keep_cpu()
         self._keep_memory()
+
+    def _read(self) -> None:
+        self._latest = self._counters.read() if self._counters else Reading()
+        self._known = _latest_known(self._known, self._latest)
 
     def _keep_cpu(self) -> None:
         if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
@@ -301,11 +305,11 @@ class Measurement:
         self._note("the build did not join its group: its figures are sums over processes")
         self._counters.close()
         self._counters = None
-        self._latest = self._base = Reading()
+        self._latest = self._known = self._base = Reading()
         self._pace = self._new_pace()
 
     def _new_kills(self) -> int:
-        return max((self._latest.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
+        return max((self._known.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
 
     def _resolve_kills(self, now: float, *, wait_seconds: float) -> None:
         """Name the victims when they have gone: a process that was just killed may be seen for a moment yet."""
@@ -362,9 +366,9 @@ class Measurement:
 
     def _measure_io(self) -> None:
         """Keep what was read and written: the group's counter, or the sum over our reaped children and the live tree."""
-        if self._latest.read_bytes is not None and self._latest.written_bytes is not None:
-            sums = [self._latest.read_bytes - (self._base.read_bytes or 0)]
-            sums.append(self._latest.written_bytes - (self._base.written_bytes or 0))
+        known, base = self._known, self._base
+        if known.read_bytes is not None and known.written_bytes is not None:
+            sums = [known.read_bytes - (base.read_bytes or 0), known.written_bytes - (base.written_bytes or 0)]
         else:
             busiest = heapq.nlargest(_MOST_IO_FILES, self._walk.values(), key=lambda stat: stat.tree_ticks)
             pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
@@ -375,6 +379,12 @@ class Measurement:
 def is_upper_bound(*, before: int | None, after: int | None, was_reset: bool) -> bool:
     """Tell whether the mark may be older than the build: it stood before, could not be set anew and did not rise."""
     return after is not None and not was_reset and after <= (before or 0)
+
+
+def _latest_known(known: Reading, latest: Reading) -> Reading:
+    """Return the latest reading, in which what could not be read any more stays as it was."""
+    gaps = {name: getattr(known, name) for name in latest.__struct_fields__ if getattr(latest, name) is None}
+    return msgspec.structs.replace(latest, **gaps) if any(gap is not None for gap in gaps.values()) else latest
 
 
 def _since(latest: float | None, base: float | None) -> float | None:
