@@ -44,8 +44,10 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """As in `/proc/self/cgroup`."""
     is_root: bool = False
     """The machine's root group."""
-    own_pid_namespace: bool = False
-    """Our process numbers are not the machine's."""
+    is_top: bool = False
+    """Nothing above it can be seen from here."""
+    own_namespace: bool = False
+    """This process lives in a pid or cgroup namespace that is not the machine's."""
     has_own_limit: bool = False
     """A memory limit lower than its parent's was set on it."""
     relatives: int = 0
@@ -72,12 +74,13 @@ _LOGIN_OR_MACHINE = re.compile(r"session-.*\.scope|user@.*\.service|.*\.slice|in
 def judge(membership: Membership) -> Verdict:
     """Decide whether our own group is dedicated to this job. Pure; the rows are in order, the first that fits decides."""
     name = membership.path.rstrip("/").rpartition("/")[2]
-    if membership.is_root or membership.outsiders:
+    if membership.is_root or membership.outsiders or _LOGIN_OR_MACHINE.fullmatch(name):
         return Verdict.NOT_OURS
     # Container runtimes name groups by the container's 64 hexadecimal digits: docker/…, cri-containerd-….scope, kubepods/….
-    if membership.own_pid_namespace or _RUNTIME_NAME.search(name):
+    # Otherwise a container's own group is the top of what it sees; below it, in a system container, come services.
+    if _RUNTIME_NAME.search(name) or (membership.own_namespace and membership.is_top):
         return Verdict.OURS
-    if _LOGIN_OR_MACHINE.fullmatch(name) or membership.strangers:
+    if membership.strangers:
         return Verdict.NOT_OURS
     return Verdict.OURS if membership.has_own_limit else Verdict.OURS_IF_NEED_BE
 
@@ -183,7 +186,8 @@ def read_membership(position: Position, *, proc: Path) -> Membership:
     return Membership(
         path=position.path,
         is_root=position.is_root,
-        own_pid_namespace=position.own_pid_namespace,
+        is_top=position.is_top,
+        own_namespace=position.own_namespace,
         has_own_limit=position.has_own_limit,
         relatives=relatives,
         strangers=len(pids) - outsiders - relatives,
@@ -260,7 +264,7 @@ def _parents_v2(position: Position) -> dict[str, Path] | None:
     None also if our own group has a limit, which a group beside it would escape.
     """
     own = position.memory_folder
-    if position.is_root or own == position.tops["memory"] or position.has_own_limit or cpu_limit_of(own) is not None:
+    if position.is_root or position.is_top or position.has_own_limit or cpu_limit_of(own) is not None:
         return None
     parent = own.parent
     try:

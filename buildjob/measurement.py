@@ -99,8 +99,8 @@ class Measurement:
         self._curve = Curve(interval_seconds=interval_seconds)
         self._top = TopTable()
         self._shared_memory = SharedMemory(thread_time=thread_time)
-        self.roots: set[int] = set()
-        """Processes that count with their descendants, besides our own descendants."""
+        self.roots: frozenset[int] = frozenset()
+        """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
 
         self._start = 0.0
         self._base = self._latest = self._known = Reading()
@@ -108,7 +108,7 @@ class Measurement:
         self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
         self._io_base = self._io = (0, 0)
         self._walk: Mapping[Key, ProcessStat] = {}
-        self._walked_usage_peak = self._usage_peak = 0
+        self._walked_usage_peak = 0
         self._was_joined = False
         self._empty_samples = 0
 
@@ -124,7 +124,7 @@ class Measurement:
         self._kills_noticed = 0
         self._unresolved: list[_Unresolved] = []
         self._phases: list[_Phase] = []
-        self._is_over = False
+        self._ended_at: float | None = None
 
     def begin(self, now: float) -> None:
         """Take the figures that everything later is compared with."""
@@ -138,10 +138,14 @@ class Measurement:
         self._look(now)
 
     def glance(self, now: float) -> None:
-        """Look whether the usage has passed its peak; read everything if so. Costs microseconds."""
-        usage = self._counters.usage_bytes() if self._counters else None
-        if usage is not None and usage > self._usage_peak * 1.01:
+        """Read the memory, to see peaks shorter than the interval, or all if it has grown. Does nothing without a group."""
+        reading = self._counters.read_memory() if self._counters else Reading()
+        if reading.working_set_bytes is None:
+            return
+        if (reading.usage_bytes or 0) > self._walked_usage_peak * _GROWTH:
             self._look(now)
+            return
+        self._keep_memory(reading)
 
     def sample(self, now: float, *, late_seconds: float) -> None:
         """Read everything and add a point to the curves; without a group only as often as walking may cost."""
@@ -151,14 +155,18 @@ class Measurement:
         self._look(now)
         self._add_point(now, late_seconds)
 
-    def mark(self, name: str, *, at: float, now: float) -> None:
-        """End the phase under way and begin the next one; the same name again goes on with it, an empty one begins none."""
+    def mark(self, name: str, *, at: float, now: float) -> bool:
+        """End the phase under way and begin the next one; say whether there is a new one.
+
+        The same name again goes on with the phase, an empty one begins none; so do further ones after the 200th.
+        """
         current = self._phases[-1].name if self._phases else ""
         if name == current or len(self._phases) >= _MOST_PHASES:
-            return
+            return False
         self._look(now)
         self._end_phase(at)
         self._phases.append(_Phase(name, max(at, self._start), self._cpu_seconds, peak_bytes=self._memory_bytes))
+        return True
 
     def end(self, now: float) -> None:
         """Take the last figures and close the files."""
@@ -168,7 +176,7 @@ class Measurement:
         if now > self._sampled_at:
             self._add_point(now, 0.0)
         self._measure_io()
-        self._is_over = True
+        self._ended_at = now
         self.close()
 
     def close(self) -> None:
@@ -177,10 +185,12 @@ class Measurement:
             self._counters.close()
 
     def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
-        """Return everything so far; an unfinished phase ends now."""
+        """Return everything so far; an unfinished phase ends now. After `end` the time is that of the end."""
         known, base = self._known, self._base
-        if not self._is_over:
+        if self._ended_at is None:
             self._measure_io()
+        else:
+            now = self._ended_at
         totals = Totals(
             wall_seconds=_rounded(now - self._start),
             cpu_seconds=_rounded(self._cpu_seconds),
@@ -225,14 +235,14 @@ class Measurement:
             self._walked_usage_peak = max(self._walked_usage_peak, usage)
             if self._counters and not self._needs_walk:
                 self._read()  # a kill during the walk is noticed now, while the walk before is still known
-        self._usage_peak = max(self._usage_peak, usage, self._latest.usage_bytes or 0)
         self._resolve_kills(now, wait_seconds=_RESOLVE_SECONDS)
         new_kills = self._new_kills()
         if new_kills:
             self._kills_noticed += new_kills
             self._unresolved.append(_Unresolved(new_kills, now, {**previous, **self._walk}))
         self._keep_cpu()
-        self._keep_memory()
+        self._keep_memory(self._latest)
+        self._keep_processes()
 
     def _read(self) -> None:
         self._latest = self._counters.read() if self._counters else Reading()
@@ -248,9 +258,8 @@ class Measurement:
             used = self._tree_cpu() - self._tree_cpu_base
         self._cpu_seconds = max(self._cpu_seconds, used)  # a sum over processes may fall when one is missed
 
-    def _keep_memory(self) -> None:
-        latest = self._latest
-        working_set, anonymous = latest.working_set_bytes, latest.anonymous_bytes
+    def _keep_memory(self, reading: Reading) -> None:
+        working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
         if working_set is None:
             estimate = self._shared_memory.estimate(self._alive())
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
@@ -266,7 +275,9 @@ class Measurement:
             self._anonymous_peak = max(self._anonymous_peak or 0, anonymous)
         if self._phases and self._phases[-1].ended is None:
             self._phases[-1].peak_bytes = max(self._phases[-1].peak_bytes or 0, working_set)
-        counted = latest.processes
+
+    def _keep_processes(self) -> None:
+        counted = self._latest.processes
         self._was_joined = self._was_joined or bool(counted)
         self._processes = len(self._alive()) if counted is None else max(counted - self._agent_is_inside, 0)
         self._process_peak = max(self._process_peak, self._processes)

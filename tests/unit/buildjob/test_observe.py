@@ -103,3 +103,23 @@ def test_a_group_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> Non
     result = observer.stop()
     assert result.totals.memory_is_estimate
     assert result.totals.memory_peak_bytes is None
+
+
+def test_a_fault_in_a_reading_is_told_once_and_the_measuring_goes_on() -> None:
+    failed, later = threading.Event(), threading.Event()
+    asked = [0]
+
+    def monotonic() -> float:
+        asked[0] += 1
+        if 10 <= asked[0] < 15:
+            failed.set()
+            raise ValueError("no time")
+        if asked[0] > 40:
+            later.set()
+        return asked[0] / 10
+
+    with Observer(cgroup=None, interval_seconds=0.01, monotonic=monotonic) as observer:
+        assert later.wait(60)
+    assert failed.is_set()
+    assert observer.notes() == ["a reading failed: ValueError: no time"]
+    assert observer.stop().samples.time_seconds
