@@ -99,16 +99,16 @@ class Measurement:
         self._curve = Curve(interval_seconds=interval_seconds)
         self._top = TopTable()
         self._shared_memory = SharedMemory(thread_time=thread_time)
-        self.roots: set[int] = set()
-        """Processes that count with their descendants, besides our own descendants."""
+        self.roots: frozenset[int] = frozenset()
+        """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
 
         self._start = 0.0
-        self._base = self._latest = Reading()
+        self._base = self._latest = self._known = Reading()
         self._mark_was_reset = False
         self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
         self._io_base = self._io = (0, 0)
         self._walk: Mapping[Key, ProcessStat] = {}
-        self._walked_usage_peak = self._usage_peak = 0
+        self._walked_usage_peak = 0
         self._was_joined = False
         self._empty_samples = 0
 
@@ -124,24 +124,28 @@ class Measurement:
         self._kills_noticed = 0
         self._unresolved: list[_Unresolved] = []
         self._phases: list[_Phase] = []
-        self._is_over = False
+        self._ended_at: float | None = None
 
     def begin(self, now: float) -> None:
         """Take the figures that everything later is compared with."""
         self._start = self._sampled_at = now
         if self._counters:
             self._mark_was_reset = self._counters.reset_mark()
-            self._base = self._counters.read()
+            self._base = self._known = self._counters.read()
         self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
         self._walk_tree(now)
         self._tree_cpu_base = self._tree_cpu()
         self._look(now)
 
     def glance(self, now: float) -> None:
-        """Look whether the usage has passed its peak; read everything if so. Costs microseconds."""
-        usage = self._counters.usage_bytes() if self._counters else None
-        if usage is not None and usage > self._usage_peak * 1.01:
+        """Read the memory, to see peaks shorter than the interval, or all if it has grown. Does nothing without a group."""
+        reading = self._counters.read_memory() if self._counters else Reading()
+        if reading.working_set_bytes is None:
+            return
+        if (reading.usage_bytes or 0) > self._walked_usage_peak * _GROWTH:
             self._look(now)
+            return
+        self._keep_memory(reading)
 
     def sample(self, now: float, *, late_seconds: float) -> None:
         """Read everything and add a point to the curves; without a group only as often as walking may cost."""
@@ -151,14 +155,18 @@ class Measurement:
         self._look(now)
         self._add_point(now, late_seconds)
 
-    def mark(self, name: str, *, at: float, now: float) -> None:
-        """End the phase under way and begin the next one; the same name again goes on with it, an empty one begins none."""
+    def mark(self, name: str, *, at: float, now: float) -> bool:
+        """End the phase under way and begin the next one; say whether there is a new one.
+
+        The same name again goes on with the phase, an empty one begins none; so do further ones after the 200th.
+        """
         current = self._phases[-1].name if self._phases else ""
         if name == current or len(self._phases) >= _MOST_PHASES:
-            return
+            return False
         self._look(now)
         self._end_phase(at)
         self._phases.append(_Phase(name, max(at, self._start), self._cpu_seconds, peak_bytes=self._memory_bytes))
+        return True
 
     def end(self, now: float) -> None:
         """Take the last figures and close the files."""
@@ -168,7 +176,7 @@ class Measurement:
         if now > self._sampled_at:
             self._add_point(now, 0.0)
         self._measure_io()
-        self._is_over = True
+        self._ended_at = now
         self.close()
 
     def close(self) -> None:
@@ -177,21 +185,24 @@ class Measurement:
             self._counters.close()
 
     def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
-        """Return everything so far; an unfinished phase ends now."""
-        latest, base = self._latest, self._base
-        if not self._is_over:
+        """Return everything so far; an unfinished phase ends now. After `end` the time is that of the end."""
+        known, base = self._known, self._base
+        if self._ended_at is None:
             self._measure_io()
-        mark_rose = latest.mark_bytes is not None and latest.mark_bytes > (base.mark_bytes or 0)
+        else:
+            now = self._ended_at
         totals = Totals(
             wall_seconds=_rounded(now - self._start),
             cpu_seconds=_rounded(self._cpu_seconds),
             memory_working_set_peak_bytes=self._memory_peak,
             memory_anonymous_peak_bytes=self._anonymous_peak,
-            memory_peak_bytes=latest.mark_bytes,
-            memory_peak_is_upper_bound=latest.mark_bytes is not None and not self._mark_was_reset and not mark_rose,
+            memory_peak_bytes=known.mark_bytes,
+            memory_peak_is_upper_bound=is_upper_bound(
+                before=base.mark_bytes, after=known.mark_bytes, was_reset=self._mark_was_reset
+            ),
             memory_is_estimate=self._is_estimate,
-            cpu_throttled_seconds=_since(latest.throttled_seconds, base.throttled_seconds),
-            memory_pressure_seconds=_since(latest.pressure_seconds, base.pressure_seconds),
+            cpu_throttled_seconds=_since(known.throttled_seconds, base.throttled_seconds),
+            memory_pressure_seconds=_since(known.pressure_seconds, base.pressure_seconds),
             read_bytes=self._io[0],
             written_bytes=self._io[1],
             disk_peak_bytes=disk_peak_bytes,
@@ -216,22 +227,26 @@ class Measurement:
     def _look(self, now: float, *, walk: bool = False) -> None:
         """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
         previous = self._walk
-        self._latest = self._counters.read() if self._counters else Reading()
+        self._read()
         usage = self._latest.usage_bytes or 0
         has_grown = usage > self._walked_usage_peak * _GROWTH
         if walk or has_grown or self._unresolved or self._needs_walk or self._new_kills() or self._pace.is_due(now):
             self._walk_tree(now)
             self._walked_usage_peak = max(self._walked_usage_peak, usage)
             if self._counters and not self._needs_walk:
-                self._latest = self._counters.read()  # what was killed during the walk belongs to the walk before
-        self._usage_peak = max(self._usage_peak, usage, self._latest.usage_bytes or 0)
+                self._read()  # a kill during the walk is noticed now, while the walk before is still known
         self._resolve_kills(now, wait_seconds=_RESOLVE_SECONDS)
         new_kills = self._new_kills()
         if new_kills:
             self._kills_noticed += new_kills
             self._unresolved.append(_Unresolved(new_kills, now, {**previous, **self._walk}))
         self._keep_cpu()
-        self._keep_memory()
+        self._keep_memory(self._latest)
+        self._keep_processes()
+
+    def _read(self) -> None:
+        self._latest = self._counters.read() if self._counters else Reading()
+        self._known = _latest_known(self._known, self._latest)
 
     def _keep_cpu(self) -> None:
         if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
@@ -243,9 +258,8 @@ class Measurement:
             used = self._tree_cpu() - self._tree_cpu_base
         self._cpu_seconds = max(self._cpu_seconds, used)  # a sum over processes may fall when one is missed
 
-    def _keep_memory(self) -> None:
-        latest = self._latest
-        working_set, anonymous = latest.working_set_bytes, latest.anonymous_bytes
+    def _keep_memory(self, reading: Reading) -> None:
+        working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
         if working_set is None:
             estimate = self._shared_memory.estimate(self._alive())
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
@@ -261,7 +275,9 @@ class Measurement:
             self._anonymous_peak = max(self._anonymous_peak or 0, anonymous)
         if self._phases and self._phases[-1].ended is None:
             self._phases[-1].peak_bytes = max(self._phases[-1].peak_bytes or 0, working_set)
-        counted = latest.processes
+
+    def _keep_processes(self) -> None:
+        counted = self._latest.processes
         self._was_joined = self._was_joined or bool(counted)
         self._processes = len(self._alive()) if counted is None else max(counted - self._agent_is_inside, 0)
         self._process_peak = max(self._process_peak, self._processes)
@@ -300,11 +316,11 @@ class Measurement:
         self._note("the build did not join its group: its figures are sums over processes")
         self._counters.close()
         self._counters = None
-        self._latest = self._base = Reading()
+        self._latest = self._known = self._base = Reading()
         self._pace = self._new_pace()
 
     def _new_kills(self) -> int:
-        return max((self._latest.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
+        return max((self._known.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
 
     def _resolve_kills(self, now: float, *, wait_seconds: float) -> None:
         """Name the victims when they have gone: a process that was just killed may be seen for a moment yet."""
@@ -361,14 +377,25 @@ class Measurement:
 
     def _measure_io(self) -> None:
         """Keep what was read and written: the group's counter, or the sum over our reaped children and the live tree."""
-        if self._latest.read_bytes is not None and self._latest.written_bytes is not None:
-            sums = [self._latest.read_bytes - (self._base.read_bytes or 0)]
-            sums.append(self._latest.written_bytes - (self._base.written_bytes or 0))
+        known, base = self._known, self._base
+        if known.read_bytes is not None and known.written_bytes is not None:
+            sums = [known.read_bytes - (base.read_bytes or 0), known.written_bytes - (base.written_bytes or 0)]
         else:
             busiest = heapq.nlargest(_MOST_IO_FILES, self._walk.values(), key=lambda stat: stat.tree_ticks)
             pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
             sums = [sum(column) - base for column, base in zip(zip(*pairs, strict=True), self._io_base, strict=True)]
         self._io = (max(self._io[0], sums[0]), max(self._io[1], sums[1]))
+
+
+def is_upper_bound(*, before: int | None, after: int | None, was_reset: bool) -> bool:
+    """Tell whether the mark may be older than the build: it stood before, could not be set anew and did not rise."""
+    return after is not None and not was_reset and after <= (before or 0)
+
+
+def _latest_known(known: Reading, latest: Reading) -> Reading:
+    """Return the latest reading, in which what could not be read any more stays as it was."""
+    gaps = {name: getattr(known, name) for name in latest.__struct_fields__ if getattr(latest, name) is None}
+    return msgspec.structs.replace(latest, **gaps) if any(gap is not None for gap in gaps.values()) else latest
 
 
 def _since(latest: float | None, base: float | None) -> float | None:
