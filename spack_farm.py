@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-FOLDERS = ("buildjob",)
+FOLDERS = ("buildjob", "ctest_xml")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),

@@ -1,0 +1,34 @@
+"""What CDash's columns hold: one table, for `write` (which cuts) and `check` (which refuses).
+
+Obeys: CDash 5.3, database/pgsql-schema.sql and migrations; PostgreSQL does not cut, it fails and the whole file is lost.
+"""
+
+SMALLINT = 32_767
+"""Errors, warnings, tests, configure errors of a build."""
+INTEGER = 2**31 - 1
+UNSIGNED = 2**32 - 1
+STRING = 255
+"""BuildName, BuildStamp, Generator, Site Name, OS and compiler, labels, note and upload names, Path,
+ExitCondition; in characters."""
+LONG_STRING = 512
+"""SourceFile, OutputFile, WorkingDirectory, TargetName of failures; type, name, value of a command's measurements."""
+MEASUREMENT_TYPE = 70
+LANGUAGE = 64
+REVISION = 60
+CHANGE_ID = 40
+ARGUMENT = 255
+RUN_BYTES = 255
+"""A field set with `=` must come in one piece: runs of under 300 bytes do (1.3 of the specification)."""
+EXECUTION_SECONDS = 9_999_999_999.99
+"""numeric(12,2)"""
+HEAD_BYTES = 8192
+"""CDash finds the kind of a document in its first read of this size."""
+ATTRIBUTE_BYTES = 10_000_000
+"""A longer attribute or CDATA section ends CDash's parse."""
+COMMAND = 100_000
+"""Ours: characters of a timeline command, well below the attribute's limit."""
+NOTE_BYTES = 2_000_000
+"""Ours: a longer note is slow to look at; head and tail are sent, the whole goes into an upload."""
+UPLOAD_BYTES = INTEGER
+EVENTS = 50
+"""Ours, and ctest's: pages of thousands of events take CDash minutes."""

@@ -1,0 +1,154 @@
+"""Finds the errors and warnings in a build log: bytes -> LogEvents, streaming, in bounded memory, as many as there are.
+
+    with open("spack-build-out.txt", "rb") as log:
+        for event in scan(log, rules="spack"): ...
+
+Knows nothing of XML. Obeys: CMake 3.25 to 4.4, Source/CTest/cmCTestBuildHandler.cxx, step by step where the rules are
+`ctest`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Literal
+
+from ctest_xml.blocks import BLOCK_BYTES, blocks
+from ctest_xml.engine import Engine, engine
+from ctest_xml.model import Kind, LogEvent
+from ctest_xml.places import Tree, place, shorten
+from ctest_xml.rules import MEMORY_KILLS, RULES, Rules
+from ctest_xml.text import decode
+
+PRE_CONTEXT = POST_CONTEXT = 10
+_FULL = b"\nThe maximum number of reported warnings or errors has been reached!!!\n"
+_MEMORY_KILL = re.compile("|".join(MEMORY_KILLS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """CTest's own limits: once so many of a kind were found, its patterns are not tried any more."""
+
+    errors: int = 50
+    warnings: int = 50
+
+
+def scan(
+    log: BinaryIO | Iterable[bytes],
+    *,
+    rules: Literal["spack", "ctest"] | Rules = "spack",
+    tree: Tree | None = None,
+    limits: Limits | None = None,
+    slow: bool = False,
+) -> Iterator[LogEvent]:
+    """Yield the events of a log, in its order.
+
+    `log`: an open binary file, or chunks of any size. `tree`: shortens paths as CTest does. `limits`: none by default.
+    `slow`: do without RE2. A line over the rules' limit is cut and says so.
+    """
+    chosen = rules if isinstance(rules, Rules) else RULES[rules]
+    chunks = iter(lambda: log.read(BLOCK_BYTES), b"") if hasattr(log, "read") else log
+    escapes = re.compile(chosen.escapes.encode())
+    finder = engine(chosen, slow=slow)
+    state = _Scan(chosen, tree or Tree(), limits)
+    for block in blocks(chunks, line_bytes=chosen.line_bytes, last_line=chosen.last_line):
+        plain = escapes.sub(b"", block) if b"\x1b" in block else block
+        yield from _events(state, finder, block, plain)
+    yield from state.flush()
+
+
+def is_memory_kill(event: LogEvent) -> bool:
+    """Tell whether an event says that a process was ended for want of memory."""
+    return bool(_MEMORY_KILL.search(event.text))
+
+
+def exit_event(program: str) -> LogEvent:
+    """Return the warning that CTest appends when the build command exits non-zero."""
+    return LogEvent(kind="warning", log_line=1, text=f"*** WARNING non-zero return value in ctest from: {program}")
+
+
+@dataclass(slots=True)
+class _Open:
+    """An event whose context after it may still grow."""
+
+    kind: Kind
+    log_line: int
+    text: bytes
+    plain: bytes
+    before: list[bytes]
+    after: list[bytes] = field(default_factory=list)
+    uses_up_limit: bool = False
+
+
+class _Scan:
+    """CTest's state between lines: the line counter, lines not yet in a context, the event that still takes lines."""
+
+    def __init__(self, rules: Rules, tree: Tree, limits: Limits | None) -> None:
+        self._rules = rules
+        self._tree = tree
+        self.left: dict[Kind, float] = {
+            "error": limits.errors if limits else float("inf"),
+            "warning": limits.warnings if limits else float("inf"),
+        }
+        self.line = 0
+        self._before: list[bytes] = []
+        self._last: _Open | None = None
+
+    def ordinary(self, lines: list[bytes]) -> Iterator[LogEvent]:
+        """Take lines that are no events: into the context after the last event, else into the one before the next."""
+        self.line += len(lines)
+        if self._last:
+            taken = POST_CONTEXT - len(self._last.after)
+            self._last.after += lines[:taken]
+            if len(self._last.after) < POST_CONTEXT:
+                return
+            yield from self.flush()
+            lines = lines[taken:]
+        self._before = (self._before + lines[-PRE_CONTEXT:])[-PRE_CONTEXT:]
+
+    def event(self, kind: Kind, raw: bytes, plain: bytes) -> Iterator[LogEvent]:
+        """Take a line that is an event; it ends the context of the one before."""
+        yield from self.flush()
+        self.line += 1
+        self.left[kind] -= 1
+        self._last = _Open(kind, self.line, raw, plain, self._before, uses_up_limit=not self.left[kind])
+        self._before = []
+
+    def flush(self) -> Iterator[LogEvent]:
+        """Give out the last event, whose context is complete."""
+        if self._last:
+            yield self._finished(self._last)
+            self._last = None
+
+    def _finished(self, event: _Open) -> LogEvent:
+        after = b"\n".join(event.after)
+        if event.after and len(event.after) < POST_CONTEXT:
+            after += b"\n"
+        text = shorten(event.text, self._tree)
+        named = place(shorten(event.plain, self._tree) if self._rules.plain_places else text, self._tree)
+        return LogEvent(
+            kind=event.kind,
+            log_line=event.log_line,
+            text=decode(text),
+            file=decode(named[0]) if named else "",
+            file_line=named[1] if named else None,
+            pre_context=decode(shorten(b"".join(line + b"\n" for line in event.before), self._tree)),
+            post_context=decode(shorten(after, self._tree) + (_FULL if event.uses_up_limit else b"")),
+        )
+
+
+def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes) -> Iterator[LogEvent]:
+    lines = block.split(b"\n")
+    plain_lines = lines if plain is block else plain.split(b"\n")
+    done = 0
+    for index in finder.hits(plain):
+        line = plain_lines[index]
+        if state.left["error"] and finder.is_error(line):
+            kind: Kind = "error"
+        elif state.left["warning"] and finder.is_warning(line):
+            kind = "warning"
+        else:
+            continue
+        yield from state.ordinary(lines[done:index])
+        yield from state.event(kind, lines[index], line)
+        done = index + 1
+    yield from state.ordinary(lines[done:-1])

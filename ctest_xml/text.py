@@ -1,0 +1,75 @@
+"""Text on its way into XML: decoding any bytes, cleaning as CTest does, cutting to what CDash's columns hold.
+
+Obeys: CMake 4.4, Source/cmXMLSafe.cxx (cleaning); CDash 5.3, database/pgsql-schema.sql (widths). CDash's pages turn
+`[NON-XML-CHAR-0x1B]` back into ESC and draw the colours.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+
+_UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_MARKERS = re.compile(
+    "<(?=Update|Build|Configure|Testing|Coverage|report|Notes|DynamicAnalysis|Project|Upload|testsuite|Done)"
+)
+_SPACES = re.compile(r"[\t\n]+")
+
+
+def decode(raw: bytes) -> str:
+    """Return bytes as text; what is no UTF-8 stays, byte by byte, as lone surrogates for `clean` to name."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def decoded(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Decode a stream of chunks as `decode` would decode them joined."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for chunk in chunks:
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)
+
+
+def clean(text: str) -> str:
+    """Return text that XML can hold, in CTest's convention.
+
+    CR is dropped; other characters that XML forbids become `[NON-XML-CHAR-0x1B]`, bytes that are no UTF-8
+    `[NON-UTF-8-BYTE-0xFF]`. Idempotent.
+    """
+    return _UNCLEAN.sub(_named, text)
+
+
+def _named(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code == 0x0D:
+        return ""
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"[NON-UTF-8-BYTE-0x{code - 0xDC00:X}]"
+    return f"[NON-XML-CHAR-0x{code:X}]"
+
+
+def cut(text: str, *, characters: int) -> str:
+    """Clean the text and cut it to a column of so many characters."""
+    return clean(text[: characters + text.count("\r")])[:characters]
+
+
+def cut_bytes(text: str, *, size: int) -> str:
+    """Clean the text and cut it to so many bytes of UTF-8, never inside a character."""
+    return clean(text[: size + text.count("\r")]).encode()[:size].decode("utf-8", "ignore")
+
+
+def one_line(text: str, *, size: int = 255) -> str:
+    """Return the text for a field of which CDash keeps only the last fragment: one short line that SAX hands over whole.
+
+    Line ends and tabs become spaces; at most 255 bytes (runs under 300 are never split by CDash's 8192-byte reads); `]]>`,
+    which would split the CDATA section, and `<Build`, `<Update` …, by which CDash guesses a document's kind, get a space.
+    """
+    joined = _SPACES.sub(" ", cut_bytes(text, size=size))
+    apart = _MARKERS.sub("< ", joined.replace("]]>", "]] >"))
+    return cut_bytes(apart, size=size)
+
+
+def identity(text: str) -> str:
+    """Return a site's, build's or subproject's name as every document must hold it: one line, at most 255 bytes, no quotes.
+
+    CDash doubles `'` in these (submit.php) and would make a second build.
+    """
+    return one_line(text.replace("'", "`").replace('"', "`")).strip()
