@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -22,13 +23,14 @@ TEST_REPO = ROOT / "tests" / "data" / "spack_repo" / "spack_farm_tests"
 TEST_SOURCES = ROOT / "tests" / "data" / "sources"
 
 
-def _module(path: Path) -> ModuleType:
+def module(path: Path) -> ModuleType:
+    """Load a script that is no part of a package."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 class Lab:
@@ -37,10 +39,7 @@ class Lab:
     def __init__(self, folder: Path, spack: SpackInstallation) -> None:
         self.folder = folder
         self.spack = spack
-        prepare = _module(ROOT / "examples" / "prepare.py").prepare
-        sources = tuple(sorted(TEST_SOURCES.iterdir())) if TEST_SOURCES.is_dir() else ()
-        repos = {"spack_farm_tests": TEST_REPO} if TEST_REPO.is_dir() else {}
-        self.scope: Path = prepare(folder, repos=repos, sources=sources)
+        self.scope = self._prepare()
         self.environment = {
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
@@ -53,6 +52,13 @@ class Lab:
         if python := spack.python or os.environ.get("SPACK_PYTHON"):
             self.environment["SPACK_PYTHON"] = str(python)
         (folder / "home").mkdir(exist_ok=True)
+
+    def _prepare(self) -> Path:
+        """Write Spack's configuration and the sources; return the scope."""
+        sources = tuple(sorted(TEST_SOURCES.iterdir())) if TEST_SOURCES.is_dir() else ()
+        repos = {"spack_farm_tests": TEST_REPO} if TEST_REPO.is_dir() else {}
+        scope: Path = module(ROOT / "examples" / "prepare.py").prepare(self.folder, repos=repos, sources=sources)
+        return scope
 
     def agent_argv(self, *arguments: str | Path) -> list[str]:
         """The command line of `spack-farm build` with the lab's configuration."""
@@ -74,7 +80,11 @@ class Lab:
         )
 
     def stock_spack(
-        self, *arguments: str | Path, scopes: Sequence[Path] = (), environment: dict[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        scopes: Sequence[Path] = (),
+        environment: dict[str, str] | None = None,
+        timeout: float = 100,
     ) -> subprocess.CompletedProcess[str]:
         """Run Spack itself; `scopes` are stronger than the lab's own."""
         words = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
@@ -84,7 +94,7 @@ class Lab:
             capture_output=True,
             text=True,
             env=self.environment | {"PATH": f"{os.environ['PATH']}:{self.spack.tools or ''}"} | (environment or {}),
-            timeout=100,
+            timeout=timeout,
             check=False,
         )
 
@@ -176,3 +186,13 @@ def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:
     """The telemetry of the only run of a package below an output folder."""
     (path,) = out.glob(f"{name}-*/telemetry.json")
     return telemetry.read(path)
+
+
+def other_tree(folder: Path, mirror: Path, *, misc_cache: Path | None = None) -> Path:
+    """A configuration scope with another install tree and the mirror as the only binary mirror, signatures checked."""
+    scope = folder / "other"
+    scope.mkdir()
+    config = {"config": {"install_tree": {"root": str(folder / "opt")}, "misc_cache": str(misc_cache or folder / "misc")}}
+    (scope / "config.yaml").write_text(json.dumps(config))
+    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": {"url": mirror.as_uri(), "signed": True}}}))
+    return scope

@@ -1,6 +1,5 @@
 """The thread on real Spack: built, measured, signed, and installed again by a Spack that knows nothing of us."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -8,19 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, read_telemetry
+from tests.integration.conftest import Key, Lab, other_tree, read_telemetry
 
 pytestmark = pytest.mark.spack
-
-
-def other_tree(folder: Path, mirror: Path) -> Path:
-    """A configuration scope with another install tree and the mirror as the only binary mirror, signatures checked."""
-    scope = folder / "other"
-    scope.mkdir()
-    config = {"config": {"install_tree": {"root": str(folder / "opt")}, "misc_cache": str(folder / "misc")}}
-    (scope / "config.yaml").write_text(json.dumps(config))
-    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": {"url": mirror.as_uri(), "signed": True}}}))
-    return scope
 
 
 def test_stock_spack_installs_what_was_published_and_checks_its_signature(lab: Lab, key: Key, tmp_path: Path) -> None:
