@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import cdash, child, mirror, own_environment, run, secrets, sign, summary, telemetry
+from buildjob import child, mirror, own_environment, run, secrets, sign, summary, telemetry
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
@@ -121,9 +121,7 @@ def _run(session: Session, subject: run.Subject, process: run.Process, folder: P
 
 def _report(session: Session, result: run.RunResult, *, reproduce: str, last: bool = True) -> run.RunResult:
     """Write page and documents; at the last time also show the summary. Never changes the verdict."""
-    request = session.request
-    reporting = cdash.Reporting(site=request.site, group=request.group)
-    result = report(result, reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
+    result = report(result, session.request.reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
     if last:
         for note in result.notes:
             session.log.warning(note)

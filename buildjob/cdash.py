@@ -9,16 +9,14 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from buildjob import telemetry
 from buildjob.outcome import Outcome
-from buildjob.run import LOG, TELEMETRY, RunResult
+from buildjob.request import Reporting
+from buildjob.run import CDASH, LOG, TELEMETRY, RunResult
 from buildjob.telemetry import Telemetry
 from ctest_xml import model, naming, scan, write
 from ctest_xml.files import whole
 
-FOLDER = "cdash"
 # Phases of Spack's build systems that prepare rather than build (spack 1.1, reporters/cdash.py, CDASH_PHASES).
 _CONFIGURE = frozenset({
     "stage", "autoreconf", "bootstrap", "cmake", "configure", "edit", "hostconfig", "initconfig",
@@ -29,21 +27,11 @@ _SLICE_BYTES = 2 << 20
 _MIB = 1 << 20
 
 
-class Reporting(msgspec.Struct, frozen=True, kw_only=True):
-    """Under which names CDash keeps the builds."""
-
-    site: str
-    """The class of machine, stable over runs."""
-    group: str = "Experimental"
-    """A build group of the project."""
-    generator: str = "spack-farm"
-
-
 def write_documents(result: RunResult, reporting: Reporting) -> list[Path]:
     """Write the documents of a run and return their paths in the order of sending. Raises OSError."""
     run = _Run(result)
     site = _site(run, reporting)
-    folder = result.folder / FOLDER
+    folder = result.folder / CDASH
     folder.mkdir(exist_ok=True)
     document, paths = result.telemetry, []
 
@@ -117,7 +105,7 @@ def _site(run: _Run, reporting: Reporting) -> model.Site:
             package=document.spec.name, compiler=document.spec.compiler, architecture=document.spec.architecture
         ),
         build_stamp=naming.build_stamp(start_seconds=run.begun, group=reporting.group),
-        generator=reporting.generator,
+        generator=f"spack-farm-{document.versions.spack_farm}",
         compiler_name=compiler,
         compiler_version=compiler_version,
         os_name=system.system,

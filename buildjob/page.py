@@ -4,6 +4,7 @@ Written as `report.html` beside `telemetry.json` and `build.log`. Pure: values i
 through `markup`, which escapes it; all lists are cut, so that the page stays below `MOST_BYTES` whatever the document holds.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 
@@ -22,6 +23,8 @@ _STYLE = resources.files(__package__).joinpath("page.css").read_text("utf-8")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _LINKS = 12
+_BESIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+"""A file in the page's own folder."""
 _NAME, _WORD, _LINE = 60, 120, 1000
 _EXCERPT_LINE = 2000
 _EXCERPT_ROWS = 200
@@ -95,6 +98,9 @@ def _verdict(telemetry: Telemetry, verdict: Verdict) -> Html:
 
 
 def _link(link: Link) -> Html:
+    """Return a link to a file beside the page, or to what the URL names if it is a web address."""
+    if _BESIDE.fullmatch(link.url):
+        return element("a", link.label[:_WORD], href=link.url)
     return markup.link(link.label[:_WORD], link.url)
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import cdash, excerpt, page, telemetry
+from buildjob import excerpt, telemetry
 from buildjob.excerpt import Link, LogExcerpt
 from buildjob.files import write_whole
 from buildjob.outcome import Outcome
-from buildjob.run import LOG, TELEMETRY, RunResult
+from buildjob.request import Reporting
+from buildjob.run import CDASH, LOG, TELEMETRY, RunResult
 from buildjob.secrets import mask
 from buildjob.telemetry import FirstError, Telemetry
 
 PAGE = "report.html"
 SPEC = "spec.json"
-PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", cdash.FOLDER))
+PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
 """What the summary points to: label and name in the run's folder."""
 _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}
 # What ends a run from outside leaves no error of its own in the log: then the log's end says where it was.
@@ -29,13 +30,15 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\
 _LONGEST_TEXT = 2000
 
 
-def report(result: RunResult, reporting: cdash.Reporting, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
+def report(result: RunResult, reporting: Reporting, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
     """Write page and documents; return the result with the first error in its telemetry. A fault becomes a note."""
     try:
         result = _report(result, secret_values, reproduce)
     except Exception as error:  # noqa: BLE001  reporting never fails a build
         result = _with_note(result, f"the report could not be written: {type(error).__name__}: {error}")
     try:
+        from buildjob import cdash  # noqa: PLC0415  lxml and the scanner are loaded when the build has ended
+
         cdash.write_documents(result, reporting)
     except Exception as error:  # noqa: BLE001  as above
         result = _with_note(result, f"CDash's documents could not be written: {type(error).__name__}: {error}")
@@ -52,6 +55,8 @@ def _report(result: RunResult, secret_values: frozenset[str], reproduce: str) ->
     if document.first_error is None and result.outcome not in _SUCCESSES | _NO_ERROR_OF_ITS_OWN and log.exists():
         document = msgspec.structs.replace(document, first_error=first_error(log, result, secret_values))
         telemetry.write(document, result.folder / TELEMETRY)
+    from buildjob import page  # noqa: PLC0415  loaded when the build has ended
+
     shown = page.render(
         document,
         excerpt=_excerpt(log, document, result.outcome, secret_values),

@@ -55,6 +55,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return self.mirror.as_uri()
 
 
+class Reporting(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which names CDash keeps the builds."""
+
+    site: str
+    """The class of machine, stable over runs."""
+    group: str = "Experimental"
+    """A build group of the project."""
+
+
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one call of `spack-farm build` is asked."""
 
@@ -78,10 +87,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
-    site: str
-    """Under which site CDash keeps the builds: stable over runs."""
-    group: str
-    """In which build group."""
+    reporting: Reporting
     variables: dict[str, str]
     """The whole environment, secrets included: only `secrets.split` may look at it."""
     paths: Paths
@@ -117,8 +123,10 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
-        site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
-        group=values["group"] or "Experimental",
+        reporting=Reporting(
+            site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
+            group=values["group"] or "Experimental",
+        ),
         variables=dict(variables),
         paths=from_environment(variables),
     )

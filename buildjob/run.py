@@ -28,6 +28,7 @@ from buildjob.versions import own_version
 LOG = "build.log"
 INDEX = "build.log.index.json"
 TELEMETRY = "telemetry.json"
+CDASH = "cdash"
 
 
 NOTHING_YET = Observation(
