@@ -66,12 +66,19 @@ def of_status(status: int, body: bytes, *, location: str = "") -> Answer:
 
 def of_failure(error: Exception, *, handed_over: int, size: int, is_tls: bool) -> Answer:
     """Read a request that ended without an answer: a file that was not handed over whole cannot have been taken."""
-    words = f"{type(error).__name__}: {error}"[:_ANSWER_CHARACTERS]
+    words = _innermost(error)
     if is_tls and not handed_over:
         return replace(_NOT_TAKEN, reason=f"no trusted connection: {words}", ends_all=True)
     if handed_over < size or not handed_over:
         return replace(_NOT_TAKEN, reason=words, may_repeat=True)
     return Answer(verdict=Verdict.UNKNOWN, reason=f"the whole file went out, no answer came: {words}")
+
+
+def _innermost(error: BaseException) -> str:
+    """Say what lies at the bottom of an exception's chain: `Connection refused`, not the five layers above it."""
+    while error.__context__:
+        error = error.__context__
+    return f"{type(error).__name__}: {error}"[:_ANSWER_CHARACTERS]
 
 
 def _of_cdash(body: bytes) -> Answer:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from ctest_xml import limits
-from ctest_xml.losses import COUNTED, Packed, Seen, losses
+from ctest_xml.losses import COUNTED, Packed, Seen, is_run, losses
 from ctest_xml.structure import DOCUMENTS, Element, is_a
 
 _MARKERS = (
@@ -87,6 +87,7 @@ class _Reader:
         head = file.read(limits.HEAD_BYTES)
         self.kind = kind_of(head)
         parser = self.parser
+        parser.buffer_size = 1 << 16
         parser.StartElementHandler = self.start
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.text
@@ -153,6 +154,7 @@ class _Reader:
         if element:
             self.attributes(name, attributes, element)
         self.stack.append(_Frame(element, seen, self.parser.CurrentLineNumber))
+        self.parser.buffer_text = not is_run(seen)
         if name in COUNTED and seen.parent in {"Build", "Testing"}:
             self.count(COUNTED[name])
         if name == "Failure":
@@ -214,6 +216,7 @@ class _Reader:
 
     def end(self, name: str) -> None:
         frame = self.stack.pop()
+        self.parser.buffer_text = True
         if self.stack:
             self.stack[-1].seen.siblings[name] = frame.seen.head
         if frame.element:

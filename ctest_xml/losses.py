@@ -98,6 +98,13 @@ class Seen:
     """Heads of the children's texts, by name."""
 
 
+def is_run(seen: Seen) -> bool:
+    """Tell whether CDash keeps only the last fragment of an element's text."""
+    return (seen.parent, seen.name) in RUNS or (
+        seen.document == "Build" and (seen.parent, seen.name) == ("NamedMeasurement", "Value")
+    )
+
+
 def losses(seen: Seen) -> Iterator[str]:
     """Yield what CDash would not store of an element, as words."""
     yield from _attributes(seen)
@@ -121,7 +128,7 @@ def _text(seen: Seen) -> Iterator[str]:
     width = TEXT_WIDTHS.get(place)
     if width is not None and seen.characters > width:
         yield f"{seen.characters} characters, CDash's column holds {width}"
-    if place in RUNS or (seen.document == "Build" and place == ("NamedMeasurement", "Value")):
+    if is_run(seen):
         if seen.entities + seen.sections + seen.plain > 1:
             yield "CDash keeps only what follows the last entity: use one CDATA section"
         if seen.size > 300:
