@@ -17,7 +17,7 @@ from buildjob.outcome import Outcome
 from buildjob.request import Reporting
 from buildjob.run import CDASH, LOG, TELEMETRY, RunResult
 from buildjob.secrets import mask
-from buildjob.telemetry import FirstError, Telemetry
+from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 
 PAGE = "report.html"
 SPEC = "spec.json"
@@ -28,6 +28,8 @@ _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}
 _NO_ERROR_OF_ITS_OWN = {Outcome.INTERRUPTED, Outcome.TIMED_OUT}
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-_])")
 _LONGEST_TEXT = 2000
+_VICTIM = re.compile(r"Killed signal terminated program (\S+)")
+"""What gcc says when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
 
 
 def report(result: RunResult, reporting: Reporting, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
@@ -54,6 +56,7 @@ def _report(result: RunResult, secret_values: frozenset[str], reproduce: str) ->
     document = result.telemetry
     if document.first_error is None and result.outcome not in _SUCCESSES | _NO_ERROR_OF_ITS_OWN and log.exists():
         document = msgspec.structs.replace(document, first_error=first_error(log, result, secret_values))
+        document = msgspec.structs.replace(document, memory_kills=_named_by(document.first_error, document.memory_kills))
         telemetry.write(document, result.folder / TELEMETRY)
     from buildjob import page  # noqa: PLC0415  loaded when the build has ended
 
@@ -82,6 +85,14 @@ def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> 
         file=_text(place, secret_values),
         phase=next((phase.name for phase in reversed(result.phases) if phase.line <= event.log_line), ""),
     )
+
+
+def _named_by(error: FirstError | None, kills: list[MemoryKill]) -> list[MemoryKill]:
+    """Return the kills, the only one named by the compiler driver that saw its program die, if it did."""
+    victim = _VICTIM.search(error.text) if error else None
+    if victim is None or len(kills) != 1:
+        return kills
+    return [msgspec.structs.replace(kills[0], process=victim[1], inferred=False)]
 
 
 def _text(text: str, secret_values: frozenset[str]) -> str:

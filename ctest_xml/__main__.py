@@ -55,7 +55,7 @@ class _Arguments(argparse.Namespace):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit code. Errors become one line on stderr and the code 2."""
-    arguments = _parser().parse_args(argv, namespace=_Arguments())
+    arguments = parser().parse_args(argv, namespace=_Arguments())
     verbs: dict[str, Callable[[_Arguments], int]] = {"convert": _convert, "check": _check, "submit": _submit}
     try:
         return verbs[arguments.verb](arguments)
@@ -67,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
     parser = argparse.ArgumentParser(
         prog="spack-farm ctest",
         description="Turn build logs into CTest XML and send it to CDash.",
