@@ -24,7 +24,7 @@ from buildjob.tree import Key, SharedMemory, live_cpu_seconds, walk_descendants,
 
 # The part of a core that walking over the processes may take: with a group it only names the greatest, without, it is all.
 _WALK_SHARE_WITH_GROUP = 0.002
-_WALK_SHARE_WITHOUT = 0.03
+_WALK_SHARE_WITHOUT = 0.04
 _GROWTH = 1.05
 _MOST_KILLS = 100
 _MOST_PHASES = 200
@@ -63,17 +63,21 @@ class _Unresolved(msgspec.Struct):
 
 
 class _Pace:
-    """When the next walk may be: so that all walks together cost at most `share` of the time."""
+    """When the next walk may be, so that all together take at most `share` of the time: a walk takes out, time pays in."""
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._due = 0.0
+        self._saved_seconds = 0.0
+        self._paid_at = 0.0
 
     def is_due(self, now: float) -> bool:
-        return now >= self._due
+        # What is saved is limited to a second's pay: after a quiet hour the walks must not become dense.
+        paid = (now - self._paid_at) * self._share
+        self._saved_seconds, self._paid_at = min(self._saved_seconds + paid, self._share), now
+        return self._saved_seconds >= 0
 
-    def spend(self, now: float, cost_seconds: float) -> None:
-        self._due = now + cost_seconds / self._share
+    def spend(self, cost_seconds: float) -> None:
+        self._saved_seconds -= cost_seconds
 
 
 class Measurement:
@@ -133,7 +137,7 @@ class Measurement:
             self._mark_was_reset = self._counters.reset_mark()
             self._base = self._known = self._counters.read()
         self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
-        self._walk_tree(now)
+        self._walk_tree()
         self._tree_cpu_base = self._tree_cpu()
         self._look(now)
 
@@ -226,12 +230,12 @@ class Measurement:
 
     def _look(self, now: float, *, walk: bool = False) -> None:
         """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
-        previous = self._walk
+        begun, previous = self._thread_time(), self._walk
         self._read()
         usage = self._latest.usage_bytes or 0
         has_grown = usage > self._walked_usage_peak * _GROWTH
         if walk or has_grown or self._unresolved or self._needs_walk or self._new_kills() or self._pace.is_due(now):
-            self._walk_tree(now)
+            self._walk_tree()
             self._walked_usage_peak = max(self._walked_usage_peak, usage)
             if self._counters and not self._needs_walk:
                 self._read()  # a kill during the walk is noticed now, while the walk before is still known
@@ -243,6 +247,7 @@ class Measurement:
         self._keep_cpu()
         self._keep_memory(self._latest)
         self._keep_processes()
+        self._pace.spend(self._thread_time() - begun)
 
     def _read(self) -> None:
         self._latest = self._counters.read() if self._counters else Reading()
@@ -286,8 +291,7 @@ class Measurement:
         """Return the processes of the last walk that had not ended."""
         return {key: stat for key, stat in self._walk.items() if not stat.is_zombie and stat.memory_bytes}
 
-    def _walk_tree(self, now: float) -> None:
-        begun = self._thread_time()
+    def _walk_tree(self) -> None:
         # Before the walk: what ends in between is missed once, and not counted twice.
         self._reaped_before_walk = _reaped_cpu_seconds()
         try:
@@ -300,7 +304,6 @@ class Measurement:
             self._top.update(self._walk)
         except (OSError, ValueError) as error:
             self._note(f"a walk over the processes failed: {error}")
-        self._pace.spend(now, self._thread_time() - begun)
 
     def _tree_cpu(self) -> float:
         """Return what our reaped children and the processes of the last walk have used."""
