@@ -33,13 +33,21 @@ def test_lines_that_the_signature_escaped_are_restored() -> None:
     assert mirror.parse_manifest(signed + b"\n-----BEGIN PGP SIGNATURE-----\n", where="x").data == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"", b"{}", b"[]", b"no json", b'{"version":2,"data":[]}', manifest(contentLength="2"),
-        manifest(checksumAlgorithm="md5"), manifest(checksum="../../../etc/passwd"), manifest(checksum="ABC"), b"-----BEGIN PGP SIGNED MESSAGE-----",
-    ],
-)  # fmt: skip
+HOSTILE = (
+    b"",
+    b"{}",
+    b"[]",
+    b"no json",
+    b'{"version":2,"data":[]}',
+    b"-----BEGIN PGP SIGNED MESSAGE-----",
+    manifest(contentLength="2"),
+    manifest(checksumAlgorithm="md5"),
+    manifest(checksum="../../../etc/passwd"),
+    manifest(checksum="ABC"),
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_no_manifest_is_refused_with_its_name(text: bytes) -> None:
     with pytest.raises(PublishError, match="the-name"):
         mirror.parse_manifest(text, where="the-name")
