@@ -3,9 +3,8 @@
     report = write_documents(folder, PackageBuild(...))
 
 Phases become the timeline with its memory curve, tests with trends, and Configure.xml's log; errors and warnings come from
-the log by a scan; the whole log, the spec and all else go into notes and uploads. Obeys: CDash 5.3 as read in
-resources/js/vue (instrumentation page: memory in KiB) and app/cdash/app/Model/Build.php (trends by equal site, build name and
-group).
+the log by a scan; the whole log, the spec and all else go into notes and uploads. Obeys: CDash 5.3,
+resources/js/vue (instrumentation page: memory in KiB), app/cdash/app/Model/Build.php (trends: equal site, name and group).
 """
 
 import itertools
