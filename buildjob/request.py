@@ -62,6 +62,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Concrete specs in files, as `spack spec --json` prints them."""
     environment_name: str = ""
     """A Spack environment: a folder or a name."""
+    active_environment: Path | None = None
+    """The environment activated in the user's shell: its configuration holds where no environment is named."""
     hash: str = ""
     command: CommandBuild | None = None
     spack: str = ""
@@ -99,6 +101,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         specs=specs,
         spec_files=files,
         environment_name=named,
+        active_environment=_active_environment(variables) if not named and command is None else None,
         hash=values["hash"] or "",
         command=command,
         spack=values["spack"] or "",
@@ -176,6 +179,16 @@ def _sort_words(words: list[str], dag_hash: str | None) -> tuple[list[str], list
         else:
             specs.append(word)
     return specs, files, ""
+
+
+def _active_environment(variables: Mapping[str, str]) -> Path | None:
+    """Return the folder that `spack env activate` left in `SPACK_ENV`, if it did."""
+    folder = variables.get("SPACK_ENV")
+    if not folder:
+        return None
+    if not (Path(folder) / "spack.yaml").is_file():
+        raise RequestError(f"SPACK_ENV={folder}: there is no spack.yaml in it; deactivate the environment")
+    return Path(folder)
 
 
 def _environment_of(word: str) -> str:

@@ -1,6 +1,6 @@
 """Runs inside Spack's own Python (`spack python plan.py REQUEST RESULT`): what is to be built, and what is there already.
 
-REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path or "", "hash": text, "fresh": bool,
+REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
 "folder": path}. RESULT gets {"error": text} or the plan; each node's concrete spec is written to FOLDER/HASH.json.
 This file is the only one that uses Spack's Python interface; it is written for Spack 1.1 and imports nothing of ours.
 """
@@ -41,13 +41,15 @@ def main(request_path, result_path):
 def plan(request):
     if request["fresh"]:
         spack.config.set("concretizer:reuse", False, scope="command_line")
-    roots = concrete_roots(request)
+    environment = activate(request["environment"]) if request["environment"] else None
+    roots = concrete_roots(request, environment)
     for root in roots:
         if root.external:
             raise ValueError(f"{root.name} is an external package ({root.external_path}): there is nothing to build")
     mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
     nodes = [node(spec, request["folder"], mirrors) for spec in in_order(roots)]
     return {
+        "environment": environment.path if environment else "",
         "roots": [root.dag_hash() for root in roots],
         "nodes": nodes,
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
@@ -61,11 +63,17 @@ def plan(request):
     }
 
 
-def concrete_roots(request):
+def activate(name_or_folder):
+    """The environment, its configuration in force, so that its repositories, mirrors and install tree are used here."""
+    environment = spack.environment.environment_from_name_or_dir(name_or_folder)
+    spack.environment.activate(environment)
+    return environment
+
+
+def concrete_roots(request, environment):
     """The roots that the request names, each once, concrete."""
     found = []
-    if request["environment"]:
-        environment = spack.environment.environment_from_name_or_dir(request["environment"])
+    if environment:
         wanted = request["hash"].lstrip("/")
         known = {spec.dag_hash(): spec for root in environment.concrete_roots() for spec in root.traverse()}
         if not known:
