@@ -207,6 +207,8 @@ def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
 
 
 def _tell(log: Log, plan: Plan, work: Schedule) -> None:
+    for sentence in plan.external_roots:
+        log.note(sentence)
     for node in plan.nodes:
         if node.binary == "untrusted":
             log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")

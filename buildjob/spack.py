@@ -45,7 +45,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: str
     """The folder of the environment that was named; empty if none was."""
+    external_roots: list[str]
+    """What was asked for and is not to be built, each in a sentence."""
     roots: list[str]
+    """Hashes; at least one."""
     nodes: list[Node]
     mirrors: list[Mirror]
     secret_variables: list[str]

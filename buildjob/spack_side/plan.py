@@ -43,13 +43,17 @@ def plan(request):
         spack.config.set("concretizer:reuse", False, scope="command_line")
     environment = activate(request["environment"]) if request["environment"] else None
     roots = concrete_roots(request, environment)
-    for root in roots:
-        if root.external:
-            raise ValueError(f"{root.name} is an external package ({root.external_path}): there is nothing to build")
+    external = [
+        f"{title(root)}: external ({root.external_path}), there is nothing to build" for root in roots if root.external
+    ]
+    roots = [root for root in roots if not root.external]
+    if not roots:
+        raise ValueError("; ".join(external))
     mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
     nodes = [node(spec, request["folder"], mirrors) for spec in in_order(roots)]
     return {
         "environment": environment.path if environment else "",
+        "external_roots": external,
         "roots": [root.dag_hash() for root in roots],
         "nodes": nodes,
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
@@ -65,7 +69,12 @@ def plan(request):
 
 def activate(name_or_folder):
     """The environment, its configuration in force, so that its repositories, mirrors and install tree are used here."""
-    environment = spack.environment.environment_from_name_or_dir(name_or_folder)
+    if os.path.isdir(name_or_folder) and not spack.environment.is_env_dir(name_or_folder):
+        raise ValueError(f"{name_or_folder}: there is no spack.yaml in it; Spack needs it beside the spack.lock")
+    try:
+        environment = spack.environment.environment_from_name_or_dir(name_or_folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # of JSON that is no lock, untranslated by Spack
+        raise ValueError(f"{name_or_folder}/spack.lock can't be read: {type(error).__name__}: {error}") from error
     spack.environment.activate(environment)
     return environment
 
@@ -74,21 +83,36 @@ def concrete_roots(request, environment):
     """The roots that the request names, each once, concrete."""
     found = []
     if environment:
-        wanted = request["hash"].lstrip("/")
-        known = {spec.dag_hash(): spec for root in environment.concrete_roots() for spec in root.traverse()}
-        if not known:
-            raise ValueError(f"{request['environment']}: the environment is not concretized; run 'spack concretize' in it")
-        matches = [spec for dag_hash, spec in known.items() if dag_hash.startswith(wanted)]
-        if wanted and len(matches) != 1:
-            raise ValueError(f"{request['environment']}: {len(matches)} specs have a hash that begins with '{wanted}'")
-        found += matches if wanted else environment.concrete_roots()
+        found += from_environment(environment, request["hash"].lstrip("/"))
     for path in request["spec_files"]:
         spec = spack.spec.Spec.from_specfile(path)
         found.append(spec)
     if request["specs"]:
         found += spack.cmd.parse_specs(request["specs"], concretize=True)
-    unique = {spec.dag_hash(): spec for spec in found if not spec.external or len(found) == 1}
-    return list(unique.values())
+    return list({spec.dag_hash(): spec for spec in found}.values())
+
+
+def from_environment(environment, wanted):
+    """The environment's roots, or whatever in their graphs has the hash; nothing is ever concretized."""
+    roots = environment.concrete_roots()
+    if not roots:
+        raise ValueError(f"{environment.path}: the environment has no lock; run 'spack -e {environment.path} concretize'")
+    if wanted:
+        matches = environment.get_by_hash(wanted)
+        if len(matches) != 1:
+            raise ValueError(f"{environment.path}: {len(matches)} specs have a hash that begins with '{wanted}'")
+        return matches
+    missing = [str(spec) for spec in environment.user_specs if spec not in environment.concretized_user_specs]
+    if missing:
+        raise ValueError(
+            f"{environment.path}: the lock is older than spack.yaml, it lacks {', '.join(missing)}; "
+            f"run 'spack -e {environment.path} concretize'"
+        )
+    return roots
+
+
+def title(spec):
+    return f"{spec.name}@{spec.version}/{spec.dag_hash()[:7]}"
 
 
 def in_order(roots):

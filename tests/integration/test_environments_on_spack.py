@@ -135,3 +135,42 @@ def test_an_environment_active_in_the_shell_gives_its_configuration_to_specs(pro
     other = project.build("low-thing", "--out", tmp_path / "other", SPACK_ENV=str(tmp_path))
     assert other.returncode == 2
     assert f"SPACK_ENV={tmp_path}" in other.stdout
+
+
+def test_external_roots_are_told_and_the_others_built(project: Project, tmp_path: Path) -> None:
+    done = project.build(project.folder, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gcc@" in done.stdout
+    assert "external (/usr), there is nothing to build" in done.stdout
+    assert sorted(path.name.split("-1.0")[0] for path in (tmp_path / "out").iterdir()) == ["low-thing", "top-thing"]
+
+
+def test_a_hash_names_a_dependency_as_well_as_a_root(project: Project, tmp_path: Path) -> None:
+    done = project.build(project.folder, "--hash", project.hashes()["low-thing"][:9], "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name.split("-1.0")[0] for path in (tmp_path / "out").iterdir()] == ["low-thing"]
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """The one error line of a request that was refused."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "error:" in line]
+    return line
+
+
+def test_an_environment_that_cannot_be_built_is_refused_with_what_to_do(project: Project, tmp_path: Path) -> None:
+    out, lock = ("--out", tmp_path / "out"), project.folder / "spack.lock"
+    assert "external (/usr)" in refusal(project.build(project.folder, "--hash", project.hashes()["gcc"], *out))
+    assert "0 specs have a hash that begins with 'zzz'" in refusal(project.build(project.folder, "--hash", "zzz", *out))
+    assert "no such environment 'absent'" in refusal(project.build("absent", "--hash", "zzz", *out))
+    project.write(specs=["top-thing", "gcc", "low-thing"])
+    assert "older than spack.yaml, it lacks low-thing; run 'spack -e" in refusal(project.build(project.folder, *out))
+    lock.write_text("{}")
+    assert "spack.lock can't be read: KeyError: 'roots'" in refusal(project.build(project.folder, *out))
+    lock.unlink()
+    assert "has no lock; run 'spack -e" in refusal(project.build(project.folder, *out))
+    lock.touch()
+    (project.folder / "spack.yaml").unlink()
+    assert "there is no spack.yaml in it" in refusal(project.build(project.folder, *out))
+    assert not (tmp_path / "out").exists()
