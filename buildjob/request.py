@@ -25,6 +25,9 @@ _FROM_ENVIRONMENT = {
     "jobs": "text", "timeout": "text", "interval": "text", "config_scope": "list", "trust": "list",
     "unsigned": "switch", "fresh": "switch", "publish": "switch",
 }  # fmt: skip
+_ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
+_PATH = ("/", "./", "../")
+"""A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -170,12 +173,16 @@ def _sort_words(words: list[str], dag_hash: str | None) -> tuple[list[str], list
     specs, files = [], []
     for word in words:
         path = Path(word)
-        if path.is_dir() and _is_environment(path):
+        if (path.is_dir() and (_is_environment(path) or word.startswith(_PATH))) or (
+            path.is_file() and path.name in _ENVIRONMENT_FILES
+        ):
             if len(words) > 1:
                 raise RequestError(f"{word} is an environment: it is built alone")
-            return [], [], str(path.resolve())
-        if (word.endswith((".json", ".yaml")) and "/" in word) or path.is_file():
+            return [], [], _environment_of(word)
+        if path.is_file() or word.endswith((".json", ".yaml")):
             files.append(_file(word, "concrete spec"))
+        elif word.startswith(_PATH[1:]):
+            raise RequestError(f"{word}: there is no such file or folder")
         else:
             specs.append(word)
     return specs, files, ""
@@ -193,7 +200,7 @@ def _active_environment(variables: Mapping[str, str]) -> Path | None:
 
 def _environment_of(word: str) -> str:
     path = Path(word)
-    if path.name in {"spack.lock", "spack.yaml"} and path.is_file():
+    if path.name in _ENVIRONMENT_FILES and path.is_file():
         path = path.parent
     if path.is_dir():
         if not _is_environment(path):
@@ -205,7 +212,7 @@ def _environment_of(word: str) -> str:
 
 
 def _is_environment(path: Path) -> bool:
-    return (path / "spack.lock").is_file() or (path / "spack.yaml").is_file()
+    return any((path / name).is_file() for name in _ENVIRONMENT_FILES)
 
 
 def _target(values: Mapping[str, Any]) -> Target | None:

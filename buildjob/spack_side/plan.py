@@ -31,7 +31,7 @@ def main(request_path, result_path):
         request = json.load(file)
     try:
         result = plan(request)
-    except (spack.error.SpackError, OSError, ValueError) as error:
+    except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
         text = str(error).strip() or type(error).__name__
         result = {"error": text, "kind": type(error).__name__}
     with open(result_path, "w", encoding="utf-8") as file:
@@ -84,9 +84,7 @@ def concrete_roots(request, environment):
     found = []
     if environment:
         found += from_environment(environment, request["hash"].lstrip("/"))
-    for path in request["spec_files"]:
-        spec = spack.spec.Spec.from_specfile(path)
-        found.append(spec)
+    found += [from_file(path) for path in request["spec_files"]]
     if request["specs"]:
         found += spack.cmd.parse_specs(request["specs"], concretize=True)
     return list({spec.dag_hash(): spec for spec in found}.values())
@@ -109,6 +107,18 @@ def from_environment(environment, wanted):
             f"run 'spack -e {environment.path} concretize'"
         )
     return roots
+
+
+def from_file(path):
+    """The concrete spec that a file holds as JSON or YAML."""
+    try:
+        spec = spack.spec.Spec.from_specfile(path)
+    except Exception as error:  # whatever Spack stumbles over: it does not check what it reads
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: no concrete spec as 'spack spec --json' prints it ({reason})") from error
+    if not spec.concrete:
+        raise ValueError(f"{path}: the spec in it is not concrete")
+    return spec
 
 
 def title(spec):

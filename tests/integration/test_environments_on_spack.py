@@ -174,3 +174,38 @@ def test_an_environment_that_cannot_be_built_is_refused_with_what_to_do(project:
     (project.folder / "spack.yaml").unlink()
     assert "there is no spack.yaml in it" in refusal(project.build(project.folder, *out))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_concrete_spec_file_is_built_wherever_it_lies(project: Project, tmp_path: Path) -> None:
+    """Relative to the folder in which the agent is started, and in JSON or YAML."""
+    active = str(project.folder)
+    said = project.spack("-e", project.folder, "spec", "--json", "top-thing").stdout
+    (tmp_path / "top.json").write_text(said[said.index("{") :])
+    done = project.build("top.json", "--out", "out", cwd=tmp_path, SPACK_ENV=active)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_telemetry(tmp_path / "out", "top-thing").spec.hash == project.hashes()["top-thing"]
+    (tmp_path / "top.yaml").write_text(said[said.index("{") :])  # JSON is YAML
+    again = project.build("top.yaml", "--out", "again", cwd=tmp_path, SPACK_ENV=active)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "already installed" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.json", b""),
+        ("other.json", b'{"spec": 1}'),
+        ("list.yaml", b"[1, 2]"),
+        ("bytes.txt", b"\xff\x00"),
+        ("half.json", b'{"spec": {"_meta": {"version": 5}, "nodes": [{"name": "top-thing"}]}}'),
+    ],
+)
+def test_a_file_that_is_no_concrete_spec_is_refused(lab: Lab, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert f"{name}: no concrete spec as 'spack spec --json' prints it" in refusal(
+        lab.build(tmp_path / name, "--out", tmp_path / "out")
+    )
+
+
+def test_a_word_that_is_no_spec_is_a_bad_request(lab: Lab, tmp_path: Path) -> None:
+    assert "unexpected" in refusal(lab.build("hello-app@@", "--out", tmp_path / "out"))
