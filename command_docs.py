@@ -31,8 +31,8 @@ def completion(shell: str, parsers: Mapping[str, argparse.ArgumentParser]) -> st
     files: list[str] = []
     options: list[str] = []
     for verb, parser in parsers.items():
-        words: list[str] = []
-        for action in parser._actions:  # noqa: SLF001  argparse shows its actions nowhere else
+        words: list[str] = sub_verbs(parser)
+        for action in _actions(parser):
             words += action.option_strings
             flag = {"FOLDER": "-d", "FILE": "-f"}.get(str(action.metavar))
             files += [
@@ -56,13 +56,29 @@ def manual(parsers: Mapping[str, argparse.ArgumentParser], *, version: str) -> s
     ]
     for verb, parser in parsers.items():
         lines += [f".SH spack\\-farm {_troff(verb)}", _troff(parser.description or "")]
-        for action in parser._actions:  # noqa: SLF001  as above
+        for action in _actions(parser):
             names = ", ".join(action.option_strings) or str(action.metavar)
             value = f" {action.metavar}" if action.option_strings and action.metavar else ""
             lines += [".TP", f".B {_troff(names + value)}", _troff(action.help or "")]
         if parser.epilog:
             lines += [".PP", ".nf", _troff(parser.epilog.rstrip()), ".fi"]
     return "\n".join(lines) + "\n"
+
+
+def sub_verbs(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the names of the verbs below a verb; most have none."""
+    return [name for action in parser._actions if isinstance(action.choices, dict) for name in action.choices]  # noqa: SLF001
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the parser's arguments and those of the verbs below it. argparse shows them nowhere else."""
+    found: list[argparse.Action] = []
+    for action in parser._actions:  # noqa: SLF001  see above
+        if isinstance(action.choices, dict):
+            found += [below for sub in action.choices.values() for below in _actions(sub)]
+        else:
+            found.append(action)
+    return list({" ".join(action.option_strings) or action.dest: action for action in found}.values())
 
 
 def _troff(text: str) -> str:

@@ -6,6 +6,7 @@ whatever happens, what was learned so far is written down.
 
 import contextlib
 import io
+import shlex
 import shutil
 import sys
 import tempfile
@@ -14,15 +15,17 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import child, mirror, own_environment, run, secrets, sign, telemetry
+from buildjob import child, mirror, own_environment, run, secrets, sign, summary, telemetry
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
+from buildjob.excerpt import Link
 from buildjob.find_spack import find
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
 from buildjob.publish import publish
+from buildjob.report import PAGES, report, reproduce_with_spack
 from buildjob.request import BuildRequest, CommandBuild, Target
 from buildjob.schedule import Node, Schedule, blocked_by, schedule
-from buildjob.spack import Plan, Spack, Wanted, mirror_scope
+from buildjob.spack import Plan, Spack, Wanted, install_times, mirror_scope
 
 
 class Session:
@@ -37,6 +40,11 @@ class Session:
         self.results: list[run.RunResult] = []
         self.roots: frozenset[str] = frozenset()
         """Hashes of the packages that were asked for; the others are dependencies."""
+
+    @property
+    def publishes(self) -> bool:
+        """Whether binaries are to be written at all."""
+        return self.request.target is not None or self.request.keep_unsigned
 
     def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
         """Run a program that is no build to its end; return its exit code and what it printed. Raises Interrupted."""
@@ -62,8 +70,9 @@ def build(request: BuildRequest, log: Log) -> int:
             _run_command(session, request.command)
         else:
             _build_with_spack(session)
-    for result in session.results:
-        log.note(f"{result.telemetry.spec.name}: {result.outcome.value}: {result.folder}")
+    if len(session.results) > 1:
+        rows = [result.telemetry for result in session.results]
+        log.plain(summary.overview(rows, color=log.color, width=log.width))
     return exit_code(_verdict(session), signal_number=stop.signal_number)
 
 
@@ -85,6 +94,7 @@ def _run_command(session: Session, command: CommandBuild) -> None:
         reproduce=telemetry.Reproduce(),
         versions=run.versions(),
         job=run.job_facts(request.variables),
+        asked=run.asked_facts(request.variables),
     )
     process = run.Process(
         argv=["/bin/sh", "-c", command.command],
@@ -94,7 +104,8 @@ def _run_command(session: Session, command: CommandBuild) -> None:
         is_spack=False,
     )
     session.log.step(f"running {subject.title}: {command.command}")
-    session.results.append(_run(session, subject, process, folder))
+    result = _run(session, subject, process, folder)
+    session.results.append(_report(session, result, reproduce=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}"))
 
 
 def _run(session: Session, subject: run.Subject, process: run.Process, folder: Path) -> run.RunResult:
@@ -105,9 +116,19 @@ def _run(session: Session, subject: run.Subject, process: run.Process, folder: P
         secret_values=session.environments.secret_values,
         terminal=sys.stdout.fileno() if sys.stdout else None,
     )
-    result = run.run(subject, process, folder, around=around)
-    for note in result.notes:
-        session.log.warning(note)
+    return run.run(subject, process, folder, around=around)
+
+
+def _report(session: Session, result: run.RunResult, *, reproduce: str, last: bool = True) -> run.RunResult:
+    """Write page and documents; at the last time also show the summary. Never changes the verdict."""
+    result = report(result, session.request.reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
+    if last:
+        for note in result.notes:
+            session.log.warning(note)
+        links = tuple(
+            Link(label=label, url=str(result.folder / name)) for label, name in PAGES if (result.folder / name).exists()
+        )
+        session.log.plain(summary.table(result.telemetry, color=session.log.color, width=session.log.width, links=links))
     return result
 
 
@@ -252,6 +273,7 @@ def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subj
         ),
         versions=run.versions(spack=plan.spack_version),
         job=run.job_facts(session.request.variables),
+        asked=run.asked_facts(session.request.variables),
     )
 
 
@@ -274,7 +296,7 @@ def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> run.Ru
     folder = _folder(session, node)
     session.log.note(f"{node.title}: already installed, nothing to build")
     result = run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE)
-    return _publish(session, spack, node, result)
+    return _publish(session, spack, node, result) if session.publishes else result
 
 
 def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> run.RunResult:
@@ -293,17 +315,18 @@ def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: M
         watched=(stage, Path(node.prefix)),
     )
     result = _run(session, subject, process, folder)
-    if result.outcome is not Outcome.BUILT:
-        session.log.error(f"{node.title}: {result.outcome.value}" + (f": {result.errors[0]}" if result.errors else ""))
-        return result
-    return _publish(session, spack, node, result)
+    if result.outcome is Outcome.BUILT:
+        result = run.with_own_times(result, install_times(Path(node.prefix)))
+        if session.publishes:
+            # what was measured is safe before anything goes out: a kill while publishing must not lose it
+            result = _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
+            result = _publish(session, spack, node, result)
+    return _report(session, result, reproduce=reproduce_with_spack(result.telemetry))
 
 
 def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) -> run.RunResult:
     """Publish an installed package as the request asks; a failure changes the outcome, never the measurements."""
     request = session.request
-    if request.target is None and not request.keep_unsigned:
-        return result
     unsigned = result.folder / "unsigned"
     try:
         environment = spack.environment(session.environments.build)

@@ -33,9 +33,15 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Controller to the folder where our own limits begin, also for controllers in which the path differs."""
     is_root: bool = False
     """The machine's root group, which counts everybody."""
-    own_pid_namespace: bool = False
+    own_namespace: bool = False
+    """This process lives in a pid or cgroup namespace that is not the machine's."""
     has_own_limit: bool = False
     """Its memory limit is lower than its parent's."""
+
+    @property
+    def is_top(self) -> bool:
+        """Whether nothing above it can be seen."""
+        return self.memory_folder == self.tops["memory"]
 
     @property
     def memory_folder(self) -> Path:
@@ -80,7 +86,7 @@ def parse_memberships(text: str) -> dict[str, str]:
 
 def folder_of(mount: Mount, path: str) -> Path | None:
     """Return where a group is seen below a mount; None if it lies outside of what is mounted."""
-    if "/.." in path:
+    if "/.." in path or "/.." in mount.root:
         return None
     if mount.root == "/":
         return mount.point / path.lstrip("/")
@@ -99,10 +105,11 @@ def read_position(proc: Path) -> Position | None:
         return None
     own_pid_namespace = _namespace(proc, "pid") not in {"", _FIRST_PID_NAMESPACE}
     own_cgroup_namespace = _namespace(proc, "cgroup") not in {"", _FIRST_CGROUP_NAMESPACE}
+    own_namespace = own_pid_namespace or own_cgroup_namespace
     position = _position_v1(paths, mounts, own_cgroup_namespace=own_cgroup_namespace) or _position_v2(paths, mounts)
     if position is None:
         return None
-    return msgspec.structs.replace(position, own_pid_namespace=own_pid_namespace, has_own_limit=_has_own_limit(position))
+    return msgspec.structs.replace(position, own_namespace=own_namespace, has_own_limit=_has_own_limit(position))
 
 
 def memory_limit_bytes(position: Position) -> int | None:

@@ -22,6 +22,7 @@ from buildjob.procfs import read_pids, read_stat
 
 _PREFIX = "spack-farm-"
 _REMOVAL_SECONDS = 2.0
+_MOST_NAMES = 10  # groups of one agent at the same time, or left behind by one that had the same pid
 # What a build's own group is made of, on v1: the two controllers that only count. `cpu` would change the build's share of
 # the machine, and `blkio` does not see buffered writes on v1.
 _MADE_V1 = ("memory", "cpuacct")
@@ -43,8 +44,10 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """As in `/proc/self/cgroup`."""
     is_root: bool = False
     """The machine's root group."""
-    own_pid_namespace: bool = False
-    """Our process numbers are not the machine's."""
+    is_top: bool = False
+    """Nothing above it can be seen from here."""
+    own_namespace: bool = False
+    """This process lives in a pid or cgroup namespace that is not the machine's."""
     has_own_limit: bool = False
     """A memory limit lower than its parent's was set on it."""
     relatives: int = 0
@@ -71,12 +74,13 @@ _LOGIN_OR_MACHINE = re.compile(r"session-.*\.scope|user@.*\.service|.*\.slice|in
 def judge(membership: Membership) -> Verdict:
     """Decide whether our own group is dedicated to this job. Pure; the rows are in order, the first that fits decides."""
     name = membership.path.rstrip("/").rpartition("/")[2]
-    if membership.is_root or membership.outsiders:
+    if membership.is_root or membership.outsiders or _LOGIN_OR_MACHINE.fullmatch(name):
         return Verdict.NOT_OURS
     # Container runtimes name groups by the container's 64 hexadecimal digits: docker/…, cri-containerd-….scope, kubepods/….
-    if membership.own_pid_namespace or _RUNTIME_NAME.search(name):
+    # Otherwise a container's own group is the top of what it sees; below it, in a system container, come services.
+    if _RUNTIME_NAME.search(name) or (membership.own_namespace and membership.is_top):
         return Verdict.OURS
-    if _LOGIN_OR_MACHINE.fullmatch(name) or membership.strangers:
+    if membership.strangers:
         return Verdict.NOT_OURS
     return Verdict.OURS if membership.has_own_limit else Verdict.OURS_IF_NEED_BE
 
@@ -127,11 +131,11 @@ class Cgroup:
                 finally:
                     os.close(descriptor)
 
-    def remove(self) -> bool:
+    def remove(self, *, patience_seconds: float = _REMOVAL_SECONDS) -> bool:
         """Remove a group that we made; say whether it is gone. One that still holds processes is left to a later start."""
         if self.kind is not Kind.MADE:
             return True
-        deadline = time.monotonic() + _REMOVAL_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while not _remove_folders(self.position):
             if time.monotonic() > deadline:
                 return False
@@ -182,7 +186,8 @@ def read_membership(position: Position, *, proc: Path) -> Membership:
     return Membership(
         path=position.path,
         is_root=position.is_root,
-        own_pid_namespace=position.own_pid_namespace,
+        is_top=position.is_top,
+        own_namespace=position.own_namespace,
         has_own_limit=position.has_own_limit,
         relatives=relatives,
         strangers=len(pids) - outsiders - relatives,
@@ -210,23 +215,35 @@ def _make(position: Position, *, proc: Path) -> Cgroup | None:
     if parents is None:
         return None
     _sweep(set(parents.values()), proc=proc)
-    name = f"{_PREFIX}{os.getpid()}"
-    folders = {controller: folder / name for controller, folder in parents.items()}
+    for attempt in range(_MOST_NAMES):
+        name = f"{_PREFIX}{os.getpid()}" + (f"-{attempt}" if attempt else "")
+        folders = {controller: folder / name for controller, folder in parents.items()}
+        if _make_folders(list(dict.fromkeys(folders.values()))):
+            break
+    else:
+        return None
     limit_folders = position.limit_folders if position.version == "v1" else folders
     made = msgspec.structs.replace(
         position, folders=folders, limit_folders=limit_folders, path=f"{position.path.rstrip('/')}/{name}", is_root=False
     )
     cgroup = Cgroup(made, kind=Kind.MADE)
-    try:
-        for folder in dict.fromkeys(folders.values()):
-            folder.mkdir()
-    except OSError:
-        cgroup.remove()
-        return None
     if not _can_join(cgroup.join_paths()):
         cgroup.remove()
         return None
     return cgroup
+
+
+def _make_folders(folders: list[Path]) -> bool:
+    """Make all of them or none."""
+    for number, folder in enumerate(folders):
+        try:
+            folder.mkdir()
+        except OSError:
+            for made in folders[:number]:
+                with contextlib.suppress(OSError):
+                    made.rmdir()
+            return False
+    return True
 
 
 def _parents_v1(position: Position) -> dict[str, Path] | None:
@@ -247,7 +264,7 @@ def _parents_v2(position: Position) -> dict[str, Path] | None:
     None also if our own group has a limit, which a group beside it would escape.
     """
     own = position.memory_folder
-    if position.is_root or own == position.tops["memory"] or position.has_own_limit or cpu_limit_of(own) is not None:
+    if position.is_root or position.is_top or position.has_own_limit or cpu_limit_of(own) is not None:
         return None
     parent = own.parent
     try:
@@ -274,8 +291,8 @@ def _sweep(parents: set[Path], *, proc: Path) -> None:
     """Remove groups that dead agents left behind; one that still holds processes stays."""
     for parent in parents:
         for folder in parent.glob(f"{_PREFIX}*"):
-            owner = folder.name.removeprefix(_PREFIX)
-            if owner.isdigit() and (int(owner) == os.getpid() or not (proc / owner).exists()):
+            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner.isdigit() and not (proc / owner).exists():
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 

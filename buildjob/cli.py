@@ -54,6 +54,11 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     run.add_argument("--out", metavar="FOLDER", help="where each run gets a folder of its own (default: spack-farm-out)")
     run.add_argument("--timeout", metavar="TIME", help="stop after this time in all: 90s, 15m, 1h30m")
     run.add_argument("--interval", metavar="TIME", help="distance of two samples (default: 1s)")
+    report = new.add_argument_group("reporting")
+    report.add_argument(
+        "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
+    )
+    report.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")
     command = new.add_argument_group("without Spack")
     command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
     command.add_argument("--name", metavar="NAME", help="its name")

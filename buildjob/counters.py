@@ -119,24 +119,11 @@ class Counters:
 
     def read(self) -> Reading:
         """Return the figures now. Raises nothing."""
-        texts = {}
-        for name, descriptor in list(self._files.items()):
-            try:
-                texts[name] = _whole(descriptor) if name == "procs" else os.pread(descriptor, _ENOUGH, 0)
-            except OSError as error:
-                os.close(self._files.pop(name))
-                self._note(f"the counter '{name}' ended: {error.strerror}")
-        return self._parse(texts)
+        return self._read(tuple(self._files))
 
-    def usage_bytes(self) -> int | None:
-        """Return the memory charged to the group now: the cheapest of all readings."""
-        descriptor = self._files.get("usage")
-        if descriptor is None:
-            return None
-        try:
-            return _number(os.pread(descriptor, 64, 0))
-        except OSError:
-            return None
+    def read_memory(self) -> Reading:
+        """Return usage, working set and anonymous memory only, for a fraction of the cost. Raises nothing."""
+        return self._read(("usage", "stat"))
 
     def reset_mark(self) -> bool:
         """Set the mark to what is used now; say whether that is so. On v2 (Linux 6.12) it concerns our descriptor alone."""
@@ -155,6 +142,19 @@ class Counters:
         """Close the files; idempotent. Every figure is None from then on."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+    def _read(self, names: tuple[str, ...]) -> Reading:
+        texts = {}
+        for name in names:
+            descriptor = self._files.get(name)
+            if descriptor is None:
+                continue
+            try:
+                texts[name] = _whole(descriptor) if name == "procs" else os.pread(descriptor, _ENOUGH, 0)
+            except OSError as error:
+                os.close(self._files.pop(name))
+                self._note(f"the counter '{name}' ended: {error.strerror}")
+        return self._parse(texts)
 
 
 def _open(path: Path, *, writable: bool) -> int:

@@ -4,6 +4,7 @@ Color under CI or on a terminal, unless NO_COLOR is set (GitLab's job log shows 
 """
 
 import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -15,8 +16,10 @@ class Log:
 
     def __init__(self, stream: TextIO | None = None, *, color: bool = False, quiet: bool = False) -> None:
         self._stream: TextIO = stream if stream is not None else sys.stdout
-        self._color = color
+        self.color = color
         self._quiet = quiet
+        self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
+        """Columns that tables may take."""
 
     def step(self, text: str) -> None:
         """Say that a new part of the work begins."""
@@ -42,7 +45,7 @@ class Log:
 
     def _line(self, kind: str, text: str) -> None:
         style = _STYLES[kind]
-        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self._color and style else f"{text}\n")
+        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self.color and style else f"{text}\n")
 
     def _write(self, text: str) -> None:
         encoding = self._stream.encoding or "utf-8"

@@ -17,6 +17,8 @@ import msgspec
 from buildjob.cgroups import Cgroup, Kind
 from buildjob.counters import Counters, Reading
 from buildjob.curve import Curve, Point
+from buildjob.memory_kills import MemoryKills
+from buildjob.phases import Phases
 from buildjob.procfs import ProcessStat, own_private_bytes, read_io, reaped_io
 from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
 from buildjob.top_table import TopTable
@@ -24,13 +26,10 @@ from buildjob.tree import Key, SharedMemory, live_cpu_seconds, walk_descendants,
 
 # The part of a core that walking over the processes may take: with a group it only names the greatest, without, it is all.
 _WALK_SHARE_WITH_GROUP = 0.002
-_WALK_SHARE_WITHOUT = 0.03
+_WALK_SHARE_WITHOUT = 0.04
 _GROWTH = 1.05
-_MOST_KILLS = 100
-_MOST_PHASES = 200
 _MOST_IO_FILES = 256
 _PATIENCE_SAMPLES = 3
-_RESOLVE_SECONDS = 2.0
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,37 +42,22 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     memory_kills: list[MemoryKill]
 
 
-class _Phase(msgspec.Struct):
-    """A phase under way; a name of `` is the time between phases."""
-
-    name: str
-    begun: float
-    cpu_begun: float
-    ended: float | None = None
-    cpu_ended: float | None = None
-    peak_bytes: int | None = None
-
-
-class _Unresolved(msgspec.Struct):
-    """Memory kills that were counted, and the processes that were there before them."""
-
-    count: int
-    noticed_at: float
-    before: Mapping[Key, ProcessStat]
-
-
 class _Pace:
-    """When the next walk may be: so that all walks together cost at most `share` of the time."""
+    """When the next walk may be, so that all together take at most `share` of the time: a walk takes out, time pays in."""
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._due = 0.0
+        self._saved_seconds = 0.0
+        self._paid_at = 0.0
 
     def is_due(self, now: float) -> bool:
-        return now >= self._due
+        # What is saved is limited to a second's pay: after a quiet hour the walks must not become dense.
+        paid = (now - self._paid_at) * self._share
+        self._saved_seconds, self._paid_at = min(self._saved_seconds + paid, self._share), now
+        return self._saved_seconds >= 0
 
-    def spend(self, now: float, cost_seconds: float) -> None:
-        self._due = now + cost_seconds / self._share
+    def spend(self, cost_seconds: float) -> None:
+        self._saved_seconds -= cost_seconds
 
 
 class Measurement:
@@ -99,16 +83,16 @@ class Measurement:
         self._curve = Curve(interval_seconds=interval_seconds)
         self._top = TopTable()
         self._shared_memory = SharedMemory(thread_time=thread_time)
-        self.roots: set[int] = set()
-        """Processes that count with their descendants, besides our own descendants."""
+        self.roots: frozenset[int] = frozenset()
+        """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
 
         self._start = 0.0
-        self._base = self._latest = Reading()
+        self._base = self._latest = self._known = Reading()
         self._mark_was_reset = False
         self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
         self._io_base = self._io = (0, 0)
         self._walk: Mapping[Key, ProcessStat] = {}
-        self._walked_usage_peak = self._usage_peak = 0
+        self._walked_usage_peak = 0
         self._was_joined = False
         self._empty_samples = 0
 
@@ -120,28 +104,30 @@ class Measurement:
         self._processes = self._process_peak = 0
         self._sampled_at = self._sampled_cpu = 0.0
         self._memory_since_sample = 0
-        self._kills: list[MemoryKill] = []
-        self._kills_noticed = 0
-        self._unresolved: list[_Unresolved] = []
-        self._phases: list[_Phase] = []
-        self._is_over = False
+        self._kills = MemoryKills(command=self._top.command)
+        self._phases = Phases()
+        self._ended_at: float | None = None
 
     def begin(self, now: float) -> None:
         """Take the figures that everything later is compared with."""
         self._start = self._sampled_at = now
         if self._counters:
             self._mark_was_reset = self._counters.reset_mark()
-            self._base = self._counters.read()
+            self._base = self._known = self._counters.read()
         self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
-        self._walk_tree(now)
+        self._walk_tree()
         self._tree_cpu_base = self._tree_cpu()
         self._look(now)
 
     def glance(self, now: float) -> None:
-        """Look whether the usage has passed its peak; read everything if so. Costs microseconds."""
-        usage = self._counters.usage_bytes() if self._counters else None
-        if usage is not None and usage > self._usage_peak * 1.01:
+        """Read the memory, to see peaks shorter than the interval, or all if it has grown. Does nothing without a group."""
+        reading = self._counters.read_memory() if self._counters else Reading()
+        if reading.working_set_bytes is None:
+            return
+        if (reading.usage_bytes or 0) > self._walked_usage_peak * _GROWTH:
             self._look(now)
+            return
+        self._keep_memory(reading)
 
     def sample(self, now: float, *, late_seconds: float) -> None:
         """Read everything and add a point to the curves; without a group only as often as walking may cost."""
@@ -151,24 +137,26 @@ class Measurement:
         self._look(now)
         self._add_point(now, late_seconds)
 
-    def mark(self, name: str, *, at: float, now: float) -> None:
-        """End the phase under way and begin the next one; the same name again goes on with it, an empty one begins none."""
-        current = self._phases[-1].name if self._phases else ""
-        if name == current or len(self._phases) >= _MOST_PHASES:
-            return
+    def mark(self, name: str, *, at: float, now: float) -> bool:
+        """End the phase under way and begin the next one; say whether there is a new one.
+
+        The same name again goes on with the phase, an empty one begins none; so do further ones after the 200th.
+        """
+        if not self._phases.is_new(name):
+            return False
         self._look(now)
-        self._end_phase(at)
-        self._phases.append(_Phase(name, max(at, self._start), self._cpu_seconds, peak_bytes=self._memory_bytes))
+        self._phases.begin(name, at=at - self._start, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
+        return True
 
     def end(self, now: float) -> None:
         """Take the last figures and close the files."""
         self._look(now, walk=True)
-        self._resolve_kills(now, wait_seconds=0)
-        self._end_phase(now)
+        self._kills.name(self._alive(), now_seconds=now - self._start, at_last=True)
+        self._phases.end(at=now - self._start, cpu_seconds=self._cpu_seconds)
         if now > self._sampled_at:
             self._add_point(now, 0.0)
         self._measure_io()
-        self._is_over = True
+        self._ended_at = now
         self.close()
 
     def close(self) -> None:
@@ -177,21 +165,24 @@ class Measurement:
             self._counters.close()
 
     def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
-        """Return everything so far; an unfinished phase ends now."""
-        latest, base = self._latest, self._base
-        if not self._is_over:
+        """Return everything so far; an unfinished phase ends now. After `end` the time is that of the end."""
+        known, base = self._known, self._base
+        if self._ended_at is None:
             self._measure_io()
-        mark_rose = latest.mark_bytes is not None and latest.mark_bytes > (base.mark_bytes or 0)
+        else:
+            now = self._ended_at
         totals = Totals(
             wall_seconds=_rounded(now - self._start),
             cpu_seconds=_rounded(self._cpu_seconds),
             memory_working_set_peak_bytes=self._memory_peak,
             memory_anonymous_peak_bytes=self._anonymous_peak,
-            memory_peak_bytes=latest.mark_bytes,
-            memory_peak_is_upper_bound=latest.mark_bytes is not None and not self._mark_was_reset and not mark_rose,
+            memory_peak_bytes=known.mark_bytes,
+            memory_peak_is_upper_bound=is_upper_bound(
+                before=base.mark_bytes, after=known.mark_bytes, was_reset=self._mark_was_reset
+            ),
             memory_is_estimate=self._is_estimate,
-            cpu_throttled_seconds=_since(latest.throttled_seconds, base.throttled_seconds),
-            memory_pressure_seconds=_since(latest.pressure_seconds, base.pressure_seconds),
+            cpu_throttled_seconds=_since(known.throttled_seconds, base.throttled_seconds),
+            memory_pressure_seconds=_since(known.pressure_seconds, base.pressure_seconds),
             read_bytes=self._io[0],
             written_bytes=self._io[1],
             disk_peak_bytes=disk_peak_bytes,
@@ -199,10 +190,10 @@ class Measurement:
         )
         return Observation(
             totals=totals,
-            phases=[self._phase(phase, now) for phase in self._phases if phase.name],
+            phases=self._phases.phases(now=now - self._start, cpu_seconds=self._cpu_seconds),
             samples=self._curve.samples(),
             top_processes=self._top.top(),
-            memory_kills=[*self._kills, *(kill for waiting in self._unresolved for kill in self._name_kills(waiting))],
+            memory_kills=self._kills.kills(),
         )
 
     @property
@@ -210,28 +201,49 @@ class Measurement:
         """Whether memory or CPU can be told only by walking over the processes."""
         return self._latest.working_set_bytes is None or self._latest.cpu_seconds is None
 
+    @property
+    def _counted_kills(self) -> int:
+        """How often the kernel has killed since the start."""
+        return (self._known.kills or 0) - (self._base.kills or 0)
+
     def _new_pace(self) -> _Pace:
         return _Pace(_WALK_SHARE_WITH_GROUP if self._counters else _WALK_SHARE_WITHOUT)
 
     def _look(self, now: float, *, walk: bool = False) -> None:
         """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
-        previous = self._walk
-        self._latest = self._counters.read() if self._counters else Reading()
+        begun, previous = self._thread_time(), self._walk
+        self._read()
         usage = self._latest.usage_bytes or 0
         has_grown = usage > self._walked_usage_peak * _GROWTH
-        if walk or has_grown or self._unresolved or self._needs_walk or self._new_kills() or self._pace.is_due(now):
-            self._walk_tree(now)
+        if (
+            walk
+            or has_grown
+            or self._kills.is_waiting
+            or self._needs_walk
+            or self._kills.has_news(self._counted_kills)
+            or self._pace.is_due(now)
+        ):
+            self._walk_tree()
             self._walked_usage_peak = max(self._walked_usage_peak, usage)
             if self._counters and not self._needs_walk:
-                self._latest = self._counters.read()  # what was killed during the walk belongs to the walk before
-        self._usage_peak = max(self._usage_peak, usage, self._latest.usage_bytes or 0)
-        self._resolve_kills(now, wait_seconds=_RESOLVE_SECONDS)
-        new_kills = self._new_kills()
-        if new_kills:
-            self._kills_noticed += new_kills
-            self._unresolved.append(_Unresolved(new_kills, now, {**previous, **self._walk}))
+                self._read()  # a kill during the walk is noticed now, while the walk before is still known
+        self._kills.name(self._alive(), now_seconds=now - self._start)
+        if self._kills.has_news(self._counted_kills):
+            limit_bytes = self._cgroup.memory_limit_bytes if self._cgroup else None
+            self._kills.notice(
+                self._counted_kills,
+                at_seconds=_rounded(now - self._start),
+                limit_bytes=limit_bytes,
+                before={**previous, **self._walk},
+            )
         self._keep_cpu()
-        self._keep_memory()
+        self._keep_memory(self._latest)
+        self._keep_processes()
+        self._pace.spend(self._thread_time() - begun)
+
+    def _read(self) -> None:
+        self._latest = self._counters.read() if self._counters else Reading()
+        self._known = _latest_known(self._known, self._latest)
 
     def _keep_cpu(self) -> None:
         if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
@@ -243,9 +255,8 @@ class Measurement:
             used = self._tree_cpu() - self._tree_cpu_base
         self._cpu_seconds = max(self._cpu_seconds, used)  # a sum over processes may fall when one is missed
 
-    def _keep_memory(self) -> None:
-        latest = self._latest
-        working_set, anonymous = latest.working_set_bytes, latest.anonymous_bytes
+    def _keep_memory(self, reading: Reading) -> None:
+        working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
         if working_set is None:
             estimate = self._shared_memory.estimate(self._alive())
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
@@ -259,9 +270,10 @@ class Measurement:
         self._memory_peak = max(self._memory_peak or 0, working_set)
         if anonymous is not None:
             self._anonymous_peak = max(self._anonymous_peak or 0, anonymous)
-        if self._phases and self._phases[-1].ended is None:
-            self._phases[-1].peak_bytes = max(self._phases[-1].peak_bytes or 0, working_set)
-        counted = latest.processes
+        self._phases.keep_peak(working_set)
+
+    def _keep_processes(self) -> None:
+        counted = self._latest.processes
         self._was_joined = self._was_joined or bool(counted)
         self._processes = len(self._alive()) if counted is None else max(counted - self._agent_is_inside, 0)
         self._process_peak = max(self._process_peak, self._processes)
@@ -270,8 +282,7 @@ class Measurement:
         """Return the processes of the last walk that had not ended."""
         return {key: stat for key, stat in self._walk.items() if not stat.is_zombie and stat.memory_bytes}
 
-    def _walk_tree(self, now: float) -> None:
-        begun = self._thread_time()
+    def _walk_tree(self) -> None:
         # Before the walk: what ends in between is missed once, and not counted twice.
         self._reaped_before_walk = _reaped_cpu_seconds()
         try:
@@ -284,7 +295,6 @@ class Measurement:
             self._top.update(self._walk)
         except (OSError, ValueError) as error:
             self._note(f"a walk over the processes failed: {error}")
-        self._pace.spend(now, self._thread_time() - begun)
 
     def _tree_cpu(self) -> float:
         """Return what our reaped children and the processes of the last walk have used."""
@@ -300,33 +310,8 @@ class Measurement:
         self._note("the build did not join its group: its figures are sums over processes")
         self._counters.close()
         self._counters = None
-        self._latest = self._base = Reading()
+        self._latest = self._known = self._base = Reading()
         self._pace = self._new_pace()
-
-    def _new_kills(self) -> int:
-        return max((self._latest.kills or 0) - (self._base.kills or 0) - self._kills_noticed, 0)
-
-    def _resolve_kills(self, now: float, *, wait_seconds: float) -> None:
-        """Name the victims when they have gone: a process that was just killed may be seen for a moment yet."""
-        for waiting in list(self._unresolved):
-            named = self._name_kills(waiting)
-            if any(kill.process for kill in named) or now - waiting.noticed_at >= wait_seconds:
-                self._unresolved.remove(waiting)
-                self._kills.extend(named[: max(_MOST_KILLS - len(self._kills), 0)])
-
-    def _name_kills(self, waiting: _Unresolved) -> list[MemoryKill]:
-        """Return one kill for each counted; the largest of the processes that have gone since are taken for the victims."""
-        alive = self._alive()
-        gone = [stat for key, stat in waiting.before.items() if key not in alive and stat.memory_bytes]
-        gone.sort(key=lambda stat: -stat.memory_bytes)
-        count = min(waiting.count, _MOST_KILLS)
-        names = [self._top.command(stat) for stat in gone[:count]]
-        limit = self._cgroup.memory_limit_bytes if self._cgroup else None
-        at = _rounded(waiting.noticed_at - self._start)
-        return [
-            MemoryKill(process=name, inferred=True, limit_bytes=limit, at_seconds=at)
-            for name in [*names, *[None] * (count - len(names))]
-        ]
 
     def _add_point(self, now: float, late_seconds: float) -> None:
         span = now - self._sampled_at
@@ -343,32 +328,27 @@ class Measurement:
         )
         self._sampled_at, self._sampled_cpu, self._memory_since_sample = now, self._cpu_seconds, self._memory_bytes or 0
 
-    def _end_phase(self, at: float) -> None:
-        if self._phases and self._phases[-1].ended is None:
-            phase = self._phases[-1]
-            phase.ended, phase.cpu_ended = max(at, phase.begun), self._cpu_seconds
-
-    def _phase(self, phase: _Phase, now: float) -> Phase:
-        ended = now if phase.ended is None else phase.ended
-        cpu_ended = self._cpu_seconds if phase.cpu_ended is None else phase.cpu_ended
-        return Phase(
-            name=phase.name,
-            start_seconds=_rounded(phase.begun - self._start),
-            wall_seconds=_rounded(ended - phase.begun),
-            cpu_seconds=_rounded(cpu_ended - phase.cpu_begun),
-            memory_working_set_peak_bytes=phase.peak_bytes,
-        )
-
     def _measure_io(self) -> None:
         """Keep what was read and written: the group's counter, or the sum over our reaped children and the live tree."""
-        if self._latest.read_bytes is not None and self._latest.written_bytes is not None:
-            sums = [self._latest.read_bytes - (self._base.read_bytes or 0)]
-            sums.append(self._latest.written_bytes - (self._base.written_bytes or 0))
+        known, base = self._known, self._base
+        if known.read_bytes is not None and known.written_bytes is not None:
+            sums = [known.read_bytes - (base.read_bytes or 0), known.written_bytes - (base.written_bytes or 0)]
         else:
             busiest = heapq.nlargest(_MOST_IO_FILES, self._walk.values(), key=lambda stat: stat.tree_ticks)
             pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
             sums = [sum(column) - base for column, base in zip(zip(*pairs, strict=True), self._io_base, strict=True)]
         self._io = (max(self._io[0], sums[0]), max(self._io[1], sums[1]))
+
+
+def is_upper_bound(*, before: int | None, after: int | None, was_reset: bool) -> bool:
+    """Tell whether the mark may be older than the build: it stood before, could not be set anew and did not rise."""
+    return after is not None and not was_reset and after <= (before or 0)
+
+
+def _latest_known(known: Reading, latest: Reading) -> Reading:
+    """Return the latest reading, in which what could not be read any more stays as it was."""
+    gaps = {name: getattr(known, name) for name in latest.__struct_fields__ if getattr(latest, name) is None}
+    return msgspec.structs.replace(latest, **gaps) if any(gap is not None for gap in gaps.values()) else latest
 
 
 def _since(latest: float | None, base: float | None) -> float | None:

@@ -28,6 +28,7 @@ __all__ = ["Cgroup", "Observation", "Observer", "find_cgroup", "machine"]
 
 _CHECKPOINT_SECONDS = 10.0
 _GLANCE_SECONDS = 0.2
+_LEAST_WAIT_SECONDS = 0.001  # a fault that repeats must not become a busy loop
 _STOP_SECONDS = 30.0
 _MOST_NOTES = 20
 
@@ -64,10 +65,11 @@ class Observer:
         self._chores = _Chores(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
         self._result: Observation | None = None
+        self._due = self._checkpoint_due = 0.0
 
     def watch(self, pid: int) -> None:
         """Count this process and its descendants; descendants of the calling process count anyway."""
-        self._measurement.roots.add(pid)
+        self._measurement.roots |= {pid}
 
     def mark(self, phase: str, *, at: float | None = None) -> None:
         """Say that a phase begins, now or at a reading of `monotonic`; `` ends one without beginning another."""
@@ -75,12 +77,13 @@ class Observer:
 
     def stop(self) -> Observation:
         """Take the last reading and return everything. Idempotent; waits for a checkpoint that is being written."""
-        if self._thread.is_alive():
-            self._orders.put(None)
-            self._thread.join(_STOP_SECONDS)
-        self._chores.stop()
-        if self._result is None:  # the thread hangs in a reading: what it knew has to do
-            self._note("the sampling thread did not end: the last figures are missing")
+        if self._result is None:
+            if self._thread.is_alive():
+                self._orders.put(None)
+                self._thread.join(_STOP_SECONDS)
+            if self._thread.is_alive():  # it hangs in a reading: what it knew has to do
+                self._note("the sampling thread did not end: the last figures are missing")
+            self._chores.stop()
             self._result = self._observe()
         return self._result
 
@@ -89,7 +92,7 @@ class Observer:
         return list(self._notes)
 
     def __enter__(self) -> Self:
-        self._measurement.begin(self._monotonic())
+        self._safely(lambda: self._measurement.begin(self._monotonic()))
         self._thread.start()
         self._chores.start()
         return self
@@ -100,38 +103,41 @@ class Observer:
         self.stop()
 
     def _run(self) -> None:
-        try:
-            self._sample_until_told()
-        except Exception as error:  # noqa: BLE001 - no fault of the measuring may break a build
-            self._note(f"the sampling ended early: {type(error).__name__}: {error}")
-        try:
-            self._measurement.end(self._monotonic())
-        except Exception as error:  # noqa: BLE001 - as above
-            self._note(f"the last reading failed: {type(error).__name__}: {error}")
-        self._result = self._observe()
+        self._due = self._monotonic() + self._interval_seconds
+        self._checkpoint_due = self._monotonic() + _CHECKPOINT_SECONDS
+        while self._safely(self._wait_and_look):
+            pass
+        self._safely(lambda: self._measurement.end(self._monotonic()))
 
-    def _sample_until_told(self) -> None:
-        due = self._monotonic() + self._interval_seconds
-        checkpoint_due = self._monotonic() + _CHECKPOINT_SECONDS
-        while True:
-            now = self._monotonic()
-            order: _Mark | None = None
-            with contextlib.suppress(queue.Empty):
-                order = self._orders.get(timeout=max(min(due - now, _GLANCE_SECONDS), 0.001))
-                if order is None:
-                    return
-            now = self._monotonic()
-            if order:
-                self._measurement.mark(order.name, at=min(order.at, now), now=now)
-            elif now < due:
-                self._measurement.glance(now)
-            if now >= due:
-                self._measurement.sample(now, late_seconds=now - due)
-                # Samples that were missed are left out: the next one is planned on the old grid.
-                due += self._interval_seconds * ((now - due) // self._interval_seconds + 1)
-            if order or now >= checkpoint_due:
-                checkpoint_due = now + _CHECKPOINT_SECONDS
-                self._chores.hand_over(self._observe() if self._chores.wants_checkpoints else None, at_mark=bool(order))
+    def _wait_and_look(self) -> bool:
+        """Do what is next: a mark's reading, a glance or a sample; say whether to go on."""
+        order: _Mark | None = None
+        with contextlib.suppress(queue.Empty):
+            wait_seconds = min(self._due - self._monotonic(), _GLANCE_SECONDS)
+            order = self._orders.get(timeout=max(wait_seconds, _LEAST_WAIT_SECONDS))
+            if order is None:
+                return False
+        now = self._monotonic()
+        is_new_phase = order is not None and self._measurement.mark(order.name, at=min(order.at, now), now=now)
+        if now >= self._due:
+            late_seconds = now - self._due
+            # Samples that were missed are left out: the next one is planned on the old grid.
+            self._due += self._interval_seconds * (late_seconds // self._interval_seconds + 1)
+            self._measurement.sample(now, late_seconds=late_seconds)
+        elif order is None:
+            self._measurement.glance(now)
+        if is_new_phase or now >= self._checkpoint_due:
+            self._checkpoint_due = now + _CHECKPOINT_SECONDS
+            self._chores.hand_over(self._observe() if self._chores.wants_checkpoints else None, at_mark=is_new_phase)
+        return True
+
+    def _safely(self, step: Callable[[], object]) -> bool:
+        """Take a step; say whether to go on: no fault of the measuring may break a build, or end the measuring."""
+        try:
+            return step() is not False
+        except Exception as error:  # noqa: BLE001 - see above
+            self._note(f"a reading failed: {type(error).__name__}: {error}")
+            return True
 
     def _observe(self) -> Observation:
         return self._measurement.observation(self._monotonic(), disk_peak_bytes=self._chores.disk_peak_bytes)
@@ -190,6 +196,8 @@ class _Chores:
                 if (cheap or now >= round_due) and self._step(_CHEAP_ROUND_SECONDS if cheap else _SLICE_SECONDS):
                     round_due = now + _ROUND_EVERY_SECONDS
             self._woken.wait(_SLICE_EVERY_SECONDS if self._disk else None)
+        if self._disk and self._disk.round_seconds < _CHEAP_ROUND_SECONDS:
+            self._step(_CHEAP_ROUND_SECONDS)  # what the build left behind
 
     def _write(self) -> None:
         observation, self._newest = self._newest, None

@@ -6,6 +6,7 @@ looking whether named files exist.
 
 import argparse
 import os
+import platform
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +22,11 @@ PREFIX = "SPACK_FARM_BUILD_"
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 _FROM_ENVIRONMENT = {
-    "spack": "text", "out": "text", "mirror": "text", "signing_key_file": "text", "signing_passphrase_file": "text",
-    "jobs": "text", "timeout": "text", "interval": "text", "config_scope": "list", "trust": "list",
-    "unsigned": "switch", "fresh": "switch", "publish": "switch",
-}  # fmt: skip
+    **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
+    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group"), "text"),
+    **dict.fromkeys(("config_scope", "trust"), "list"),
+    **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
+}
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
 _PATH = ("/", "./", "../")
 """A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
@@ -56,6 +58,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return self.mirror.as_uri()
 
 
+class Reporting(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which names CDash keeps the builds."""
+
+    site: str
+    """The class of machine, stable over runs."""
+    group: str = "Experimental"
+    """A build group of the project."""
+
+
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one call of `spack-farm build` is asked."""
 
@@ -81,6 +92,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
+    reporting: Reporting
     variables: dict[str, str]
     """The whole environment, secrets included: only `secrets.split` may look at it."""
     paths: Paths
@@ -117,6 +129,10 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
+        reporting=Reporting(
+            site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
+            group=values["group"] or "Experimental",
+        ),
         variables=dict(variables),
         paths=from_environment(variables),
     )

@@ -21,13 +21,14 @@ from buildjob.files import write_whole
 from buildjob.observe import Cgroup, Observation, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome, exit_code
 from buildjob.secrets import mask
-from buildjob.spack_log import Reader
+from buildjob.spack_log import PhaseStart, Reader
 from buildjob.telemetry import Reproduce, Telemetry
 from buildjob.versions import own_version
 
 LOG = "build.log"
 INDEX = "build.log.index.json"
 TELEMETRY = "telemetry.json"
+CDASH = "cdash"
 
 
 NOTHING_YET = Observation(
@@ -86,6 +87,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the reader should know beside the outcome."""
     errors: list[str] = []
     """Spack's own error lines."""
+    phases: list[PhaseStart] = []
+    """Where in the log each phase begins."""
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +210,7 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
         signal_number=ended.stopped_by,
         notes=[*_notes(ended), *notes],
         errors=[mask(line, around.secret_values) for line in reader.errors],
+        phases=reader.phases,
     )
 
 
@@ -317,3 +321,22 @@ def with_outcome(
     document = msgspec.structs.replace(result.telemetry, outcome=outcome.value, exit_code=code, publish=published)
     telemetry.write(document, result.folder / TELEMETRY)
     return msgspec.structs.replace(result, telemetry=document, outcome=outcome, signal_number=signal_number)
+
+
+def with_own_times(result: RunResult, seconds: Mapping[str, float]) -> RunResult:
+    """Return the result with the durations that the build tool itself measured; where ours differ, its are more exact."""
+    phases = [
+        msgspec.structs.replace(phase, wall_seconds=round(seconds[phase.name], 3)) if phase.name in seconds else phase
+        for phase in result.telemetry.phases
+    ]
+    document = msgspec.structs.replace(result.telemetry, phases=phases)
+    telemetry.write(document, result.folder / TELEMETRY)
+    return msgspec.structs.replace(result, telemetry=document)
+
+
+def asked_facts(variables: Mapping[str, str]) -> telemetry.Asked | msgspec.UnsetType:
+    """Return what the pod was given, from the variables that the Downward API fills; UNSET where there are none."""
+    names = ("cpu_millicores", "memory_bytes", "memory_limit_bytes", "disk_bytes")
+    said = {name: variables.get(f"SPACK_FARM_ASKED_{name.upper()}", "") for name in names}
+    known = {name: int(text) for name, text in said.items() if text.isdecimal()}
+    return telemetry.Asked(**known) if known else msgspec.UNSET

@@ -17,6 +17,7 @@ LANGUAGE = 64
 REVISION = 60
 CHANGE_ID = 40
 ARGUMENT = 255
+UPDATE_TYPE = 4
 RUN_BYTES = 255
 """A field set with `=` must come in one piece: runs of under 300 bytes do (1.3 of the specification)."""
 EXECUTION_SECONDS = 9_999_999_999.99

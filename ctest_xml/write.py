@@ -13,7 +13,7 @@ from lxml import etree
 from ctest_xml import limits
 from ctest_xml.content import base64_text, chunks, excerpt, gzipped
 from ctest_xml.model import Configure, Done, Note, Site, Update, Upload
-from ctest_xml.text import clean, cut, identity
+from ctest_xml.text import clean, cut, identity, one_line
 from ctest_xml.write_build import Counts, build
 from ctest_xml.write_site import minutes, seconds, site_document, subproject
 from ctest_xml.write_test import testing
@@ -95,10 +95,10 @@ def update(out: BinaryIO, *, site: Site, update: Update) -> None:
         xml.run("BuildStamp", identity(site.build_stamp))
         xml.text("StartTime", seconds(update.start_seconds))
         xml.text("UpdateCommand", "")
-        xml.run("UpdateType", update.kind[:4])
-        xml.run("Revision", cut(update.revision, characters=limits.REVISION))
+        xml.run("UpdateType", one_line(update.kind, size=limits.UPDATE_TYPE))
+        xml.run("Revision", one_line(update.revision, size=limits.REVISION))
         if update.prior_revision:
-            xml.run("PriorRevision", cut(update.prior_revision, characters=limits.REVISION))
+            xml.run("PriorRevision", one_line(update.prior_revision, size=limits.REVISION))
         xml.text("EndTime", seconds(update.end_seconds))
         xml.text("ElapsedMinutes", minutes(update.start_seconds, update.end_seconds))
         xml.text("UpdateReturnStatus", update.status)

@@ -8,7 +8,14 @@ from lxml import etree
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-_KINDS = {"Configure": "Configure", "Build": "Build", "Testing": "Test", "Notes": "Notes", "Upload": "Upload"}
+_SCHEMAS = {
+    kind: "Test" if kind == "Testing" else kind
+    for kind in (
+        *("Update", "Build", "Configure", "Testing", "CoverageLog", "Coverage"),
+        *("Notes", "DynamicAnalysis", "Project", "Upload", "Done"),
+    )
+}
+"""What CDash looks for, in this order (app/Utils/SubmissionUtils.php::get_xml_type) -> its schema."""
 
 
 def shared(name: str) -> Path:
@@ -26,12 +33,12 @@ def _schema(path: Path) -> etree.XMLSchema:
 
 def fault(document: bytes) -> str:
     """Return what CDash's schema says against the document, or nothing; the schema is chosen as CDash chooses it."""
+    kind = next((kind for kind in _SCHEMAS if f"<{kind}".encode() in document[:8192]), "")
+    if not kind:
+        return "no kind of document that has a schema"
     parser = etree.XMLParser(huge_tree=True, resolve_entities=False, no_network=True)
-    root = etree.fromstring(document, parser)
-    kind = next((_KINDS[str(child.tag)] for child in root if child.tag in _KINDS), str(root.tag))
-    schema = _schema(shared("cdash/xsd") / f"{kind}.xsd")
     try:
-        schema.assertValid(root)
-    except etree.DocumentInvalid as error:
+        _schema(shared("cdash/xsd") / f"{_SCHEMAS[kind]}.xsd").assertValid(etree.fromstring(document, parser))
+    except (etree.DocumentInvalid, etree.XMLSyntaxError) as error:
         return str(error)
     return ""

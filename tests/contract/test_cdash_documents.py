@@ -1,4 +1,4 @@
-"""Clause: every document we write is valid against CDash's own schemas (app/Validators/Schemas)."""
+"""Clause: every document we write is valid against CDash's own schemas (app/Validators/Schemas) and passes `check`."""
 
 import io
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ctest_xml import write
+from ctest_xml.check import check
 from ctest_xml.model import (
     Build,
     Command,
@@ -79,6 +80,7 @@ def test_a_document_is_valid_against_the_schema_of_cdash(name: str) -> None:
     writer, parts = WRITERS[name]
     out = io.BytesIO()
     writer(out, site=SITE, **parts)
+    assert not check(out.getvalue())
     assert not fault(out.getvalue())
 
 

@@ -17,6 +17,8 @@ from buildjob import telemetry
 from buildjob.errors import SpackError
 from buildjob.find_spack import SpackInstallation, find
 from buildjob.paths import from_environment
+from ctest_xml.check import check
+from tests import cdash_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_REPO = ROOT / "tests" / "data" / "spack_repo" / "spack_farm_tests"
@@ -180,6 +182,17 @@ def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
+
+
+def cdash_faults(out: Path, name: str) -> list[str]:
+    """What is wrong with a run's CDash documents, by our own check and, where they can be had, by CDash's schemas."""
+    (folder,) = out.glob(f"{name}-*/cdash")
+    documents = sorted(folder.glob("*.xml"))
+    assert {"Build.xml", "Configure.xml", "Notes.xml", "Test.xml", "Upload.xml"} <= {path.name for path in documents}
+    found = [f"{path.name}: {fault}" for path in documents for fault in check(path)]
+    if (ROOT.parent / "shared" / "data" / "cdash" / "xsd").is_dir():
+        found += [f"{path.name}: {fault}" for path in documents if (fault := cdash_schemas.fault(path.read_bytes()))]
+    return found
 
 
 def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, other_tree, read_telemetry
+from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -57,6 +57,11 @@ def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: Lab, tmp_pat
         (log,) = tmp_path.glob(f"{name}-*/build.log")
         assert f"==> {name}: Executing phase: 'build'" in log.read_text()
         assert log.read_text() in done.stdout, "the log holds the very bytes that passed"
+        assert cdash_faults(tmp_path, name) == []
+        (page,) = tmp_path.glob(f"{name}-*/report.html")
+        assert name in page.read_text()
+        assert {phase.name for phase in document.phases} >= {"stage", "build", "install"}
+        assert all(phase.memory_working_set_peak_bytes for phase in document.phases)
 
 
 def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Lab, tmp_path: Path) -> None:
@@ -64,6 +69,14 @@ def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Lab
     assert done.returncode == 1
     assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
     assert "expected ',' or ';' before 'printf'" in done.stdout
+    error = read_telemetry(tmp_path, "hello-broken").first_error
+    assert error
+    assert (error.file, error.phase) == ("broken.c:9", "build")
+    assert error.text == "broken.c:9:5: error: expected ',' or ';' before 'printf'"
+    assert "first error: build.log" in done.stdout
+    assert cdash_faults(tmp_path, "hello-broken") == []
+    (build,) = tmp_path.glob("*/cdash/Build.xml")
+    assert b"<SourceFile>broken.c</SourceFile>" in build.read_bytes()
 
 
 def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab, key: Key, tmp_path: Path) -> None:

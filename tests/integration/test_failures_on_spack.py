@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, limited_cgroup, read_telemetry, small_disk
+from tests.integration.conftest import Key, Lab, cdash_faults, limited_cgroup, read_telemetry, small_disk
 
 pytestmark = pytest.mark.spack
 
@@ -28,8 +28,15 @@ def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: Lab
     (kill,) = document.memory_kills
     assert kill.process
     assert "cc1" in kill.process
-    assert kill.inferred
+    assert not kill.inferred, "gcc itself says which of its programs was killed"
     assert kill.limit_bytes == 300 << 20
+    assert "Killed for memory" in done.stdout
+    assert "300 MiB" in done.stdout, "the message names the limit"
+    (page,) = tmp_path.glob("hello-hungry-*/report.html")
+    assert "Killed for memory" in page.read_text()
+    assert cdash_faults(tmp_path, "hello-hungry") == []
+    (build,) = tmp_path.glob("hello-hungry-*/cdash/Build.xml")
+    assert b"Killed: out of memory" in build.read_bytes()
 
 
 def test_a_build_that_ignores_term_is_ended_with_all_that_it_started(lab: Lab, tmp_path: Path) -> None:
@@ -125,6 +132,18 @@ def test_package_code_finds_no_secret(lab: Lab, key: Key, tmp_path: Path) -> Non
             assert b"planted-" not in path.read_bytes(), path
 
 
+def test_markup_and_odd_bytes_in_a_log_reach_no_document_as_such(lab: Lab, tmp_path: Path) -> None:
+    done = lab.build("hello-markup", "--out", tmp_path)
+    assert done.returncode == 1
+    error = read_telemetry(tmp_path, "hello-markup").first_error
+    assert error
+    assert error.text == 'x.c:1:2: error: <script>alert("first")</script> & "more"'
+    (page,) = tmp_path.glob("hello-markup-*/report.html")
+    assert "<script" not in page.read_text()
+    assert "alert(&quot;first&quot;)" in page.read_text() or 'alert("first")' in page.read_text()
+    assert cdash_faults(tmp_path, "hello-markup") == []
+
+
 def test_a_spack_that_does_not_start_is_unusable(lab: Lab, tmp_path: Path) -> None:
     broken = tmp_path / "spack"
     (broken / "bin").mkdir(parents=True)
@@ -152,7 +171,7 @@ def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
             break
     document = None
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not (document and document.phases):
+    while time.monotonic() < deadline and not (document and "install" in {phase.name for phase in document.phases}):
         document = read_telemetry(tmp_path, "hello-stubborn")  # every reading finds it whole
         time.sleep(0.05)
     agent.kill()
@@ -160,5 +179,5 @@ def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
     agent.stdout.close()
     assert document
     assert not document.complete
-    assert [phase.name for phase in document.phases][-1] == "install"
+    assert document.phases[-1].name == "install"
     subprocess.run(["pkill", "-9", "-f", "hello-stubborn|trap .* TERM"], check=False)

@@ -15,14 +15,17 @@ _CONTAINER = "0123456789abcdef" * 4
     [
         # the machine's own group counts everybody, also for a process in a pid namespace of its own
         (Membership(path="/", is_root=True, relatives=3), Verdict.NOT_OURS),
-        (Membership(path="/", is_root=True, own_pid_namespace=True, relatives=3), Verdict.NOT_OURS),
+        (Membership(path="/", is_root=True, is_top=True, own_namespace=True, relatives=3), Verdict.NOT_OURS),
         # containers: Docker on v1, with a cgroup namespace, Kubernetes under containerd and CRI-O, with hostPID
-        (Membership(path=f"/docker/{_CONTAINER}", own_pid_namespace=True, relatives=2, strangers=4), Verdict.OURS),
-        (Membership(path="/", own_pid_namespace=True, relatives=2), Verdict.OURS),
-        (Membership(path=f"/kubepods/burstable/pod1/{_CONTAINER}", own_pid_namespace=True, strangers=1), Verdict.OURS),
+        (Membership(path=f"/docker/{_CONTAINER}", own_namespace=True, relatives=2, strangers=4), Verdict.OURS),
+        (Membership(path="/", is_top=True, own_namespace=True, relatives=2, strangers=1), Verdict.OURS),
+        (Membership(path=f"/kubepods/burstable/pod1/{_CONTAINER}", own_namespace=True, strangers=1), Verdict.OURS),
         (Membership(path=f"/kubepods.slice/crio-{_CONTAINER}.scope", relatives=1, strangers=1), Verdict.OURS),
         # `unshare --pid` in somebody's session: the rest of the session cannot be named from within
-        (Membership(path="/x", own_pid_namespace=True, relatives=2, outsiders=1), Verdict.NOT_OURS),
+        (Membership(path="/x", is_top=True, own_namespace=True, relatives=2, outsiders=1), Verdict.NOT_OURS),
+        # a service and a login in a system container (LXC, nspawn), which has a namespace of its own
+        (Membership(path="/system.slice/runner.service", own_namespace=True, relatives=2, strangers=9), Verdict.NOT_OURS),
+        (Membership(path="/user.slice/session-1.scope", own_namespace=True, relatives=2), Verdict.NOT_OURS),
         # login sessions and the machine's slices, even if at this instant nobody else is in them
         (Membership(path="/user.slice/user-0.slice/session-3.scope", relatives=2), Verdict.NOT_OURS),
         (Membership(path="/user.slice/user-0.slice/session-3.scope", relatives=2, has_own_limit=True), Verdict.NOT_OURS),
@@ -69,6 +72,7 @@ def test_mounts_are_those_of_cgroup_file_systems() -> None:
         ("/docker/x", "/docker/xy", None),
         ("/docker/x", "/", "/m"),  # the same, seen from a cgroup namespace
         ("/", "/../other", None),
+        ("/../..", "/", None),  # `unshare --cgroup` without mounting anew
     ],
 )
 def test_a_group_is_found_below_its_mount(root: str, path: str, folder: str | None) -> None:

@@ -11,6 +11,7 @@ class HelloMarkup(Package):
     version("1.0")
 
     def install(self, spec, prefix):
-        sh = which("sh", required=True)
-        sh("-c", r"""printf 'a\000b\033[31mred\033[0m \377\376 <script>alert(1)</script>\n'""")
-        sh("-c", r"""echo 'x.c:1:2: error: <script>alert("first")</script> & "more"'; exit 1""")
+        with open("talk.sh", "w") as file:
+            file.write(r"""printf 'a\000b\033[31mred\033[0m \377\376 <script>alert(1)</script>\n'""" + "\n")
+            file.write("""echo 'x.c:1:2: error: <script>alert("first")</script> & "more"'; exit 1\n""")
+        which("sh", required=True)("talk.sh")

@@ -1,0 +1,37 @@
+"""Any telemetry document made fit for arithmetic: each number finite and within what a machine can have.
+
+A document may come from elsewhere and hold a million digits or, in memory, NaN; what shows documents calls this first and
+need not think of it again. Texts are left as they are.
+"""
+
+import math
+from typing import TypeVar, cast
+
+import msgspec
+
+_MOST_INTEGER = 1 << 60
+_MOST_FLOAT = 1e12
+
+_Value = TypeVar("_Value")
+
+
+def tame_numbers(value: _Value) -> _Value:
+    """Return a copy in which numbers beyond all machines are cut to a bound and NaN is 0; the shape stays."""
+    return cast("_Value", _tame(value))
+
+
+def _tame(value: object) -> object:
+    match value:
+        case bool() | str():
+            return value
+        case int():
+            return min(max(value, -_MOST_INTEGER), _MOST_INTEGER)
+        case float():
+            return 0.0 if math.isnan(value) else min(max(value, -_MOST_FLOAT), _MOST_FLOAT)
+        case list():
+            return [_tame(item) for item in value]
+        case msgspec.Struct():
+            fields = value.__struct_fields__
+            return msgspec.structs.replace(value, **{name: _tame(getattr(value, name)) for name in fields})
+        case _:
+            return value

@@ -1,0 +1,196 @@
+"""Talks to a CDash: sends one file, asks what is known of a build. One request a connection, no redirects but its own.
+
+Knows nothing of spools and orders. Obeys: CDash 5.3, SubmissionController.php (PUT, MD5 in lower case) and
+graphql/schema.graphql. A token goes to the host it was given for only.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from ctest_xml.answers import Answer, of_failure, of_status
+from ctest_xml.identity import Identity
+
+_BLOCK = 1 << 16
+_ANSWER_BYTES = 1 << 16
+_REDIRECTS = 3
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many have gone out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A CDash and how to speak to it."""
+
+    url: str
+    """Such as `https://cdash.example.org`; a path is kept, a trailing `/submit.php?…` is taken off."""
+    project: str
+    token: str = ""
+    ca_file: str = ""
+    """Certificates to trust instead of the system's."""
+    connect_seconds: float = 15
+    read_seconds: float = 120
+    """ctest's own inactivity limit."""
+
+    @property
+    def base(self) -> str:
+        """The address below which CDash's pages are."""
+        return re.sub(r"/(submit\.php.*)?$", "", self.url)
+
+    def __repr__(self) -> str:
+        return f"Server(url={self.url!r}, project={self.project!r}, token={'***' if self.token else ''!r})"
+
+
+class _Body:
+    """A file on its way: counts what the connection has taken from it."""
+
+    def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+        self.handed_over = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(_BLOCK):
+            yield block
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(_BLOCK if size < 0 else size)
+        self.handed_over += len(block)
+        if block:
+            self._progress(self.handed_over, self._size)
+        return block
+
+
+class _Token(requests.auth.AuthBase):
+    """Sets the token, or nothing; either way ~/.netrc stays out of it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def md5_of(path: Path) -> str:
+    """Return a file's MD5 in lower case, as CDash compares it."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def put(server: Server, path: Path, *, name: str, identity: Identity, progress: Progress) -> Answer:
+    """Send a file once and read the answer; never raises for anything the network or the server does."""
+    query = {
+        "project": server.project,
+        "FileName": f"{identity.site}___{identity.build}___{identity.stamp}___XML___{name}",
+        "build": identity.build,
+        "site": identity.site,
+        "stamp": identity.stamp,
+        **({"subproject": identity.subproject} if identity.subproject else {}),
+        "MD5": md5_of(path),
+    }
+    address = requests.Request("PUT", f"{server.base}/submit.php", params=query).prepare().url or ""
+    answer, location = _put(server, address, path, progress)
+    for _ in range(_REDIRECTS):
+        onward = urljoin(address, location)
+        if not location or not _is_same_cdash(address, onward):
+            break
+        address = onward
+        answer, location = _put(server, address, path, progress)
+    return answer
+
+
+def _put(server: Server, address: str, path: Path, progress: Progress) -> tuple[Answer, str]:
+    size = path.stat().st_size
+    with path.open("rb") as file, requests.Session() as session:
+        body = _Body(file, size, progress)
+        try:
+            with session.put(
+                address,
+                data=body,
+                headers={"Content-Type": "text/xml", "Connection": "close"},
+                auth=_Token(server.token),
+                timeout=(server.connect_seconds, server.read_seconds),
+                allow_redirects=False,
+                stream=True,
+                verify=server.ca_file or True,
+            ) as response:
+                location = response.headers.get("Location", "") if response.is_redirect else ""
+                said = response.raw.read(_ANSWER_BYTES, decode_content=True) or b""
+                return of_status(response.status_code, said, location=location), location
+        except (OSError, ValueError, requests.RequestException, _urllib3_error()) as error:
+            is_tls = isinstance(error, requests.exceptions.SSLError)
+            return of_failure(error, handed_over=body.handed_over, size=size, is_tls=is_tls), ""
+
+
+def _urllib3_error() -> type[Exception]:
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415  requests' own dependency; raised while a streamed answer is read
+
+    return HTTPError
+
+
+def _is_same_cdash(old: str, new: str) -> bool:
+    """Tell whether a redirect stays with the CDash that file and token are for: same host, submit.php, no less safe."""
+    before, after = urlsplit(old), urlsplit(new)
+    safe = after.scheme == "https" or (after.scheme == before.scheme == "http")
+    return safe and after.hostname == before.hostname and after.path.endswith("/submit.php")
+
+
+_QUERY = """query($project: String!, $build: String!, $stamp: String!, $site: String!) {
+  project(name: $project) { builds(filters: {all: [{eq: {name: $build}}, {eq: {stamp: $stamp}},
+    {has: {site: {eq: {name: $site}}}}]}) { edges { node { id
+      configure { returnValue } buildErrorsCount passedTestsCount
+      notes(first: 1) { edges { node { name } } } files(first: 1) { edges { node { name } } } } } } } }"""
+
+
+def stored(server: Server, identity: Identity) -> dict[str, bool] | None:
+    """Ask CDash which documents of a build it has stored; None: it does not say (no answer, no right to ask, no such build).
+
+    True proves that a document is there. False proves nothing: it may wait in CDash's queue for hours.
+    """
+    variables = {"project": server.project, "build": identity.build, "stamp": identity.stamp, "site": identity.site}
+    try:
+        with requests.post(
+            f"{server.base}/graphql",
+            json={"query": _QUERY, "variables": variables},
+            auth=_Token(server.token),
+            timeout=(server.connect_seconds, server.read_seconds),
+            allow_redirects=False,
+            verify=server.ca_file or True,
+        ) as response:
+            edges = response.json()["data"]["project"]["builds"]["edges"]
+            return _documents_of(edges[0]["node"]) if response.status_code == 200 else None
+    except (OSError, ValueError, KeyError, IndexError, TypeError, requests.RequestException):
+        return None
+
+
+def _documents_of(node: dict[str, Any]) -> dict[str, bool]:
+    def counted(name: str) -> bool:
+        count = node.get(name)
+        return isinstance(count, int) and count >= 0  # null or -1 until the file was parsed
+
+    def listed(name: str) -> bool:
+        return bool((node.get(name) or {}).get("edges"))
+
+    return {
+        "Configure.xml": node.get("configure") is not None,
+        "Build.xml": counted("buildErrorsCount"),
+        "Test.xml": counted("passedTestsCount"),
+        "Notes.xml": listed("notes"),
+        "Upload.xml": listed("files"),
+    }

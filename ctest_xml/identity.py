@@ -1,0 +1,60 @@
+"""Reads a document's identity: a submission's query string must say the same, or its link shows an empty build.
+
+Obeys: CDash 5.3, SubmissionController.php. Reads only the beginning of a document; no DTD, no network.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+from ctest_xml.errors import BadInput
+
+_ENOUGH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """By what CDash finds a build."""
+
+    build: str
+    site: str
+    stamp: str
+    subproject: str = ""
+
+
+def identity_of(path: Path) -> Identity:
+    """Return what a document calls its build. Raises BadInput when it names none, OSError when it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(_ENOUGH_BYTES)
+    attributes: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    stack: list[str] = []
+
+    def start(name: str, given: dict[str, str]) -> None:
+        stack.append(name)
+        if stack == ["Site"]:
+            attributes.update(given)
+        if stack == ["Site", "Subproject"]:
+            texts["Subproject"] = given.get("name", "")
+
+    def text(piece: str) -> None:
+        if len(stack) == 2 and stack[0] == "Update":
+            texts[stack[1]] = texts.get(stack[1], "") + piece
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: stack.pop()
+    parser.CharacterDataHandler = text
+    try:
+        parser.Parse(head, len(head) < _ENOUGH_BYTES)
+    except expat.ExpatError as error:
+        raise BadInput(f"{path}: no XML ({error}); write it anew, or see `check`") from error
+    identity = Identity(
+        build=attributes.get("BuildName") or texts.get("BuildName", ""),
+        site=attributes.get("Name") or texts.get("Site", ""),
+        stamp=attributes.get("BuildStamp") or texts.get("BuildStamp", ""),
+        subproject=texts.get("Subproject", ""),
+    )
+    if not (identity.build and identity.site and identity.stamp):
+        raise BadInput(f"{path}: names no build, site and stamp, so CDash could not place it; see `check`")
+    return identity

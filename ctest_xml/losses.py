@@ -1,0 +1,295 @@
+"""What CDash rejects, cuts or loses of documents that its schema allows: rules over one element at a time.
+
+Knows nothing of parsing. Obeys: CDash 5.3, app/Http/Submission/Handlers/*Handler.php,
+app/Utils/{TestCreator,NoteCreator}.php, database/pgsql-schema.sql.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ctest_xml import limits
+
+_STAMP = re.compile(r"[0-9]{8}-[0-9]{4}-.+", re.DOTALL)
+_STATUSES = frozenset({"passed", "failed", "notrun"})
+_UNPACKED_LIMIT = 500_000_000
+"""PHP's memory_limit of 512 MB holds one element's text."""
+
+_NAMES = ("BuildName", "BuildStamp", "Name", "Generator")
+_SHORT = ("CompilerName", "CompilerVersion", "OSName", "OSRelease", "OSVersion", "OSPlatform")
+
+ATTRIBUTE_WIDTHS: dict[str, dict[str, int]] = {
+    "Site": dict.fromkeys((*_NAMES, *_SHORT), limits.STRING) | {"ChangeId": limits.CHANGE_ID},
+    "Subproject": {"name": limits.STRING},
+    "Note": {"Name": limits.STRING},
+    "File": {"filename": limits.STRING},
+    "Target": {"name": limits.STRING},
+    "Compile": {"config": 32, "language": 32},
+    "Link": {"config": 32, "language": 32},
+    "NamedMeasurement": {"type": limits.LONG_STRING, "name": limits.LONG_STRING},
+}
+"""Element -> attribute -> characters."""
+
+TEXT_WIDTHS: dict[tuple[str, str], int] = {
+    ("Error", "SourceFile"): limits.LONG_STRING,
+    ("Warning", "SourceFile"): limits.LONG_STRING,
+    ("Action", "SourceFile"): limits.LONG_STRING,
+    ("Action", "OutputFile"): limits.LONG_STRING,
+    ("Action", "TargetName"): limits.LONG_STRING,
+    ("Action", "Language"): limits.LANGUAGE,
+    ("Command", "WorkingDirectory"): limits.LONG_STRING,
+    ("Command", "Argument"): limits.ARGUMENT,
+    ("Result", "ExitCondition"): limits.STRING,
+    ("Labels", "Label"): limits.STRING,
+    ("Subproject", "Label"): limits.STRING,
+    ("Test", "Path"): limits.STRING,
+    ("Update", "Revision"): limits.REVISION,
+    ("Update", "PriorRevision"): limits.REVISION,
+    ("Update", "UpdateType"): limits.UPDATE_TYPE,
+    ("Update", "Site"): limits.STRING,
+    ("Update", "BuildName"): limits.STRING,
+    ("Update", "BuildStamp"): limits.STRING,
+}
+"""Parent and element -> characters."""
+
+RUNS = frozenset(
+    {
+        *(("Build", name) for name in ("BuildCommand", "SourceDirectory", "BinaryDirectory")),
+        *(
+            ("Update", name)
+            for name in ("Site", "BuildName", "BuildStamp", "Revision", "PriorRevision", "Path", "UpdateType")
+        ),
+        ("Labels", "Label"),
+        ("Subproject", "Label"),
+        ("Command", "Argument"),
+    }
+)
+"""Parent and element of which CDash keeps the last fragment only; in Build.xml also NamedMeasurement/Value."""
+
+COUNTED = {"Error": "errors", "Warning": "warnings", "Test": "tests"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """One element that has ended: its name, what is around it, its attributes and the measure of its text."""
+
+    document: str
+    parent: str
+    name: str
+    attributes: dict[str, str]
+    around: dict[str, str]
+    """The parent's attributes."""
+    children: list[str]
+    head: str = ""
+    """The first 4096 characters."""
+    characters: int = 0
+    size: int = 0
+    """Bytes of UTF-8."""
+    entities: int = 0
+    sections: int = 0
+    """CDATA sections."""
+    plain: bool = False
+    """Whether there is text outside of these; more than one of the three kinds, or of one kind, and CDash keeps the last."""
+    packed: "Packed | None" = None
+    siblings: dict[str, str] = field(default_factory=dict)
+    """Heads of the children's texts, by name."""
+
+
+def is_run(seen: Seen) -> bool:
+    """Tell whether CDash keeps only the last fragment of an element's text."""
+    return (seen.parent, seen.name) in RUNS or (
+        seen.document == "Build" and (seen.parent, seen.name) == ("NamedMeasurement", "Value")
+    )
+
+
+def losses(seen: Seen) -> Iterator[str]:
+    """Yield what CDash would not store of an element, as words."""
+    yield from _attributes(seen)
+    yield from _text(seen)
+    check = _RULES.get((seen.parent or "/", seen.name)) or _RULES.get(("", seen.name))
+    if check:
+        yield from check(seen)
+
+
+def _attributes(seen: Seen) -> Iterator[str]:
+    for name, width in ATTRIBUTE_WIDTHS.get(seen.name, {}).items():
+        if len(seen.attributes.get(name, "")) > width:
+            yield f"{name} has {len(seen.attributes[name])} characters, CDash's column holds {width}: the file would be lost"
+    for name, value in seen.attributes.items():
+        if len(value) > limits.ATTRIBUTE_BYTES:
+            yield f"{name} has over {limits.ATTRIBUTE_BYTES} characters: CDash stops parsing there"
+
+
+def _text(seen: Seen) -> Iterator[str]:
+    place = (seen.parent, seen.name)
+    width = TEXT_WIDTHS.get(place)
+    if width is not None and seen.characters > width:
+        yield f"{seen.characters} characters, CDash's column holds {width}"
+    if is_run(seen):
+        if seen.entities + seen.sections + seen.plain > 1:
+            yield "CDash keeps only what follows the last entity: use one CDATA section"
+        if seen.size > 300:
+            yield f"{seen.size} bytes may be read in two pieces, of which CDash keeps the last: at most 300"
+    if seen.packed:
+        yield from seen.packed.losses()
+
+
+def _site(seen: Seen) -> Iterator[str]:
+    yield from _identity(
+        seen.attributes.get("BuildName", ""), seen.attributes.get("BuildStamp", ""), seen.attributes.get("Name", "")
+    )
+    if seen.document in {"Notes", "Upload"} and "Generator" not in seen.attributes:
+        yield "no Generator: CDash's job fails"
+    if "'" in seen.attributes.get("BuildName", "") + seen.attributes.get("BuildStamp", ""):
+        yield "an apostrophe in BuildName or BuildStamp makes a second build"
+
+
+def _identity(name: str, stamp: str, site: str) -> Iterator[str]:
+    if not name.strip() or not site.strip():
+        yield "an empty build or site name finds no build"
+    if not _STAMP.fullmatch(stamp):
+        yield "BuildStamp is not YYYYMMDD-HHMM-<group>: CDash finds no group"
+
+
+def _update(seen: Seen) -> Iterator[str]:
+    texts = seen.siblings
+    yield from _identity(texts.get("BuildName", ""), texts.get("BuildStamp", ""), texts.get("Site", ""))
+
+
+def _note(seen: Seen) -> Iterator[str]:
+    if not re.fullmatch(r"\s*[1-9][0-9]{0,9}\s*", seen.siblings.get("Time", "")):
+        yield "a note without a Time above 0 is dropped"
+    if not seen.siblings.get("Text"):
+        yield "a note without a text is refused"
+    if not seen.attributes.get("Name"):
+        yield "a note without a name is refused"
+
+
+def _file(seen: Seen) -> Iterator[str]:
+    name = seen.attributes.get("filename", "").rpartition("/")[2]
+    if "." not in name or name.endswith("."):
+        yield f"the file {name!r} has no extension: CDash's job fails and takes the whole upload with it"
+
+
+def _content(seen: Seen) -> Iterator[str]:
+    if seen.attributes.get("encoding") != "base64":
+        yield "content that is not encoding=base64 drops this and all later files"
+
+
+def _status(seen: Seen) -> Iterator[str]:
+    if seen.attributes.get("Status") not in _STATUSES:
+        yield "Status is not passed, failed or notrun: the file would be lost"
+
+
+def _test_name(seen: Seen) -> Iterator[str]:
+    if seen.size > limits.STRING:
+        yield f"a test's name of {seen.size} bytes is cut at 255, maybe within a character"
+
+
+def _output(seen: Seen) -> Iterator[str]:
+    if seen.attributes.get("encoding") == "base64" and not seen.attributes.get("compression"):
+        yield "encoding=base64 without compression is stored as the base64 letters"
+
+
+def _configure_status(seen: Seen) -> Iterator[str]:
+    if not re.fullmatch(r"\s*[0-9]{1,9}\s*", seen.head) or int(seen.head) > limits.SMALLINT:
+        yield "ConfigureStatus is not a number of errors from 0 to 32767"
+
+
+def _log_of_build(seen: Seen) -> Iterator[str]:
+    if seen.characters:
+        yield "Build.xml's Log is not stored: use notes or uploads"
+
+
+def _commands_of_configure(_: Seen) -> Iterator[str]:
+    yield "Configure.xml's Commands are not stored: put them into Build.xml"
+
+
+def _number(seen: Seen) -> Iterator[str]:
+    text = seen.head.strip()
+    if re.fullmatch(r"[0-9]+", text) and int(text[:20]) > limits.INTEGER:
+        yield f"{text[:20]} is more than CDash's integer column holds"
+
+
+def _duration(seen: Seen) -> Iterator[str]:
+    duration = seen.attributes.get("duration", "").strip()
+    if re.fullmatch(r"[0-9]+", duration) and int(duration[:20]) > limits.INTEGER:
+        yield "a duration of more than 2147483647 ms is more than CDash's integer column holds"
+
+
+def _build_measurement(seen: Seen) -> Iterator[str]:
+    width = limits.MEASUREMENT_TYPE if seen.document == "Testing" else limits.LONG_STRING
+    if len(seen.attributes.get("type", "")) > width:
+        yield f"a measurement's type has over {width} characters"
+
+
+_RULES = {
+    ("/", "Site"): _site,
+    ("/", "Update"): _update,
+    ("", "Note"): _note,
+    ("", "File"): _file,
+    ("File", "Content"): _content,
+    ("Testing", "Test"): _status,
+    ("Test", "Name"): _test_name,
+    ("Measurement", "Value"): _output,
+    ("Configure", "ConfigureStatus"): _configure_status,
+    ("Build", "Log"): _log_of_build,
+    ("Configure", "Commands"): _commands_of_configure,
+    ("", "BuildLogLine"): _number,
+    ("", "SourceLineNumber"): _number,
+    ("", "Custom"): _duration,
+    ("", "Install"): _duration,
+    ("", "CmakeBuild"): _duration,
+    ("", "CmakeInstall"): _duration,
+    ("", "Compile"): _duration,
+    ("", "Link"): _duration,
+    ("", "NamedMeasurement"): _build_measurement,
+}
+
+
+class Packed:
+    """Follows a base64 text, compressed or not, without keeping it."""
+
+    def __init__(self, *, compressed: bool) -> None:
+        self._rest = ""
+        self._inflate = zlib.decompressobj() if compressed else None
+        self._unpacked = 0
+        self._fault = ""
+        self._ended = False
+
+    def feed(self, text: str) -> None:
+        """Take a piece of the text."""
+        if self._fault:
+            return
+        text = self._rest + "".join(text.split())
+        whole = len(text) - len(text) % 4
+        self._rest = text[whole:]
+        try:
+            self._unpack(text[:whole])
+        except (binascii.Error, ValueError):
+            self._fault = "this is no base64"
+        except zlib.error:
+            self._fault = "compressed test output must be zlib, not gzip or anything else: the whole file fails"
+
+    def _unpack(self, text: str) -> None:
+        if self._ended and set(text) <= {"="}:  # ctest's own superfluous ending
+            return
+        raw = base64.b64decode(text, validate=True)
+        self._ended = text.endswith("=")
+        while self._inflate and raw:
+            self._unpacked += len(self._inflate.decompress(raw, 1 << 20))
+            raw = self._inflate.unconsumed_tail
+            if self._unpacked > _UNPACKED_LIMIT:
+                raise zlib.error
+
+    def losses(self) -> Iterator[str]:
+        """Yield what is wrong with the text as a whole."""
+        if self._fault:
+            yield self._fault
+        elif self._rest.strip("="):
+            yield "this is no base64: its end is missing"
+        elif self._inflate and not self._inflate.eof:
+            yield "compressed test output must be a whole zlib stream: the whole file fails"

@@ -1,0 +1,133 @@
+"""The spool: a folder of one build's documents, whose names say what became of each.
+
+    Build.xml           to be sent                 Build.xml.sent      CDash has it
+    Build.xml.sending   a sender has claimed it    Build.xml.refused   CDash, or `check`, does not want it
+    Build.xml.unknown   it may have been taken: only a person decides to send it again
+
+Claimed by rename, so two senders never send one file; a lock on the file tells a sender that works from one that died. Knows
+nothing of HTTP.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ctest_xml.errors import BadInput
+from ctest_xml.files import whole
+from ctest_xml.naming import DOCUMENTS
+
+State = Literal["ready", "sending", "sent", "refused", "unknown"]
+DONE = "Done.xml"
+_TARGET = "cdash.json"
+_RECEIPTS = "receipts.jsonl"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a spool is to go; never its token."""
+
+    url: str
+    project: str
+
+
+def folders(top: Path) -> list[Path]:
+    """Return the folders at and below `top` that hold documents. Raises BadInput when there is none."""
+    if not top.is_dir():
+        raise BadInput(f"{top} is no folder; give the one that holds Build.xml and the others")
+    found = [folder for folder in (top, *sorted(path for path in top.rglob("*") if path.is_dir())) if documents(folder)]
+    if not found:
+        raise BadInput(f"{top} holds none of {', '.join(DOCUMENTS)}; give the folder they were written to")
+    return found
+
+
+def documents(folder: Path) -> dict[str, State]:
+    """Return the state of each document of a folder, in the order of sending; Done.xml last."""
+    states: dict[str, State] = {}
+    for name in (*DOCUMENTS, DONE):
+        for state in ("ready", "sending", "unknown", "refused", "sent"):
+            if path_of(folder, name, state).exists():
+                states[name] = state
+                break
+    return states
+
+
+def path_of(folder: Path, name: str, state: State) -> Path:
+    """Return where a document lies in a state."""
+    return folder / (name if state == "ready" else f"{name}.{state}")
+
+
+@contextmanager
+def claimed(folder: Path, name: str, state: State) -> Iterator[Path | None]:
+    """Claim a document for sending; None when another sender has it. Its file is locked inside the `with`."""
+    source = path_of(folder, name, state)
+    try:
+        file = source.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path = path_of(folder, name, "sending")
+            source.rename(path)
+        except (BlockingIOError, FileNotFoundError):
+            yield None
+            return
+        yield path
+
+
+def settle(folder: Path, name: str, state: State) -> None:
+    """Give a claimed document its new state."""
+    path_of(folder, name, "sending").rename(path_of(folder, name, state))
+
+
+def bury_the_dead(folder: Path) -> None:
+    """Mark as unknown what a sender had claimed that is no more."""
+    for name, state in documents(folder).items():
+        if state != "sending":
+            continue
+        with suppress(FileNotFoundError, BlockingIOError), path_of(folder, name, "sending").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            settle(folder, name, "unknown")
+
+
+def set_target(folder: Path, target: Target) -> None:
+    """Write down where a folder is to go, for whoever sends it later."""
+    body = {"version": _VERSION, "url": target.url, "project": target.project}
+    with whole(folder / _TARGET) as file:
+        file.write(json.dumps(body, indent=1).encode())
+
+
+def target_of(folder: Path, *, url: str = "", project: str = "") -> Target:
+    """Return where a folder is to go: what is given, else what is written there. Raises BadInput when neither says."""
+    written: dict[str, object] = {}
+    with suppress(FileNotFoundError, ValueError):
+        body = json.loads((folder / _TARGET).read_bytes()[:65536])
+        written = body if isinstance(body, dict) else {}
+    target = Target(url=url or str(written.get("url") or ""), project=project or str(written.get("project") or ""))
+    if not target.url or not target.project:
+        raise BadInput(f"{folder} does not say which CDash it is for; give --url and --project")
+    if not target.url.startswith(("http://", "https://")):
+        raise BadInput(f"{target.url!r} is no address of a CDash; give --url https://…")
+    return target
+
+
+def add_receipt(folder: Path, name: str, *, build_id: str) -> None:
+    """Note that CDash took a document."""
+    with (folder / _RECEIPTS).open("a") as file:
+        file.write(json.dumps({"file": name, "build_id": build_id}) + "\n")
+
+
+def build_id(folder: Path) -> str:
+    """Return the build id CDash last gave for this folder; empty: none yet."""
+    found = ""
+    with suppress(FileNotFoundError):
+        for line in (folder / _RECEIPTS).read_text().splitlines():
+            with suppress(ValueError):
+                found = json.loads(line).get("build_id") or found
+    return found

@@ -1,0 +1,200 @@
+"""Sends a spool to CDash: each document once, Done last; repeats only what was certainly not taken.
+
+The story is `submit`. What stays in the spool can be sent by a later call; what may have been taken is marked unknown, asked
+for where the token may ask, and sent again only on demand. Obeys: CDash 5.3, SubmissionController.php and DoneHandler.php: a
+file sent twice counts twice; anything after Done.xml deletes the build.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ctest_xml import spool
+from ctest_xml.answers import Answer, Verdict
+from ctest_xml.cdash import Server, put, stored
+from ctest_xml.check import check
+from ctest_xml.errors import BadInput
+from ctest_xml.files import whole
+from ctest_xml.identity import Identity, identity_of
+from ctest_xml.model import Done
+from ctest_xml.spool import DONE, State
+from ctest_xml.write import done as write_done
+
+_STATES: dict[Verdict, State] = {
+    Verdict.TAKEN: "sent",
+    Verdict.NOT_TAKEN: "ready",
+    Verdict.REFUSED: "refused",
+    Verdict.UNKNOWN: "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How patient a sender is, and with what clock."""
+
+    repeat_after_seconds: tuple[float, ...] = (1, 5)
+    """Waits before each repetition of what was certainly not taken."""
+    ask_after_seconds: tuple[float, ...] = (0, 3, 10)
+    """Waits before each question about what is unknown."""
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one document in this call."""
+
+    name: str
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of a folder."""
+
+    folder: Path
+    outcomes: tuple[Outcome, ...] = ()
+    left: dict[str, State] = field(default_factory=dict)
+    """Documents that CDash does not have for certain, with their state."""
+    link: str = ""
+    """The build's page; empty: CDash gave no build id (it may be in maintenance and take the files later)."""
+
+
+def _silent(_name: str, _sent: int, _size: int) -> None:
+    pass
+
+
+def submit(
+    folder: Path,
+    *,
+    server: Server,
+    again: bool = False,
+    manners: Manners | None = None,
+    progress: Callable[[str, int, int], None] = _silent,
+) -> Report:
+    """Send what is ready in a folder; with `again` also what is unknown or was refused. Never raises for the network.
+
+    `progress` is told a document's name, the bytes sent and its size. Raises BadInput for documents of different builds.
+    """
+    spool.bury_the_dead(folder)
+    errand = _Errand(folder, server, _identity(folder), manners or Manners(), progress)
+    outcomes: list[Outcome] = []
+    if spool.documents(folder).get(DONE, "ready") == "ready":
+        outcomes += _send_all(errand, again=again)
+        outcomes += _resolve(errand, {outcome.name for outcome in outcomes if outcome.verdict is Verdict.UNKNOWN})
+        if _write_done(errand):
+            outcomes += _told(DONE, _send(errand, DONE, "ready"))
+    number = spool.build_id(folder)
+    return Report(
+        folder=folder,
+        outcomes=tuple(outcomes),
+        left={name: state for name, state in spool.documents(folder).items() if state != "sent"},
+        link=f"{server.base}/builds/{number}" if number else "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What every step of one submission needs."""
+
+    folder: Path
+    server: Server
+    identity: Identity
+    manners: Manners
+    progress: Callable[[str, int, int], None]
+
+
+def _identity(folder: Path) -> Identity:
+    names = {
+        identity_of(spool.path_of(folder, name, state)) for name, state in spool.documents(folder).items() if name != DONE
+    }
+    subprojects = {identity.subproject for identity in names if identity.subproject}
+    builds = {replace(identity, subproject="") for identity in names}
+    if len(builds) != 1:
+        raise BadInput(f"{folder} holds documents of {len(builds)} builds; give each build a folder of its own")
+    return replace(builds.pop(), subproject=subprojects.pop() if len(subprojects) == 1 else "")
+
+
+def _send_all(errand: _Errand, *, again: bool) -> Iterator[Outcome]:
+    """Send document after document, until one shows that the others would fare no better."""
+    wanted = {"ready", "unknown", "refused"} if again else {"ready"}
+    for name, state in spool.documents(errand.folder).items():
+        if name == DONE or state not in wanted:
+            continue
+        answer = _send(errand, name, state)
+        yield from _told(name, answer)
+        if answer and (answer.ends_all or answer.may_repeat):
+            return
+
+
+def _told(name: str, answer: Answer | None) -> Iterator[Outcome]:
+    if answer:
+        yield Outcome(name=name, verdict=answer.verdict, reason=answer.reason)
+
+
+def _send(errand: _Errand, name: str, state: State) -> Answer | None:
+    """Claim, check, send and settle one document; None: another sender has it."""
+    with spool.claimed(errand.folder, name, state) as path:
+        if path is None:
+            return None
+        answer = _refused_by_us(path) or _put(errand, path, name)
+        spool.settle(errand.folder, name, _STATES[answer.verdict])
+    return answer
+
+
+def _refused_by_us(path: Path) -> Answer | None:
+    faults = check(path)
+    if not faults:
+        return None
+    rest = f" (and {len(faults) - 1} more; see `check`)" if len(faults) > 1 else ""
+    return Answer(verdict=Verdict.REFUSED, reason=f"CDash would not store all of it: {faults[0]}{rest}")
+
+
+def _put(errand: _Errand, path: Path, name: str) -> Answer:
+    """Send a claimed document, again while it was certainly not taken and waiting may help."""
+
+    def once() -> Answer:
+        return put(errand.server, path, name=name, identity=errand.identity, progress=partial(errand.progress, name))
+
+    answer = once()
+    for wait in errand.manners.repeat_after_seconds:
+        if not answer.may_repeat:
+            break
+        errand.manners.sleep(wait)
+        answer = once()
+    if answer.verdict is Verdict.TAKEN:
+        spool.add_receipt(errand.folder, name, build_id=answer.build_id)
+    return answer
+
+
+def _resolve(errand: _Errand, unknown: set[str]) -> Iterator[Outcome]:
+    """Ask CDash about what this call left unknown; only a yes settles anything."""
+    for wait in errand.manners.ask_after_seconds:
+        if not unknown:
+            return
+        errand.manners.sleep(wait)
+        there = stored(errand.server, errand.identity)
+        if there is None:
+            return
+        for name in sorted(name for name in unknown if there.get(name)):
+            with spool.claimed(errand.folder, name, "unknown") as path:
+                if path is not None:
+                    spool.settle(errand.folder, name, "sent")
+            unknown.discard(name)
+            yield Outcome(name=name, verdict=Verdict.TAKEN, reason="no answer came, but CDash says that it has it")
+
+
+def _write_done(errand: _Errand) -> bool:
+    """Write Done.xml when nothing is left that could still be sent; tell whether there is one to send."""
+    states = spool.documents(errand.folder)
+    number = spool.build_id(errand.folder)
+    if DONE in states:
+        return states[DONE] == "ready"
+    if not number or "sent" not in states.values() or not set(states.values()) <= {"sent", "refused"}:
+        return False
+    with whole(errand.folder / DONE) as file:
+        write_done(file, done=Done(build_id=number, time_seconds=errand.manners.now()))
+    return True

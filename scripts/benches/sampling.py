@@ -1,0 +1,254 @@
+"""What sampling a tree of 1,000 processes costs: ours with and without a group, beside psutil at the same 1 Hz.
+
+The contestants watch the same tree one after the other, each in a process of its own, in interleaved rounds. CPU is that of
+the whole process within a window that begins after its first sample; lateness is how long after its planned time a sample
+began; the tree's memory is the highest that the contestant saw.
+"""
+
+import argparse
+import json
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from buildjob.cgroup_position import Position
+from buildjob.cgroups import Cgroup, Kind, find_cgroup
+from buildjob.observe import Observation, Observer
+
+if TYPE_CHECKING:
+    import psutil
+
+_PROCESSES = 1000
+_KIB_EACH = 1024
+_INTERVAL_SECONDS = 1.0
+# Contestant to seconds of its window: usual, quick. Ours with a group walks seldom: a short window would miss the walk.
+_WINDOWS = {"cgroup": (20.0, 7.0), "processes": (10.0, 2.0), "psutil": (10.0, 1.0), "psutil_pss": (10.0, 1.0)}
+_ROUNDS = (3, 2)
+_QUICK_SECONDS = 47.0
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What one contestant did in one round."""
+
+    core_percent: float
+    late_seconds: list[float]
+    samples_per_second: float
+    """Less than one where a walk costs so much that it is made less often."""
+    rss_mib: float
+    """The highest."""
+    memory_mib: float
+    """What it says the tree takes."""
+
+
+def main() -> int:
+    """Run the bench, or, as a child of it, one contestant's window."""
+    parser = argparse.ArgumentParser(prog="scripts/bench sampling", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="end within 50 s")
+    parser.add_argument("--window", nargs=4, metavar=("CONTESTANT", "SECONDS", "ROOT", "POSITION"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.window:
+        contestant, seconds, root, position = options.window
+        window = _CONTESTANTS[contestant](float(seconds), int(root), position)
+        sys.stdout.write(msgspec.json.encode(window).decode() + "\n")
+        return 0
+    begun = time.monotonic()
+    cgroup = find_cgroup()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = _start_tree(Path(folder), cgroup)
+        try:
+            windows = _rounds(tree.pid, cgroup, begun=begun, quick=options.quick)
+        finally:
+            os.killpg(tree.pid, signal.SIGKILL)
+            tree.wait()
+            if cgroup:
+                _wait_until_empty(cgroup)
+                cgroup.remove()
+    _report(windows)
+    return 0
+
+
+def _start_tree(folder: Path, cgroup: Cgroup | None) -> subprocess.Popen[bytes]:
+    program = folder / "process_tree"
+    subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("process_tree.c")], check=True)
+    tree = subprocess.Popen(
+        [program, str(_PROCESSES), str(_KIB_EACH)],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=cgroup.join if cgroup else None,  # noqa: PLW1509 - no threads yet
+    )
+    assert tree.stdout
+    if len(tree.stdout.read(_PROCESSES)) < _PROCESSES:
+        raise SystemExit("the tree could not be started")
+    return tree
+
+
+def _rounds(root: int, cgroup: Cgroup | None, *, begun: float, quick: bool) -> dict[str, list[Window]]:
+    names = [name for name in _WINDOWS if cgroup or name != "cgroup"]
+    windows: dict[str, list[Window]] = {name: [] for name in names}
+    position = msgspec.json.encode(cgroup.position, enc_hook=str).decode() if cgroup else ""
+    for turn in range(_ROUNDS[quick]):
+        turn_begun = time.monotonic()
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            command = [sys.executable, __file__, "--window", name, str(_WINDOWS[name][quick]), str(root), position]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            windows[name].append(msgspec.json.decode(done.stdout, type=Window))
+        now = time.monotonic()
+        if quick and now + (now - turn_begun) - begun > _QUICK_SECONDS:
+            break
+    return windows
+
+
+def _ours(cgroup: Cgroup | None, root: int, seconds: float) -> Window:
+    with tempfile.TemporaryDirectory() as folder:
+        document = Path(folder, "telemetry.json")
+
+        def checkpoint(observation: Observation) -> None:
+            document.write_bytes(msgspec.json.encode(observation))
+
+        with Observer(cgroup=cgroup, checkpoint=checkpoint, interval_seconds=_INTERVAL_SECONDS) as observer:
+            observer.watch(root)
+            observer.mark("build")
+            time.sleep(_INTERVAL_SECONDS * 1.2)
+            percent = _measure(lambda: time.sleep(seconds))
+            observation = observer.stop()
+    return Window(
+        core_percent=percent,
+        samples_per_second=(len(observation.samples.time_seconds) - 1) / int(observation.totals.wall_seconds),
+        late_seconds=observation.samples.late_seconds[:-1],
+        rss_mib=_own_peak_mib(),
+        memory_mib=(observation.totals.memory_working_set_peak_bytes or 0) / 2**20,
+    )
+
+
+def _with_cgroup(seconds: float, root: int, position: str) -> Window:
+    folders = msgspec.json.decode(position, type=Position, dec_hook=lambda kind, value: kind(value))
+    return _ours(Cgroup(folders, kind=Kind.MADE), root, seconds)
+
+
+def _without_cgroup(seconds: float, root: int, _position: str) -> Window:
+    return _ours(None, root, seconds)
+
+
+def _peer(sample: Callable[["psutil.Process"], int]) -> Callable[[float, int, str], Window]:
+    def window(seconds: float, root: int, _position: str) -> Window:
+        import psutil  # noqa: PLC0415 - it would count in our own memory
+
+        process, late, stop = psutil.Process(root), list[float](), threading.Event()
+        totals = [sample(process)]
+        begun = time.monotonic()
+
+        def run() -> None:
+            due = time.monotonic() + _INTERVAL_SECONDS
+            while not stop.wait(max(due - time.monotonic(), 0.0)):
+                late.append(time.monotonic() - due)
+                totals.append(sample(process))
+                due += _INTERVAL_SECONDS
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(_INTERVAL_SECONDS * 1.2)
+        percent = _measure(lambda: time.sleep(seconds))
+        stop.set()
+        thread.join()
+        return Window(
+            core_percent=percent,
+            samples_per_second=len(late) / int(time.monotonic() - begun),
+            late_seconds=late,
+            rss_mib=_own_peak_mib(),
+            memory_mib=max(totals) / 2**20,
+        )
+
+    return window
+
+
+def _sum_rss(process: "psutil.Process") -> int:
+    total = 0
+    for child in [process, *process.children(recursive=True)]:
+        with child.oneshot():
+            child.cpu_times()
+            total += child.memory_info().rss
+    return total
+
+
+def _sum_pss(process: "psutil.Process") -> int:
+    return sum(child.memory_full_info().pss for child in [process, *process.children(recursive=True)])
+
+
+_CONTESTANTS: dict[str, Callable[[float, int, str], Window]] = {
+    "cgroup": _with_cgroup,
+    "processes": _without_cgroup,
+    "psutil": _peer(_sum_rss),
+    "psutil_pss": _peer(_sum_pss),
+}
+_TITLES = {
+    "cgroup": "ours, with a group",
+    "processes": "ours, without",
+    "psutil": "psutil children + oneshot",
+    "psutil_pss": "psutil PSS sums",
+}
+
+
+def _measure(wait: Callable[[], None]) -> float:
+    """Return the percentage of a core that this process takes while waiting."""
+    begun, cpu = time.monotonic(), time.process_time()
+    wait()
+    return 100 * (time.process_time() - cpu) / (time.monotonic() - begun)
+
+
+def _own_peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _wait_until_empty(cgroup: Cgroup) -> None:
+    deadline = time.monotonic() + 10
+    while cgroup.procs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _report(windows: dict[str, list[Window]]) -> None:
+    figures = {name: _figures(rounds) for name, rounds in windows.items()}
+    out = sys.stdout.write
+    out(f"sampling {_PROCESSES} processes at {1 / _INTERVAL_SECONDS:g} Hz; median of the rounds (lowest - highest)\n\n")
+    out(f"{'':28}{'% of a core':>24}{'samples/s':>11}{'late p99, ms':>14}{'RSS, MiB':>10}{'tree, MiB':>11}{'rounds':>8}\n")
+    for name, rounds in windows.items():
+        percents = [window.core_percent for window in rounds]
+        figure = figures[name]
+        spread = f"{figure['core_percent']:.2f} ({min(percents):.2f} - {max(percents):.2f})"
+        out(f"{_TITLES[name]:28}{spread:>24}{figure['samples_per_second']:>11.2f}")
+        out(f"{figure['late_p99_seconds'] * 1000:>14.1f}{figure['rss_mib']:>10.1f}{figure['memory_mib']:>11.0f}")
+        out(f"{len(rounds):>8}\n")
+    ours = {f"{name}_{key}": value for name in ("cgroup", "processes") for key, value in figures.get(name, {}).items()}
+    peers = {name: figures[name] for name in ("psutil", "psutil_pss")}
+    ratios = {
+        f"{peer}_over_{name}": round(peers[peer]["core_percent"] / figures[name]["core_percent"], 2)
+        for peer in peers
+        for name in ("cgroup", "processes")
+        if name in figures and figures[name]["core_percent"]
+    }
+    out("\n" + json.dumps({"bench": "sampling", "ours": ours, "peers": peers, "ratios": ratios}) + "\n")
+
+
+def _figures(rounds: list[Window]) -> dict[str, float]:
+    late = sorted(seconds for window in rounds for seconds in window.late_seconds)
+    return {
+        "core_percent": round(statistics.median(window.core_percent for window in rounds), 3),
+        "samples_per_second": round(statistics.median(window.samples_per_second for window in rounds), 2),
+        "late_p99_seconds": round(late[int(len(late) * 0.99)] if late else 0.0, 5),
+        "rss_mib": round(max(window.rss_mib for window in rounds), 1),
+        "memory_mib": round(statistics.median(window.memory_mib for window in rounds), 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Real builds in real groups: what is measured is what was used."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buildjob.cgroups import Kind
+from buildjob.observe import Cgroup, Observation, Observer, find_cgroup, machine
+
+_MIB = 1 << 20
+_DATA = Path(__file__).parents[1] / "data" / "observe"
+_PR_SET_CHILD_SUBREAPER = 36
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+
+
+@pytest.fixture(scope="module")
+def hog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler here")
+    program = tmp_path_factory.mktemp("hog") / "hog"
+    subprocess.run(["cc", "-O1", "-o", program, _DATA / "hog.c"], check=True)
+    return program
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Cgroup]:
+    found = find_cgroup()
+    if found is None or found.kind is not Kind.MADE:
+        pytest.skip("no control group can be made here")
+    with found:
+        yield found
+        for pid in found.procs():
+            os.kill(pid, signal.SIGKILL)
+    assert not found.position.memory_folder.exists()
+
+
+@pytest.fixture
+def subreaper() -> Iterator[None]:
+    """Get the orphans of a build, as the agent does."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+class _Marks:
+    """Waits until a phase has begun, that is, until the counters were read at its mark."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._newest: Observation | None = None
+
+    def take(self, observation: Observation) -> None:
+        with self._changed:
+            self._newest = observation
+            self._changed.notify_all()
+
+    def wait_for(self, phase: str) -> Observation:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._has(phase), timeout=60)
+            assert self._newest
+            return self._newest
+
+    def _has(self, phase: str) -> bool:
+        return self._newest is not None and phase in [known.name for known in self._newest.phases]
+
+
+def _start(command: list[str | Path], cgroup: Cgroup | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=cgroup.join if cgroup else None,  # noqa: PLW1509 - as the agent may start it
+    )
+
+
+def _hold(hog: Path, cgroup: Cgroup | None, *, mib: int, file_mib: int, file: Path) -> tuple[Observation, Observation]:
+    """Run the hog; return what was seen while it held its memory, and the end result."""
+    marks = _Marks()
+    with Observer(cgroup=cgroup, checkpoint=marks.take) as observer:
+        child = _start([hog, str(mib), str(file_mib), file], cgroup)
+        observer.watch(child.pid)
+        assert child.stdout
+        assert child.stdout.readline() == b"held\n"
+        observer.mark("held")
+        held = marks.wait_for("held")
+        child.communicate()
+        return held, observer.stop()
+
+
+@pytest.mark.cgroup
+def test_the_anonymous_peak_is_within_3_percent_while_a_gigabyte_is_written(
+    hog: Path, cgroup: Cgroup, tmp_path: Path
+) -> None:
+    """The kernel's mark counts the file's pages: it alone would make this build "need" over a gigabyte."""
+    file = tmp_path / "big"
+    try:
+        _, result = _hold(hog, cgroup, mib=200, file_mib=1000, file=file)
+    finally:
+        file.unlink(missing_ok=True)
+    totals = result.totals
+    assert totals.memory_anonymous_peak_bytes == pytest.approx(200 * _MIB, rel=0.03)
+    assert totals.memory_peak_bytes is not None
+    assert totals.memory_peak_bytes > 1000 * _MIB
+    assert totals.memory_working_set_peak_bytes is not None
+    assert 200 * _MIB <= totals.memory_working_set_peak_bytes < totals.memory_peak_bytes
+    assert not totals.memory_is_estimate
+    assert not totals.memory_peak_is_upper_bound
+    assert totals.written_bytes == pytest.approx(1000 * _MIB, rel=0.01)
+    assert [(top.command, top.memory_peak_bytes > 190 * _MIB) for top in result.top_processes][:1] == [("hog", True)]
+
+
+def test_without_a_group_the_memory_is_an_estimate_near_the_truth(hog: Path, tmp_path: Path) -> None:
+    held, result = _hold(hog, None, mib=200, file_mib=0, file=tmp_path / "none")
+    assert result.totals.memory_is_estimate
+    assert result.totals.memory_peak_bytes is None
+    assert result.totals.memory_anonymous_peak_bytes == pytest.approx(200 * _MIB, rel=0.03)
+    assert held.totals.process_peak is not None
+    assert held.totals.process_peak >= 1
+    assert [phase.name for phase in result.phases] == ["held"]
+
+
+_BUSY = "import time\nend = time.process_time() + 0.8\nwhile time.process_time() < end: pass"
+_BUILDS = {
+    "a daemon that left the session": 'setsid sh -c \'python3 -c "$BUSY" & exit\' & python3 -c "$BUSY"; wait',
+    "two thousand short processes": "i=0; while [ $i -lt 2000 ]; do /bin/true; i=$((i+1)); done",
+}
+
+
+@pytest.mark.cgroup
+@pytest.mark.parametrize("mode", ["with the group", "without"])
+@pytest.mark.parametrize("build", _BUILDS)
+@pytest.mark.usefixtures("subreaper")
+def test_the_cpu_time_is_within_2_percent_of_the_groups_own_counter(cgroup: Cgroup, build: str, mode: str) -> None:
+    with Observer(cgroup=cgroup if mode == "with the group" else None) as observer:
+        child = _start(["/usr/bin/env", f"BUSY={_BUSY}", "sh", "-c", _BUILDS[build]], cgroup)
+        observer.watch(child.pid)
+        child.communicate()
+        _reap_orphans(cgroup)
+        result = observer.stop()
+    assert result.totals.cpu_seconds == pytest.approx(_counted_cpu_seconds(cgroup), rel=0.02)
+
+
+def _reap_orphans(cgroup: Cgroup) -> None:
+    deadline = time.monotonic() + 60
+    while cgroup.procs():
+        assert time.monotonic() < deadline
+        _reap()
+        time.sleep(0.01)
+    _reap()
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return
+
+
+def _counted_cpu_seconds(cgroup: Cgroup) -> float:
+    if cgroup.version == "v1":
+        return int((cgroup.position.folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+    words = (cgroup.position.memory_folder / "cpu.stat").read_text().split()
+    return int(words[words.index("usage_usec") + 1]) / 1e6
+
+
+@pytest.mark.cgroup
+def test_a_child_killed_for_memory_is_found_and_named_though_its_parent_lives_on(hog: Path, cgroup: Cgroup) -> None:
+    limit = "memory.limit_in_bytes" if cgroup.version == "v1" else "memory.max"
+    (cgroup.position.memory_folder / limit).write_text(str(64 * _MIB))
+    assert machine(cgroup).memory_limit_bytes == 64 * _MIB
+    marks = _Marks()
+    with Observer(cgroup=cgroup, checkpoint=marks.take) as observer:
+        child = _start(["sh", "-c", f"{hog} 40 0 - 4000; echo survived; exit 3"], cgroup)
+        observer.watch(child.pid)
+        assert child.stdout
+        assert child.stdout.readline() == b"held\n"
+        observer.mark("eating")
+        marks.wait_for("eating")
+        out, _ = child.communicate()
+        result = observer.stop()
+    assert (child.returncode, out) == (3, b"survived\n")
+    assert [(kill.process, kill.inferred, kill.limit_bytes) for kill in result.memory_kills] == [("hog", True, 64 * _MIB)]
+    assert result.memory_kills[0].at_seconds <= result.totals.wall_seconds
+
+
+@pytest.mark.cgroup
+def test_the_launchers_prefix_can_join_the_group(cgroup: Cgroup) -> None:
+    join = 'for path; do echo 0 > "$path"; done; cat /proc/self/cgroup'
+    done = subprocess.run(["sh", "-c", join, "sh", *cgroup.join_paths()], capture_output=True, text=True, check=True)
+    assert f"/spack-farm-{os.getpid()}" in done.stdout
+
+
+@pytest.mark.cgroup
+def test_a_build_that_never_joins_is_measured_by_its_processes(hog: Path, cgroup: Cgroup, tmp_path: Path) -> None:
+    marks = _Marks()
+    with Observer(cgroup=cgroup, checkpoint=marks.take, interval_seconds=0.1) as observer:
+        child = _start([hog, "50", "0", tmp_path / "none"], None)
+        observer.watch(child.pid)
+        deadline = time.monotonic() + 60
+        while not observer.notes():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        observer.mark("held")
+        marks.wait_for("held")
+        child.communicate()
+        result = observer.stop()
+    assert result.totals.memory_is_estimate
+    assert result.totals.memory_anonymous_peak_bytes == pytest.approx(50 * _MIB, rel=0.05)
+
+
+@pytest.mark.cgroup
+def test_a_group_with_a_leftover_process_stays_and_is_swept_by_the_next_start(cgroup: Cgroup) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    leftovers = [folder.with_name(f"spack-farm-{dead.pid}") for folder in cgroup.position.folders.values()]
+    for folder in leftovers:
+        folder.mkdir()
+    daemon = _start(["sleep", "600"], cgroup)
+    try:
+        assert daemon.pid in cgroup.procs()
+        assert not cgroup.remove(patience_seconds=0.1)
+        assert cgroup.position.memory_folder.exists()
+        with find_cgroup() or pytest.fail("no second group") as another:
+            assert another.position.memory_folder != cgroup.position.memory_folder
+            assert not any(folder.exists() for folder in leftovers)
+        assert not another.position.memory_folder.exists()
+        assert daemon.pid in cgroup.procs()
+    finally:
+        daemon.kill()
+        daemon.communicate()

@@ -1,0 +1,116 @@
+import base64
+import gzip
+import zlib
+
+import pytest
+
+from ctest_xml.check import check, kind_of
+
+SITE = 'BuildName="b" BuildStamp="20261122-0742-Spack" Name="h" Generator="g"'
+
+
+def said(inside: str, site: str = SITE) -> str:
+    return " | ".join(map(str, check(f"<Site {site}>{inside}</Site>".encode())))
+
+
+def a_test(value: str, attributes: str = "", status: str = "passed", name: str = "n") -> str:
+    test = f"<Name>{name}</Name><Path>.</Path><FullName>n</FullName><FullCommandLine/>"
+    results = f"<Results><Measurement><Value {attributes}>{value}</Value></Measurement></Results>"
+    return f'<Testing><Test Status="{status}">{test}{results}</Test></Testing>'
+
+
+def upload(name: str, content: str = "eA==") -> str:
+    return f'<Upload><File filename="{name}"><Content encoding="base64">{content}</Content></File></Upload>'
+
+
+def build(inside: str) -> str:
+    return f"<Build>{inside}</Build>"
+
+
+EVENT = "<{0}><BuildLogLine>{1}</BuildLogLine><Text/><PreContext/><PostContext/><RepeatCount>0</RepeatCount></{0}>"
+
+
+@pytest.mark.parametrize("inside", [build("<BuildCommand>make</BuildCommand>"), a_test("x"), upload("a.txt")])
+def test_a_good_document_has_no_fault(inside: str) -> None:
+    assert not said(inside)
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [
+        (upload("Makefile"), "no extension"),
+        (upload("a.txt", "%%%%"), "no base64"),
+        (upload("a.txt", "eA="), "its end is missing"),
+        (a_test("x", status="skipped"), "the file would be lost"),
+        (a_test("x", name="n" * 256), "cut at 255"),
+        (a_test("eHh4eHh4eHg=", 'encoding="base64" compression="gzip"'), "must be zlib"),
+        (build("<Log>text</Log>"), "not stored"),
+        (build("<Labels><Label>" + "x" * 256 + "</Label></Labels>"), "column holds 255"),
+        (build("<Labels><Label>a<![CDATA[b]]></Label></Labels>"), "use one CDATA section"),
+        (build(EVENT.format("Warning", 2**31)), "integer column"),
+        (build(EVENT.format("Error", 1) * 32_768), "more than 32767 errors"),
+        (build("<Error/>"), "holds nothing"),
+        (build("text"), "text between its elements"),
+        (build("<ElapsedMinutes>soon</ElapsedMinutes>"), "is no decimal"),
+        (build("<Targets>" + '<Target name="t" type="X"><Commands/></Target>' * 2 + "</Targets>"), "comes twice"),
+        ("<Notes><Note Name='n'><Time>0</Time><Text>t</Text></Note></Notes>", "dropped"),
+        ("<Notes><Note Name='n'><Time>5</Time><Text/></Note></Notes>", "without a text"),
+    ],
+)
+def test_what_cdash_would_lose_is_refused_with_the_reason(inside: str, reason: str) -> None:
+    assert reason in said(inside)
+
+
+@pytest.mark.parametrize(
+    ("site", "reason"),
+    [
+        (SITE.replace('"b"', '"o\'neil"'), "second build"),
+        (SITE.replace('"b"', '""'), "finds no build"),
+        (SITE.replace("20261122-0742-Spack", "today"), "YYYYMMDD-HHMM"),
+        (SITE.replace('"h"', f'"{"h" * 256}"'), "column holds 255"),
+        (SITE + ' Mood="good"', "Mood is not allowed"),
+        (SITE + ' Is64Bits="yes"', "is no short"),
+    ],
+)
+def test_a_bad_identity_is_refused(site: str, reason: str) -> None:
+    assert reason in said(build("<BuildCommand/>"), site)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<Site><Build>\x1b</Build></Site>",
+        b"<Site><Build>\xff</Build></Site>",
+        b"<Site><Build>&nbsp;</Build></Site>",
+        b"<Site><Build></Site>",
+    ],
+)
+def test_what_is_not_well_formed_is_refused(document: bytes) -> None:
+    assert any("not well-formed" in fault.reason for fault in check(document))
+
+
+def test_a_document_type_declaration_ends_the_reading() -> None:
+    bomb = b'<!DOCTYPE Site [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><Site><Build>&b;</Build></Site>'
+    assert [fault.reason for fault in check(bomb)] == ["a document type declaration has no place here"]
+
+
+def test_a_stream_in_the_format_of_gzip_is_told_from_zlib() -> None:
+    for packed, good in ((zlib.compress(b"x" * 9999), True), (gzip.compress(b"x" * 9999), False)):
+        value = base64.b64encode(packed).decode()
+        assert bool(said(a_test(value, 'encoding="base64" compression="gzip"'))) is not good
+
+
+def test_the_superfluous_ending_of_ctest_is_tolerated() -> None:
+    assert not said(upload("a.txt", "YXR0YWNoZWQK===="))
+
+
+def test_at_most_a_hundred_faults_are_listed() -> None:
+    assert len(check(f"<Site {SITE}><Build>{'<Error/>' * 500}</Build></Site>".encode())) == 100
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"), [(b"<Site><Build>", "Build"), (b"<!-- <Update --><Site><Build>", "Update"), (b"x", "")]
+)
+def test_the_kind_is_guessed_as_cdash_guesses(head: bytes, kind: str) -> None:
+    assert kind_of(head) == kind
