@@ -138,6 +138,8 @@ def _build_with_spack(session: Session) -> None:
     installation = find(request.spack, request.variables, request.paths)
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, _trusted(session, installation.root) as trust:
         scopes = list(request.scopes)
+        if request.active_environment:
+            scopes.insert(0, request.active_environment)
         if request.target:
             signed = request.target.signing_key_file is not None
             scopes.append(mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed))
@@ -145,6 +147,8 @@ def _build_with_spack(session: Session) -> None:
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
         plan = _plan(session, spack, Path(scratch), trust)
+        if plan.environment:
+            spack = spack.in_environment(plan.environment)
         work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(request.target, plan, trust))
         _tell(session.log, plan, work)
         _fetch(session, spack, work, trust)
@@ -224,6 +228,8 @@ def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
 
 
 def _tell(log: Log, plan: Plan, work: Schedule) -> None:
+    for sentence in plan.external_roots:
+        log.note(sentence)
     for node in plan.nodes:
         if node.binary == "untrusted":
             log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")

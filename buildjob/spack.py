@@ -43,7 +43,12 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What `spack_side/plan.py` answers."""
 
+    environment: str
+    """The folder of the environment that was named; empty if none was."""
+    external_roots: list[str]
+    """What was asked for and is not to be built, each in a sentence."""
     roots: list[str]
+    """Hashes; at least one."""
     nodes: list[Node]
     mirrors: list[Mirror]
     secret_variables: list[str]
@@ -72,6 +77,13 @@ class Spack:
         self.scopes = tuple(scopes)
         self._call = call
 
+    def in_environment(self, folder: str) -> "Spack":
+        """Return this Spack with an environment's configuration, weaker than the scopes that it has already.
+
+        The environment is not activated: Spack would then install only what that environment's roots name.
+        """
+        return Spack(self.installation, call=self._call, scopes=(Path(folder), *self.scopes))
+
     def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
         """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
         changed = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -85,9 +97,9 @@ class Spack:
         return changed
 
     def argv(self, *words: str | Path) -> list[str]:
-        """Return a command line of this Spack."""
+        """Return a command line of this Spack. `-E`: an environment activated in the user's shell would steer it else."""
         scopes = [word for scope in self.scopes for word in ("-C", str(scope))]
-        return [str(self.installation.program), *scopes, *_OLD_INSTALLER, *map(str, words)]
+        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, words)]
 
     def version(self, environment: Mapping[str, str]) -> str:
         """Return the version in words. Raises SpackError if Spack does not start."""
