@@ -113,7 +113,7 @@ def _outcome(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
         lines += terminal.wrap(advice, first="  -> ")
     if telemetry.first_error:
         error = telemetry.first_error
-        lines += terminal.wrap(f"build.log:{error.line}: {visible.strip_ansi(error.text)[:300]}", first="  first error: ")
+        lines += terminal.wrap(f"build.log:{error.line}: {terminal.clean(error.text, limit=300)}", first="  first error: ")
     return lines
 
 

@@ -57,6 +57,11 @@ def test_a_bad_build_says_what_to_do_and_where_its_first_error_is() -> None:
     ]
 
 
+def test_terminal_sequences_in_names_are_dropped() -> None:
+    spec = change(sample().spec, name="\x1b[31mred\x1b[0m", hash="")
+    assert table(sample(spec=spec), color=True, width=80).startswith("red@6.5: \x1b[1;32mBuilt\x1b[0m")
+
+
 def test_what_was_not_measured_is_a_dash_or_left_out() -> None:
     totals = change(
         sample().totals,

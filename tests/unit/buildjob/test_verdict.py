@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildjob.bounds import read_bounds, read_job
@@ -203,6 +203,7 @@ def test_mean_cores_need_a_wall_time() -> None:
     assert mean_cores(sample(totals=change(totals, wall_seconds=0.0))) is None
 
 
+@example(limits=[-1, 0, 5])
 @given(limits=st.lists(st.one_of(st.none(), st.integers(-1, 100)), min_size=3, max_size=3))
 def test_the_lowest_known_limit_holds(limits: list[int | None]) -> None:
     kill = msgspec.structs.replace(_KILL, limit_bytes=limits[2])
