@@ -5,6 +5,7 @@
     ├── SpackError        Spack is missing, too new, or does not start   -> exit code 3
     ├── FetchError        a dependency's binary could not be fetched     -> exit code 4
     ├── PublishError      the binary could not be signed or published    -> exit code 100
+    ├── TimedOut          --timeout passed while no package was built    -> exit code 124
     └── Interrupted       TERM, INT or HUP came                          -> exit code 128 + n
 
 A failed build is a value (`Outcome`), not an exception.
@@ -43,6 +44,12 @@ class PublishError(AgentError):
     """A binary could not be signed or published."""
 
     outcome = Outcome.PUBLISH_FAILED
+
+
+class TimedOut(AgentError):  # noqa: N818  it is no error of anybody's
+    """The time that the user gave has passed."""
+
+    outcome = Outcome.TIMED_OUT
 
 
 class Interrupted(AgentError):  # noqa: N818  it is no error of anybody's

@@ -62,7 +62,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Refusal(msgspec.Struct):
     error: str
-    kind: str = ""
+
+
+class _Available(msgspec.Struct):
+    available: list[str]
 
 
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
@@ -119,14 +122,30 @@ class Spack:
 
         Raises RequestError with Spack's own words if what is wanted can't be had, SpackError if Spack breaks.
         """
+        question = {**msgspec.to_builtins(wanted), "folder": str(folder)}
+        return msgspec.json.decode(self._ask(question, environment=environment), type=Plan)
+
+    def lookup(self, nodes: Sequence[Node], *, environment: Mapping[str, str]) -> frozenset[str]:
+        """Return the hashes of those nodes that some remote mirror has, with a trusted signature where it is signed.
+
+        `environment` holds the mirrors' credentials; no package code runs. Raises as `plan`.
+        """
+        answer = self._ask({"lookup": [node.spec_file for node in nodes]}, environment=environment)
+        return frozenset(msgspec.json.decode(answer, type=_Available).available)
+
+    def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
+        """Give `spack_side/plan.py` a question; return its answer. Raises RequestError if that is a refusal."""
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
-            question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
-            question.write_bytes(msgspec.json.encode({**msgspec.to_builtins(wanted), "folder": str(folder)}))
-            self._say("python", _SCRIPTS / "plan.py", question, answer, environment=environment)
+            asked, answered = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+            asked.write_bytes(msgspec.json.encode(question))
+            self._say("python", _SCRIPTS / "plan.py", asked, answered, environment=environment)
             try:
-                return _decode(answer.read_bytes())
+                answer = answered.read_bytes()
             except FileNotFoundError as error:
-                raise SpackError(f"{self.installation.program} gave no plan and no error") from error
+                raise SpackError(f"{self.installation.program} gave no answer and no error") from error
+        if answer.startswith(b'{"error"'):
+            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Refusal).error}")
+        return answer
 
     def install_argv(self, node: Node, *, jobs: int | None) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed."""
@@ -157,13 +176,6 @@ class Spack:
         if code != 0:
             raise SpackError(f"{self.installation.program} {words[0]} ended with {code}: {_last_line(text)}")
         return text
-
-
-def _decode(answer: bytes) -> Plan:
-    if b'"error"' in answer[:10]:
-        refusal = msgspec.json.decode(answer, type=_Refusal)
-        raise RequestError(f"Spack says: {refusal.error}")
-    return msgspec.json.decode(answer, type=Plan)
 
 
 def _last_line(text: str) -> str:

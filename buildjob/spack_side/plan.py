@@ -1,7 +1,8 @@
 """Runs inside Spack's own Python (`spack python plan.py REQUEST RESULT`): what is to be built, and what is there already.
 
 REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
-"folder": path}. RESULT gets {"error": text} or the plan; each node's concrete spec is written to FOLDER/HASH.json.
+"folder": path}, or {"lookup": [path of a concrete spec]}. RESULT gets {"error": text}, or the plan (each node's concrete
+spec is written to FOLDER/HASH.json), or {"available": [hash]}: which of the specs the remote mirrors have.
 This file is the only one that uses Spack's Python interface; it is written for Spack 1.1 and imports nothing of ours.
 """
 
@@ -30,7 +31,7 @@ def main(request_path, result_path):
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
     try:
-        result = plan(request)
+        result = lookup(request["lookup"]) if "lookup" in request else plan(request)
     except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
         text = str(error).strip() or type(error).__name__
         result = {"error": text, "kind": type(error).__name__}
@@ -183,21 +184,38 @@ def variant_value(variant):
 def binary(spec, mirrors):
     """ "available" if a folder mirror has the binary and its signature is trusted, "untrusted", or "" for none.
 
-    Remote mirrors are asked by `lookup.py`, with the credentials that this process does not have.
+    Remote mirrors are asked by `lookup`, in a process that has the credentials which this one lacks.
     """
     state = ""
     for mirror in mirrors:
         if not mirror.fetch_url.startswith(LOCAL):
             continue
-        entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
-        try:
-            if entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL]):
-                return "available"
-            if os.path.exists(entry.get_manifest_url(spec, mirror.fetch_url)[len("file://") :]):
-                state = "untrusted"
-        finally:
-            entry.destroy()
+        if has_trusted(mirror, spec):
+            return "available"
+        if os.path.exists(manifest_url(mirror, spec)[len("file://") :]):
+            state = "untrusted"
     return state
+
+
+def lookup(spec_files):
+    """Which of the specs some remote mirror has, signature trusted. Reads no recipe, so no package code runs."""
+    mirrors = spack.mirrors.mirror.MirrorCollection(binary=True).values()
+    remote = [mirror for mirror in mirrors if not mirror.fetch_url.startswith((*LOCAL, "oci://"))]
+    specs = [spack.spec.Spec.from_specfile(path) for path in spec_files]
+    return {"available": [spec.dag_hash() for spec in specs if any(has_trusted(mirror, spec) for mirror in remote)]}
+
+
+def has_trusted(mirror, spec):
+    """Whether a mirror has the binary, and the signature is trusted if the mirror is a signed one."""
+    entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
+    try:
+        return entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL])
+    finally:
+        entry.destroy()
+
+
+def manifest_url(mirror, spec):
+    return spack.url_buildcache.URLBuildcacheEntry.get_manifest_url(spec, mirror.fetch_url)
 
 
 def secret_variables():

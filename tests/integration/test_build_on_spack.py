@@ -1,5 +1,6 @@
 """The thread on real Spack: built, measured, signed, and installed again by a Spack that knows nothing of us."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry
+from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry, served
 
 pytestmark = pytest.mark.spack
 
@@ -122,6 +123,25 @@ def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: Lab, key: Key,
     assert "libhello: Executing phase" not in done.stdout
     assert not list((tmp_path / "2").glob("libhello-*")), "what is not built has no run"
     assert read_telemetry(tmp_path / "2", "hello-app").outcome == "built"
+
+
+def test_a_dependency_comes_from_a_mirror_over_the_net(lab: Lab, key: Key, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    sent = lab.build("libhello", "--mirror", mirror, "--signing-key-file", key.secret, "--out", tmp_path / "1")
+    assert sent.returncode == 0, sent.stdout
+    lab.forget("hello-app", "libhello")
+    with served(mirror) as url:
+        (tmp_path / "scope").mkdir()
+        mirrors = {"mirrors": {"net": {"url": url, "signed": True, "source": False}}}
+        (tmp_path / "scope" / "mirrors.yaml").write_text(json.dumps(mirrors))
+        arguments = ("-C", tmp_path / "scope", "hello-app")
+        distrusted = lab.build(*arguments, "--out", tmp_path / "2")
+        assert "libhello: Executing phase" in distrusted.stdout, distrusted.stdout
+        lab.forget("hello-app", "libhello")
+        done = lab.build(*arguments, "--trust", key.public, "--out", tmp_path / "3")
+    assert done.returncode == 0, done.stdout
+    assert "from the build cache" in done.stdout
+    assert "libhello: Executing phase" not in done.stdout
 
 
 def test_a_concrete_spec_file_builds_the_same_package(lab: Lab, tmp_path: Path) -> None:
