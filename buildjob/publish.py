@@ -54,7 +54,7 @@ def _publish_entry(path: Path, unsigned: Path, target: Path, sign: Sign) -> int:
 def _copy_blob(blob: mirror.Blob, unsigned: Path, target: Path) -> int:
     """Copy one blob unless the mirror has it whole; return the number of bytes written."""
     source, place = unsigned / blob.relative_path, target / blob.relative_path
-    if place.exists() and place.stat().st_size == blob.content_length:
+    if mirror.matches(place, blob):
         return 0
     if mirror.sha256(source) != blob.checksum:
         raise PublishError(f"{source}: its content does not have the checksum that its name promises")

@@ -90,6 +90,51 @@ def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab
     assert "Executing phase" not in again.stdout
 
 
+def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: Lab, tmp_path: Path) -> None:
+    arguments = ("libhello", "--mirror", tmp_path / "mirror", "--unsigned")
+    assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
+    again = lab.build(*arguments, "--out", tmp_path / "2")
+    assert "already on the mirror" in again.stdout, again.stdout
+    (blob, *_) = sorted((tmp_path / "mirror").glob("blobs/sha256/*/*"), key=lambda path: -path.stat().st_size)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    third = lab.build(*arguments, "--out", tmp_path / "3")
+    assert third.returncode == 0, third.stdout
+    assert "already on the mirror" not in third.stdout, "a damaged blob is not there"
+
+
+def test_without_publishing_the_unsigned_entry_stays_for_later(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app")
+    done = lab.build("hello-app", "--no-publish", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout
+    (manifest,) = tmp_path.glob("hello-app-*/unsigned/v3/manifests/spec/hello-app/*.json")
+    assert manifest.read_bytes().startswith(b"{")
+    published = read_telemetry(tmp_path, "hello-app").publish
+    assert published
+    assert published.state == "unpublished"
+
+
+def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: Lab, key: Key, tmp_path: Path) -> None:
+    mirror = ("--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
+    assert lab.build("libhello", *mirror, "--out", tmp_path / "1").returncode == 0
+    lab.forget("hello-app", "libhello")
+    done = lab.build("hello-app", *mirror, "--out", tmp_path / "2")
+    assert done.returncode == 0, done.stdout
+    assert "libhello: Executing phase" not in done.stdout
+    assert not list((tmp_path / "2").glob("libhello-*")), "what is not built has no run"
+    assert read_telemetry(tmp_path / "2", "hello-app").outcome == "built"
+
+
+def test_a_concrete_spec_file_builds_the_same_package(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app")
+    assert lab.build("hello-app", "--out", tmp_path / "1").returncode == 0
+    lab.forget("hello-app")
+    (spec,) = (tmp_path / "1").glob("hello-app-*/spec.json")
+    done = lab.build(spec, "--out", tmp_path / "2")
+    assert done.returncode == 0, done.stdout
+    first, second = read_telemetry(tmp_path / "1", "hello-app"), read_telemetry(tmp_path / "2", "hello-app")
+    assert first.spec.hash == second.spec.hash
+
+
 def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: Lab, tmp_path: Path) -> None:
     done = lab.build("no-such-package-anywhere", "--out", tmp_path / "out")
     assert done.returncode == 2
