@@ -11,10 +11,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-import gnupg
+from typing import TYPE_CHECKING
 
 from buildjob.errors import PublishError, RequestError
+
+if TYPE_CHECKING:
+    import gnupg
 
 _MEMORY_BACKED = Path("/dev/shm")  # noqa: S108  the point is that it is memory
 _LONGEST_LINE = 19_995
@@ -36,12 +38,18 @@ def throw_away_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def _gpg(home: Path) -> "gnupg.GPG":
+    import gnupg  # noqa: PLC0415  a build that neither signs nor checks need not pay for it
+
+    return gnupg.GPG(gnupghome=str(home))
+
+
 class Signer:
     """One secret key, imported into a throw-away home, ready to sign."""
 
     def __init__(self, home: Path, key_file: Path, passphrase_file: Path | None) -> None:
         """Import the key. Raises PublishError if the file holds no secret key, or more than one."""
-        self._gpg = gnupg.GPG(gnupghome=str(home))
+        self._gpg = _gpg(home)
         self._passphrase = passphrase_file.read_text().rstrip("\n") if passphrase_file else None
         self._gpg.import_keys(key_text(key_file))
         keys = self._gpg.list_keys(secret=True)
@@ -87,7 +95,7 @@ class TrustHome:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._gpg = gnupg.GPG(gnupghome=str(home))
+        self._gpg = _gpg(home)
 
     def trust(self, keys: bytes) -> list[str]:
         """Trust the public keys in `keys` (armored or binary); return their fingerprints."""
