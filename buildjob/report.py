@@ -118,7 +118,7 @@ def _excerpt(log: Path, document: Telemetry, outcome: Outcome, secret_values: fr
 def _links(folder: Path) -> Iterable[Link]:
     for name, title in ((LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
         if (folder / name).exists():
-            yield Link(label=title, url=name)
+            yield Link(label=title, url=name, is_beside=True)
 
 
 def reproduce_with_spack(document: Telemetry) -> str:
