@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-_FOLDERS = ("buildjob",)
+_FOLDERS = ("buildjob", "executor")
 
 
 def main() -> int:
