@@ -9,8 +9,8 @@
 # POSIX sh with coreutils or busybox; no program here reads more of a pipe than it writes.
 root=${0%/*}
 stage=$root/stages/$2
-me=$$   # busybox 1.35 misreads "$$" before a closing quote
-pipe_bytes=16384 reads=1024 ahead_bytes=268435456   # a segment is at most 16 MiB; a script 256 MiB ahead waits
+# A segment is at most 16 MiB; a script 256 MiB ahead waits.
+pipe_bytes=16384 reads=1024 ahead_bytes=268435456
 
 # bash, where there is one, starts background jobs with SIGINT as it is; POSIX lets other shells ignore it in them.
 if [ -z "$BASH_VERSION" ]; then
@@ -134,7 +134,7 @@ listen() {
         while [ "$oldest" -lt "$number" ]; do rm -f "log.$oldest" "end.$oldest"; oldest=$((oldest + 1)); done ;;
     esac
   done
-  kill $me 2>/dev/null
+  kill $$ 2>/dev/null
 }
 
 run() {
@@ -146,9 +146,9 @@ run() {
     command -v setsid >/dev/null || { say "fault the image has no setsid (package util-linux, or busybox)"; exit 3; }
     say need
     umask 077
-    head -c "$size" <&3 >"script.$me"
-    [ "$(wc -c <"script.$me")" -eq "$size" ] || { rm -f "script.$me"; exit 4; }
-    mv "script.$me" script
+    head -c "$size" <&3 >"script.$$"
+    [ "$(wc -c <"script.$$")" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
+    mv "script.$$" script
     echo 0 >acked
     umask 022
     if mkdir started 2>/dev/null; then
@@ -161,7 +161,7 @@ run() {
   listen "$segment" <&3 &
   trap 'kill $! 2>/dev/null' EXIT
   exec 3<&-
-  follow
+  follow   # until the driver ends the connection: what a process writes just before its end may be lost
 }
 
 follow() {
@@ -169,14 +169,14 @@ follow() {
   while [ -e "end.$segment" ] && read -r total <"end.$segment" && [ "$total" -le "$received" ]; do
     base=$total segment=$((segment + 1))
   done
-  until [ -e "log.$segment" ]; do
-    [ $rounds -lt 500 ] || { say "fault the script never started"; exit 3; }
+  until [ -e "log.$segment" ] || [ -e closed ] || [ -e broken ]; do
+    [ $rounds -lt 500 ] || { say "lost the script was never started"; exit 3; }
     rounds=$((rounds + 1)); nap 0.02
   done
-  exec 4<"log.$segment"
-  skip=$((received - base))
+  skip=0
+  if [ -e "log.$segment" ]; then exec 4<"log.$segment"; skip=$((received - base)); else exec 4</dev/null; fi
   [ $skip -le 0 ] || dd bs=$skip count=1 of=/dev/null <&4 2>/dev/null
-  rounds=0 told=
+  rounds=0 told= broken=
   while :; do
     ended= over=
     [ -e "end.$segment" ] && ended=1
@@ -189,9 +189,9 @@ follow() {
       until [ -e "log.$segment" ] || [ -e closed ] || [ -e exit ] || [ -e broken ]; do nap 0.02; done
       [ -e "log.$segment" ] && exec 4<"log.$segment" && continue
     fi
-    if [ -n "$over" ] && [ -z "$told" ]; then told=1; tell_result; fi
-    [ -n "$told" ] && [ -e closed ] && [ ! -e "log.$segment" ] && exit 0
-    [ -e broken ] && { say broken; [ -n "$told" ] && exit 0; }
+    if [ -n "$over" ] && [ -z "$told" ]; then told=1 rounds=0; tell_result; fi
+    [ -n "$told" ] && [ $rounds -gt 200 ] && exit 0
+    [ -e broken ] && [ -z "$broken" ] && { broken=1; say broken; }
     rounds=$((rounds + 1))
     if [ $rounds -lt 20 ]; then nap 0.02; elif [ $rounds -lt 50 ]; then nap 0.1; else
       nap 0.5

@@ -129,6 +129,8 @@ class Following:
                 self.is_broken = True
             case "fault":
                 self.fault = rest
+            case "lost":
+                self.last_words = rest
             case _:
                 self._reading[self._section].append(line)
                 self.last_words = line[:500]

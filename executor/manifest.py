@@ -85,7 +85,8 @@ def pull_secret_manifest(plan: PodPlan, *, pod_uid: str) -> Manifest:
 
 def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
     settings = plan.settings
-    process = first_process(container.name, orphan_after_seconds=settings.orphan_after_seconds)
+    words = first_process(container.name, orphan_after_seconds=settings.orphan_after_seconds)
+    process = [word.replace("$", "$$") for word in words]  # Kubernetes expands $(NAME), and makes $$ one $
     if container.honors_image_entrypoint:
         start: Manifest = {"args": process}
     elif container.entrypoint:

@@ -30,6 +30,7 @@ _LOG_REST_SECONDS = 30.0
 _DRAIN_SECONDS = 1.0
 _WATCH_AFTER_SECONDS = 2.0
 _EARLY_ENDS = 5
+_REFUSED_SECONDS = 60.0  # a restarted API server refuses everything until it has read its roles
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,8 +243,8 @@ class ScriptRun:
             pod = find(self._api, self._attempt.namespace, self._attempt.pod)
         except errors.NotFound:
             return PodLoss(pod=None)
-        except errors.Unavailable as error:
-            if silent <= budget:
+        except (errors.Unavailable, errors.Forbidden, errors.Unauthorized) as error:
+            if silent <= (budget if isinstance(error, errors.Unavailable) else min(budget, _REFUSED_SECONDS)):
                 return None
             raise errors.Unavailable(
                 f"nothing was heard from the API server for {silent:.0f} s (budgets.api_seconds), the job ends: {error}"
@@ -252,7 +253,7 @@ class ScriptRun:
             return PodLoss(pod=None)
         if pod.is_over or pod.container(self._script.container).terminated is not None:
             return PodLoss(pod=pod)
-        if not isinstance(trouble, errors.Unavailable | errors.NotFound | errors.Rejected):
+        if not isinstance(trouble, errors.Unavailable | errors.NotFound | errors.Rejected) and silent > _REFUSED_SECONDS:
             raise trouble
         if silent > budget:
             raise errors.Unavailable(

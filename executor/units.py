@@ -39,8 +39,8 @@ def format_bytes(value: int) -> str:
 
 
 def in_gib(value: int) -> str:
-    """Return bytes for people: `11.8 GiB`, or `64 MiB` below a tenth of a GiB."""
-    if value < (1 << 30) // 10:
+    """Return bytes for people: `11.8 GiB`, or `64 MiB` below a GiB."""
+    if value < 1 << 30:
         return f"{value / (1 << 20):.0f} MiB"
     return f"{value / (1 << 30):.1f} GiB"
 

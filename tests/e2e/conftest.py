@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,26 @@ def lab() -> Iterator[Lab]:
         yield Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
 
 
+@pytest.fixture(autouse=True)
+def no_pod_is_left(lab: Lab) -> Iterator[None]:
+    """Fail a test that leaves a pod behind: every job's pod is gone soon after it, whatever happened."""
+    yield
+    deadline = time.monotonic() + 60
+    while pods := lab.pods():
+        if time.monotonic() > deadline:
+            lab.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--force", "--wait=false")
+            pytest.fail(f"left behind: {[pod['metadata']['name'] for pod in pods]}")
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a settings file for the cluster: its arguments are TOML in [kubernetes], and above."""
 
-    def write(kubernetes: str = "", top: str = "") -> Path:
+    def write(kubernetes: str = "", top: str = "", kubeconfig: Path | None = None) -> Path:
         path = tmp_path / "settings.toml"
         path.write_text(
-            f'{top}\n[kubernetes]\nnamespace = "{NAMESPACE}"\nkubeconfig = "{lab.kubeconfig}"\n'
+            f'{top}\n[kubernetes]\nnamespace = "{NAMESPACE}"\nkubeconfig = "{kubeconfig or lab.kubeconfig}"\n'
             f'helper_image = "localhost/busybox:1"\npull_policy = "never"\n{kubernetes}\n'
         )
         return path
@@ -76,8 +89,8 @@ def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
 def runner(lab: Lab, settings_file: Callable[..., Path]) -> Callable[..., Runner]:
     """Return a function that makes a Runner whose driver is this checkout's."""
 
-    def make(kubernetes: str = "", top: str = "", **options: Any) -> Runner:
-        path = settings_file(kubernetes, top)
+    def make(kubernetes: str = "", top: str = "", kubeconfig: Path | None = None, **options: Any) -> Runner:
+        path = settings_file(kubernetes, top, kubeconfig)
         environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
         driver = [*lab.inside, sys.executable, "-m", "executor"]
         return Runner(driver, ["--config", str(path)], environment=environment, **options)

@@ -131,13 +131,13 @@ class Runner:
         self._force_kill_seconds = force_kill_seconds
         self._pause_seconds = pause_seconds
         self._prepare_seconds = prepare_seconds
-        self._watchers: list[tuple[bytes, Callable[[], None]]] = []
+        self._watchers: list[tuple[bytes, Callable[[], object]]] = []
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         """The driver call that runs now."""
         self._root, self._script = threading.Event(), threading.Event()
 
-    def when(self, text: str, action: Callable[[], None]) -> None:
+    def when(self, text: str, action: Callable[[], object]) -> None:
         """Do something, once, in another thread, when the trace holds the text."""
         self._watchers.append((text.encode(), action))
 
