@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster.cluster import Cluster, running_cluster
+from tests.e2e.farm import Farm, running_farm
 from tests.fakes.runner import Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,15 @@ def lab() -> Iterator[Lab]:
         argv = [*cluster.inside, f"{cluster.programs}/kubectl", *admin]
         subprocess.run([*argv, "apply", "-f", str(CHECKOUT / "docs/reference/rbac.yaml")], check=True, capture_output=True)
         yield Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
+
+
+@pytest.fixture(scope="session")
+def farm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """Yield a coordinator, a real Runner and our driver, in the cluster that `lab` has."""
+    if lab.cluster is None:
+        pytest.skip("the coordinator of a farm needs a cluster of our own")
+    with running_farm(lab.cluster, tmp_path_factory.mktemp("farm")) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

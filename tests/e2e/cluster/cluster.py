@@ -31,6 +31,8 @@ class Cluster:
         self.init = _child(init.pid)
         self.inside = ["nsenter", f"--net=/proc/{self.init}/ns/net"]
         """Words before a command that lets a program of the machine talk to the cluster."""
+        self.loaded: set[str] = set()
+        """Names of images beyond the cluster's own that its users have loaded."""
         self._init_parent = init
         self._components: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -59,6 +61,11 @@ class Cluster:
         if check and done.returncode:
             raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
         return done.stdout
+
+    def load(self, archive: Path) -> None:
+        """Load an image archive into the node. Raises CalledProcessError."""
+        ctr = ["ctr", "--address", f"{self.home}/containerd.sock", "--namespace", "k8s.io"]
+        subprocess.run([*ctr, "image", "import", str(archive)], check=True, capture_output=True)
 
     def kubeconfig(self, user: str) -> Path:
         """Return the path of the kubeconfig of one of `parts.TOKENS`."""
@@ -125,11 +132,11 @@ def _start_all(cluster: Cluster) -> None:
         subprocess.run(["bash", "make.sh"], cwd=home / "pki", check=True, stdout=log, stderr=log)
     for name in ("etcd", "containerd", "apiserver"):
         cluster.start(name)
-    ctr = ["ctr", "--address", f"{home}/containerd.sock", "--namespace", "k8s.io"]
+    ctr = ["ctr", "--address", f"{home}/containerd.sock"]
     archives = write_images(home / "images")
     _until(lambda: _succeeds([*ctr, "version"]), "containerd", home)
     for archive in archives:
-        subprocess.run([*ctr, "image", "import", str(archive)], check=True, capture_output=True)
+        cluster.load(archive)
     _until(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server", home)
     for name in ("controllers", "scheduler", "kubelet"):
         cluster.start(name)

@@ -49,7 +49,9 @@ class Job:
     def __init__(self, number: int, payload: Payload) -> None:
         self.number = number
         self.token = f"glcbt-{number}"
-        self.payload = payload | {"id": number, "token": self.token}
+        own = {"CI_JOB_ID": str(number), "CI_JOB_TOKEN": self.token}
+        variables = [one | {"value": own.get(one["key"], one["value"])} for one in payload.get("variables", [])]
+        self.payload = payload | {"id": number, "token": self.token, "variables": variables}
         self.status = "running"
         """What the next answer's Job-Status says."""
         self.updates: list[Update] = []
@@ -163,7 +165,7 @@ class Queue:
         self._pending: list[Job] = []
 
     def add(self, payload: Payload) -> Job:
-        """Put a job at the end; its number, token and the variables that follow from them are ours."""
+        """Put a job at the end; its number, its token and their variables are ours."""
         with self._lock:
             job = Job(len(self._jobs) + 1001, payload)
             self._jobs[job.number] = job
