@@ -21,7 +21,6 @@ from buildjob.excerpt import Link
 from buildjob.find_spack import find
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
-from buildjob.publish import publish
 from buildjob.report import PAGES, report, reproduce_with_spack
 from buildjob.request import BuildRequest, CommandBuild, Target
 from buildjob.schedule import Node, Schedule, blocked_by, schedule
@@ -342,11 +341,15 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
 
 def _send(unsigned: Path, target: Target) -> telemetry.Publish:
     """Sign and send. The key is read here, when every process of the build has ended."""
+    from buildjob.publishing.folder import FolderStore  # noqa: PLC0415  after the build: the agent stays small while it runs
+    from buildjob.publishing.push import publish  # noqa: PLC0415
+
+    store = FolderStore(target.mirror)
     if target.signing_key_file is None:
-        published = publish(unsigned, target.mirror, sign=lambda text, _where: text)
+        published = publish(unsigned, store, sign=lambda text, _where: text)
     else:
         with sign.throw_away_home() as home:
             signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
-            published = publish(unsigned, target.mirror, sign=lambda text, where: signer.clearsign(text, where=where))
+            published = publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where))
     shutil.rmtree(unsigned)
     return published
