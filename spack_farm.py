@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-FOLDERS = ("buildjob", "ctest_xml")
+FOLDERS = ("buildjob", "ctest_xml", "executor")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
+    "executor": ("executor.__main__", "run GitLab jobs in pods: the custom-executor driver"),
     "doctor": ("buildjob.doctor", "look at what a build here will need, and say what to mend"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob import child, mirror, own_environment, run, secrets, sign, summary, telemetry
-from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
+from buildjob.errors import AgentError, FetchError, Interrupted, PublishError, TimedOut
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
 from buildjob.log import Log
@@ -46,7 +46,10 @@ class Session:
         return self.request.target is not None or self.request.keep_unsigned
 
     def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
-        """Run a program that is no build to its end; return its exit code and what it printed. Raises Interrupted."""
+        """Run a program that is no build to its end; return its exit code and what it printed.
+
+        Raises Interrupted, and TimedOut.
+        """
         printed = io.BytesIO()
         ended = child.run(
             child.Program(argv=argv, environment=environment, folder=Path.cwd()),
@@ -56,6 +59,8 @@ class Session:
         )
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
+        if ended.timed_out:
+            raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(argv[-3:])}")
         return ended.exit_code, printed.getvalue()
 
 
@@ -119,8 +124,9 @@ def _run(session: Session, subject: run.Subject, process: run.Process, folder: P
 
 
 def _report(session: Session, result: run.RunResult, *, reproduce: str, last: bool = True) -> run.RunResult:
-    """Write page and documents; at the last time also show the summary. Never changes the verdict."""
-    result = report(result, session.request.reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
+    """Write the page; at the last time also CDash's documents, and show the summary. Never changes the verdict."""
+    reporting = session.request.reporting if last else None
+    result = report(result, reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
     if last:
         for note in result.notes:
             session.log.warning(note)
@@ -137,6 +143,8 @@ def _build_with_spack(session: Session) -> None:
     installation = find(request.spack, request.variables, request.paths)
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, _trusted(session, installation.root) as trust:
         scopes = list(request.scopes)
+        if request.active_environment:
+            scopes.insert(0, request.active_environment)
         if request.target:
             signed = request.target.signing_key_file is not None
             scopes.append(mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed))
@@ -144,6 +152,9 @@ def _build_with_spack(session: Session) -> None:
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
         plan = _plan(session, spack, Path(scratch), trust)
+        if plan.environment:
+            spack = spack.in_environment(plan.environment)
+        plan = _with_remote_binaries(session, spack, plan, trust)
         work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(request.target, plan, trust))
         _tell(session.log, plan, work)
         _fetch(session, spack, work, trust)
@@ -201,6 +212,18 @@ def _plan(session: Session, spack: Spack, scratch: Path, trust: sign.TrustHome |
     return plan
 
 
+def _with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: sign.TrustHome | None) -> Plan:
+    """Return the plan with what remote mirrors have. A process of its own asks them: only it gets their credentials."""
+    missing = [node for node in plan.nodes if not (node.external or node.installed or node.binary == "available")]
+    wanted = [node for node in missing if node.hash not in plan.roots]
+    if not wanted or all(mirror.url.startswith(("file://", "/")) for mirror in plan.mirrors):
+        return plan
+    environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
+    found = spack.lookup(wanted, environment=environment)
+    nodes = [msgspec.structs.replace(node, binary="available") if node.hash in found else node for node in plan.nodes]
+    return msgspec.structs.replace(plan, nodes=nodes)
+
+
 def _on_mirror(target: Target | None, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
     """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
     if target is None:
@@ -223,6 +246,8 @@ def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
 
 
 def _tell(log: Log, plan: Plan, work: Schedule) -> None:
+    for sentence in plan.external_roots:
+        log.note(sentence)
     for node in plan.nodes:
         if node.binary == "untrusted":
             log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
@@ -298,7 +323,8 @@ def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: M
     subject = _subject(session, node, plan, folder)
     if blockers := blocked_by(node, failed):
         session.log.error(f"{node.title}: not built, since {', '.join(blockers)} failed")
-        return run.not_run(subject, folder, Outcome.DEPENDENCY_FAILED)
+        result = run.not_run(subject, folder, Outcome.DEPENDENCY_FAILED)
+        return _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
     session.log.step(f"building {node.title}")
     stage = Path(plan.stage_root) / f"spack-stage-{node.name}-{node.version}-{node.hash}"
     process = run.Process(
@@ -331,9 +357,9 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
         else:
             published = _send(unsigned, request.target)
             session.log.note(f"{node.title}: published to {published.url}")
+    except Interrupted as stopped:
+        return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
     except (AgentError, OSError) as error:
-        if isinstance(error, Interrupted):
-            return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=error.signal_number)
         session.log.error(f"{node.title}: {error}")
         return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
     return run.with_outcome(result, result.outcome, published=published)

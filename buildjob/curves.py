@@ -197,7 +197,7 @@ def _bar(phase: Phase, *, row: int, time: Axis) -> Html:
         element("rect", x=_percent(start), y=y, width=_percent(max(end - start, 0.15)), height=_BAR_HEIGHT - 6, rx="3"),
         element(
             "text",
-            element("tspan", markup.text(phase.name, limit=24), class_="name"),
+            element("tspan", cut_quietly(phase.name, limit=24), class_="name"),
             f" {format_seconds(axes.tame(phase.wall_seconds))}",
             x=_percent(x),
             y=y + 14,

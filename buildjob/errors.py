@@ -7,6 +7,7 @@
     ├── PublishError      the binary could not be signed or published    -> exit code 100
     │   └── StoreError    the mirror's storage said no, or nothing
     │       └── NotFound  Conflict  Unavailable  Unsupported    only what is handled somewhere
+    ├── TimedOut          --timeout passed while no package was built    -> exit code 124
     └── Interrupted       TERM, INT or HUP came                          -> exit code 128 + n
 
 A failed build is a value (`Outcome`), not an exception.
@@ -65,6 +66,12 @@ class Unavailable(StoreError):  # noqa: N818
 
 class Unsupported(StoreError):  # noqa: N818
     """The storage has no conditional writes."""
+
+
+class TimedOut(AgentError):  # noqa: N818  it is no error of anybody's
+    """The time that the user gave has passed."""
+
+    outcome = Outcome.TIMED_OUT
 
 
 class Interrupted(AgentError):  # noqa: N818  it is no error of anybody's

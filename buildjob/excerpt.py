@@ -36,6 +36,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     url: str
     """A URL or a path. The page links http and https only and shows everything else as text."""
+    is_beside: bool = False
+    """`url` is the plain name of a file that lies beside the page: it is linked."""
 
 
 def take(log: Path, *, error_line: int, before: int = 10, after: int = 10, phase: str = "") -> LogExcerpt:

@@ -74,12 +74,12 @@ def job(telemetry: Telemetry) -> Html:
 def machine(telemetry: Telemetry) -> Html:
     """Return where the build ran, when, and with which programs."""
     where, versions = telemetry.machine, telemetry.versions
-    limit = format_cores(where.cpu_limit_cores) if where.cpu_limit_cores is not None else "none"
+    limit = f"limit {format_cores(where.cpu_limit_cores)}" if where.cpu_limit_cores else "no limit"
     facts = [
         ("Started", _code(telemetry.started_at)),
         ("Ended" if telemetry.complete else "Last written", _code(telemetry.ended_at)),
         ("Exit code", _code(str(telemetry.exit_code)) if telemetry.complete else Html()),
-        ("CPUs", markup.text(f"{where.cpus}, limit {limit}")),
+        ("CPUs", markup.text(f"{where.cpus}, {limit}")),
         ("Memory", markup.text(format_bytes(where.memory_bytes))),
         ("Control group", markup.text(where.cgroup)),
         ("spack-farm", _code(versions.spack_farm)),

@@ -78,7 +78,7 @@ def phase_table(telemetry: Telemetry) -> Html:
     if len(phases) > _PHASES:
         rows.append(element("tr", element("td", f"and {len(phases) - _PHASES:,} more, in telemetry.json", colspan="6")))
     head = _head("Phase", "Wall time", "Share", "CPU time", "Cores", "Memory, peak")
-    return _section("Phases", _table(head, rows, caption="Time, CPU and memory of each phase"))
+    return _section("Phases", _table(head, rows, caption="Time, CPU and memory of each phase"), class_="phases")
 
 
 def memory_table(telemetry: Telemetry) -> Html:
@@ -111,7 +111,13 @@ def memory_table(telemetry: Telemetry) -> Html:
     if totals.memory_pressure_seconds:
         waited = f"Some process waited for memory during {format_seconds(totals.memory_pressure_seconds)}."
         notes.append(element("p", waited, class_="note"))
-    return _section("Memory", _table(_head("Memory", "Size", "Compared"), rows, caption="Memory peaks and limits"), *notes)
+    return _section(
+        "Memory",
+        _table(
+            _head("Memory", "Size", element("span", "Compared", class_="silent")), rows, caption="Memory peaks and limits"
+        ),
+        *notes,
+    )
 
 
 def processes(telemetry: Telemetry) -> Html:
@@ -287,8 +293,8 @@ def _phase_row(phase: Phase, *, wall_seconds: float) -> Html:
     )
 
 
-def _section(title: str, *children: str) -> Html:
-    return element("section", element("h2", title), *children)
+def _section(title: str, *children: str, class_: str | None = None) -> Html:
+    return element("section", element("h2", title), *children, class_=class_)
 
 
 def _head(*names: str) -> Html:

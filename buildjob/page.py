@@ -99,7 +99,7 @@ def _verdict(telemetry: Telemetry, verdict: Verdict) -> Html:
 
 def _link(link: Link) -> Html:
     """Return a link to a file beside the page, or to what the URL names if it is a web address."""
-    if _BESIDE.fullmatch(link.url):
+    if link.is_beside and _BESIDE.fullmatch(link.url):
         return element("a", link.label[:_WORD], href=link.url)
     return markup.link(link.label[:_WORD], link.url)
 

@@ -32,12 +32,17 @@ _VICTIM = re.compile(r"Killed signal terminated program (\S+)")
 """What gcc says when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
 
 
-def report(result: RunResult, reporting: Reporting, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
-    """Write page and documents; return the result with the first error in its telemetry. A fault becomes a note."""
+def report(result: RunResult, reporting: Reporting | None, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
+    """Write the page, and CDash's documents unless `reporting` is None; a fault becomes a note.
+
+    Returns the result with the first error in its telemetry.
+    """
     try:
         result = _report(result, secret_values, reproduce)
     except Exception as error:  # noqa: BLE001  reporting never fails a build
         result = _with_note(result, f"the report could not be written: {type(error).__name__}: {error}")
+    if reporting is None:
+        return result
     try:
         from buildjob import cdash  # noqa: PLC0415  lxml and the scanner are loaded when the build has ended
 
@@ -113,7 +118,7 @@ def _excerpt(log: Path, document: Telemetry, outcome: Outcome, secret_values: fr
 def _links(folder: Path) -> Iterable[Link]:
     for name, title in ((LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
         if (folder / name).exists():
-            yield Link(label=title, url=name)
+            yield Link(label=title, url=name, is_beside=True)
 
 
 def reproduce_with_spack(document: Telemetry) -> str:

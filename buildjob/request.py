@@ -27,6 +27,9 @@ _FROM_ENVIRONMENT = {
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
 }
+_ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
+_PATH = ("/", "./", "../")
+"""A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -73,6 +76,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Concrete specs in files, as `spack spec --json` prints them."""
     environment_name: str = ""
     """A Spack environment: a folder or a name."""
+    active_environment: Path | None = None
+    """The environment activated in the user's shell: its configuration holds where no environment is named."""
     hash: str = ""
     command: CommandBuild | None = None
     spack: str = ""
@@ -111,6 +116,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         specs=specs,
         spec_files=files,
         environment_name=named,
+        active_environment=_active_environment(variables) if not named and command is None else None,
         hash=values["hash"] or "",
         command=command,
         spack=values["spack"] or "",
@@ -183,20 +189,34 @@ def _sort_words(words: list[str], dag_hash: str | None) -> tuple[list[str], list
     specs, files = [], []
     for word in words:
         path = Path(word)
-        if path.is_dir() and _is_environment(path):
+        if (path.is_dir() and (_is_environment(path) or word.startswith(_PATH))) or (
+            path.is_file() and path.name in _ENVIRONMENT_FILES
+        ):
             if len(words) > 1:
                 raise RequestError(f"{word} is an environment: it is built alone")
-            return [], [], str(path.resolve())
-        if (word.endswith((".json", ".yaml")) and "/" in word) or path.is_file():
+            return [], [], _environment_of(word)
+        if path.is_file() or word.endswith((".json", ".yaml")):
             files.append(_file(word, "concrete spec"))
+        elif word.startswith(_PATH[1:]):
+            raise RequestError(f"{word}: there is no such file or folder")
         else:
             specs.append(word)
     return specs, files, ""
 
 
+def _active_environment(variables: Mapping[str, str]) -> Path | None:
+    """Return the folder that `spack env activate` left in `SPACK_ENV`, if it did."""
+    folder = variables.get("SPACK_ENV")
+    if not folder:
+        return None
+    if not (Path(folder) / "spack.yaml").is_file():
+        raise RequestError(f"SPACK_ENV={folder}: there is no spack.yaml in it; deactivate the environment")
+    return Path(folder)
+
+
 def _environment_of(word: str) -> str:
     path = Path(word)
-    if path.name in {"spack.lock", "spack.yaml"} and path.is_file():
+    if path.name in _ENVIRONMENT_FILES and path.is_file():
         path = path.parent
     if path.is_dir():
         if not _is_environment(path):
@@ -208,7 +228,7 @@ def _environment_of(word: str) -> str:
 
 
 def _is_environment(path: Path) -> bool:
-    return (path / "spack.lock").is_file() or (path / "spack.yaml").is_file()
+    return any((path / name).is_file() for name in _ENVIRONMENT_FILES)
 
 
 def _target(values: Mapping[str, Any]) -> Target | None:

@@ -43,7 +43,12 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What `spack_side/plan.py` answers."""
 
+    environment: str
+    """The folder of the environment that was named; empty if none was."""
+    external_roots: list[str]
+    """What was asked for and is not to be built, each in a sentence."""
     roots: list[str]
+    """Hashes; at least one."""
     nodes: list[Node]
     mirrors: list[Mirror]
     secret_variables: list[str]
@@ -57,7 +62,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Refusal(msgspec.Struct):
     error: str
-    kind: str = ""
+
+
+class _Available(msgspec.Struct):
+    available: list[str]
 
 
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
@@ -72,6 +80,13 @@ class Spack:
         self.scopes = tuple(scopes)
         self._call = call
 
+    def in_environment(self, folder: str) -> "Spack":
+        """Return this Spack with an environment's configuration, weaker than the scopes that it has already.
+
+        The environment is not activated: Spack would then install only what that environment's roots name.
+        """
+        return Spack(self.installation, call=self._call, scopes=(Path(folder), *self.scopes))
+
     def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
         """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
         changed = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -85,9 +100,9 @@ class Spack:
         return changed
 
     def argv(self, *words: str | Path) -> list[str]:
-        """Return a command line of this Spack."""
+        """Return a command line of this Spack. `-E`: an environment activated in the user's shell would steer it else."""
         scopes = [word for scope in self.scopes for word in ("-C", str(scope))]
-        return [str(self.installation.program), *scopes, *_OLD_INSTALLER, *map(str, words)]
+        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, words)]
 
     def version(self, environment: Mapping[str, str]) -> str:
         """Return the version in words. Raises SpackError if Spack does not start."""
@@ -107,14 +122,30 @@ class Spack:
 
         Raises RequestError with Spack's own words if what is wanted can't be had, SpackError if Spack breaks.
         """
+        question = {**msgspec.to_builtins(wanted), "folder": str(folder)}
+        return msgspec.json.decode(self._ask(question, environment=environment), type=Plan)
+
+    def lookup(self, nodes: Sequence[Node], *, environment: Mapping[str, str]) -> frozenset[str]:
+        """Return the hashes of those nodes that some remote mirror has, with a trusted signature where it is signed.
+
+        `environment` holds the mirrors' credentials; no package code runs. Raises as `plan`.
+        """
+        answer = self._ask({"lookup": [node.spec_file for node in nodes]}, environment=environment)
+        return frozenset(msgspec.json.decode(answer, type=_Available).available)
+
+    def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
+        """Give `spack_side/plan.py` a question; return its answer. Raises RequestError if that is a refusal."""
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
-            question, answer = Path(scratch) / "question.json", Path(scratch) / "answer.json"
-            question.write_bytes(msgspec.json.encode({**msgspec.to_builtins(wanted), "folder": str(folder)}))
-            self._say("python", _SCRIPTS / "plan.py", question, answer, environment=environment)
+            asked, answered = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+            asked.write_bytes(msgspec.json.encode(question))
+            self._say("python", _SCRIPTS / "plan.py", asked, answered, environment=environment)
             try:
-                return _decode(answer.read_bytes())
+                answer = answered.read_bytes()
             except FileNotFoundError as error:
-                raise SpackError(f"{self.installation.program} gave no plan and no error") from error
+                raise SpackError(f"{self.installation.program} gave no answer and no error") from error
+        if answer.startswith(b'{"error"'):
+            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Refusal).error}")
+        return answer
 
     def install_argv(self, node: Node, *, jobs: int | None) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed."""
@@ -145,13 +176,6 @@ class Spack:
         if code != 0:
             raise SpackError(f"{self.installation.program} {words[0]} ended with {code}: {_last_line(text)}")
         return text
-
-
-def _decode(answer: bytes) -> Plan:
-    if b'"error"' in answer[:10]:
-        refusal = msgspec.json.decode(answer, type=_Refusal)
-        raise RequestError(f"Spack says: {refusal.error}")
-    return msgspec.json.decode(answer, type=Plan)
 
 
 def _last_line(text: str) -> str:

@@ -72,10 +72,10 @@ def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: boo
         return ""
     terminal = _Terminal(color=color, width=width, unicode=unicode)
     tame = [tame_numbers(row) for row in rows]
-    cells = [("package", "outcome", "wall", "CPU", "peak memory"), *(_overview_row(row, terminal) for row in tame)]
-    lines = _align(cells, left=2, width=terminal.width)
+    cells = [("package", "hash", "outcome", "wall", "CPU", "peak memory"), *(_overview_row(row, terminal) for row in tame)]
+    lines = _align(cells, left=3, width=terminal.width)
     painted = [
-        _GAP.join([line[0], terminal.paint(line[1], _TONES[judge(row).tone]), *line[2:]])
+        _GAP.join([*line[:2], terminal.paint(line[2], _TONES[judge(row).tone]), *line[3:]])
         for row, line in zip(tame, lines[1:], strict=True)
     ]
     return "\n".join([terminal.paint(_GAP.join(lines[0]), _FAINT), *painted]) + "\n"
@@ -84,7 +84,8 @@ def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: boo
 def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
     totals = telemetry.totals
     return (
-        _title(telemetry, terminal),
+        _name(telemetry, terminal),
+        _short_hash(telemetry, terminal),
         terminal.clean(judge(telemetry).words, limit=_WORD),
         format_seconds(totals.wall_seconds),
         format_seconds(totals.cpu_seconds),
@@ -92,24 +93,27 @@ def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
     )
 
 
-def _title(telemetry: Telemetry, terminal: _Terminal) -> str:
-    spec = telemetry.spec
-    name = terminal.clean(f"{spec.name[:_NAME]}@{spec.version[:_NAME]}", limit=2 * _NAME)
-    return f"{name} /{terminal.clean(spec.hash[:7])}" if spec.hash else name
+def _name(telemetry: Telemetry, terminal: _Terminal) -> str:
+    return f"{terminal.clean(telemetry.spec.name, limit=_NAME)}@{terminal.clean(telemetry.spec.version, limit=_NAME)}"
+
+
+def _short_hash(telemetry: Telemetry, terminal: _Terminal) -> str:
+    return f"/{terminal.clean(telemetry.spec.hash[:7])}" if telemetry.spec.hash else ""
 
 
 def _outcome(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
     verdict, wall = judge(telemetry), telemetry.totals.wall_seconds
     took = f" {'in' if verdict.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
     words = terminal.paint(terminal.clean(verdict.words, limit=_NAME), _TONES[verdict.tone])
-    lines = [f"{_title(telemetry, terminal)}: {words}{took}"]
+    title = f"{_name(telemetry, terminal)} {_short_hash(telemetry, terminal)}".rstrip()
+    lines = [f"{title}: {words}{took}"]
     if verdict.detail:
         lines += terminal.wrap(verdict.detail, first=_GAP)
     for advice in verdict.advice:
         lines += terminal.wrap(advice, first="  -> ")
     if telemetry.first_error:
         error = telemetry.first_error
-        lines += terminal.wrap(f"build.log:{error.line}: {visible.strip_ansi(error.text)[:300]}", first="  first error: ")
+        lines += terminal.wrap(f"build.log:{error.line}: {terminal.clean(error.text, limit=300)}", first="  first error: ")
     return lines
 
 

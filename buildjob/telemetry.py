@@ -17,8 +17,10 @@ class Dependency(msgspec.Struct, frozen=True, kw_only=True):
     """A direct dependency of the package."""
 
     name: str
+    """Package name."""
     version: str
     hash: str
+    """DAG hash, 32 characters."""
     types: list[str] = []
     """Spack's dependency types: build, link, run, test."""
 
@@ -27,31 +29,47 @@ class PackageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What was built. A `--command` build has name and version only."""
 
     name: str
+    """Package name."""
     version: str
     hash: str = ""
     """The DAG hash, 32 characters; empty for a `--command` build."""
     architecture: str = ""
+    """`platform-os-target`."""
     compiler: str = ""
     """`name@version`."""
     variants: dict[str, str | bool | list[str]] = {}
+    """Variant to value, as Spack has it."""
     dependencies: list[Dependency] = []
+    """Direct dependencies only."""
     build_jobs: int = 0
+    """Parallel jobs that the build was allowed."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The CI job that ran the agent; absent outside CI. Public facts only."""
 
     id: str = ""
+    """`CI_JOB_ID`."""
     name: str = ""
+    """`CI_JOB_NAME`."""
     url: str = ""
+    """`CI_JOB_URL`."""
     project: str = ""
+    """`CI_PROJECT_PATH`."""
     ref: str = ""
+    """Branch or tag."""
     ref_protected: bool = False
+    """Whether the branch or tag is protected: only then may sizing learn from it."""
     pipeline_id: str = ""
+    """`CI_PIPELINE_ID`."""
     stack: str = ""
+    """`SPACK_CI_STACK_NAME`."""
     image: str = ""
+    """The image of the build container."""
     attempt: int = 0
+    """Of the job, from 1; 0 where unknown."""
     runner: str = ""
+    """The runner's description."""
     pod: str = ""
     node: str = ""
 
@@ -60,28 +78,37 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the pod was given, as the Downward API says it; absent where unknown."""
 
     cpu_millicores: int | None = None
+    """CPU request."""
     memory_bytes: int | None = None
+    """Memory request."""
     memory_limit_bytes: int | None = None
+    """Memory limit."""
     disk_bytes: int | None = None
+    """Request for ephemeral storage."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where the build ran."""
 
     cpus: int
+    """Logical CPUs."""
     memory_bytes: int
+    """All of its memory."""
     cgroup: str = "none"
     """v1, v2 or none."""
     memory_limit_bytes: int | None = None
     """The lowest limit that holds for the build; None if there is none."""
     cpu_limit_cores: float | None = None
+    """The lowest CPU quota that holds; None if there is none."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of the whole run of this package. None means: could not be measured."""
 
     wall_seconds: float = 0.0
+    """From start to end of the build."""
     cpu_seconds: float = 0.0
+    """User and system time of all its processes."""
     memory_working_set_peak_bytes: int | None = None
     """Peak of usage − inactive file: what Kubernetes evicts by."""
     memory_anonymous_peak_bytes: int | None = None
@@ -93,23 +120,32 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     memory_is_estimate: bool = False
     """No cgroup: the memory figures are sums over processes, in which shared pages count more than once."""
     cpu_throttled_seconds: float | None = None
+    """Time in which the CPU quota held the build back."""
     memory_pressure_seconds: float | None = None
     """Time in which some process waited for memory (PSI `some`)."""
     read_bytes: int | None = None
+    """From disk, by process accounting."""
     written_bytes: int | None = None
+    """To disk, by process accounting."""
     disk_peak_bytes: int | None = None
     """Peak of what the build's stage and prefix took up."""
     process_peak: int | None = None
+    """Most processes at once."""
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """One phase of the build, in order of time."""
 
     name: str
+    """stage, configure, build, install …"""
     start_seconds: float
+    """After the start of the build."""
     wall_seconds: float
+    """Its duration."""
     cpu_seconds: float | None = None
+    """User and system time within it."""
     memory_working_set_peak_bytes: int | None = None
+    """Peak within it."""
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,11 +154,13 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
     interval_seconds: float = 1.0
     """Distance of two samples after thinning."""
     time_seconds: list[float] = []
+    """After the start of the build; the end of each interval."""
     memory_bytes: list[int] = []
     """Working set; the maximum within the interval."""
     cpu_cores: list[float] = []
     """Mean over the interval."""
     processes: list[int] = []
+    """The maximum within the interval."""
     late_seconds: list[float] = []
     """How much later than planned the sample was taken; the maximum within the interval."""
 
@@ -131,8 +169,11 @@ class TopProcess(msgspec.Struct, frozen=True, kw_only=True):
     """One of the processes that used most."""
 
     command: str
+    """The program and its first telling argument, without folders."""
     memory_peak_bytes: int
+    """Resident."""
     cpu_seconds: float
+    """User and system time."""
 
 
 class MemoryKill(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +184,9 @@ class MemoryKill(msgspec.Struct, frozen=True, kw_only=True):
     inferred: bool
     """The kernel's counter names no process: it was concluded from the last sample."""
     limit_bytes: int | None
+    """The limit that held; None if all memory of the machine was used."""
     at_seconds: float
+    """After the start of the build, when it was noticed."""
 
 
 class FirstError(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,9 +195,11 @@ class FirstError(msgspec.Struct, frozen=True, kw_only=True):
     line: int
     """Line of the log, from 1."""
     text: str
+    """The line, without escapes, at most 2,000 characters."""
     file: str = ""
     """Source file and line, if the message names them."""
     phase: str = ""
+    """The phase that wrote it."""
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,18 +208,24 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """published, already_there, unpublished (left as an unsigned entry) or failed."""
     url: str = ""
+    """The manifest on the mirror, or the unsigned entry."""
     bytes: int = 0
+    """Sent."""
     wall_seconds: float = 0.0
+    """Of signing and sending."""
 
 
 class Reproduce(msgspec.Struct, frozen=True, kw_only=True):
     """What another machine needs to build the same again."""
 
     spack_commit: str = ""
+    """Of Spack's own checkout."""
     packages_commit: str = ""
+    """Of the package repository."""
     concrete_spec: str = ""
     """File name, beside this document."""
     image_digest: str = ""
+    """Of the image that the build ran in."""
     variables: dict[str, str] = {}
     """The public settings that reached the build."""
 
@@ -184,31 +235,48 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
 
     spack_farm: str
     python: str
+    """That the agent runs on."""
     spack: str = ""
+    """Empty for a `--command` build."""
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """The whole document. While the build runs `complete` is false and `outcome` is what a kill would have been."""
 
     version: int = VERSION
+    """Of this format: 1."""
     complete: bool
+    """False while the build runs."""
     started_at: str
     """RFC 3339, UTC."""
     ended_at: str
+    """RFC 3339, UTC; while the build runs: when this was written."""
     outcome: str
     """A value of `Outcome`."""
     exit_code: int
+    """The agent's."""
     spec: PackageSpec
+    """What was built."""
     job: Job | msgspec.UnsetType = msgspec.UNSET
+    """Absent outside CI."""
     asked: Asked | msgspec.UnsetType = msgspec.UNSET
+    """Absent where unknown."""
     machine: Machine
+    """Where."""
     totals: Totals
+    """Of the whole run."""
     phases: list[Phase] = []
+    """In order of time."""
     samples: Samples = Samples()
+    """The curves."""
     top_processes: list[TopProcess] = []
+    """At most 10, the largest first."""
     memory_kills: list[MemoryKill] = []
+    """Empty if the kernel killed nothing, or it can not be known."""
     first_error: FirstError | None = None
+    """None if the build went well or the log names none."""
     publish: Publish | None = None
+    """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()
     versions: Versions
 
@@ -220,4 +288,7 @@ def write(telemetry: Telemetry, path: Path) -> None:
 
 def read(path: Path) -> Telemetry:
     """Return the document in `path`. Raises msgspec.ValidationError, naming the key, if it is none of version 1."""
-    return msgspec.json.decode(path.read_bytes(), type=Telemetry)
+    document = msgspec.json.decode(path.read_bytes(), type=Telemetry)
+    if document.version != VERSION:
+        raise msgspec.ValidationError(f"Expected version {VERSION}, got {document.version} - at `$.version`")
+    return document

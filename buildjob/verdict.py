@@ -88,7 +88,7 @@ def _build_failed(telemetry: Telemetry) -> Verdict:
     if error is None:
         detail = "The build ended with an error, but its log names none that we recognize."
         return Verdict(tone=Tone.BAD, words="Build failed", detail=detail, advice=("Read the end of build.log.",))
-    where = f"in the {error.phase} phase, " if error.phase else ""
+    where = f"in the {error.phase} phase, " if error.phase else "in "
     return Verdict(
         tone=Tone.BAD,
         words="Build failed",
@@ -119,12 +119,13 @@ def _disk_full(telemetry: Telemetry) -> Verdict:
     bounds, peak = read_bounds(telemetry), telemetry.totals.disk_peak_bytes
     used = f" Its files took up {format_bytes(peak)}." if peak is not None else ""
     asked = f" It had asked for {format_bytes(bounds.disk_asked_bytes)}." if bounds.disk_asked_bytes else ""
-    wanted = format_bytes(round_up_bytes(2 * max(bounds.disk_asked_bytes or 0, peak or 0)))
+    known = max(bounds.disk_asked_bytes or 0, peak or 0)
+    least = f"Ask for at least {format_bytes(round_up_bytes(2 * known))} of disk, or build" if known else "Build"
     return Verdict(
         tone=Tone.BAD,
         words="Disk full",
         detail=f"The build ran out of disk space.{used}{asked}",
-        advice=(f"Ask for at least {wanted} of disk, or build where more is free.",),
+        advice=(f"{least} where more is free.",),
     )
 
 

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from ctest_xml.model import Content
+from ctest_xml.model import Content, Part
 from ctest_xml.text import decoded
 
 _CHUNK = 1 << 16
@@ -23,12 +23,49 @@ def opened(content: Content) -> AbstractContextManager[BinaryIO]:
     """Open the content for reading, from wherever it is. Raises OSError for a file that is not there."""
     if isinstance(content, Path):
         return content.open("rb")
+    if isinstance(content, Part):
+        return io.BufferedReader(_Window(content))
     if isinstance(content, bytes):
         return io.BytesIO(content)
     try:
         return io.BytesIO(content.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:  # a lone surrogate that stands for no byte
         return io.BytesIO(content.encode("utf-8", "surrogatepass"))
+
+
+class _Window(io.RawIOBase):
+    """A part of a file, as a file of its own."""
+
+    def __init__(self, part: Part) -> None:
+        self._file = part.path.open("rb", buffering=0)
+        self._start = part.start
+        self._size = max(0, min(part.end, part.path.stat().st_size) - part.start)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, target: Any) -> int:
+        wanted = min(len(target), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        self._file.seek(self._start + self._at)
+        block = self._file.read(wanted)
+        target[: len(block)] = block
+        self._at += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def chunks(content: Content) -> Iterator[bytes]:

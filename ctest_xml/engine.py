@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from ctest_xml.needles import Needles
 from ctest_xml.rules import Rules
 
 _MEMORY_BYTES = 8 << 20
@@ -19,8 +20,8 @@ class Engine(Protocol):
 
     name: str
 
-    def hits(self, plain: bytes) -> Iterator[int]:
-        """Yield, in order, the indexes of a block's lines that match an error or warning pattern."""
+    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
+        """Yield, in order, index and first byte of a block's lines that match an error or warning pattern."""
 
     def is_error(self, line: bytes) -> bool:
         """Tell whether a line matches an error pattern and no exception."""
@@ -40,13 +41,13 @@ class _Searching:
         self._warning = compiled(rules.warnings).search
         self._warning_exception = compiled(rules.warning_exceptions).search
 
-    def hits(self, plain: bytes) -> Iterator[int]:
+    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
         """Search on from line to line; lines without a match cost no step of Python."""
         index = at = 0
         while match := self._any(plain, at):
-            start = match.start()
+            start = plain.rfind(b"\n", at, match.start()) + 1 or at
             index += plain.count(b"\n", at, start)
-            yield index
+            yield index, start
             end = plain.find(b"\n", match.end())
             if end < 0:
                 return
@@ -60,6 +61,22 @@ class _Searching:
         return bool(self._warning(line)) and not self._warning_exception(line)
 
 
+class _Slow(_Searching):
+    """The engine without RE2."""
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__("re", rules, lambda patterns: re.compile(_alternation(patterns)))
+        self._needles = Needles(tuple(_without_lead(pattern) for pattern in (*rules.errors, *rules.warnings)))
+
+    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
+        """Count on from matching line to matching line."""
+        index = at = 0
+        for start in self._needles.starts(plain):
+            index += plain.count(b"\n", at, start)
+            at = start
+            yield index, start
+
+
 def engine(rules: Rules, *, slow: bool = False) -> Engine:
     """Make a rule set ready; `slow` takes the standard library although RE2 is there."""
     if not slow:
@@ -69,7 +86,7 @@ def engine(rules: Rules, *, slow: bool = False) -> Engine:
             pass
         else:
             return _Searching("re2", rules, lambda patterns: re2.compile(_alternation(patterns), _options(re2)))
-    return _Searching("re", rules, lambda patterns: re.compile(_alternation(patterns)))
+    return _Slow(rules)
 
 
 def _alternation(patterns: tuple[str, ...]) -> bytes:

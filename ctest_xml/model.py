@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Content = str | bytes | Path
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a file, from one byte to before another."""
+
+    path: Path
+    start: int
+    end: int
+
+
+Content = str | bytes | Path | Part
 """A text or its bytes, or the file that holds them: files are streamed, never held in memory."""
 
 Kind = Literal["error", "warning"]
@@ -147,12 +157,24 @@ class Phase:
     memory_after_bytes: int | None = None
     memory_peak_bytes: int | None = None
     """Highest working set."""
+    cpu_seconds: float | None = None
+    """User and system together, where they are not known apart."""
     cpu_user_seconds: float | None = None
     cpu_system_seconds: float | None = None
     read_bytes: int | None = None
     written_bytes: int | None = None
     log: Content = ""
     """Its part of the log; empty: not kept apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What was in use at one moment of a build."""
+
+    time_seconds: float
+    memory_bytes: int
+    """Working set."""
+    cpu_cores: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +199,9 @@ class Build:
     source_directory: str = ""
     binary_directory: str = ""
     labels: tuple[str, ...] = ()
-    events: Iterable[LogEvent] = ()
+    events: Iterable[LogEvent | Failure] = ()
     failures: Iterable[Failure] = ()
+    """Written before the events."""
     commands: Iterable[Command] = ()
 
 

@@ -44,7 +44,8 @@ def place(line: bytes, tree: Tree) -> tuple[bytes, int] | None:
 
 def _relative(file: bytes, tree: Tree) -> bytes:
     if b"/.../" in file:
-        return file.replace(b"/.../", b"").partition(b"/")[2]
+        bare = file.replace(b"/.../", b"")
+        return bare.partition(b"/")[2] if b"/" in bare else bare
     if not tree.build_directory:
         return file
     absolute = os.path.normpath(file if file.startswith(b"/") else tree.build_directory.encode() + b"/" + file)

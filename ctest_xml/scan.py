@@ -93,17 +93,19 @@ class _Scan:
         self._before: list[bytes] = []
         self._last: _Open | None = None
 
-    def ordinary(self, lines: list[bytes]) -> Iterator[LogEvent]:
+    def ordinary(self, gap: "_Gap") -> Iterator[LogEvent]:
         """Take lines that are no events: into the context after the last event, else into the one before the next."""
-        self.line += len(lines)
+        self.line += gap.count
+        rest = gap.count
         if self._last:
             taken = POST_CONTEXT - len(self._last.after)
-            self._last.after += lines[:taken]
+            self._last.after += gap.first[:taken]
             if len(self._last.after) < POST_CONTEXT:
                 return
             yield from self.flush()
-            lines = lines[taken:]
-        self._before = (self._before + lines[-PRE_CONTEXT:])[-PRE_CONTEXT:]
+            rest -= taken
+        if rest > 0:
+            self._before = (self._before + gap.last[-rest:])[-PRE_CONTEXT:]
 
     def event(self, kind: Kind, raw: bytes, plain: bytes) -> Iterator[LogEvent]:
         """Take a line that is an event; it ends the context of the one before."""
@@ -136,19 +138,41 @@ class _Scan:
         )
 
 
+@dataclass(slots=True)
+class _Gap:
+    """Lines between two events: how many, the first ten and the last ten."""
+
+    count: int
+    first: list[bytes]
+    last: list[bytes]
+
+
+def _gap(text: bytes, count: int) -> _Gap:
+    """Take apart only the lines that a context may want."""
+    if count <= POST_CONTEXT + PRE_CONTEXT:
+        lines = text.split(b"\n")[:-1]
+        return _Gap(count, lines[:POST_CONTEXT], lines[-PRE_CONTEXT:])
+    return _Gap(count, text.split(b"\n", POST_CONTEXT)[:-1], text[:-1].rsplit(b"\n", PRE_CONTEXT)[1:])
+
+
 def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes) -> Iterator[LogEvent]:
-    lines = block.split(b"\n")
-    plain_lines = lines if plain is block else plain.split(b"\n")
-    done = 0
-    for index in finder.hits(plain):
-        line = plain_lines[index]
+    """Yield a block's events; where escapes were taken out, lines are counted to find the raw ones."""
+    raw = None if plain is block else block.split(b"\n")
+    done = at = 0
+    for index, start in finder.hits(plain):
+        end = plain.index(b"\n", start)
+        line = plain[start:end]
         if state.left["error"] and finder.is_error(line):
             kind: Kind = "error"
         elif state.left["warning"] and finder.is_warning(line):
             kind = "warning"
         else:
             continue
-        yield from state.ordinary(lines[done:index])
-        yield from state.event(kind, lines[index], line)
-        done = index + 1
-    yield from state.ordinary(lines[done:-1])
+        yield from state.ordinary(_gap(plain[at:start], index - done) if raw is None else _raw_gap(raw[done:index]))
+        yield from state.event(kind, line if raw is None else raw[index], line)
+        done, at = index + 1, end + 1
+    yield from state.ordinary(_gap(plain[at:], plain.count(b"\n", at)) if raw is None else _raw_gap(raw[done:-1]))
+
+
+def _raw_gap(lines: list[bytes]) -> _Gap:
+    return _Gap(len(lines), lines[:POST_CONTEXT], lines[-PRE_CONTEXT:])

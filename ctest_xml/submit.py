@@ -107,10 +107,18 @@ class _Errand:
     progress: Callable[[str, int, int], None]
 
 
+def _identity_of(folder: Path, name: str) -> Identity:
+    """Return what a document says, wherever it lies by now: another sender renames it on its way to `sent`."""
+    while True:
+        try:
+            return identity_of(spool.path_of(folder, name, spool.documents(folder).get(name, "sent")))
+        except FileNotFoundError:
+            if name not in spool.documents(folder):
+                raise
+
+
 def _identity(folder: Path) -> Identity:
-    names = {
-        identity_of(spool.path_of(folder, name, state)) for name, state in spool.documents(folder).items() if name != DONE
-    }
+    names = {_identity_of(folder, name) for name in spool.documents(folder) if name != DONE}
     subprojects = {identity.subproject for identity in names if identity.subproject}
     builds = {replace(identity, subproject="") for identity in names}
     if len(builds) != 1:

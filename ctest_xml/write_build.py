@@ -82,25 +82,29 @@ class _Quota:
         )
 
 
-def _events(xml: XmlStream, events: Iterable[LogEvent], quota: _Quota) -> None:
+def _events(xml: XmlStream, events: Iterable[LogEvent | Failure], quota: _Quota) -> None:
     """Write events; the one that uses up its kind's quota waits for the end, when it is known how many follow it.
 
     Errors and warnings have pages of their own on CDash, so their order among each other is free.
     """
-    waiting: dict[Kind, LogEvent] = {}
+    waiting: dict[Kind, LogEvent | Failure] = {}
     for event in events:
         if not quota.takes(event.kind):
             continue
         if quota.seen[event.kind] == quota.limit:
             waiting[event.kind] = event
         else:
-            xml.tree(_event(event))
+            xml.tree(_finding(event))
     for kind, event in waiting.items():
-        xml.tree(_event(_with_rest(event, quota.left_out(kind))))
+        xml.tree(_finding(_with_rest(event, quota.left_out(kind))))
 
 
-def _with_rest(event: LogEvent, left_out: int) -> LogEvent:
-    if not left_out:
+def _finding(finding: LogEvent | Failure) -> etree._Element:
+    return _event(finding) if isinstance(finding, LogEvent) else _failure(finding)
+
+
+def _with_rest(event: LogEvent | Failure, left_out: int) -> LogEvent | Failure:
+    if not left_out or isinstance(event, Failure):
         return event
     kinds = event.kind + ("s" if left_out > 1 else "")
     words = f"\n[{left_out} more {kinds} left out here: notes and uploads hold the log]\n"

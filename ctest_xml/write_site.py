@@ -14,7 +14,7 @@ from lxml import etree
 
 from ctest_xml import limits
 from ctest_xml.model import Site
-from ctest_xml.text import cut, identity, one_line
+from ctest_xml.text import identity, one_line
 from ctest_xml.xmlstream import XmlStream, document, run
 
 _BUDGET_BYTES = limits.HEAD_BYTES - 400  # for tags, names of attributes, the marker itself
@@ -64,7 +64,7 @@ def machine_attributes(site: Site) -> dict[str, str]:
         "TotalVirtualMemory": _divided(site.virtual_memory_bytes, 1 << 20),
         "TotalPhysicalMemory": _divided(site.memory_bytes, 1 << 20),
         "ProcessorClockFrequency": _divided(site.cpu_clock_hertz, 1e6),
-        "ChangeId": cut(site.change_id, characters=limits.CHANGE_ID),
+        "ChangeId": one_line(site.change_id, size=limits.CHANGE_ID),
     }
     return {name: _attribute(value) for name, value in known.items() if value not in {None, ""}}
 

@@ -7,7 +7,7 @@ Obeys: CDash 5.3, app/Validators/Schemas/Test.xsd, TestingHandler.php, TestCreat
 import itertools
 import math
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from lxml import etree
@@ -75,8 +75,8 @@ def _measurement(xml: XmlStream, measurement: Measurement) -> None:
             return
         value = number(value)
     if measurement.type == "file":
-        name = Path(measurement.file_name or measurement.name).name
-        attributes |= {"encoding": "base64", "compression": "tar/gzip", "filename": cut(name, characters=limits.STRING)}
+        name = cut(PurePosixPath(measurement.file_name or measurement.name).name, characters=limits.STRING) or "file"
+        attributes |= {"encoding": "base64", "compression": "tar/gzip", "filename": name}
         pieces = base64_text([tar_gz(name, value)])
     elif measurement.type.startswith("image/"):
         attributes["encoding"] = "base64"

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from buildjob import mirror
 from buildjob.errors import Conflict, NotFound, StoreError
 from buildjob.publishing.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
 
@@ -51,6 +52,11 @@ class FolderStore:
         except NotFound:
             return None
         return Seen(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether the file there has the blob's size and content: disks rot."""
+        with self._faults(key):
+            return mirror.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its tag."""

@@ -109,11 +109,9 @@ def _nodes(entry: Entry, unsigned: Path) -> dict[str, splice.Node]:
 
 
 def _require_checksum(path: Path, blob: mirror.Blob) -> None:
-    try:
-        matches = path.stat().st_size == blob.content_length and mirror.sha256(path) == blob.checksum
-    except FileNotFoundError as error:
-        raise PublishError(f"{path}: the manifest names this blob, and it is missing") from error
-    if not matches:
+    if not path.exists():
+        raise PublishError(f"{path}: the manifest names this blob, and it is missing")
+    if not mirror.matches(path, blob):
         raise PublishError(f"{path}: its content does not have the checksum that its name promises")
 
 
@@ -151,13 +149,12 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
 
 def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:
     """Send one blob unless the mirror has it; return the number of bytes sent."""
-    key = places.blob(blob.checksum)
-    seen = store.look(key)
-    if seen is not None and seen.size_bytes == blob.content_length:
+    key, path = places.blob(blob.checksum), unsigned / blob.relative_path
+    local = Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
+    if store.holds(key, local):
         return 0
-    path = unsigned / blob.relative_path
     _require_checksum(path, blob)
-    store.send(key, Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum))
+    store.send(key, local)
     return blob.content_length
 
 

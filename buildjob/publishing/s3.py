@@ -140,6 +140,19 @@ class S3Store:
         modified = answer["LastModified"].timestamp()
         return Seen(key=key, size_bytes=answer["ContentLength"], modified_seconds=modified)
 
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether there is an object of that size, and, where the server kept it, of that SHA-256.
+
+        Objects are content-addressed and appear whole; what was sent in parts has a checksum of checksums, which says less.
+        """
+        try:
+            answer = self._head(key, ChecksumMode="ENABLED")
+        except NotFound:
+            return False
+        kept = answer.get("ChecksumSHA256", "")
+        expected = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        return answer["ContentLength"] == blob.size_bytes and (not kept or "-" in kept or kept == expected)
+
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its tag.
 
@@ -221,9 +234,9 @@ class S3Store:
             return False
         return True
 
-    def _head(self, key: str) -> Mapping[str, Any]:
+    def _head(self, key: str, **asked: str) -> Mapping[str, Any]:
         head: Callable[[], Mapping[str, Any]] = lambda: self._client.head_object(  # noqa: E731  typed here
-            Bucket=self.bucket, Key=self._prefix + key
+            Bucket=self.bucket, Key=self._prefix + key, **asked
         )
         return self._ask(key, head)
 

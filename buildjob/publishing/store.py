@@ -57,6 +57,9 @@ class Store(Protocol):
     def look(self, key: str) -> Seen | None:
         """Return what is known of an object without reading it; None if there is none."""
 
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether the object there is this blob, as far as the storage can tell without sending it."""
+
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its tag.
 

@@ -1,7 +1,8 @@
 """Runs inside Spack's own Python (`spack python plan.py REQUEST RESULT`): what is to be built, and what is there already.
 
-REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path or "", "hash": text, "fresh": bool,
-"folder": path}. RESULT gets {"error": text} or the plan; each node's concrete spec is written to FOLDER/HASH.json.
+REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
+"folder": path}, or {"lookup": [path of a concrete spec]}. RESULT gets {"error": text}, or the plan (each node's concrete
+spec is written to FOLDER/HASH.json), or {"available": [hash]}: which of the specs the remote mirrors have.
 This file is the only one that uses Spack's Python interface; it is written for Spack 1.1 and imports nothing of ours.
 """
 
@@ -30,8 +31,8 @@ def main(request_path, result_path):
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
     try:
-        result = plan(request)
-    except (spack.error.SpackError, OSError, ValueError) as error:
+        result = lookup(request["lookup"]) if "lookup" in request else plan(request)
+    except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
         text = str(error).strip() or type(error).__name__
         result = {"error": text, "kind": type(error).__name__}
     with open(result_path, "w", encoding="utf-8") as file:
@@ -41,13 +42,19 @@ def main(request_path, result_path):
 def plan(request):
     if request["fresh"]:
         spack.config.set("concretizer:reuse", False, scope="command_line")
-    roots = concrete_roots(request)
-    for root in roots:
-        if root.external:
-            raise ValueError(f"{root.name} is an external package ({root.external_path}): there is nothing to build")
+    environment = activate(request["environment"]) if request["environment"] else None
+    roots = concrete_roots(request, environment)
+    external = [
+        f"{title(root)}: external ({root.external_path}), there is nothing to build" for root in roots if root.external
+    ]
+    roots = [root for root in roots if not root.external]
+    if not roots:
+        raise ValueError("; ".join(external))
     mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
     nodes = [node(spec, request["folder"], mirrors) for spec in in_order(roots)]
     return {
+        "environment": environment.path if environment else "",
+        "external_roots": external,
         "roots": [root.dag_hash() for root in roots],
         "nodes": nodes,
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
@@ -61,26 +68,62 @@ def plan(request):
     }
 
 
-def concrete_roots(request):
+def activate(name_or_folder):
+    """The environment, its configuration in force, so that its repositories, mirrors and install tree are used here."""
+    if os.path.isdir(name_or_folder) and not spack.environment.is_env_dir(name_or_folder):
+        raise ValueError(f"{name_or_folder}: there is no spack.yaml in it; Spack needs it beside the spack.lock")
+    try:
+        environment = spack.environment.environment_from_name_or_dir(name_or_folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # of JSON that is no lock, untranslated by Spack
+        raise ValueError(f"{name_or_folder}/spack.lock can't be read: {type(error).__name__}: {error}") from error
+    spack.environment.activate(environment)
+    return environment
+
+
+def concrete_roots(request, environment):
     """The roots that the request names, each once, concrete."""
     found = []
-    if request["environment"]:
-        environment = spack.environment.environment_from_name_or_dir(request["environment"])
-        wanted = request["hash"].lstrip("/")
-        known = {spec.dag_hash(): spec for root in environment.concrete_roots() for spec in root.traverse()}
-        if not known:
-            raise ValueError(f"{request['environment']}: the environment is not concretized; run 'spack concretize' in it")
-        matches = [spec for dag_hash, spec in known.items() if dag_hash.startswith(wanted)]
-        if wanted and len(matches) != 1:
-            raise ValueError(f"{request['environment']}: {len(matches)} specs have a hash that begins with '{wanted}'")
-        found += matches if wanted else environment.concrete_roots()
-    for path in request["spec_files"]:
-        spec = spack.spec.Spec.from_specfile(path)
-        found.append(spec)
+    if environment:
+        found += from_environment(environment, request["hash"].lstrip("/"))
+    found += [from_file(path) for path in request["spec_files"]]
     if request["specs"]:
         found += spack.cmd.parse_specs(request["specs"], concretize=True)
-    unique = {spec.dag_hash(): spec for spec in found if not spec.external or len(found) == 1}
-    return list(unique.values())
+    return list({spec.dag_hash(): spec for spec in found}.values())
+
+
+def from_environment(environment, wanted):
+    """The environment's roots, or whatever in their graphs has the hash; nothing is ever concretized."""
+    roots = environment.concrete_roots()
+    if not roots:
+        raise ValueError(f"{environment.path}: the environment has no lock; run 'spack -e {environment.path} concretize'")
+    if wanted:
+        matches = environment.get_by_hash(wanted)
+        if len(matches) != 1:
+            raise ValueError(f"{environment.path}: {len(matches)} specs have a hash that begins with '{wanted}'")
+        return matches
+    missing = [str(spec) for spec in environment.user_specs if spec not in environment.concretized_user_specs]
+    if missing:
+        raise ValueError(
+            f"{environment.path}: the lock is older than spack.yaml, it lacks {', '.join(missing)}; "
+            f"run 'spack -e {environment.path} concretize'"
+        )
+    return roots
+
+
+def from_file(path):
+    """The concrete spec that a file holds as JSON or YAML."""
+    try:
+        spec = spack.spec.Spec.from_specfile(path)
+    except Exception as error:  # whatever Spack stumbles over: it does not check what it reads
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: no concrete spec as 'spack spec --json' prints it ({reason})") from error
+    if not spec.concrete:
+        raise ValueError(f"{path}: the spec in it is not concrete")
+    return spec
+
+
+def title(spec):
+    return f"{spec.name}@{spec.version}/{spec.dag_hash()[:7]}"
 
 
 def in_order(roots):
@@ -141,21 +184,38 @@ def variant_value(variant):
 def binary(spec, mirrors):
     """ "available" if a folder mirror has the binary and its signature is trusted, "untrusted", or "" for none.
 
-    Remote mirrors are asked by `lookup.py`, with the credentials that this process does not have.
+    Remote mirrors are asked by `lookup`, in a process that has the credentials which this one lacks.
     """
     state = ""
     for mirror in mirrors:
         if not mirror.fetch_url.startswith(LOCAL):
             continue
-        entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
-        try:
-            if entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL]):
-                return "available"
-            if os.path.exists(entry.get_manifest_url(spec, mirror.fetch_url)[len("file://") :]):
-                state = "untrusted"
-        finally:
-            entry.destroy()
+        if has_trusted(mirror, spec):
+            return "available"
+        if os.path.exists(manifest_url(mirror, spec)[len("file://") :]):
+            state = "untrusted"
     return state
+
+
+def lookup(spec_files):
+    """Which of the specs some remote mirror has, signature trusted. Reads no recipe, so no package code runs."""
+    mirrors = spack.mirrors.mirror.MirrorCollection(binary=True).values()
+    remote = [mirror for mirror in mirrors if not mirror.fetch_url.startswith((*LOCAL, "oci://"))]
+    specs = [spack.spec.Spec.from_specfile(path) for path in spec_files]
+    return {"available": [spec.dag_hash() for spec in specs if any(has_trusted(mirror, spec) for mirror in remote)]}
+
+
+def has_trusted(mirror, spec):
+    """Whether a mirror has the binary, and the signature is trusted if the mirror is a signed one."""
+    entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
+    try:
+        return entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL])
+    finally:
+        entry.destroy()
+
+
+def manifest_url(mirror, spec):
+    return spack.url_buildcache.URLBuildcacheEntry.get_manifest_url(spec, mirror.fetch_url)
 
 
 def secret_variables():

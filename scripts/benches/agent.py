@@ -24,7 +24,7 @@ _ROUNDS = (7, 3)
 _SPECS = (("libhello", "hello-busy files=40"), ("libhello",))
 _SAMPLE_SECONDS = 0.05
 
-_RECORDER = """#!/usr/bin/env python3
+_RECORDER = """#!{python} -IS
 import json, os, subprocess, sys, time
 begun = time.monotonic()
 child = subprocess.Popen([{program!r}, *sys.argv[1:]])
@@ -43,7 +43,7 @@ def recorded_spack(spack: SpackInstallation, folder: Path) -> tuple[SpackInstall
     (root / "bin").mkdir(parents=True)
     (root / "lib").symlink_to(spack.root / "lib")
     program = root / "bin" / "spack"
-    program.write_text(_RECORDER.format(program=str(spack.program), notes=str(notes)))
+    program.write_text(_RECORDER.format(python=sys.executable, program=str(spack.program), notes=str(notes)))
     program.chmod(0o755)
     return SpackInstallation(root=root, found="the bench", python=spack.python, tools=spack.tools), notes
 

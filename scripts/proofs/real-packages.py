@@ -9,6 +9,7 @@ docs/proofs/real-packages.md) gets what was measured. Exit codes: 0 proven · 1 
 import argparse
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,8 +67,8 @@ def _laboratory(folder: Path) -> RealLab:
 
 def _build_and_install_again(lab: RealLab, only: Sequence[str]) -> str:
     """Publish the packages, or all; install them with stock Spack into another tree. Return what went wrong, or nothing."""
-    target, again, key = lab.folder / "mirror", lab.folder / "again", Key(lab.folder / "k")
-    again.mkdir()
+    # Relocation can't grow a path inside a binary: the other tree's must not be longer than the first one's.
+    target, again, key = lab.folder / "mirror", Path(tempfile.mkdtemp(prefix="again-")), Key(lab.folder / "k")
     publishing = (f"--mirror={target}", f"--signing-key-file={key.secret}", f"--out={lab.folder / 'out'}")
     wanted: list[list[str]] = [[f"--hash={lab.hash_of(name)}"] for name in only] or [[]]
     for words in wanted:
@@ -87,6 +88,7 @@ def _build_and_install_again(lab: RealLab, only: Sequence[str]) -> str:
         environment=trusted,
         timeout=_HOURS_SECONDS,
     )
+    shutil.rmtree(again)
     if done.returncode or "Good signature" not in done.stderr:
         return f"stock Spack does not install what was published: {done.returncode}\n{done.stderr[-3000:]}"
     return ""

@@ -147,3 +147,10 @@ _PROMISED = {
 @pytest.mark.parametrize(("struct", "names"), _PROMISED.items())
 def test_the_keys_that_others_rely_on_are_there(struct: str, names: str) -> None:
     assert set(names.split()) <= set(_schema()["$defs"][struct]["properties"])
+
+
+def test_another_version_is_refused_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.json"
+    path.write_bytes(SAMPLE.read_bytes().replace(b'"version": 1', b'"version": 2', 1))
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.version"):
+        telemetry.read(path)

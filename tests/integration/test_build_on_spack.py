@@ -1,5 +1,6 @@
 """The thread on real Spack: built, measured, signed, and installed again by a Spack that knows nothing of us."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry
+from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry, served
 
 pytestmark = pytest.mark.spack
 
@@ -88,6 +89,70 @@ def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab
     assert "already on the mirror" in again.stdout
     assert read_telemetry(tmp_path / "2", "libhello").outcome == "already_there"
     assert "Executing phase" not in again.stdout
+
+
+def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: Lab, tmp_path: Path) -> None:
+    arguments = ("libhello", "--mirror", tmp_path / "mirror", "--unsigned")
+    assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
+    again = lab.build(*arguments, "--out", tmp_path / "2")
+    assert "already on the mirror" in again.stdout, again.stdout
+    (blob, *_) = sorted((tmp_path / "mirror").glob("blobs/sha256/*/*"), key=lambda path: -path.stat().st_size)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    third = lab.build(*arguments, "--out", tmp_path / "3")
+    assert third.returncode == 0, third.stdout
+    assert "already on the mirror" not in third.stdout, "a damaged blob is not there"
+
+
+def test_without_publishing_the_unsigned_entry_stays_for_later(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app")
+    done = lab.build("hello-app", "--no-publish", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout
+    (manifest,) = tmp_path.glob("hello-app-*/unsigned/v3/manifests/spec/hello-app/*.json")
+    assert manifest.read_bytes().startswith(b"{")
+    published = read_telemetry(tmp_path, "hello-app").publish
+    assert published
+    assert published.state == "unpublished"
+
+
+def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: Lab, key: Key, tmp_path: Path) -> None:
+    mirror = ("--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
+    assert lab.build("libhello", *mirror, "--out", tmp_path / "1").returncode == 0
+    lab.forget("hello-app", "libhello")
+    done = lab.build("hello-app", *mirror, "--out", tmp_path / "2")
+    assert done.returncode == 0, done.stdout
+    assert "libhello: Executing phase" not in done.stdout
+    assert not list((tmp_path / "2").glob("libhello-*")), "what is not built has no run"
+    assert read_telemetry(tmp_path / "2", "hello-app").outcome == "built"
+
+
+def test_a_dependency_comes_from_a_mirror_over_the_net(lab: Lab, key: Key, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    sent = lab.build("libhello", "--mirror", mirror, "--signing-key-file", key.secret, "--out", tmp_path / "1")
+    assert sent.returncode == 0, sent.stdout
+    lab.forget("hello-app", "libhello")
+    with served(mirror) as url:
+        (tmp_path / "scope").mkdir()
+        mirrors = {"mirrors": {"net": {"url": url, "signed": True, "source": False}}}
+        (tmp_path / "scope" / "mirrors.yaml").write_text(json.dumps(mirrors))
+        arguments = ("-C", tmp_path / "scope", "hello-app")
+        distrusted = lab.build(*arguments, "--out", tmp_path / "2")
+        assert "libhello: Executing phase" in distrusted.stdout, distrusted.stdout
+        lab.forget("hello-app", "libhello")
+        done = lab.build(*arguments, "--trust", key.public, "--out", tmp_path / "3")
+    assert done.returncode == 0, done.stdout
+    assert "from the build cache" in done.stdout
+    assert "libhello: Executing phase" not in done.stdout
+
+
+def test_a_concrete_spec_file_builds_the_same_package(lab: Lab, tmp_path: Path) -> None:
+    lab.forget("hello-app")
+    assert lab.build("hello-app", "--out", tmp_path / "1").returncode == 0
+    lab.forget("hello-app")
+    (spec,) = (tmp_path / "1").glob("hello-app-*/spec.json")
+    done = lab.build(spec, "--out", tmp_path / "2")
+    assert done.returncode == 0, done.stdout
+    first, second = read_telemetry(tmp_path / "1", "hello-app"), read_telemetry(tmp_path / "2", "hello-app")
+    assert first.spec.hash == second.spec.hash
 
 
 def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: Lab, tmp_path: Path) -> None:

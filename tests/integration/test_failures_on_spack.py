@@ -133,7 +133,9 @@ def test_package_code_finds_no_secret(lab: Lab, key: Key, tmp_path: Path) -> Non
 
 
 def test_markup_and_odd_bytes_in_a_log_reach_no_document_as_such(lab: Lab, tmp_path: Path) -> None:
-    done = lab.build("hello-markup", "--out", tmp_path)
+    # and a terminal that knows ASCII only, behind a proxy that nobody needs
+    poor = {"LC_ALL": "C", "LANG": "C", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    done = lab.build("hello-markup", "--out", tmp_path, environment=poor)
     assert done.returncode == 1
     error = read_telemetry(tmp_path, "hello-markup").first_error
     assert error

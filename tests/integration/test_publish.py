@@ -1,5 +1,6 @@
 """Publishing to a folder: signed entries, blobs first, whatever instant a kill comes."""
 
+import base64
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildjob import mirror
-from buildjob.errors import PublishError
+from buildjob.errors import PublishError, RequestError
 from buildjob.publishing import index, places, record
 from buildjob.publishing import push as pushing
 from buildjob.publishing.folder import FolderStore
@@ -58,6 +59,20 @@ def test_a_key_with_a_passphrase_signs(tmp_path: Path, tmp_path_factory: pytest.
     passphrase.write_text("wrong\n")
     with throw_away_home() as home, pytest.raises(PublishError, match="gpg did not sign"):
         Signer(home, key.secret, passphrase).clearsign(b"x", where="x")
+
+
+def test_a_key_in_base64_as_spacks_ci_keeps_it_signs_and_is_trusted(key: Key, tmp_path: Path) -> None:
+    encoded = tmp_path / "key"
+    encoded.write_bytes(base64.encodebytes(key.secret.read_bytes()))
+    with throw_away_home() as home:
+        signed = Signer(home, encoded, None).clearsign(b"x", where="x")
+    with throw_away_home() as home:
+        trust = TrustHome(home)
+        trust.trust(public_keys(encoded))
+        assert trust.has_good_signature(signed)
+    encoded.write_text("no key at all\n")
+    with pytest.raises(RequestError, match="gpg finds no key"):
+        public_keys(encoded)
 
 
 def test_a_file_without_a_secret_key_is_refused(key: Key) -> None:

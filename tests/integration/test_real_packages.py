@@ -17,7 +17,7 @@ from tests.real.lab import REPOSITORY, RealLab, differences
 from tests.real.sources import FetchError, mirror
 
 # The first test waits for all the builds: a minute, on a new machine two more for what Spack derives from its recipes.
-pytestmark = [pytest.mark.spack, pytest.mark.real, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.spack, pytest.mark.real, pytest.mark.timeout(1200)]
 
 # package -> the phases that its build system has; Spack's own staging comes before them
 PHASES = {
@@ -43,7 +43,7 @@ class Farm:
                 f"--mirror={self.mirror}",
                 f"--signing-key-file={key.secret}",
                 f"--out={self.out}",
-                timeout=300,
+                timeout=900,
             )
             assert done.returncode == 0, done.stdout + done.stderr
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.real.lab import differences
 from tests.real.sources import SOURCES, FetchError, mirror, place
 
 BZIP2 = next(source for source in SOURCES if source.package == "bzip2")
@@ -52,3 +53,23 @@ def test_a_fetch_that_fails_names_the_file_and_the_clients_last_words(tmp_path: 
 def test_a_machine_without_the_client_says_so(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"could not fetch bzip2.*No such file.*apt-get"):
         mirror(["bzip2"], {"XDG_CACHE_HOME": str(tmp_path), "PATH": str(tmp_path)})
+
+
+def test_a_machine_that_the_lock_does_not_fit_is_told_with_both_versions() -> None:
+    debian_12 = {
+        "cmake": "3.25.1 below /usr",
+        "diffutils": "3.8 below /usr",
+        "gcc": "12.2.0 below /usr",
+        "glibc": "2.36 below /usr",
+        "gmake": "4.3 below /usr",
+        "pkgconf": "1.8.1 below /usr",
+        "processor": "x86_64",
+        "python": "3.11.2 below /usr",
+        "system": "debian12",
+    }
+    assert differences(debian_12) == []
+    other = {name: version for name, version in debian_12.items() if name != "cmake"} | {"gcc": "14.2.0 below /usr"}
+    assert differences(other) == [
+        "the lock was made with cmake 3.25.1 below /usr, this machine has none",
+        "the lock was made with gcc 12.2.0 below /usr, this machine has 14.2.0 below /usr",
+    ]

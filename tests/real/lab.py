@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,16 @@ def externals() -> dict[str, Any]:
     return found
 
 
-def differences() -> list[str]:
-    """Return what the lock was made with and this machine has not, both named; empty if the lock fits."""
+def differences(here: Mapping[str, str] | None = None) -> list[str]:
+    """Return what the lock was made with and this machine has not, both named; empty if the lock fits.
+
+    `here` is what `machine` says, unless it is given.
+    """
     nodes = list(read_lock().concrete_specs.values())
-    here = _machine()
+    here = machine() if here is None else here
     wanted = {node.name: f"{node.version} below {node.external['path']}" for node in nodes if node.external}
     wanted["system"] = next(node.arch["platform_os"] for node in nodes)
-    wanted["processor"] = platform.machine() if platform.machine() == "x86_64" else "x86_64"
+    wanted["processor"] = "x86_64"
     return [
         f"the lock was made with {name} {version}, this machine has {here.get(name, 'none')}"
         for name, version in sorted(wanted.items())
@@ -116,7 +120,7 @@ def differences() -> list[str]:
     ]
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
     """Return the versions of this machine's externals in the words of `differences`."""
     here = {"processor": platform.machine(), "glibc": f"{platform.libc_ver()[1]} below /usr"}
     release = platform.freedesktop_os_release()

@@ -90,7 +90,7 @@ def test_a_huge_line_before_within_and_after_is_never_held_whole(tmp_path: Path)
     padding=st.sampled_from([0, *((1 << 16) - short for short in (0, 1, 2, 20, 200))]),
     window=st.tuples(st.integers(1, 40), st.integers(0, 12), st.integers(0, 12)),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_an_excerpt_is_what_splitting_the_log_gives(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, padding: int, window: tuple[int, int, int]
 ) -> None:

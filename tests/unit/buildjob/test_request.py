@@ -19,6 +19,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "key.asc").write_text("key")
     (tmp_path / "spec.json").write_text("{}")
+    (tmp_path / "plain").mkdir()
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "spack.lock").write_text(json.dumps({}))
 
@@ -29,6 +30,9 @@ def test_specs_files_and_environments_are_told_apart(tmp_path: Path) -> None:
     assert asked.spec_files == [tmp_path / "spec.json"]
     assert request("env").environment_name == str(tmp_path / "env")
     assert request("env/spack.lock", "--hash", "abc").environment_name == str(tmp_path / "env")
+    assert request("env/spack.lock").environment_name == str(tmp_path / "env")
+    assert request("/abc1234", "zlib/abc1234").specs == ["/abc1234", "zlib/abc1234"]
+    assert request("plain").specs == ["plain"], "a folder beside may have a package's name"
     assert request("named", "--hash", "abc").environment_name == "named"
 
 
@@ -75,6 +79,9 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
         (("zlib", "hdf5", "--hash", "abc"), "exactly one environment"),
         (("./absent", "--hash", "abc"), "no such environment folder"),
         (("./absent.json",), "absent.json: there is no such file"),
+        (("absent.json",), "absent.json: there is no such file"),
+        (("./absent",), "./absent: there is no such file or folder"),
+        (("./plain",), "./plain: no spack.yaml or spack.lock in it"),
         (("--command", "make"), "--name and --version"),
         (("--command", "make", "--name", "../x", "--version", "1"), "--name '../x'"),
         (("zlib", "--command", "make", "--name", "x", "--version", "1"), "without Spack"),

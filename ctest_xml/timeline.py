@@ -1,0 +1,96 @@
+"""Phases and samples as CDash's instrumentation page and test pages show them.
+
+Pure. Obeys: CDash 5.3, resources/js/vue/components/BuildInstrumentation*.vue: a bar for each command, and for each that has
+`BeforeHostMemoryUsed` or `AfterHostMemoryUsed` (KiB) a point of the memory curve at the command's start.
+"""
+
+from collections.abc import Iterator
+
+from ctest_xml.model import Command, Content, Measurement, Phase, Sample, Test
+
+MOST_SAMPLES = 300
+"""More slow the page down and show no more."""
+_MIB = 1 << 20
+
+
+def phase_command(phase: Phase, working_directory: str) -> Command:
+    """Return a phase as a bar of the timeline."""
+    return Command(
+        kind="Install" if phase.name == "install" else "Custom",
+        command=f"spack phase: {phase.name}",
+        working_directory=working_directory,
+        start_seconds=phase.start_seconds,
+        duration_seconds=phase.wall_seconds,
+        result=str(phase.exit_code),
+        measurements=(*_host_memory(phase), *costs(phase)),
+    )
+
+
+def _host_memory(phase: Phase) -> Iterator[Measurement]:
+    for name, value in (
+        ("BeforeHostMemoryUsed", phase.memory_before_bytes),
+        ("AfterHostMemoryUsed", phase.memory_after_bytes),
+    ):
+        if value is not None:
+            yield Measurement(name=name, value=value / 1024)
+
+
+def costs(phase: Phase) -> Iterator[Measurement]:
+    """Yield what a phase cost, each with its unit in the name."""
+    user, system = phase.cpu_user_seconds, phase.cpu_system_seconds
+    known_apart = user is not None or system is not None
+    cpu = (user or 0) + (system or 0) if known_apart else phase.cpu_seconds
+    values: dict[str, float | None] = {
+        "PeakMemoryMiB": _mib(phase.memory_peak_bytes),
+        "CPUTimeSeconds": phase.cpu_seconds,
+        "CPUTimeUserSeconds": user,
+        "CPUTimeSystemSeconds": system,
+        "CPUPercent": 100 * cpu / phase.wall_seconds if cpu is not None and phase.wall_seconds > 0 else None,
+        "IOReadMiB": _mib(phase.read_bytes),
+        "IOWrittenMiB": _mib(phase.written_bytes),
+    }
+    for name, value in values.items():
+        if value is not None:
+            yield Measurement(name=name, value=value)
+
+
+def _mib(size: int | None) -> float | None:
+    return None if size is None else size / _MIB
+
+
+def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
+    """Yield the memory curve: contiguous intervals, at most 300, each with the highest of what was sampled in it."""
+    if len(samples) < 2:
+        return
+    width = -(-len(samples) // MOST_SAMPLES)
+    interval = (samples[-1].time_seconds - samples[0].time_seconds) / (len(samples) - 1)
+    for first in range(0, len(samples), width):
+        inside = samples[first : first + width]
+        following = (
+            samples[first + width].time_seconds if first + width < len(samples) else inside[-1].time_seconds + interval
+        )
+        yield Command(
+            command="sample: memory and CPU in use",
+            start_seconds=inside[0].time_seconds,
+            duration_seconds=max(0.0, following - inside[0].time_seconds),
+            measurements=(
+                Measurement(name="BeforeHostMemoryUsed", value=max(sample.memory_bytes for sample in inside) / 1024),
+                Measurement(name="BeforeCPULoadAverage", value=max(sample.cpu_cores for sample in inside)),
+            ),
+        )
+
+
+def phase_test(phase: Phase, package: str, log: Content, images: tuple[Measurement, ...]) -> Test:
+    """Return a phase as a test, whose page draws the trend of each measurement."""
+    return Test(
+        name=f"{package}.{phase.name}",
+        status="failed" if phase.exit_code else "passed",
+        command_line=f"spack phase: {phase.name}",
+        start_seconds=phase.start_seconds,
+        execution_seconds=phase.wall_seconds,
+        completion="Completed",
+        exit_code=f"Exit code {phase.exit_code}" if phase.exit_code else "",
+        measurements=(*costs(phase), *images),
+        output=log,
+        labels=(package,),
+    )

@@ -1,0 +1,136 @@
+"""Commands in a container over one WebSocket: standard streams as channels, the exit as a Status on channel 3.
+
+Source: Kubernetes remotecommand, `v4.channel.k8s.io`. It has no half-close: standard input ends with the connection, so
+whatever is sent goes by byte count. The end of a connection without a Status says nothing about the command.
+"""
+
+import contextlib
+import json
+import select
+import ssl
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode, urlsplit
+
+import websocket
+
+from executor import errors
+from executor.kube import Api, error_of, pods_path
+
+STDIN, STDOUT, STDERR, STATUS = 0, 1, 2, 3
+_PROTOCOL = "v4.channel.k8s.io"
+_LARGEST_FRAME = 32 << 10
+_OPEN_SECONDS = 30.0
+
+
+class Channel:
+    """One running command. A context manager; leaving it ends the connection, not the command."""
+
+    def __init__(self, api: Api, namespace: str, pod: str, container: str, command: list[str]) -> None:
+        query = [("container", container), ("stdin", "1"), ("stdout", "1"), ("stderr", "1")]
+        query += [("command", word) for word in command]
+        server = urlsplit(api.credentials.server)
+        scheme = "wss" if server.scheme == "https" else "ws"
+        path = f"{server.path.rstrip('/')}{pods_path(namespace, pod, 'exec')}?{urlencode(query)}"
+        self._socket = api.open_socket(_OPEN_SECONDS)
+        self._web = websocket.WebSocket(enable_multithread=False)
+        headers = [f"{name}: {value}" for name, value in api.headers().items() if name != "Accept"]
+        try:
+            self._web.connect(
+                f"{scheme}://{server.netloc}{path}", socket=self._socket, subprotocols=[_PROTOCOL], header=headers,
+                suppress_origin=True, timeout=_OPEN_SECONDS,
+            )  # fmt: skip
+        except websocket.WebSocketBadStatusException as error:
+            self._socket.close()
+            raise error_of(error.status_code, error.resp_body or b"", f"exec in {pod}/{container}") from error
+        except (OSError, websocket.WebSocketException) as error:
+            self._socket.close()
+            raise errors.Unavailable(f"exec in {pod}/{container}: no connection: {error!r}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for select; see `has_buffered`."""
+        return self._socket.fileno()
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether TLS has bytes that select does not see."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """Return the next channel number and bytes; None if the connection has ended in order. Raises Unavailable.
+
+        Answers pings itself. Blocks until a frame is there.
+        """
+        while True:
+            try:
+                code, content = self._web.recv_data(control_frame=True)
+            except (OSError, websocket.WebSocketException) as error:
+                raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
+            if code == websocket.ABNF.OPCODE_CLOSE:
+                return None
+            if code in {websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG}:
+                return STDERR, b""  # a sign of life
+            if content:
+                return content[0], content[1:]
+
+    def send(self, content: bytes) -> None:
+        """Send bytes to the command's standard input. Raises Unavailable."""
+        try:
+            for start in range(0, len(content), _LARGEST_FRAME):
+                self._web.send_binary(bytes([STDIN]) + content[start : start + _LARGEST_FRAME])
+        except (OSError, websocket.WebSocketException) as error:
+            raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
+
+    def ping(self) -> None:
+        """Ask the API server for a sign of life. Raises Unavailable."""
+        try:
+            self._web.ping()
+        except (OSError, websocket.WebSocketException) as error:
+            raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
+
+    def close(self) -> None:
+        """End the connection at once."""
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            self._web.send_close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+def capture(channel: Channel, *, timeout_seconds: float, largest_bytes: int = 1 << 20) -> tuple[bytes, bytes, int]:
+    """Return a short command's standard output, standard error and exit code.
+
+    Raises Unavailable if no Status came: the command may or may not have run.
+    """
+    streams = {STDOUT: bytearray(), STDERR: bytearray(), STATUS: bytearray()}
+    while True:
+        if not channel.has_buffered and not select.select([channel], [], [], timeout_seconds)[0]:
+            raise errors.Unavailable(f"exec: no answer within {timeout_seconds:.0f} s")
+        frame = channel.receive()
+        if frame is None:
+            raise errors.Unavailable("the exec stream ended without a status")
+        number, content = frame
+        if number in streams and len(streams[number]) < largest_bytes:
+            streams[number] += content
+        if number == STATUS:
+            return bytes(streams[STDOUT]), bytes(streams[STDERR]), exit_code_of(bytes(streams[STATUS]))
+
+
+def exit_code_of(status: bytes) -> int:
+    """Return the exit code that a Status object tells. Raises Unavailable if it tells of a failure to run the command."""
+    try:
+        told = json.loads(status)
+    except ValueError as error:
+        raise errors.Unavailable(f"exec: unreadable status {status[:200]!r}") from error
+    if told.get("status") == "Success":
+        return 0
+    causes = (told.get("details") or {}).get("causes") or []
+    code = next((cause.get("message", "") for cause in causes if cause.get("reason") == "ExitCode"), "")
+    if not str(code).isdecimal():
+        raise errors.Unavailable(f"exec: {str(told.get('message'))[:500]}")
+    return int(code)

@@ -1,0 +1,41 @@
+"""What the kernel counted for a container, as the agent tells it in `NAME VALUE` lines. Pure; cgroup v1 and v2."""
+
+import msgspec
+
+_UNLIMITED = 1 << 60  # v1 says 2^63 rounded down to a page
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading. 0 or None is unknown."""
+
+    memory_kills: int = 0
+    """Processes of the container that the memory limit has killed since its start."""
+    memory_bytes: int = 0
+    """Current usage, file cache included."""
+    inactive_file_bytes: int = 0
+    """The part of it that can be dropped."""
+    peak_bytes: int = 0
+    """The kernel's mark, file cache included."""
+    limit_bytes: int | None = None
+    cpu_seconds: float = 0.0
+
+    @property
+    def working_set_bytes(self) -> int:
+        """What Kubernetes evicts by."""
+        return max(self.memory_bytes - self.inactive_file_bytes, 0)
+
+
+def parse_counters(lines: list[str]) -> Counters:
+    """Return one reading; lines that are not understood are skipped."""
+    values = {
+        key: int(text) for key, _, text in (line.partition(" ") for line in lines) if text.isascii() and text.isdigit()
+    }
+    limit = values.get("memory.max")
+    return Counters(
+        memory_kills=values.get("events.oom_kill", 0) + values.get("events.oom_group_kill", 0),
+        memory_bytes=values.get("memory.current", 0),
+        inactive_file_bytes=values.get("memory.inactive_file", 0),
+        peak_bytes=values.get("memory.peak", 0),
+        limit_bytes=limit if limit is not None and limit < _UNLIMITED else None,
+        cpu_seconds=values.get("cpu.usage_usec", 0) / 1e6 + values.get("cpu.usage_nsec", 0) / 1e9,
+    )

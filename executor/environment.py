@@ -1,0 +1,69 @@
+"""What GitLab Runner hands to each call in the environment: the one module of the driver that reads it.
+
+`CUSTOM_ENV_*` are the user's words: never configuration. Source: gitlab-runner executors/custom/custom.go, api/const.go.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from executor.errors import SettingsError
+
+_PREFIX = "CUSTOM_ENV_"
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """One call by the Runner."""
+
+    folder: Path
+    """The attempt's private folder ($TMPDIR), mode 0700, the same for all calls of one attempt."""
+    build_failure: int
+    """Exit code that is booked as the job's own failure."""
+    system_failure: int
+    """Exit code that is booked as the Runner's failure, and retried."""
+    exit_code_file: Path | None
+    """Where the script's exit code goes before every build failure; None for a Runner older than 17.9."""
+    response_file: Path
+    """The job's payload, from GitLab itself."""
+    variables: dict[str, str]
+    """The job's variables, expanded: the user may have overridden any of them."""
+    kubeconfig: str
+    """KUBECONFIG of the Runner's own environment, for the messages."""
+
+    @property
+    def attempt(self) -> str:
+        """The attempt's id: the name of its folder, which is new for each attempt."""
+        return self.folder.name
+
+    def variable(self, name: str) -> str:
+        """Return a job variable, "" if it is not set."""
+        return self.variables.get(name, "")
+
+
+def read_invocation(environ: dict[str, str]) -> Invocation:
+    """Return what the Runner handed over. Raises SettingsError naming a variable that is missing."""
+    for name in ("TMPDIR", "JOB_RESPONSE_FILE"):
+        if not environ.get(name):
+            raise SettingsError(f"{name} is not set: the driver is started by GitLab Runner >= 14.1 as a custom executor")
+    code_file = environ.get("BUILD_EXIT_CODE_FILE")
+    return Invocation(
+        folder=Path(environ["TMPDIR"]),
+        build_failure=exit_code(environ, "BUILD_FAILURE_EXIT_CODE", default=1),
+        system_failure=exit_code(environ, "SYSTEM_FAILURE_EXIT_CODE", default=2),
+        exit_code_file=Path(code_file) if code_file else None,
+        response_file=Path(environ["JOB_RESPONSE_FILE"]),
+        variables={name.removeprefix(_PREFIX): value for name, value in environ.items() if name.startswith(_PREFIX)},
+        kubeconfig=environ.get("KUBECONFIG", ""),
+    )
+
+
+def exit_code(environ: dict[str, str], name: str, *, default: int) -> int:
+    """Return one of the Runner's exit codes; the Runner sets them to 1 and 2."""
+    text = environ.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else default
+
+
+def process_environment() -> dict[str, str]:
+    """Return this process's environment."""
+    return dict(os.environ)  # noqa: TID251

@@ -1,0 +1,147 @@
+"""The job as GitLab describes it, decoded from the payload that the Runner hands over.
+
+Only the fields that the driver reads are declared. Source: gitlab-runner common/spec/spec.go, `Job`.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from executor.errors import SettingsError
+
+_LARGEST = 64 << 20
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """One job variable, not expanded."""
+
+    key: str
+    value: str = ""
+    public: bool = False
+    file: bool = False
+    masked: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether people who read the pod may see it."""
+        return self.public and not self.masked and not self.file
+
+
+class KubernetesOptions(msgspec.Struct, frozen=True):
+    """`image: kubernetes:` of a job."""
+
+    user: str | int | None = None
+
+
+class ExecutorOptions(msgspec.Struct, frozen=True):
+    """`executor_opts` of an image."""
+
+    kubernetes: KubernetesOptions | None = None
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A container image; the name is expanded by the Runner."""
+
+    name: str = ""
+    entrypoint: list[str] | None = None
+    pull_policy: list[str] | str | None = None
+    executor_opts: ExecutorOptions | None = None
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """The job's own access to an image registry."""
+
+    type: str = ""
+    url: str = ""
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.url}, ***)"
+
+
+class JobInfo(msgspec.Struct, frozen=True):
+    """Where the job comes from."""
+
+    name: str = ""
+    pipeline_id: int = 0
+    project_id: int = 0
+    project_full_path: str = ""
+
+
+class GitInfo(msgspec.Struct, frozen=True):
+    """What is built."""
+
+    ref: str = ""
+    sha: str = ""
+    before_sha: str = ""
+    protected: bool | None = None
+
+
+class RunnerInfo(msgspec.Struct, frozen=True):
+    """What the Runner was told about this job."""
+
+    timeout: int = 3600
+    """Seconds from the start of prepare."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One job."""
+
+    id: int
+    job_info: JobInfo = JobInfo()
+    git_info: GitInfo = GitInfo()
+    runner_info: RunnerInfo = RunnerInfo()
+    variables: list[Variable] = []
+    image: Image | None = None
+    credentials: list[Credential] | None = None
+    run: object = None
+    """Native steps, which the custom executor does not offer."""
+
+    @property
+    def public_variables(self) -> dict[str, str]:
+        """The variables that may be seen in a pod, not expanded; a later one wins, and hides if it is not public."""
+        found = {variable.key: variable for variable in self.variables}
+        return {key: variable.value for key, variable in found.items() if variable.is_public}
+
+
+def read_job(path: Path) -> Job:
+    """Return the job of a payload file. Raises SettingsError if it cannot be read or is no job."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise SettingsError(f"{path}: the job's payload is larger than {_LARGEST >> 20} MiB")
+        return msgspec.json.decode(path.read_bytes(), type=Job)
+    except OSError as error:
+        raise SettingsError(f"the job's payload cannot be read: {error}") from error
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{path}: not a job payload: {error}") from error
+
+
+def expand(template: str, variables: dict[str, str], *, depth: int = 4) -> str:
+    """Replace `$NAME` and `${NAME}` in an operator's template; unknown names become nothing.
+
+    Values are expanded in turn, with the same variables only: what is not public never comes in through another variable.
+    """
+    out, rest = [], template
+    while rest:
+        before, dollar, rest = rest.partition("$")
+        out.append(before)
+        if not dollar:
+            break
+        name, rest = _name(rest)
+        if name and depth:
+            out.append(expand(variables.get(name, ""), variables, depth=depth - 1))
+        elif not name:
+            out.append("$")
+    return "".join(out)
+
+
+def _name(text: str) -> tuple[str, str]:
+    """Split a variable's name off the text after a dollar sign; "" if there is none."""
+    if text.startswith("{"):
+        name, brace, rest = text[1:].partition("}")
+        return (name, rest) if brace and name.replace("_", "a").isalnum() else ("", text)
+    length = 0
+    while length < len(text) and (text[length].isalnum() or text[length] == "_"):
+        length += 1
+    return text[:length], text[length:]

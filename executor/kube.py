@@ -1,0 +1,244 @@
+"""The Kubernetes API over http.client: one connection, JSON in and out, errors classified once, by status and reason.
+
+Thin by decision: the official client costs half a second per start. Retries only what may be repeated.
+Source: Kubernetes API conventions, `Status`.
+"""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+from executor import errors
+from executor.credentials import Credentials
+
+JsonObject = dict[str, Any]
+_Answer = TypeVar("_Answer")
+_TIMEOUT_SECONDS = 30.0
+_WATCH_SECONDS = 300
+_LARGEST_ANSWER = 32 << 20
+_BY_STATUS: dict[int, type[errors.ClusterError]] = {
+    400: errors.Rejected,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    408: errors.Unavailable,
+    409: errors.Conflict,
+    410: errors.Unavailable,  # a watch that is too old: begin again
+    422: errors.Rejected,
+    429: errors.Unavailable,
+}
+
+
+class Api:
+    """A connection to one API server. Not for use from two threads at once."""
+
+    def __init__(self, credentials: Credentials, *, renew: Callable[[], Credentials] | None = None) -> None:
+        self.credentials = credentials
+        self._renew = renew
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(
+        self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
+    ) -> JsonObject:
+        """Send one request and return the answer. Raises a ClusterError by the answer's status and reason.
+
+        A 401 resolves the credentials once and repeats the request.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            status, answer = self._exchange(method, target, content)
+            if status == 401 and self.renew():
+                status, answer = self._exchange(method, target, content)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise errors.Unavailable(f"the API server {self.credentials.server} does not answer: {error!r}") from error
+        if 200 <= status < 300:
+            return _decoded(answer)
+        raise error_of(status, answer, f"{method} {path}")
+
+    def watch(self, path: str, query: dict[str, str], *, timeout_seconds: float) -> Iterator[JsonObject]:
+        """Yield watch events over a connection of its own until the server ends it.
+
+        Raises Unavailable when nothing comes for `timeout_seconds`, or the connection breaks.
+        """
+        target = f"{path}?{urlencode({**query, 'watch': '1', 'timeoutSeconds': str(_WATCH_SECONDS)})}"
+        connection = self._connect(timeout_seconds)
+        try:
+            connection.request("GET", self._prefix + target, headers=self.headers())
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise error_of(answer.status, answer.read(_LARGEST_ANSWER), f"watch {path}")
+            while line := answer.readline(_LARGEST_ANSWER):
+                event = _decoded(line)
+                if event.get("type") == "ERROR":
+                    raise error_of(int(event.get("object", {}).get("code", 500)), line, f"watch {path}")
+                yield event
+        except (OSError, http.client.HTTPException) as error:
+            raise errors.Unavailable(f"the watch on {path} broke: {error!r}") from error
+        finally:
+            connection.close()
+
+    def open_socket(self, timeout_seconds: float) -> socket.socket:
+        """Return a connected socket, with TLS if the server's URL says so. Raises Unavailable."""
+        url = urlsplit(self.credentials.server)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        try:
+            plain = socket.create_connection((url.hostname or "", port), timeout=timeout_seconds)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if url.scheme != "https":
+                return plain
+            return tls_context(self.credentials).wrap_socket(plain, server_hostname=url.hostname)
+        except OSError as error:
+            raise errors.Unavailable(f"the API server {self.credentials.server} does not answer: {error!r}") from error
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request."""
+        headers = {"Accept": "application/json", "User-Agent": "spack-farm-executor"}
+        if self.credentials.token:
+            headers["Authorization"] = f"Bearer {self.credentials.token}"
+        return headers
+
+    def renew(self) -> bool:
+        """Resolve the credentials again; tell whether there was a way to."""
+        if self._renew is None:
+            return False
+        self.close()
+        self.credentials = self._renew()
+        return True
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    @property
+    def _prefix(self) -> str:
+        """The path that a proxy in front of the API server wants."""
+        return urlsplit(self.credentials.server).path.rstrip("/")
+
+    def _connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
+        url = urlsplit(self.credentials.server)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout_seconds)
+        connection.sock = self.open_socket(timeout_seconds)
+        return connection
+
+    def _exchange(self, method: str, target: str, content: bytes | None) -> tuple[int, bytes]:
+        """Send over the kept connection; one that the server has closed meanwhile is opened again, once."""
+        fresh = self._connection is None
+        connection = self._connection = self._connection or self._connect(_TIMEOUT_SECONDS)
+        headers = self.headers() | ({"Content-Type": _content_type(method)} if content else {})
+        try:
+            connection.request(method, self._prefix + target, body=content, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(_LARGEST_ANSWER)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            if fresh or method == "POST":
+                raise
+            return self._exchange(method, target, content)
+
+
+def patiently(
+    call: Callable[[], _Answer],
+    *,
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
+) -> _Answer:
+    """Return what an idempotent call returns, repeating it with growing pauses while it raises Unavailable.
+
+    Raises the last Unavailable once `seconds` are over.
+    """
+    deadline, pause = now() + seconds, 0.1
+    while True:
+        try:
+            return call()
+        except errors.Unavailable:
+            if now() + pause > deadline:
+                raise
+        sleep(pause)
+        pause = min(pause * 2, 5.0)
+
+
+def pods_path(namespace: str, name: str = "", part: str = "") -> str:
+    """Return the path of the pods of a namespace, of one of them, or of a part of it."""
+    return _path(namespace, "pods", name) + (f"/{part}" if part else "")
+
+
+def events_path(namespace: str) -> str:
+    """Return the path of the events of a namespace."""
+    return _path(namespace, "events")
+
+
+def secrets_path(namespace: str) -> str:
+    """Return the path of the secrets of a namespace."""
+    return _path(namespace, "secrets")
+
+
+def config_maps_path(namespace: str, name: str = "") -> str:
+    """Return the path of the config maps of a namespace, or of one of them."""
+    return _path(namespace, "configmaps", name)
+
+
+def error_of(status: int, answer: bytes, what: str) -> errors.ClusterError:
+    """Return the exception that an answer stands for, with the server's own words."""
+    try:
+        told = _decoded(answer)
+    except errors.Unavailable:
+        told = {}
+    told = told.get("object", told)
+    words = str(told.get("message") or answer[:300].decode("utf-8", "replace")).strip() or f"status {status}"
+    kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.ClusterError)
+    if kind is errors.Forbidden and "exceeded quota" in words:  # the API has no reason of its own for it
+        kind = errors.OverQuota
+    return kind(f"{what}: {words} ({status} {told.get('reason', '')})".replace(" )", ")"))
+
+
+def tls_context(credentials: Credentials) -> ssl.SSLContext:
+    """Return the TLS settings of a server. Loading the system's authorities is slow, so it is done only without its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not credentials.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif credentials.authority:
+        context.load_verify_locations(cadata=credentials.authority)
+    else:
+        context.load_default_certs()
+    if credentials.client_certificate:
+        _load_certificate(context, credentials.client_certificate + "\n" + credentials.client_key)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, content: str) -> None:
+    """Load a certificate with its key: ssl wants a path, a file in memory has one and is nobody else's."""
+    descriptor = os.memfd_create("client-certificate")
+    try:
+        os.write(descriptor, content.encode("ascii"))
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def _content_type(method: str) -> str:
+    return "application/merge-patch+json" if method == "PATCH" else "application/json"
+
+
+def _decoded(answer: bytes) -> JsonObject:
+    try:
+        value = json.loads(answer or b"{}")
+    except ValueError as error:
+        raise errors.Unavailable(f"the API server's answer is no JSON: {answer[:200]!r}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _path(namespace: str, kind: str, name: str = "") -> str:
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/{kind}"
+    return f"{path}/{quote(name, safe='')}" if name else path

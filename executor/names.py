@@ -1,0 +1,79 @@
+"""Names, labels and annotations of what the driver makes in a cluster: a document that sweepers and dashboards read.
+
+Described in docs/reference/labels.md. The keys below `runner.gitlab.com` are the official executor's, so that existing
+dashboards and cleaners work. Source: gitlab-runner executors/kubernetes/kubernetes.go, `buildLabels`, `buildAnnotations`.
+"""
+
+import hashlib
+import re
+
+from executor.job import Job
+
+OURS = "spack-farm.io"
+MANAGED_BY = f"{OURS}/managed-by"
+JOB_ID = f"{OURS}/job-id"
+ATTEMPT = f"{OURS}/attempt"
+RUNNER = f"{OURS}/runner"
+DEADLINE = f"{OURS}/deadline"
+CONTROL_PROTOCOL = f"{OURS}/control-protocol"
+_LABEL_LENGTH = 63
+_ANNOTATION_LENGTH = 4096
+_PREFIX_LENGTH = 253
+
+
+def pod_name(*, runner: str, job_id: int, attempt: str) -> str:
+    """Return the name of an attempt's pod: a pure function, so that any later process finds it with one GET."""
+    digest = hashlib.sha256(f"{runner}\0{job_id}\0{attempt}".encode()).hexdigest()
+    return f"job-{job_id}-{digest[:16]}"
+
+
+def memory_record_name(job: Job) -> str:
+    """Return the name of the record of a job's memory kills; a retry has a new id but the same project, pipeline, name."""
+    same = f"{job.job_info.project_id}\0{job.job_info.pipeline_id}\0{job.job_info.name}"
+    return f"memory-{hashlib.sha256(same.encode()).hexdigest()[:24]}"
+
+
+def label_value(text: str) -> str:
+    """Return the text as a label's value: at most 63 of letters, digits, `-_.`, with a letter or digit at both ends."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:_LABEL_LENGTH].strip("_.-")
+
+
+def is_key(text: str) -> bool:
+    """Tell whether the text can be the key of a label or an annotation."""
+    prefix, _, name = text.rpartition("/")
+    named = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", name) is not None
+    prefixed = not prefix or (len(prefix) <= _PREFIX_LENGTH and re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", prefix))
+    return named and bool(prefixed)
+
+
+def job_labels(job: Job, *, runner: str, attempt: str) -> dict[str, str]:
+    """Return the labels of an attempt's objects."""
+    labels = {
+        MANAGED_BY: "executor",
+        JOB_ID: str(job.id),
+        RUNNER: runner,
+        ATTEMPT: attempt,
+        "project.runner.gitlab.com/id": str(job.job_info.project_id),
+        "manager.runner.gitlab.com/id-short": runner,
+    }
+    return {key: label_value(value) for key, value in labels.items()}
+
+
+def job_annotations(job: Job, public: dict[str, str]) -> dict[str, str]:
+    """Return the official executor's annotations, bounded in length."""
+    annotations = {
+        "job.runner.gitlab.com/id": str(job.id),
+        "job.runner.gitlab.com/url": public.get("CI_JOB_URL", ""),
+        "job.runner.gitlab.com/sha": job.git_info.sha,
+        "job.runner.gitlab.com/before_sha": job.git_info.before_sha,
+        "job.runner.gitlab.com/ref": job.git_info.ref,
+        "job.runner.gitlab.com/name": job.job_info.name,
+        "job.runner.gitlab.com/timeout": f"{job.runner_info.timeout}s",
+        "project.runner.gitlab.com/id": str(job.job_info.project_id),
+    }
+    return {key: bounded(value) for key, value in annotations.items()}
+
+
+def bounded(text: str) -> str:
+    """Return an annotation's value of bounded length."""
+    return text[:_ANNOTATION_LENGTH]

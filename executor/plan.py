@@ -1,0 +1,169 @@
+"""What pod a job gets: the job and the settings decided into one value, which `manifest` writes down. Pure.
+
+Nothing of the job's variables enters the plan but sizes, and public ones through the operator's templates.
+"""
+
+import fnmatch
+
+import msgspec
+
+from executor import names
+from executor.errors import RequestError
+from executor.job import Credential, Image, Job, expand
+from executor.settings import Settings
+from executor.sizes import MeasuredSize, Size, decide_size
+
+DEADLINE_MARGIN_SECONDS = 300
+"""From the job's own timeout to the pod's: the Runner ends the job first, and cleanup still finds the pod."""
+
+
+class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One container."""
+
+    name: str
+    """`build` or `helper`."""
+    image: str
+    entrypoint: list[str]
+    """Words before the driver's first process; empty starts that directly."""
+    honors_image_entrypoint: bool
+    """Whether the image's own entrypoint starts the driver's first process."""
+    pull_policy: str
+    """Kubernetes' word; "" is the cluster's default."""
+    size: Size
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+
+
+class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod that is to be made."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    build: ContainerPlan
+    helper: ContainerPlan
+    deadline_seconds: int
+    registries: list[Credential]
+    """The job's own access to image registries; not in the pod but in a secret that it owns."""
+    settings: Settings
+    """What comes from the operator alone."""
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan and what the job log says about it."""
+
+    plan: PodPlan
+    notes: list[str]
+    warnings: list[str]
+
+
+def make_plan(  # noqa: PLR0913 (each is a source of its own)
+    job: Job,
+    settings: Settings,
+    variables: dict[str, str],
+    *,
+    namespace: str,
+    attempt: str,
+    measured: MeasuredSize | None = None,
+    killed_at_bytes: int | None = None,
+) -> Planned:
+    """Return the pod for an attempt of a job. `variables` are the job's, expanded; only sizes and flags are read.
+
+    Raises RequestError if the job asks for what can never work.
+    """
+    if job.run:
+        raise RequestError("this job uses `run:` steps, which the custom executor does not offer; use `script:`")
+    runner = runner_name(variables)
+    build = decide_size(settings, variables, measured=measured, killed_at_bytes=killed_at_bytes)
+    helper = decide_size(settings, variables, helper=True)
+    public = job.public_variables
+    plan = PodPlan(
+        name=names.pod_name(runner=runner, job_id=job.id, attempt=attempt),
+        namespace=namespace,
+        labels=_labels(settings.kubernetes.pod_labels, public) | names.job_labels(job, runner=runner, attempt=attempt),
+        annotations=_annotations(settings.kubernetes.pod_annotations, public) | names.job_annotations(job, public),
+        build=_build_container(job, settings, build.size, honors=variables.get("FF_KUBERNETES_HONOR_ENTRYPOINT") == "true"),
+        helper=ContainerPlan(
+            name="helper",
+            image=expand(settings.kubernetes.helper_image, {"CI_RUNNER_VERSION": variables.get("CI_RUNNER_VERSION", "")}),
+            entrypoint=[],
+            honors_image_entrypoint=False,
+            pull_policy=_KUBERNETES_POLICY[settings.kubernetes.pull_policy],
+            size=helper.size,
+        ),
+        deadline_seconds=max(job.runner_info.timeout, 1) + DEADLINE_MARGIN_SECONDS,
+        registries=[one for one in job.credentials or [] if one.type == "registry" and one.url],
+        settings=settings,
+    )
+    return Planned(plan=plan, notes=build.notes + helper.notes, warnings=build.warnings + helper.warnings)
+
+
+def runner_name(variables: dict[str, str]) -> str:
+    """Return what tells this runner from others: the short form of its token, which GitLab shows everywhere."""
+    return variables.get("CI_RUNNER_SHORT_TOKEN") or variables.get("CI_RUNNER_ID") or "unknown"
+
+
+_KUBERNETES_POLICY = {"": "", "always": "Always", "if-not-present": "IfNotPresent", "never": "Never"}
+
+
+def _build_container(job: Job, settings: Settings, size: Size, *, honors: bool) -> ContainerPlan:
+    """Plan the container in which the user's scripts run."""
+    image = job.image or Image()
+    name = image.name or settings.kubernetes.image
+    if not name:
+        raise RequestError("the job names no image and the operator has set no default; add `image:` to the job")
+    allowed = settings.kubernetes.allowed_images
+    if allowed and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed):
+        raise RequestError(f'image "{name}" is not allowed; use one that matches: {", ".join(allowed)}')
+    entrypoint = [word for word in image.entrypoint or [] if word]
+    user, group = _user(image, settings)
+    return ContainerPlan(
+        name="build",
+        image=name,
+        entrypoint=entrypoint,
+        honors_image_entrypoint=honors and not image.entrypoint,
+        pull_policy=_pull_policy(image, settings),
+        size=size,
+        run_as_user=user,
+        run_as_group=group,
+    )
+
+
+def _pull_policy(image: Image, settings: Settings) -> str:
+    """Return the job's pull policy where it may choose one, else the operator's."""
+    asked = [image.pull_policy] if isinstance(image.pull_policy, str) else image.pull_policy or []
+    default = settings.kubernetes.pull_policy
+    if not asked:
+        return _KUBERNETES_POLICY[default]
+    allowed = [*settings.kubernetes.allowed_pull_policies, *([default] if default else [])]
+    chosen = next((policy for policy in asked if policy in allowed), None)
+    if chosen is None:
+        raise RequestError(
+            f"pull policy {', '.join(asked)} is not allowed; allowed: {', '.join(allowed) or 'none: leave out pull_policy'}"
+        )
+    return _KUBERNETES_POLICY[chosen]
+
+
+def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:
+    """Return the user and group that the job's image asks for (`image:kubernetes:user`)."""
+    options = image.executor_opts.kubernetes if image.executor_opts else None
+    if options is None or options.user is None or options.user == "":
+        return None, None
+    text = str(options.user)
+    user, _, group = text.partition(":")
+    if not (user.isdecimal() and (group.isdecimal() or not group)):
+        raise RequestError(f"image:kubernetes:user {text!r} is neither `uid` nor `uid:gid`")
+    if settings.kubernetes.allowed_users and text not in settings.kubernetes.allowed_users:
+        raise RequestError(f"user {text} is not allowed; allowed: {', '.join(settings.kubernetes.allowed_users)}")
+    return int(user), int(group) if group else None
+
+
+def _labels(templates: dict[str, str], public: dict[str, str]) -> dict[str, str]:
+    found = {expand(key, public): names.label_value(expand(value, public)) for key, value in templates.items()}
+    return {key: value for key, value in found.items() if names.is_key(key)}
+
+
+def _annotations(templates: dict[str, str], public: dict[str, str]) -> dict[str, str]:
+    found = {expand(key, public): names.bounded(expand(value, public)) for key, value in templates.items()}
+    return {key: value for key, value in found.items() if names.is_key(key)}

@@ -1,0 +1,186 @@
+"""Pods as the driver uses them: launch one, wait until it is ready, look at it, delete it. Deciding is elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Generator
+
+from executor import errors, names
+from executor.channel import Channel, capture
+from executor.control import agent
+from executor.kube import Api, events_path, patiently, pods_path, secrets_path
+from executor.log import Log
+from executor.manifest import pod_manifest, pull_secret_manifest
+from executor.plan import PodPlan
+from executor.podstatus import Pod, Stand, progress, read_pod
+from executor.units import in_cores, in_gib
+
+_QUOTA_PAUSE_SECONDS = 5.0
+_EVENTS_SHOWN = 5
+
+
+def launch(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], None] = time.sleep) -> Pod:
+    """Make the pod, and its pull secret, and return it. A pod of this attempt that exists already is taken over.
+
+    Raises RequestError if the API server will never take it, ClusterError otherwise.
+    """
+    budgets = plan.settings.budgets
+    pod = _create(api, plan, job_log, sleep=sleep)
+    if plan.registries:
+        secret = pull_secret_manifest(plan, pod_uid=pod.metadata.uid)
+        path = secrets_path(plan.namespace)
+        with contextlib.suppress(errors.Conflict):  # this attempt's own, whose answer was lost
+            patiently(lambda: api.call("POST", path, body=secret), seconds=budgets.api_seconds, sleep=sleep)
+    return pod
+
+
+def wait_ready(api: Api, plan: PodPlan, pod: Pod, job_log: Log, *, now: Callable[[], float] = time.monotonic) -> Pod:
+    """Wait until both containers run, telling each change once; return the pod.
+
+    Raises RequestError for an image that will never come, PodFailed when a budget is used up or the pod has failed.
+    """
+    asked = _asked(plan)
+    began = {Stand.SCHEDULING: now()}
+    budgets = plan.settings.budgets
+    limits = {Stand.SCHEDULING: budgets.schedule_seconds, Stand.PULLING: budgets.pull_seconds + budgets.start_seconds}
+    told = ""
+    changes = _changes(api, plan, pod)
+    remaining = float(limits[Stand.SCHEDULING])
+    next(changes)
+    while True:
+        state = progress(pod, asked=asked)
+        if state.stand is Stand.READY:
+            return pod
+        if state.stand in {Stand.REFUSED, Stand.FAILED}:
+            kind = errors.RequestError if state.stand is Stand.REFUSED else errors.PodFailed
+            raise kind(f"pod {plan.name}: {state.words}{_last_events(api, plan)}")
+        if state.words != told:
+            told = state.words
+            job_log.note(told)
+        remaining = limits[state.stand] - (now() - began.setdefault(state.stand, now()))
+        if remaining <= 0:
+            raise errors.PodFailed(
+                f"timed out waiting for pod to start (last phase: {state.stand.value}, {limits[state.stand]} s): "
+                f"pod {plan.name}: {state.words}{_last_events(api, plan)}"
+            )
+        pod = changes.send(min(remaining, 60.0))
+
+
+def facts_of(api: Api, plan: PodPlan) -> dict[str, dict[str, set[str]]]:
+    """Return what each container's image offers: `{"build": {"shell": {"bash"}, "tool": {"git", …}}, …}`.
+
+    A container without facts never started the driver's first process. Raises ClusterError.
+    """
+    seconds = plan.settings.budgets.start_seconds
+
+    def ask() -> bytes:
+        words = agent("helper", "wait_facts", str(seconds))
+        with Channel(api, plan.namespace, plan.name, "helper", words) as channel:
+            return capture(channel, timeout_seconds=seconds + 30)[0]
+
+    facts: dict[str, dict[str, set[str]]] = {}
+    container = ""
+    for line in (
+        patiently(ask, seconds=min(seconds, plan.settings.budgets.api_seconds)).decode("utf-8", "replace").splitlines()
+    ):
+        key, _, value = line.partition(" ")
+        if key == "container":
+            container = value
+            facts[container] = {}
+        elif container and value:
+            facts[container].setdefault(key, set()).add(value)
+    return facts
+
+
+def find(api: Api, namespace: str, name: str) -> Pod:
+    """Return a pod. Raises NotFound, or Unavailable without repeating."""
+    return read_pod(api.call("GET", pods_path(namespace, name)))
+
+
+def delete(api: Api, namespace: str, name: str, *, grace_seconds: int, seconds: float) -> None:
+    """Delete a pod without waiting for it; absence is success. Raises ClusterError once `seconds` are over."""
+    query = {"gracePeriodSeconds": str(grace_seconds)}
+    with contextlib.suppress(errors.NotFound):
+        patiently(lambda: api.call("DELETE", pods_path(namespace, name), query=query), seconds=seconds)
+
+
+def _create(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], None]) -> Pod:
+    """Make the pod; wait for quota; take over what this attempt has made already."""
+    manifest = pod_manifest(plan)
+    budgets = plan.settings.budgets
+    waited = 0.0
+    while True:
+        try:
+            return read_pod(
+                patiently(
+                    lambda: api.call("POST", pods_path(plan.namespace), body=manifest),
+                    seconds=budgets.api_seconds,
+                    sleep=sleep,
+                )
+            )
+        except errors.Conflict:
+            return _adopt(api, plan)
+        except errors.OverQuota as error:
+            if waited == 0:
+                job_log.note(f"waiting for quota: {error}")
+            if waited >= budgets.quota_seconds:
+                raise errors.PodFailed(f"no quota within {budgets.quota_seconds} s: {error}") from error
+        except errors.Forbidden as error:
+            if "cannot create resource" in str(error):  # the role's own refusal has the same status as an admission's
+                raise
+            raise errors.RequestError(f"the cluster does not admit this job's pod: {error}") from error
+        except errors.Rejected as error:
+            raise errors.RequestError(f"the API server refuses this job's pod: {error}") from error
+        sleep(_QUOTA_PAUSE_SECONDS)
+        waited += _QUOTA_PAUSE_SECONDS
+
+
+def _adopt(api: Api, plan: PodPlan) -> Pod:
+    """Return the pod that a lost answer had made. Raises Conflict if it is not this attempt's."""
+    pod = patiently(lambda: find(api, plan.namespace, plan.name), seconds=plan.settings.budgets.api_seconds)
+    if pod.metadata.labels.get(names.ATTEMPT) != plan.labels[names.ATTEMPT] or pod.is_over or pod.is_going:
+        raise errors.Conflict(f"pod {plan.name} exists and is not this attempt's; it goes with its own cleanup")
+    return pod
+
+
+def _changes(api: Api, plan: PodPlan, pod: Pod) -> Generator[Pod, float, None]:
+    """Yield the pod after each change, or after the seconds that are sent. Raises NotFound when it is gone."""
+    path = pods_path(plan.namespace)
+    version = pod.metadata.resource_version
+    wait = yield pod
+    while True:
+        began = time.monotonic()
+        query = {"fieldSelector": f"metadata.name={plan.name}", "resourceVersion": version}
+        try:
+            for event in api.watch(path, query, timeout_seconds=wait):
+                if event.get("type") == "DELETED":
+                    raise errors.NotFound(f'pods "{plan.name}" not found: it was deleted while it started')
+                pod = read_pod(event["object"])
+                version = pod.metadata.resource_version
+                wait = yield pod
+        except errors.Unavailable:
+            if time.monotonic() - began < 1:
+                time.sleep(1)
+        pod = patiently(lambda: find(api, plan.namespace, plan.name), seconds=plan.settings.budgets.api_seconds)
+        version = pod.metadata.resource_version
+        wait = yield pod
+
+
+def _asked(plan: PodPlan) -> str:
+    """Return words for what the pod asks for."""
+    sizes = (plan.build.size, plan.helper.size)
+    memory = sum(size.memory_request_bytes or 0 for size in sizes)
+    cpu = sum(size.cpu_request_millicores or 0 for size in sizes)
+    words = [f"{in_gib(memory)}"] if memory else []
+    words += [f"{in_cores(cpu)} cores"] if cpu else []
+    return f" ({', '.join(words)} asked)" if words else ""
+
+
+def _last_events(api: Api, plan: PodPlan) -> str:
+    """Return the pod's last warnings, one a line; "" if there are none or they cannot be had."""
+    try:
+        query = {"fieldSelector": f"involvedObject.name={plan.name},type=Warning"}
+        events = api.call("GET", events_path(plan.namespace), query=query).get("items", [])
+    except errors.ClusterError:
+        return ""
+    lines = [f"\n  {event.get('reason', '')}: {str(event.get('message', ''))[:400]}" for event in events[-_EVENTS_SHOWN:]]
+    return "".join(lines)

@@ -1,0 +1,285 @@
+"""The operator's settings: a TOML file of the driver's own, beside the Runner's config.toml.
+
+Key names below `[kubernetes]` are those of the official Kubernetes executor. Defaults are data (`defaults.toml`); the file
+overrides them key by key. Whatever is wrong is told in one message, each fault with its path. Reads no environment.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+from executor.errors import SettingsError
+from executor.official import UNSUPPORTED
+from executor.units import QuantityError, parse_bytes, parse_millicores
+
+DEFAULTS = Path(__file__).with_name("defaults.toml")
+Quantity = str
+
+
+class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long each part of starting a pod may take, and how long the API may be silent, in seconds."""
+
+    schedule_seconds: int
+    """Until the scheduler has found a node; nodes that an autoscaler brings take minutes."""
+    pull_seconds: int
+    """For pulling images, counted from the node's choice; a registry that does not answer is tried until then."""
+    start_seconds: int
+    """From pulled images to running containers."""
+    quota_seconds: int
+    """For a namespace's quota to become free."""
+    api_seconds: int
+    """Without any answer from the API server until a running job is given up."""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a memory kill means."""
+
+    kill: Literal["build", "retry"]
+    """`build`: exit code 137, for `retry: exit_codes`. `retry`: a system failure while a bigger size is left."""
+    step_percent: int
+    """The next attempt's size in percent of the one that was too small."""
+    keep_seconds: int
+    """How long the size of a job's next attempt is remembered."""
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a document about every attempt goes."""
+
+    folder: str
+    """An existing folder on the manager; "" writes none."""
+
+
+class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pods: where they run, what they are given, and what jobs may change. Key names of the official executor."""
+
+    namespace: str
+    """Where pods are made; "" takes the one of the credentials."""
+    kubeconfig: str
+    """Path of a kubeconfig; "" tries the pod's own service account, then $KUBECONFIG, then ~/.kube/config."""
+    context: str
+    """Context of the kubeconfig; "" takes its current one."""
+    image: str
+    """Image of jobs that name none; "" refuses them."""
+    helper_image: str
+    """Image that fetches sources and moves caches and artifacts; $CI_RUNNER_VERSION is the Runner's version."""
+    allowed_images: list[str]
+    """Shell patterns of images that jobs may use; empty allows all."""
+    pull_policy: Literal["", "always", "if-not-present", "never"]
+    """When images are pulled; "" leaves it to the cluster."""
+    allowed_pull_policies: list[Literal["always", "if-not-present", "never"]]
+    """What jobs may ask for by `image:pull_policy`; empty allows only `pull_policy`."""
+    image_pull_secrets: list[str]
+    """Names of secrets in the namespace, beside the job's own registry credentials."""
+    service_account: str
+    """Service account of the pod; "" takes the namespace's default."""
+    automount_service_account_token: bool
+    """Whether the pod gets that account's token."""
+    cpu_request: Quantity
+    """CPU of the build container; "" asks for none."""
+    cpu_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_CPU_REQUEST; "" ignores the variable."""
+    cpu_limit: Quantity
+    """CPU that the build container cannot exceed; "" sets none."""
+    cpu_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_CPU_LIMIT; "" ignores the variable."""
+    memory_request: Quantity
+    """Memory of the build container; "" asks for none."""
+    memory_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_MEMORY_REQUEST; "" ignores the variable."""
+    memory_limit: Quantity
+    """Memory beyond which a process of the build container is killed; "" see `memory_limit_percent`."""
+    memory_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_MEMORY_LIMIT; "" ignores the variable."""
+    memory_limit_percent: int
+    """Memory limit in percent of the request where neither the job nor `memory_limit` sets one; 0 sets none."""
+    memory_limit_floor: Quantity
+    """Least limit that `memory_limit_percent` leads to: jobs ask for a few megabytes and need more to start a shell."""
+    ephemeral_storage_request: Quantity
+    """Disk of the build container; "" asks for none."""
+    ephemeral_storage_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_EPHEMERAL_STORAGE_REQUEST; "" ignores the variable."""
+    ephemeral_storage_limit: Quantity
+    """Disk beyond which the pod is evicted; "" sets none."""
+    ephemeral_storage_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_EPHEMERAL_STORAGE_LIMIT; "" ignores the variable."""
+    helper_cpu_request: Quantity
+    """CPU of the helper container."""
+    helper_cpu_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_CPU_REQUEST."""
+    helper_cpu_limit: Quantity
+    """CPU that the helper container cannot exceed."""
+    helper_cpu_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_CPU_LIMIT."""
+    helper_memory_request: Quantity
+    """Memory of the helper container."""
+    helper_memory_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_MEMORY_REQUEST."""
+    helper_memory_limit: Quantity
+    """Memory beyond which a process of the helper container is killed."""
+    helper_memory_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_MEMORY_LIMIT."""
+    helper_ephemeral_storage_request: Quantity
+    """Disk of the helper container."""
+    helper_ephemeral_storage_request_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_EPHEMERAL_STORAGE_REQUEST."""
+    helper_ephemeral_storage_limit: Quantity
+    """Disk of the helper container beyond which the pod is evicted."""
+    helper_ephemeral_storage_limit_overwrite_max_allowed: Quantity
+    """Most that a job may ask for by KUBERNETES_HELPER_EPHEMERAL_STORAGE_LIMIT."""
+    node_selector: dict[str, str]
+    """Labels that a node must have."""
+    node_tolerations: dict[str, str]
+    """Taints that are tolerated: `"key=value" = "Effect"`, `"key" = "Effect"`."""
+    pod_labels: dict[str, str]
+    """Further labels; $NAME is replaced by a public job variable."""
+    pod_annotations: dict[str, str]
+    """Further annotations; $NAME is replaced by a public job variable."""
+    priority_class_name: str
+    """Priority class of the pod; "" takes the cluster's default."""
+    scheduler_name: str
+    """Scheduler of the pod; "" takes the cluster's default."""
+    runtime_class_name: str
+    """Runtime class of the pod; "" takes the cluster's default."""
+    pod_termination_grace_period_seconds: int
+    """Time that an evicted or deleted pod still has: a script that ends in it has succeeded."""
+    cleanup_grace_period_seconds: int
+    """Time that cleanup leaves the pod of an ended job."""
+    privileged: bool
+    """Whether the build container is privileged."""
+    allow_privilege_escalation: bool
+    """Whether set-user-id programs work in the build container."""
+    cap_add: list[str]
+    """Capabilities that are added to the build container."""
+    cap_drop: list[str]
+    """Capabilities that are taken from the containers."""
+    allowed_users: list[str]
+    """Users (`uid` or `uid:gid`) that jobs may ask for by `image:kubernetes:user`; empty allows all."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    backend: Literal["kubernetes", "local"]
+    """`local` runs jobs as plain processes on the manager: for a laptop. Never a fallback."""
+    builds_dir: str
+    """Folder of sources and builds in both containers."""
+    cache_dir: str
+    """Folder of GitLab caches in both containers."""
+    oversize: Literal["clamp", "strict"]
+    """A job that asks for more than a cap: `clamp` gives the cap and warns, `strict` refuses the job."""
+    allow_missing_helper: bool
+    """Whether jobs run although the helper image lacks gitlab-runner: their caches and artifacts are silently lost."""
+    hardened: bool
+    """Drops every capability and refuses root."""
+    orphan_after_seconds: int
+    """A pod that no driver has touched for this long ends itself; longer than `budgets.api_seconds`."""
+    cancel_seconds: int
+    """From TERM to KILL for the script of a canceled or timed-out job."""
+    sizes_file: str
+    """Path of a `sizes.json` of measured builds; "" uses none."""
+    kubernetes: Kubernetes
+    budgets: Budgets
+    memory: Memory
+    telemetry: Telemetry
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "": Settings,
+    "kubernetes": Kubernetes,
+    "budgets": Budgets,
+    "memory": Memory,
+    "telemetry": Telemetry,
+}
+_CPU_WORD = "cpu_"
+_QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Return the settings of a file over the defaults. Raises SettingsError with every fault of the file."""
+    document = _read(DEFAULTS)
+    if path is None:
+        return msgspec.convert(document, Settings)
+    given = _read(path)
+    faults = _faults(given)
+    if not faults:
+        for name in TABLES:
+            (document[name] if name else document).update(_table(given, name))
+        faults = _cross_faults(document)
+    if faults:
+        raise SettingsError(f"{path}: " + "; ".join(faults))
+    return msgspec.convert(document, Settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"the settings cannot be read: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, object]:
+    """Return the keys of one table; the top level's without the tables."""
+    table: dict[str, object] = document.get(name, {}) if name else dict(document)
+    return {key: value for key, value in table.items() if name or key not in TABLES}
+
+
+def _faults(given: dict[str, Any]) -> list[str]:
+    """Return what is wrong with each key on its own, with its path."""
+    faults: list[str] = []
+    missing_features: list[str] = []
+    for name, table_type in TABLES.items():
+        if name and not isinstance(given.get(name, {}), dict):
+            faults.append(f"{name} must be a table")
+            continue
+        hints = get_type_hints(table_type)
+        for key, value in _table(given, name).items():
+            where = f"{name}.{key}".lstrip(".")
+            if key not in hints:
+                known = UNSUPPORTED.get(key) if name == "kubernetes" else None
+                (missing_features if known else faults).append(f"{where} {known}" if known else f"unknown key {where}")
+                continue
+            try:
+                msgspec.convert(value, hints[key])
+                _check_quantity(key, value)
+            except (msgspec.ValidationError, QuantityError) as error:
+                faults.append(f"{where}: {error}")
+    refused = [text for text in missing_features if " refused" in text]
+    if refused:
+        faults.append("keys of the official executor that this driver does not have: " + ", ".join(missing_features))
+    return faults
+
+
+def ignored_keys(path: Path | None) -> list[str]:
+    """Return the official executor's keys in the file that are accepted and without effect, each with its reason."""
+    if path is None:
+        return []
+    given = _table(_read(path), "kubernetes")
+    return [f"kubernetes.{key} {UNSUPPORTED[key]}" for key in given if key in UNSUPPORTED]
+
+
+def _check_quantity(key: str, value: object) -> None:
+    """Raise QuantityError if a key that holds a quantity does not."""
+    if not key.endswith(_QUANTITY_ENDINGS) or value == "":
+        return
+    (parse_millicores if _CPU_WORD in key else parse_bytes)(str(value))
+
+
+def _cross_faults(document: dict[str, Any]) -> list[str]:
+    """Return what is wrong with keys taken together."""
+    settings = msgspec.convert(document, Settings)
+    faults = [
+        f"budgets.{field} must be positive" for field in Budgets.__struct_fields__ if getattr(settings.budgets, field) <= 0
+    ]
+    if settings.orphan_after_seconds <= settings.budgets.api_seconds:
+        faults.append("orphan_after_seconds must be longer than budgets.api_seconds: a silent API is no dead manager")
+    if settings.memory.step_percent <= 100:
+        faults.append("memory.step_percent must be more than 100: the next attempt's size is bigger")
+    if not 0 < settings.kubernetes.cleanup_grace_period_seconds <= settings.kubernetes.pod_termination_grace_period_seconds:
+        faults.append("kubernetes.cleanup_grace_period_seconds must be between 1 and pod_termination_grace_period_seconds")
+    folders = ("builds_dir", "cache_dir")
+    return faults + [f"{name} must be an absolute path" for name in folders if not str(document[name]).startswith("/")]

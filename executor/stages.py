@@ -1,0 +1,260 @@
+"""The four verbs that GitLab Runner calls, each as the story of what it does.
+
+The contract: gitlab-runner docs/executors/custom.md and executors/custom/custom.go, 19.4. Nothing here exits or catches
+broadly; `__main__` does.
+"""
+
+import json
+import re
+import secrets
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from executor import errors
+from executor.attempt import Attempt, load_attempt, save_attempt
+from executor.control import KNOWN_PROTOCOLS, container_of, is_user_script
+from executor.environment import Invocation
+from executor.log import Log
+from executor.settings import Settings
+from executor.sizes import MeasuredSize
+from executor.verdict import Booking, Verdict
+
+VERSION = "0.1.0"
+
+
+def config(settings: Settings) -> str:
+    """Return what the Runner is to know of this driver, as JSON. Calls no API, and needs no job."""
+    return json.dumps({
+        "builds_dir": settings.builds_dir,
+        "cache_dir": settings.cache_dir,
+        "builds_dir_is_shared": False,
+        "driver": {"name": "spack-farm", "version": VERSION},
+    })  # fmt: skip
+
+
+def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
+    """Launch the attempt's pod and wait until scripts can run in it. Whatever fails, nothing is left behind.
+
+    Raises DriverError, or Terminated when the Runner sends TERM.
+    """
+    from executor import credentials, memory, names, pods  # noqa: PLC0415 (ssl and http only where they are used)
+    from executor.job import read_job  # noqa: PLC0415
+    from executor.kube import Api  # noqa: PLC0415
+    from executor.plan import make_plan  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _terminate)
+    job = read_job(invocation.response_file)
+    source = credentials.Source(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context)
+    access = credentials.resolve(source)
+    credentials.save(access, invocation.folder)
+    api = Api(access, renew=lambda: credentials.resolve(source))
+    namespace = settings.kubernetes.namespace or access.namespace
+    record = names.memory_record_name(job)
+    planned = make_plan(
+        job,
+        settings,
+        invocation.variables,
+        namespace=namespace,
+        attempt=invocation.attempt,
+        measured=_measured(settings, invocation, job_log),
+        killed_at_bytes=memory.recall(api, namespace, record, job_log),
+    )
+    plan = planned.plan
+    for note in planned.notes:
+        job_log.note(note)
+    for warning in planned.warnings:
+        job_log.warning(warning)
+    size = plan.build.size
+    attempt = Attempt(
+        pod=plan.name,
+        namespace=namespace,
+        memory_request_bytes=size.memory_request_bytes,
+        memory_limit_bytes=size.memory_limit_bytes,
+        cpu_limit_millicores=size.cpu_limit_millicores,
+        disk_limit_bytes=size.ephemeral_storage_limit_bytes,
+        memory_record=record,
+    )
+    save_attempt(attempt, invocation.folder)
+    job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
+    try:
+        pod = pods.launch(api, plan, job_log)
+        pods.wait_ready(api, plan, pod, job_log)
+        facts = pods.facts_of(api, plan)
+        _check_images(facts, settings, invocation)
+        build = facts["build"]
+        attempt = msgspec.structs.replace(
+            attempt, uid=pod.metadata.uid, quoting="yes" in build["quoting"], shell=next(iter(build["shell"]))
+        )
+        save_attempt(attempt, invocation.folder)
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
+        try:
+            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=15)
+        except errors.ClusterError as error:
+            job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        raise
+    job_log.note(f"Pod {plan.name} is ready")
+
+
+def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> Verdict:
+    """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
+    from executor import credentials, memory, pods  # noqa: PLC0415 (as in prepare)
+    from executor.kube import Api  # noqa: PLC0415
+    from executor.notices import Notices  # noqa: PLC0415
+    from executor.run_script import Cancelled, PodLoss, Script, ScriptRun  # noqa: PLC0415
+    from executor.verdict import judge_earlier_loss, judge_loss, judge_script  # noqa: PLC0415
+
+    attempt = _ready_attempt(invocation)
+    container = container_of(stage)
+    earlier = judge_earlier_loss(attempt, stage=stage, container=container)
+    if earlier is not None:
+        return earlier
+    content = script.read_bytes()
+    _check_quoting(attempt, container, content)
+    access = credentials.load(invocation.folder)
+    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{secrets.token_hex(16)}"
+    job = Script(content=content, container=container, stage=stage, folder=folder)
+    began = time.monotonic()
+    with Notices() as notices:
+        try:
+            end = ScriptRun(api, attempt, job, settings, output=1, job_log=job_log, notices=notices).result()
+        except (errors.RunnerGone, BrokenPipeError) as error:
+            pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=1, seconds=settings.budgets.api_seconds)
+            raise errors.RunnerGone("GitLab Runner is gone; its pod was deleted") from error
+        if isinstance(end, Cancelled):
+            raise errors.Terminated
+        judged = {"stage": stage, "container": container}
+        if isinstance(end, PodLoss):
+            verdict = judge_loss(end.pod, **judged, attempt=attempt, settings=settings)
+        else:
+            verdict = judge_script(end, **judged, attempt=attempt, settings=settings)
+            if is_user_script(stage):
+                from executor.figures import figures_line  # noqa: PLC0415
+
+                job_log.note(figures_line(end, attempt, wall_seconds=time.monotonic() - began))
+        if verdict.lost or verdict.build_dead:
+            fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
+            save_attempt(fate, invocation.folder)
+        if verdict.memory_killed_at_bytes and attempt.memory_record:
+            memory.record(
+                api, attempt.namespace, attempt.memory_record, job_log,
+                limit_bytes=verdict.memory_killed_at_bytes, keep_seconds=settings.memory.keep_seconds,
+            )  # fmt: skip
+    return verdict
+
+
+def cleanup(invocation: Invocation, settings: Settings) -> None:
+    """Delete the attempt's pod without waiting for it; absence is fine, and so is an attempt that never began.
+
+    Raises ClusterError if the API server refuses or is silent.
+    """
+    attempt = load_attempt(invocation.folder)
+    if attempt is None:
+        return
+    from executor import credentials, pods  # noqa: PLC0415 (as in prepare)
+    from executor.kube import Api  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, _terminate)
+    access = credentials.load(invocation.folder)
+    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    grace = settings.kubernetes.cleanup_grace_period_seconds
+    pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=min(50, settings.budgets.api_seconds))
+
+
+def exit_code_of(verdict: Verdict, invocation: Invocation) -> int:
+    """Return the driver's exit code for a verdict; the script's own goes into the Runner's file first."""
+    if verdict.booking is Booking.SUCCESS:
+        return 0
+    if verdict.booking is Booking.SYSTEM_FAILURE:
+        return invocation.system_failure
+    return build_failure(invocation, verdict.exit_code)
+
+
+def build_failure(invocation: Invocation, code: int) -> int:
+    """Write the job's exit code for the Runner, over what an earlier stage left, and return the driver's."""
+    if invocation.exit_code_file is not None:
+        invocation.exit_code_file.write_text(f"{code}\n", encoding="ascii")
+    return invocation.build_failure
+
+
+def _ready_attempt(invocation: Invocation) -> Attempt:
+    """Return the attempt that prepare has made ready. Raises SettingsError."""
+    attempt = load_attempt(invocation.folder)
+    if attempt is None or not attempt.uid:
+        raise errors.SettingsError(f"{invocation.folder}: prepare has not made a pod ready in this attempt")
+    if attempt.control_protocol not in KNOWN_PROTOCOLS:
+        known = ", ".join(map(str, sorted(KNOWN_PROTOCOLS)))
+        raise errors.SettingsError(
+            f"pod {attempt.pod} speaks version {attempt.control_protocol} of the control protocol, this driver {known}: "
+            "the driver was changed by more than one version during the job: repeat the job"
+        )
+    return attempt
+
+
+def _check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, invocation: Invocation) -> None:
+    """Raise RequestError or SettingsError if an image lacks what scripts need."""
+    if "end" not in facts.get("build", {}) and "shell" not in facts.get("build", {}):
+        raise errors.RequestError(
+            'the build container\'s entrypoint did not start its arguments: end it with `exec "$@"`, or set entrypoint: [""]'
+        )
+    if "setsid" not in facts["build"].get("tool", set()):
+        raise errors.RequestError("the job's image has no `setsid`; install util-linux or busybox in it")
+    helper = facts.get("helper", {})
+    if "gitlab-runner" in helper.get("tool", set()) or settings.allow_missing_helper:
+        _check_helper_version(helper, invocation)
+        return
+    raise errors.SettingsError(
+        f"the helper image {settings.kubernetes.helper_image} has no gitlab-runner: artifacts and caches would be lost "
+        "without a word; set kubernetes.helper_image, or allow_missing_helper = true"
+    )
+
+
+def _check_helper_version(helper: dict[str, set[str]], invocation: Invocation) -> None:
+    """Raise SettingsError if the helper is older than the Runner, whose flags it would not know."""
+    found, wanted = next(iter(helper.get("runner_version", set())), ""), invocation.variable("CI_RUNNER_VERSION")
+    if _numbers(found) < _numbers(wanted) and found:
+        raise errors.SettingsError(
+            f"gitlab-runner in the helper image is {found}, older than the Runner's {wanted}; set kubernetes.helper_image"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _check_quoting(attempt: Attempt, container: str, script: bytes) -> None:
+    """Raise RequestError if the script uses quotes that the image's shell does not read."""
+    if container == "build" and not attempt.quoting and b"$'" in script:
+        raise errors.RequestError(
+            "the image's only shell does not read the Runner's scripts ($'…' quoting; dash): add bash to the image, "
+            "or set FF_POSIXLY_CORRECT_ESCAPES: 'true' in the job"
+        )
+
+
+def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> MeasuredSize | None:
+    """Return what earlier builds of the same thing used, if the operator's size table has it."""
+    if not settings.sizes_file:
+        return None
+    from executor.sizes import SizeTable, find_measured  # noqa: PLC0415 (rarely used)
+
+    try:
+        table = msgspec.json.decode(Path(settings.sizes_file).read_bytes(), type=SizeTable)
+    except (OSError, msgspec.DecodeError) as error:
+        job_log.warning(f"the size table {settings.sizes_file} is not used: {error}")
+        return None
+    if table.version != 1:
+        job_log.warning(
+            f"the size table {settings.sizes_file} is not used: it has version {table.version}, this driver reads 1"
+        )
+        return None
+    return find_measured(table, invocation.variables)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise errors.Terminated

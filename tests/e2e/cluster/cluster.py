@@ -1,0 +1,227 @@
+"""A real one-node Kubernetes cluster for tests, in namespaces of its own: network, mounts and process ids.
+
+Its first process dies with the process that started it, and the kernel then ends everything in its namespaces, also when a
+test run is killed with SIGKILL; the next start sweeps the files and control groups that such a run left. Nothing of the
+cluster reaches beyond the machine: its network has no default route. By hand: `python -m tests.e2e.cluster.cluster`.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.e2e.cluster import parts
+from tests.e2e.cluster.images import HERE, write_images
+
+ROOT = Path("/tmp/spack-farm-e2e")  # short: a socket's path has at most 107 bytes
+START_SECONDS = 120.0
+
+
+class Cluster:
+    """A running cluster: its folder, its first process, and its components by name."""
+
+    def __init__(self, home: Path, programs: Path, init: subprocess.Popen[bytes]) -> None:
+        self.home = home
+        self.programs = programs
+        self.init = _child(init.pid)
+        self.inside = ["nsenter", f"--net=/proc/{self.init}/ns/net"]
+        """Words before a command that lets a program of the machine talk to the cluster."""
+        self._init_parent = init
+        self._components: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        """Start one component of `parts.commands`; its output goes to `log/NAME.log`."""
+        namespaces = ["nsenter", "--target", str(self.init), "--mount", "--net", "--pid"]
+        with (self.home / "log" / f"{name}.log").open("ab") as log:
+            self._components[name] = subprocess.Popen(
+                [*namespaces, *parts.commands(self.home, self.programs)[name]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a component, by its process id; after SIGKILL it is waited for and can be started again."""
+        os.kill(_child(self._components[name].pid), number)
+        if number is signal.SIGKILL:
+            self._components.pop(name).wait(10)
+
+    def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
+        """Run kubectl as the administrator; return what it prints. Raises CalledProcessError if it fails."""
+        argv = [*self.inside, f"{self.programs}/kubectl", "--kubeconfig", str(self.kubeconfig("admin")), *words]
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=60)
+        if check and done.returncode:
+            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
+        return done.stdout
+
+    def kubeconfig(self, user: str) -> Path:
+        """Return the path of the kubeconfig of one of `parts.TOKENS`."""
+        return self.home / "kube" / f"{user}.kubeconfig"
+
+    def stop(self) -> None:
+        """End everything in the cluster's namespaces and wait for it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.init, signal.SIGKILL)
+        self._init_parent.wait(10)
+        for component in self._components.values():
+            component.wait(10)
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Build what is missing, start a cluster, and leave nothing of it behind. Raises TimeoutError with the logs' folder."""
+    sweep()
+    programs = Path(
+        subprocess.run([HERE / "build-kubernetes"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    )
+    home = ROOT / f"c{os.getpid()}"
+    for folder in ("log", "cni", "kube", "pki", "sysctl", "images", "etcd", "kubelet"):
+        (home / folder).mkdir(parents=True, mode=0o700)
+    (home / "owner").write_text(f"{os.getpid()} {_started(os.getpid())}")
+    try:
+        for path, text in parts.files(home).items():
+            (home / path).write_text(text)
+        cluster = Cluster(home, programs, _first_process(home))
+        try:
+            _start_all(cluster)
+            yield cluster
+        finally:
+            cluster.stop()
+    finally:
+        _remove(home)
+
+
+def sweep() -> None:
+    """Remove what clusters of dead owners left: their processes ended with them, files and control groups stay."""
+    for owner in ROOT.glob("*/owner"):
+        number, _, started = owner.read_text().partition(" ")
+        if _started(int(number)) != started:
+            _remove(owner.parent)
+
+
+def _first_process(home: Path) -> subprocess.Popen[bytes]:
+    """Start the first process of new namespaces; it dies with this one. Return its parent, which waits for it."""
+    argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--propagation", "private"]
+    argv += ["--pid", "--fork", "--kill-child", "--mount-proc", "bash", str(home / "init.sh")]
+    with (home / "log" / "init.log").open("wb") as log:
+        init = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    _until(lambda: (home / "ready").exists() or init.poll() is not None, "the namespaces", home)
+    if init.poll() is not None:
+        raise RuntimeError((home / "log" / "init.log").read_text())
+    return init
+
+
+def _start_all(cluster: Cluster) -> None:
+    """Start the components in order; return when pods can be scheduled."""
+    home = cluster.home
+    _make_control_groups(home.name)
+    with (home / "log" / "pki.log").open("wb") as log:
+        subprocess.run(["bash", "make.sh"], cwd=home / "pki", check=True, stdout=log, stderr=log)
+    for name in ("etcd", "containerd", "apiserver"):
+        cluster.start(name)
+    ctr = ["ctr", "--address", f"{home}/containerd.sock", "--namespace", "k8s.io"]
+    archives = write_images(home / "images")
+    _until(lambda: _succeeds([*ctr, "version"]), "containerd", home)
+    for archive in archives:
+        subprocess.run([*ctr, "image", "import", str(archive)], check=True, capture_output=True)
+    _until(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server", home)
+    for name in ("controllers", "scheduler", "kubelet"):
+        cluster.start(name)
+    _until(lambda: _is_ready(cluster), "the node", home)
+
+
+def _is_ready(cluster: Cluster) -> bool:
+    """Tell whether the node takes pods: ready, without the taint of its start, and with a default service account."""
+    ready = '{.status.conditions[?(@.type=="Ready")].status}/{.spec.taints[*].key}'
+    if cluster.kubectl("get", "node", "node1", "-o", f"jsonpath={ready}", check=False) != "True/":
+        return False
+    return bool(cluster.kubectl("get", "serviceaccount", "default", "--ignore-not-found", check=False))
+
+
+def _until(happens: Callable[[], bool], what: str, home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not happens():
+        if time.monotonic() > deadline:
+            logs = "\n".join(f"{log}: {log.read_text()[-600:]}" for log in (home / "log").glob("*.log"))
+            raise TimeoutError(f"the test cluster did not start: {what}\n{logs}")
+        time.sleep(0.05)
+
+
+def _succeeds(argv: list[str]) -> bool:
+    return subprocess.run(argv, check=False, capture_output=True).returncode == 0
+
+
+def _hierarchies() -> list[Path]:
+    """Return the mount points of all control group hierarchies, v1 and v2."""
+    lines = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [Path(words[4]) for words in lines if words[words.index("-") + 1] in {"cgroup", "cgroup2"}]
+
+
+def _make_control_groups(name: str) -> None:
+    """Make the group below which kubelet puts its pods, in every hierarchy; cpuset's children start without processors."""
+    for hierarchy in _hierarchies():
+        (hierarchy / name).mkdir(exist_ok=True)
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if hierarchy.name == "cpuset":
+                (hierarchy / name / file).write_text((hierarchy / file).read_text())
+
+
+def _remove(home: Path) -> None:
+    """Remove a dead cluster's control groups and files; absence is fine."""
+    for hierarchy in _hierarchies():
+        groups = sorted((hierarchy / home.name).rglob("*/"), key=lambda path: -len(path.parts))
+        for group in [*(group for group in groups if group.is_dir()), hierarchy / home.name]:
+            _remove_group(group)
+    shutil.rmtree(home, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        ROOT.rmdir()
+
+
+def _remove_group(group: Path) -> None:
+    """Remove one control group; the processes that were killed in it may still be leaving."""
+    for _ in range(100):
+        try:
+            return group.rmdir()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            time.sleep(0.05)
+    return None
+
+
+def _started(process: int) -> str:
+    """Return the start time of a process in clock ticks, which tells it from a later one with the same id; "" if none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _child(process: int) -> int:
+    """Return the one child of a process that forked to enter a process-id namespace."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise TimeoutError(f"process {process} has no child")
+
+
+def main() -> None:
+    """Start a cluster and hold it until a line or the end of standard input."""
+    begun = time.monotonic()
+    with running_cluster() as cluster:
+        print(f"up after {time.monotonic() - begun:.1f} s; Enter ends it")  # noqa: T201
+        print(" ".join([*cluster.inside, f"{cluster.programs}/kubectl --kubeconfig {cluster.kubeconfig('admin')}"]))  # noqa: T201
+        sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    main()

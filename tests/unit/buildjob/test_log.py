@@ -1,0 +1,38 @@
+"""The agent's own lines."""
+
+import io
+
+from buildjob.log import Log
+
+
+def said(*, color: bool) -> str:
+    stream = io.StringIO()
+    log = Log(stream, color=color)
+    log.step("building")
+    log.note("good to know")
+    log.warning("look")
+    log.error("what, which, what next")
+    log.plain("a table")
+    return stream.getvalue()
+
+
+def test_each_line_says_what_it_is() -> None:
+    assert said(color=False) == (
+        "spack-farm: building\nspack-farm: good to know\nspack-farm: warning: look\n"
+        "spack-farm: error: what, which, what next\na table\n"
+    )
+
+
+def test_color_changes_the_looks_only() -> None:
+    plain = said(color=True)
+    assert "\x1b[" in plain
+    for code in ("1;36", "1;33", "1;31", "0"):
+        plain = plain.replace(f"\x1b[{code}m", "")
+    assert plain == said(color=False)
+
+
+def test_what_the_terminal_cannot_show_is_escaped() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Log(stream).note("× ü")
+    assert raw.getvalue() == b"spack-farm: \\xd7 \\xfc\n"
