@@ -5,12 +5,14 @@ update was faster, it merges again on what that one wrote. Memory does not grow 
 """
 
 import contextlib
+import hashlib
 import secrets
 import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -119,7 +121,7 @@ class _Work:
         """Merge once and swing. Raises Conflict if another update was faster."""
         merged: list[str] = []
         late: list[str] = []
-        current = self._current()
+        current = self.current()
         from_nothing = current.path is None or self._options.rebuild
         path, edited = (self._rebuilt, _Count()) if from_nothing else (current.path, _Count())
         seen_keys: set[str] = set()
@@ -143,7 +145,7 @@ class _Work:
             unfinished=len(late),
         )
 
-    def _current(self) -> _Current:
+    def current(self) -> _Current:
         """Fetch the index. A blob that is gone was replaced this moment: that is a conflict."""
         try:
             stored = self._store.read(places.INDEX)
@@ -257,6 +259,17 @@ class _Work:
             raise Conflict(str(error)) from error
 
 
+@contextlib.contextmanager
+def opened(store: Store) -> Iterator[BinaryIO]:
+    """Give the index as a local file. Raises PublishError if there is none, or if it is broken."""
+    with tempfile.TemporaryDirectory(prefix="spack-farm-index-") as folder:
+        current = _Work(store, Options(), Path(folder)).current()
+        if current.path is None:
+            raise PublishError(f"{store.url}: there is no index; publish index makes one")
+        with current.path.open("rb") as file:
+            yield file
+
+
 class _Count(msgspec.Struct):
     added: int = 0
     dropped: int = 0
@@ -277,10 +290,16 @@ def manifest_text(blob: Blob, *, media_type: str) -> bytes:
 def read_spec(store: Store, manifest_key: str) -> dict[str, splice.Node]:
     """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is not whole."""
     where = f"{store.url}/{manifest_key}"
-    manifest = mirror.parse_manifest(store.read(manifest_key).data, where=where)
+    return spec_of(store, mirror.parse_manifest(store.read(manifest_key).data, where=where), where=where)
+
+
+def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, splice.Node]:
+    """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
     for blob in manifest.data:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
             packed = store.read(places.blob(blob.checksum)).data
+            if hashlib.sha256(packed).hexdigest() != blob.checksum:
+                raise PublishError(f"{where}: the spec's blob has another content than its name says")
             return splice.parse_spec(unpacked(packed, where=where), where=where)
     raise PublishError(f"{where}: names no concrete spec")
 

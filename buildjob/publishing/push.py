@@ -126,8 +126,8 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
         for entry in asked.entries
     ]
     record.announce(store, announced, asked.nodes)
-    _wait_for_prune(store, options)
-    _ensure_layout(store)
+    wait_for_prune(store, options)
+    ensure_layout(store)
     sent = 0
 
     def one(entry: Entry) -> int:
@@ -158,7 +158,8 @@ def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:
     return blob.content_length
 
 
-def _ensure_layout(store: Store) -> None:
+def ensure_layout(store: Store) -> None:
+    """Write the document that says which signatures the mirror has, unless it is there."""
     if store.look(places.LAYOUT) is None:
         try:
             store.write(places.LAYOUT, mirror.LAYOUT, only_if=ABSENT)
@@ -166,7 +167,7 @@ def _ensure_layout(store: Store) -> None:
             return
 
 
-def _wait_for_prune(store: Store, options: Options) -> None:
+def wait_for_prune(store: Store, options: Options) -> None:
     """Wait until no binary is being deleted; what begins later sees our announcement and spares its blobs."""
     while (seen := store.look(places.PRUNING)) is not None:
         if seen.modified_seconds < options.wall() - _PRUNE_SECONDS:

@@ -118,6 +118,22 @@ def _node(text: bytes) -> tuple[str, Node]:
     return head.hash, Node(text=text, dependencies=tuple(dict.fromkeys(edge.hash for edge in head.dependencies)))
 
 
+class _Named(msgspec.Struct):
+    """Of a node, what its manifest's folder is named after."""
+
+    name: str
+
+
+def is_named(path: str, dag_hash: str, node: Node) -> bool:
+    """Say whether a manifest's path, below those of all specs, is the one of this node.
+
+    The version in it is not compared: Spack writes it with characters replaced that a path may not have.
+    Source: url_buildcache.py, `get_manifest_url`.
+    """
+    name = msgspec.json.decode(node.text, type=_Named).name
+    return path.startswith(f"{name}/{name}-") and path.endswith(f"-{dag_hash}.spec.manifest.json") and path.count("/") == 1
+
+
 def reachable(roots: Iterable[str], nodes: Mapping[str, Node]) -> dict[str, Node]:
     """Return the nodes that can be reached from the roots. Raises PublishError if one is missing."""
     found: dict[str, Node] = {}
