@@ -29,15 +29,17 @@ def nodes_of(name: str, dependencies: Iterable[str] = ()) -> list[dict[str, Any]
 def node(name: str, dependencies: Iterable[str]) -> dict[str, Any]:
     edges = [
         {"name": each, "hash": dag_hash(each), "parameters": {"deptypes": ["build", "link"], "virtuals": []}}
-        for each in dict.fromkeys(dependencies)
+        for each in sorted(set(dependencies))
     ]
     return {
         "name": name,
         "version": "1.0",
         "arch": {"platform": "linux", "platform_os": "debian12", "target": "x86_64_v3"},
-        "parameters": {"cflags": [], "tricky": 'a "quoted" } , { \\ text'},
+        "namespace": "made_up",
+        "parameters": {"tricky": 'a "quoted" } , { \\ text', "cflags": []},
         "package_hash": "x" * 52,
         **({"dependencies": edges} if edges else {}),
+        "annotations": {"original_specfile_version": 5},
         "hash": dag_hash(name),
     }
 

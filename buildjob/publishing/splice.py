@@ -14,6 +14,7 @@ import msgspec
 from buildjob.errors import PublishError
 
 VERSION = "8"
+_SPEC_VERSION = 5
 _WINDOW_BYTES = 1 << 20
 _SHORTEST_READ_BYTES = 256
 _LARGEST_ENTRY_BYTES = 64 << 20
@@ -89,17 +90,25 @@ class _SpecFile(msgspec.Struct):
     spec: "_Nodes"
 
 
+class _Meta(msgspec.Struct):
+    version: int
+
+
 class _Nodes(msgspec.Struct):
     nodes: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(name="_meta")
 
 
 def parse_spec(text: bytes, *, where: str) -> dict[str, Node]:
     """Return the nodes of a concrete spec file by hash, the root first. Raises PublishError, naming `where`."""
     try:
-        raws = msgspec.json.decode(text, type=_SpecFile).spec.nodes
-        nodes = dict(_node(bytes(raw)) for raw in raws)
+        spec = msgspec.json.decode(text, type=_SpecFile).spec
+        nodes = dict(_node(bytes(raw)) for raw in spec.nodes)
     except msgspec.MsgspecError as error:
         raise PublishError(f"{where}: not a concrete spec: {error}") from error
+    if spec.meta.version != _SPEC_VERSION:
+        # Spack would translate its nodes for the index
+        raise PublishError(f"{where}: spec format {spec.meta.version}, and Spack 1.1 writes {_SPEC_VERSION}; build it anew")
     for dag_hash, node in nodes.items():
         if not _HASH.fullmatch(dag_hash) or any(each not in nodes for each in node.dependencies):
             raise PublishError(f"{where}: node '{dag_hash[:40]}' is not whole")

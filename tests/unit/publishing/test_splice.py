@@ -21,7 +21,7 @@ PYTHON_LIKE = {name: sorted(NAMES[:at])[::3] for at, name in enumerate(NAMES)}
 def nodes(names: Iterable[str]) -> dict[str, splice.Node]:
     found: dict[str, splice.Node] = {}
     for name in names:
-        text = json.dumps({"spec": {"nodes": whole(name)}}).encode()
+        text = json.dumps({"spec": {"_meta": {"version": 5}, "nodes": whole(name)}}).encode()
         found |= splice.parse_spec(text, where="test")
     return found
 
@@ -126,8 +126,11 @@ def test_a_broken_index_is_refused(text: bytes, complaint: str) -> None:
 
 
 def test_a_spec_that_is_not_whole_is_refused() -> None:
-    spec = {"spec": {"nodes": whole("p9")[:1]}}
+    spec = {"spec": {"_meta": {"version": 5}, "nodes": whole("p9")[:1]}}
     with pytest.raises(PublishError, match="is not whole"):
         splice.parse_spec(json.dumps(spec).encode(), where="test")
     with pytest.raises(PublishError, match="without nodes"):
-        splice.parse_spec(b'{"spec":{"nodes":[]}}', where="test")
+        splice.parse_spec(b'{"spec":{"_meta":{"version":5},"nodes":[]}}', where="test")
+    old = {"spec": {"_meta": {"version": 4}, "nodes": whole("p9")}}
+    with pytest.raises(PublishError, match="spec format 4"):
+        splice.parse_spec(json.dumps(old).encode(), where="test")
