@@ -15,13 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import child, mirror, own_environment, run, secrets, sign, summary, telemetry
+from buildjob import child, mirror, own_environment, remote, run, secrets, sign, summary, telemetry
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError, TimedOut
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
-from buildjob.publish import publish
 from buildjob.report import PAGES, report, reproduce_with_spack
 from buildjob.request import BuildRequest, CommandBuild, Target
 from buildjob.schedule import Node, Schedule, blocked_by, schedule
@@ -148,7 +147,10 @@ def _build_with_spack(session: Session) -> None:
             scopes.insert(0, request.active_environment)
         if request.target:
             signed = request.target.signing_key_file is not None
-            scopes.append(mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed))
+            endpoint = remote.endpoint_url(request.variables)
+            scopes.append(
+                mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed, endpoint_url=endpoint)
+            )
         spack = Spack(installation, call=session.call, scopes=scopes)
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
@@ -156,7 +158,7 @@ def _build_with_spack(session: Session) -> None:
         if plan.environment:
             spack = spack.in_environment(plan.environment)
         plan = _with_remote_binaries(session, spack, plan, trust)
-        work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(request.target, plan, trust))
+        work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(session, plan, trust))
         _tell(session.log, plan, work)
         _fetch(session, spack, work, trust)
         for node in work.there:
@@ -225,25 +227,30 @@ def _with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: sig
     return msgspec.structs.replace(plan, nodes=nodes)
 
 
-def _on_mirror(target: Target | None, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
+def _on_mirror(session: Session, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
     """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
+    target = session.request.target
     if target is None:
         return frozenset()
     roots = [node for node in plan.nodes if node.hash in plan.roots]
-    return frozenset(node.hash for node in roots if _is_there(target, node, trust))
+    if target.folder is None:
+        return remote.on_mirror(session.call, target, roots, trust=trust, variables=session.request.variables)
+    folder = target.folder
+    signed = target.signing_key_file is not None
+    return frozenset(node.hash for node in roots if _is_there(folder, node, trust, signed=signed))
 
 
-def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
-    text = mirror.find(target.mirror, node.name, node.version, node.hash)
+def _is_there(folder: Path, node: Node, trust: sign.TrustHome | None, *, signed: bool) -> bool:
+    text = mirror.find(folder, node.name, node.version, node.hash)
     if text is None:
         return False
-    if target.signing_key_file and not (trust and trust.has_good_signature(text)):
+    if signed and not (trust and trust.has_good_signature(text)):
         return False
     try:
         manifest = mirror.parse_manifest(text, where=node.title)
     except PublishError:
         return False
-    return mirror.is_whole(target.mirror, manifest)
+    return mirror.is_whole(folder, manifest)
 
 
 def _tell(log: Log, plan: Plan, work: Schedule) -> None:
@@ -305,7 +312,7 @@ def _already_there(session: Session, node: Node, plan: Plan) -> run.RunResult:
     folder = _folder(session, node)
     target = session.request.target
     assert target is not None
-    url = (target.mirror / mirror.manifest_path(node.name, node.version, node.hash)).as_uri()
+    url = f"{target.url}/{mirror.manifest_path(node.name, node.version, node.hash).as_posix()}"
     published = telemetry.Publish(state="already_there", url=url)
     return run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE, published=published)
 
@@ -356,7 +363,7 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
         if request.target is None:
             published = telemetry.Publish(state="unpublished", url=unsigned.as_uri())
         else:
-            published = _send(unsigned, request.target)
+            published = _send(session, unsigned, request.target)
             session.log.note(f"{node.title}: published to {published.url}")
     except Interrupted as stopped:
         return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
@@ -366,13 +373,23 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
     return run.with_outcome(result, result.outcome, published=published)
 
 
-def _send(unsigned: Path, target: Target) -> telemetry.Publish:
+def _send(session: Session, unsigned: Path, target: Target) -> telemetry.Publish:
     """Sign and send. The key is read here, when every process of the build has ended."""
-    if target.signing_key_file is None:
-        published = publish(unsigned, target.mirror, sign=lambda text, _where: text)
+    if target.folder is None:
+        published = remote.send(session.call, target, unsigned, variables=session.request.variables)
     else:
-        with sign.throw_away_home() as home:
-            signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
-            published = publish(unsigned, target.mirror, sign=lambda text, where: signer.clearsign(text, where=where))
+        published = _send_to_folder(unsigned, target, target.folder)
     shutil.rmtree(unsigned)
     return published
+
+
+def _send_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:
+    from buildjob.publishing.folder import FolderStore  # noqa: PLC0415  after the build: the agent stays small while it runs
+    from buildjob.publishing.push import publish  # noqa: PLC0415
+
+    store = FolderStore(folder)
+    if target.signing_key_file is None:
+        return publish(unsigned, store, sign=lambda text, _where: text)
+    with sign.throw_away_home() as home:
+        signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
+        return publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where))
