@@ -218,8 +218,9 @@ def main() -> None:
     """Start a cluster and hold it until a line or the end of standard input."""
     begun = time.monotonic()
     with running_cluster() as cluster:
-        print(f"up after {time.monotonic() - begun:.1f} s; Enter ends it")  # noqa: T201
-        print(" ".join([*cluster.inside, f"{cluster.programs}/kubectl --kubeconfig {cluster.kubeconfig('admin')}"]))  # noqa: T201
+        kubectl = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("admin"))]
+        sys.stdout.write(f"up after {time.monotonic() - begun:.1f} s; Enter ends it\n{' '.join(kubectl)}\n")
+        sys.stdout.flush()
         sys.stdin.readline()
 
 
