@@ -1,9 +1,7 @@
 """What the driver may do and lets be seen: the Role against the audit log, planted secrets against the pod."""
 
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -39,6 +37,9 @@ def test_every_granted_verb_is_used_and_no_other_is_tried(lab: Lab, runner: Call
     runner(SMALL).run(payload([EATER, "sleep 3"], job_info=info, credentials=credentials))
     runner(SMALL).run(payload(["sleep 4", EATER], job_info=info, id=102))
     runner(SMALL).run(payload(["true"], image={"name": "localhost/nothing:1"}))
+    vanishing = runner()
+    vanishing.when("begun", lambda: lab.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--force", "--wait=false"))
+    vanishing.run(payload(["echo begun; sleep 60"]))
     assert {pair for pair in used(lab) if pair[0] != "unknown"} == granted(lab)
 
 
@@ -56,9 +57,7 @@ def test_planted_secrets_are_nowhere_to_be_seen(lab: Lab, runner: Callable[..., 
 
     def look() -> None:
         seen.extend(lab.kubectl("get", kind, "-n", NAMESPACE, "-o", "json") for kind in ("pods", "events", "configmaps"))
-        for folder in Path(tempfile.gettempdir()).glob("custom-executor*"):
-            kept = [path for path in folder.glob("*.json") if path.stat().st_mode & 0o077]
-            modes.extend(str(path) for path in [*kept, *folder.glob(".*.part")])
+        modes.extend(path.name for path in job.folder.iterdir() if path.is_file() and path.stat().st_mode & 0o077)
 
     job = runner(f"{labels}\n{annotations}")
     job.when("begun", look)

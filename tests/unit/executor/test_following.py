@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ def test_however_the_stream_is_cut_the_log_comes_out_whole_and_stops_at_the_mark
     stream = log.replace(MARKER, b"") + MARKER + late
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     following = Following(FOLDER)
-    out = b"".join(following.output(stream[begin:end]) for begin, end in zip(places, places[1:], strict=False))
+    out = b"".join(following.output(stream[begin:end]) for begin, end in itertools.pairwise(places))
     assert out == log.replace(MARKER, b"")
     assert following.marker_seen
     assert following.received == len(stream)

@@ -53,8 +53,10 @@ def test_a_child_killed_for_memory_and_a_failing_script_make_137() -> None:
     verdict = judge_script(end(2, 2), stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
     assert (verdict.booking, verdict.exit_code, verdict.memory_killed_at_bytes) == (Booking.BUILD_FAILURE, 137, 12 * GIB)
     assert verdict.error == (
-        "command terminated with exit code 137: 2 processes were killed for memory (limit 12.0 GiB, peak 12.0 GiB, request 8.0 GiB); "
-        "the script itself ended with 2. A retry of this job gets 18.0 GiB (retry: exit_codes: [137]); or raise KUBERNETES_MEMORY_LIMIT"
+        "command terminated with exit code 137: 2 processes were killed for memory "
+        "(limit 12.0 GiB, peak 12.0 GiB, request 8.0 GiB); "
+        "the script itself ended with 2. A retry of this job gets 18.0 GiB (retry: exit_codes: [137]); "
+        "or raise KUBERNETES_MEMORY_LIMIT"
     )
 
 
