@@ -29,9 +29,17 @@ def used(lab: Lab) -> dict[tuple[str, str], set[int]]:
     return found
 
 
+@pytest.mark.alone
 def test_every_granted_verb_is_used_and_no_other_is_tried(lab: Lab, runner: Callable[..., Runner]) -> None:
     if lab.cluster is None:
         pytest.skip("the audit log is not ours")
+    if granted(lab) - used(lab).keys():
+        use_everything(lab, runner)
+    assert {pair for pair in used(lab) if pair[0] != "unknown"} == granted(lab)
+
+
+def use_everything(lab: Lab, runner: Callable[..., Runner]) -> None:
+    """Run jobs that need every right, for a run of this test without the others."""
     info = job_named("rights")
     credentials = [{"type": "registry", "url": "registry.example", "username": "u", "password": SECRETS[4]}]
     runner(SMALL).run(payload([EATER, "sleep 3"], job_info=info, credentials=credentials))
@@ -40,7 +48,6 @@ def test_every_granted_verb_is_used_and_no_other_is_tried(lab: Lab, runner: Call
     vanishing = runner()
     vanishing.when("begun", lambda: lab.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--force", "--wait=false"))
     vanishing.run(payload(["echo begun; sleep 60"]))
-    assert {pair for pair in used(lab) if pair[0] != "unknown"} == granted(lab)
 
 
 def test_planted_secrets_are_nowhere_to_be_seen(lab: Lab, runner: Callable[..., Runner]) -> None:

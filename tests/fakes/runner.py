@@ -155,7 +155,7 @@ class Runner:
         self._root, self._script = threading.Event(), threading.Event()
         self._in_user_steps = self._timed_out = False
         self._status = "running"
-        timer = threading.Timer(job["runner_info"]["timeout"], self._time_out)
+        timer = threading.Timer(job["runner_info"]["timeout"], self.time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -172,7 +172,8 @@ class Runner:
             timer.cancel()
         return self._outcome
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """End the job as its timeout does."""
         self._timed_out = True
         self._script.set()
         self._root.set()
