@@ -135,6 +135,8 @@ class Runner:
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         """The driver call that runs now."""
+        self.folder = Path()
+        """The attempt's, which the driver sees as $TMPDIR."""
         self._root, self._script = threading.Event(), threading.Event()
 
     def when(self, text: str, action: Callable[[], object]) -> None:
@@ -153,7 +155,7 @@ class Runner:
         self._root, self._script = threading.Event(), threading.Event()
         self._in_user_steps = self._timed_out = False
         self._status = "running"
-        timer = threading.Timer(job["runner_info"]["timeout"], self._time_out)
+        timer = threading.Timer(job["runner_info"]["timeout"], self.time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -170,7 +172,8 @@ class Runner:
             timer.cancel()
         return self._outcome
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """End the job as its timeout does."""
         self._timed_out = True
         self._script.set()
         self._root.set()
@@ -204,7 +207,7 @@ class Runner:
     @contextlib.contextmanager
     def _attempt_folder(self) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix="custom-executor") as folder:
-            self._folder = Path(folder)
+            self._folder = self.folder = Path(folder)
             response = self._folder / "response.json"
             response.touch(0o600)
             response.write_text(json.dumps(self._job))
