@@ -90,7 +90,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     push.add_argument("--replace", action="store_true", help="send also what the mirror has already")
     push.add_argument("--no-index", action="store_true", help="leave the index to a later publish index")
     push.add_argument(
-        "--single-writer", action="store_true", help="no other update of the index runs; for servers without If-Match"
+        "--single-writer", action="store_true", help="promise that no other update of the index runs: no conditions, no lock"
     )
     push.add_argument("--dry-run", action="store_true", help="only say what would be sent")
     push.add_argument("--json", action="store_true", help="print what was sent as a JSON object")
@@ -98,7 +98,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     _mirror(index)
     index.add_argument("--rebuild", action="store_true", help="read every spec on the mirror instead of the old index")
     index.add_argument(
-        "--single-writer", action="store_true", help="no other update of the index runs; for servers without If-Match"
+        "--single-writer", action="store_true", help="promise that no other update of the index runs: no conditions, no lock"
     )
     notarize = _verb(verbs, "notarize", "check a mirror's binaries and give them the release key's signature on another")
     notarize.add_argument("source", metavar="SOURCE", help="the mirror that builds publish to")
