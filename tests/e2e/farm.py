@@ -15,12 +15,12 @@ from tests.e2e.cluster.parts import NODE_ADDRESS
 from tests.e2e.network import listener_inside
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
-from tests.fakes.runner import payload
+from tests.fakes.runner_script import payload
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SETTINGS = """
 [kubernetes]
-namespace = "default"
+namespace = "{namespace}"
 kubeconfig = "{kubeconfig}"
 helper_image = "localhost/spack-farm-helper:1"
 pull_policy = "never"
@@ -62,11 +62,11 @@ class Farm:
 
 
 @contextlib.contextmanager
-def running_farm(cluster: Cluster, folder: Path) -> Iterator[Farm]:
+def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[Farm]:
     """Load the helper image and run coordinator and Runner."""
     load_images(cluster, "helper")
     settings = folder / "settings.toml"
-    settings.write_text(_SETTINGS.format(kubeconfig=cluster.kubeconfig("driver")))
+    settings.write_text(_SETTINGS.format(kubeconfig=cluster.kubeconfig("driver"), namespace=namespace))
     repositories = folder / "repositories"
     repositories.mkdir()
     listener = listener_inside(cluster.init, address=NODE_ADDRESS)
@@ -84,10 +84,6 @@ def running_farm(cluster: Cluster, folder: Path) -> Iterator[Farm]:
 
 def load_images(cluster: Cluster, *names: str) -> None:
     """Build the images of images/ where they are missing, and load them into the cluster once."""
-    missing = [name for name in names if name not in cluster.loaded]
-    if not missing:
-        return
-    made = subprocess.run([CHECKOUT / "scripts/images", *missing], check=True, stdout=subprocess.PIPE, text=True)
-    for name in missing:
+    made = subprocess.run([CHECKOUT / "scripts/images", *names], check=True, stdout=subprocess.PIPE, text=True)
+    for name in names:
         cluster.load(Path(made.stdout.strip()) / f"{name}.tar")
-        cluster.loaded.add(name)
