@@ -85,5 +85,5 @@ def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[
 def load_images(cluster: Cluster, *names: str) -> None:
     """Build the images of images/ where they are missing, and load them into the cluster once."""
     made = subprocess.run([CHECKOUT / "scripts/images", *names], check=True, stdout=subprocess.PIPE, text=True)
-    for name in names:
-        cluster.load(Path(made.stdout.strip()) / f"{name}.tar")
+    for archive in made.stdout.splitlines():
+        cluster.load(Path(archive))
