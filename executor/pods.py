@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator
 
 from executor import errors, names
-from executor.channel import Channel, capture
 from executor.control import agent
 from executor.kube import Api, events_path, patiently, pods_path, secrets_path
 from executor.log import Log
@@ -70,6 +69,8 @@ def facts_of(api: Api, plan: PodPlan) -> dict[str, dict[str, set[str]]]:
 
     A container without facts never started the driver's first process. Raises ClusterError.
     """
+    from executor.channel import Channel, capture  # noqa: PLC0415 (cleanup does without websocket)
+
     seconds = plan.settings.budgets.start_seconds
 
     def ask() -> bytes:
