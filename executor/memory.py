@@ -1,4 +1,4 @@
-"""What one attempt tells the next of the same job: at which limits of memory and disk it was killed.
+"""What one attempt tells the next of the same job: at which limits it was killed, and how long it has waited for a node.
 
 A config map beside the pods, so that any manager reads it; it carries a deadline for the sweeper. A record that cannot be
 written or read costs a bigger size, never a job.
@@ -13,35 +13,40 @@ from executor.kube import Api, config_maps_path
 from executor.log import Log
 
 
-class Killed(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits at which earlier attempts were killed; None is none."""
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of earlier attempts; None is nothing."""
 
-    memory_bytes: int | None = None
-    disk_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """The memory limit at which one was killed."""
+    disk_limit_bytes: int | None = None
+    """The disk limit that one has passed."""
+    waited_job_id: int | None = None
+    """The job, by GitLab's id, whose attempt waited in vain for a node: the Runner calls prepare up to three times."""
+    waited_seconds: int | None = None
+    """How long it did."""
 
 
-def recall(api: Api, namespace: str, name: str, job_log: Log, *, now: float | None = None) -> Killed:
+def recall(api: Api, namespace: str, name: str, job_log: Log, *, now: float | None = None) -> Earlier:
     """Return what is recorded of a job; nothing if there is no record, or an old one."""
     try:
         record = api.call("GET", config_maps_path(namespace, name))
     except errors.NotFound:
-        return Killed()
+        return Earlier()
     except errors.ClusterError as error:
-        job_log.warning(f"the record of earlier kills cannot be read: {error}")
-        return Killed()
+        job_log.warning(f"the record of earlier attempts cannot be read: {error}")
+        return Earlier()
     told = record.get("data") or {}
     until = _number(told.get("until"))
     if until is None or until < (time.time() if now is None else now):
-        return Killed()
-    return Killed(memory_bytes=_number(told.get("memory_limit_bytes")), disk_bytes=_number(told.get("disk_limit_bytes")))
+        return Earlier()
+    return Earlier(**{field: _number(told.get(field)) for field in Earlier.__struct_fields__})
 
 
 def record(  # noqa: PLR0913 (a place, a log, a record)
-    api: Api, namespace: str, name: str, job_log: Log, *, killed: Killed, keep_seconds: int
+    api: Api, namespace: str, name: str, job_log: Log, *, news: Earlier, keep_seconds: int
 ) -> None:
-    """Record a kill, over an earlier record of the same resource."""
-    limits = {"memory_limit_bytes": killed.memory_bytes, "disk_limit_bytes": killed.disk_bytes}
-    data = {key: str(limit) for key, limit in limits.items() if limit}
+    """Record what is new; the rest of an earlier record stays."""
+    data = {key: str(value) for key, value in msgspec.structs.asdict(news).items() if value}
     data |= {"version": "1", "until": str(int(time.time()) + keep_seconds)}
     document = {
         "apiVersion": "v1",
@@ -55,7 +60,7 @@ def record(  # noqa: PLR0913 (a place, a log, a record)
         except errors.Conflict:
             api.call("PATCH", config_maps_path(namespace, name), body={"data": data})
     except errors.ClusterError as error:
-        job_log.warning(f"the kill could not be recorded for the next attempt: {error}")
+        job_log.warning(f"nothing could be recorded for the next attempt: {error}")
 
 
 def _number(text: object) -> int | None:

@@ -68,7 +68,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     api = Api(access, renew=lambda: credentials.resolve(source))
     namespace = settings.kubernetes.namespace or access.namespace
     record = names.memory_record_name(job)
-    killed = memory.recall(api, namespace, record, job_log)
+    earlier = memory.recall(api, namespace, record, job_log)
     planned = make_plan(
         job,
         settings,
@@ -76,8 +76,8 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         namespace=namespace,
         attempt=invocation.attempt,
         measured=_measured(settings, invocation, job_log),
-        killed_at_bytes=killed.memory_bytes,
-        disk_killed_at_bytes=killed.disk_bytes,
+        killed_at_bytes=earlier.memory_limit_bytes,
+        disk_killed_at_bytes=earlier.disk_limit_bytes,
     )
     plan = planned.plan
     _tell(planned, job_log)
@@ -99,7 +99,8 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
     try:
         pod = pods.launch(api, plan, job_log)
-        pods.wait_ready(api, plan, pod, job_log)
+        waited_seconds = (earlier.waited_seconds or 0) if earlier.waited_job_id == job.id else 0
+        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds)
         facts = pods.facts_of(api, plan)
         suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
         build = facts["build"]
@@ -111,12 +112,15 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
-    except BaseException:
+    except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
             pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=15)
         except errors.ClusterError as error:
             job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        if isinstance(failure, errors.PodFailed) and failure.waited_seconds:
+            news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
+            memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
     job_log.note(f"Pod {plan.name} is ready")
 
@@ -166,12 +170,12 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
         if verdict.lost or verdict.build_dead:
             fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
-        killed = memory.Killed(memory_bytes=verdict.memory_killed_at_bytes, disk_bytes=verdict.disk_killed_at_bytes)
-        if (killed.memory_bytes or killed.disk_bytes) and attempt.memory_record:
+        news = memory.Earlier(
+            memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes
+        )  # fmt: skip
+        if news != memory.Earlier() and attempt.memory_record:
             keep_seconds = settings.memory.keep_seconds
-            memory.record(
-                api, attempt.namespace, attempt.memory_record, job_log, killed=killed, keep_seconds=keep_seconds
-            )  # fmt: skip
+            memory.record(api, attempt.namespace, attempt.memory_record, job_log, news=news, keep_seconds=keep_seconds)
     return verdict
 
 
