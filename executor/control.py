@@ -61,6 +61,14 @@ def agent(container: str, *words: str) -> list[str]:
     return ["sh", f"{CONTROL_FOLDER}/{container}/agent", *words]
 
 
+def patient_agent(container: str, *words: str, seconds: int) -> list[str]:
+    """Return the command line that calls the agent of a container which may still be writing it down."""
+    path = f"{CONTROL_FOLDER}/{container}/agent"
+    tries = f"tries=0; until [ -r {path} ] || [ $tries -ge {seconds} ]; do tries=$((tries + 1)); sleep 1; done"
+    quick = f"[ -r {path} ] || sleep 0.1 2>/dev/null; [ -r {path} ] || sleep 0.2 2>/dev/null"
+    return ["sh", "-c", f'{quick}; {tries}; exec sh {path} "$@"', "agent", *words]
+
+
 def end_marker(stage_folder: str) -> bytes:
     """Return the bytes that follow the last byte of a script's own output; the name holds a random part."""
     return b"\x1e" + stage_folder.encode() + b"\x1e"

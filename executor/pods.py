@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator
 
 from executor import errors, names
-from executor.control import agent
+from executor.control import patient_agent
 from executor.kube import Api, events_path, patiently, pods_path, secrets_path
 from executor.log import Log
 from executor.manifest import pod_manifest, pull_secret_manifest
@@ -84,16 +84,20 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
 def facts_of(api: Api, plan: PodPlan) -> dict[str, dict[str, set[str]]]:
     """Return what each container's image offers: `{"build": {"shell": {"bash"}, "tool": {"git", …}}, …}`.
 
-    A container without facts never started the driver's first process. Raises ClusterError.
+    A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
     """
     from executor.channel import Channel, capture  # noqa: PLC0415 (cleanup does without websocket)
 
     seconds = plan.settings.budgets.start_seconds
 
     def ask() -> bytes:
-        words = agent("helper", "wait_facts", str(seconds))
+        words = patient_agent("helper", "wait_facts", str(seconds), seconds=seconds)
         with Channel(api, plan.namespace, plan.name, "helper", words) as channel:
-            return capture(channel, timeout_seconds=seconds + 30)[0]
+            out, complaint, code = capture(channel, timeout_seconds=2 * seconds + 30)
+        if code:
+            told = complaint.decode("utf-8", "replace").strip()
+            raise errors.PodFailed(f"pod {plan.name}: the helper container could not begin (exit code {code}): {told[:500]}")
+        return out
 
     facts: dict[str, dict[str, set[str]]] = {}
     container = ""
