@@ -44,6 +44,11 @@ def is_user_script(stage: str) -> bool:
     return stage not in HELPER_STAGES and stage != "after_script"
 
 
+def is_build_script(stage: str) -> bool:
+    """Tell whether the stage is the job's `script:`, which is what an attempt's figures are about."""
+    return stage in {"build_script", "step_script"}
+
+
 @functools.cache
 def first_process(container: str, *, orphan_after_seconds: int) -> list[str]:
     """Return the command line of a container's first process."""
@@ -54,6 +59,14 @@ def first_process(container: str, *, orphan_after_seconds: int) -> list[str]:
 def agent(container: str, *words: str) -> list[str]:
     """Return the command line that calls the agent in a container."""
     return ["sh", f"{CONTROL_FOLDER}/{container}/agent", *words]
+
+
+def patient_agent(container: str, *words: str, seconds: int) -> list[str]:
+    """Return the command line that calls the agent of a container which may still be writing it down."""
+    path = f"{CONTROL_FOLDER}/{container}/agent"
+    tries = f"tries=0; until [ -r {path} ] || [ $tries -ge {seconds} ]; do tries=$((tries + 1)); sleep 1; done"
+    quick = f"[ -r {path} ] || sleep 0.1 2>/dev/null; [ -r {path} ] || sleep 0.2 2>/dev/null"
+    return ["sh", "-c", f'{quick}; {tries}; exec sh {path} "$@"', "agent", *words]
 
 
 def end_marker(stage_folder: str) -> bytes:

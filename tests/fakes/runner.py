@@ -1,14 +1,13 @@
 """A GitLab Runner for tests: what `gitlab-runner run-single` does with a custom executor, without GitLab.
 
 Written from gitlab-runner 19.4: executors/custom, common/build.go, helpers/process/killer.go, shells/bash.go. Cache and
-artifact stages call a `gitlab-runner` in the container, as the real ones do. Left out: masking, timestamps, stage retries.
+artifact stages call a `gitlab-runner` in the container, as the real ones do. Left out: masking, timestamps, sections.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
-import shlex
 import signal
 import subprocess
 import tempfile
@@ -18,7 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-Payload = dict[str, Any]
+from tests.fakes import runner_script
+from tests.fakes.runner_script import Folders, Payload, payload
+
+__all__ = ["BuildError", "Call", "Canceled", "Outcome", "Payload", "Runner", "SystemFailure", "payload"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Outcome:
     exit_code: int = 0
     trace: bytes = b""
     calls: list[Call] = dataclasses.field(default_factory=list)
+
+    def call(self, name: str) -> Call:
+        """Return the only call of a stage, or of a build stage. Raises ValueError if there are more or none."""
+        (found,) = (call for call in self.calls if name in {call.script, call.stage if call.stage != "run" else ""})
+        return found
 
     @property
     def stages(self) -> list[str]:
@@ -73,43 +80,6 @@ class Canceled(Exception):  # noqa: N818 (the Runner's word)
     """The context of a call was canceled."""
 
 
-def payload(script: list[str], *, after: list[str] | None = None, **changes: Any) -> Payload:
-    """Return a job's payload; `variables` is a mapping of public ones, every other change replaces a key."""
-    variables = {"CI_JOB_ID": "101", "CI_PIPELINE_ID": "77", "GIT_STRATEGY": "none", "CI_JOB_URL": "http://gitlab/jobs/101"}
-    variables |= changes.pop("variables", {})
-    steps = [{"name": "script", "script": script, "timeout": 3600, "when": "on_success", "allow_failure": False}]
-    steps += changes.pop("steps", [])
-    if after is not None:
-        steps.append({"name": "after_script", "script": after, "timeout": 300, "when": "always", "allow_failure": True})
-    listed = [
-        {"key": key, "value": value, "public": True, "masked": False, "file": False} for key, value in variables.items()
-    ]
-    listed += changes.pop("secret_variables", [])
-    job: Payload = {
-        "id": 101,
-        "token": "jobtok-101",
-        "job_info": {
-            "name": "build foo",
-            "stage": "build",
-            "pipeline_id": 77,
-            "project_id": 4,
-            "project_full_path": "grp/proj",
-        },
-        "git_info": {"repo_url": "http://127.0.0.1/grp/proj.git", "ref": "main", "sha": "0" * 40, "before_sha": "0" * 40},
-        "runner_info": {"timeout": 3600},
-        "variables": listed,
-        "steps": steps,
-        "image": {"name": "localhost/busybox:1", "entrypoint": [""]},
-        "services": [],
-        "artifacts": [],
-        "cache": [],
-        "credentials": [],
-        "dependencies": [],
-        "features": {"trace_sections": True},
-    }
-    return job | changes
-
-
 class Runner:
     """Runs one job after another through a driver. Settings of the Runner are parameters, as in its config.toml."""
 
@@ -122,6 +92,8 @@ class Runner:
         graceful_kill_seconds: float = 60,
         force_kill_seconds: float = 5,
         pause_seconds: float = 0.05,
+        config_seconds: float = 3600,
+        cleanup_seconds: float = 120,
         prepare_seconds: float = 3600,
     ) -> None:
         self._driver = driver
@@ -130,11 +102,14 @@ class Runner:
         self._graceful_kill_seconds = graceful_kill_seconds
         self._force_kill_seconds = force_kill_seconds
         self._pause_seconds = pause_seconds
-        self._prepare_seconds = prepare_seconds
+        self._cleanup_seconds = cleanup_seconds
+        self._config_seconds, self._prepare_seconds = config_seconds, prepare_seconds
         self._watchers: list[tuple[bytes, Callable[[], object]]] = []
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         """The driver call that runs now."""
+        self.folder = Path()
+        """The attempt's, which the driver sees as $TMPDIR."""
         self._root, self._script = threading.Event(), threading.Event()
 
     def when(self, text: str, action: Callable[[], object]) -> None:
@@ -151,9 +126,9 @@ class Runner:
         """Run a job to its end."""
         self._outcome, self._job = Outcome(), job
         self._root, self._script = threading.Event(), threading.Event()
-        self._in_user_steps = self._timed_out = False
+        self._in_user_steps = self._timed_out = self._script_timed_out = False
         self._status = "running"
-        timer = threading.Timer(job["runner_info"]["timeout"], self._time_out)
+        timer = threading.Timer(job["runner_info"]["timeout"], self.time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -170,10 +145,15 @@ class Runner:
             timer.cancel()
         return self._outcome
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """End the job as its timeout does."""
         self._timed_out = True
         self._script.set()
         self._root.set()
+
+    def _time_out_script(self) -> None:
+        self._script_timed_out = True
+        self._script.set()
 
     def _build(self) -> None:
         """Prepare in up to three attempts, run the stages, clean up."""
@@ -204,32 +184,40 @@ class Runner:
     @contextlib.contextmanager
     def _attempt_folder(self) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix="custom-executor") as folder:
-            self._folder = Path(folder)
+            self._folder = self.folder = Path(folder)
             response = self._folder / "response.json"
             response.touch(0o600)
             response.write_text(json.dumps(self._job))
             self._job_env: dict[str, str] = {}
-            self._builds_dir = self._cache_dir = self._project = ""
+            self._folders = Folders(project="", cache="")  # the config stage does not know them yet
             yield
 
     def _prepare(self) -> None:
-        answer = self._call("config", self._root, timeout=self._prepare_seconds).stdout
-        told = json.loads(answer) if answer else {}
+        answer = self._call("config", self._root, timeout=self._config_seconds).stdout
+        try:
+            told = json.loads(answer) if answer else {}
+        except ValueError as error:
+            raise SystemFailure(f"error while parsing JSON output: {error}") from error
         self._job_env = told.get("job_env") or {}
-        self._builds_dir, self._cache_dir = told.get("builds_dir", "/builds"), told.get("cache_dir", "/cache")
-        self._project = f"{self._builds_dir}/{self._job['job_info']['project_full_path']}"
+        self._folders = Folders(
+            project=f"{told.get('builds_dir', '/builds')}/{self._job['job_info']['project_full_path']}",
+            cache=told.get("cache_dir", "/cache"),
+        )
         driver = told.get("driver") or {}
         self._write(f"Using Custom executor with driver {driver.get('name')} {driver.get('version')}...\n".encode())
         self._call("prepare", self._root, timeout=self._prepare_seconds)
 
     def _stages(self) -> None:
         """Run the build stages in the Runner's order; raise the first error by its priority."""
+        job, folders = self._job, self._folders
         self._run("prepare_script", ['echo "Running on $(hostname)..."'], exports=False, inside=False)
         error: Exception | None = None
         try:
-            self._run("get_sources", [f"mkdir -p {shlex.quote(self._project)}"], inside=False)
-            for cache in self._job["cache"]:
-                self._run("restore_cache", [f"gitlab-runner cache-extractor {self._archive(cache['key'])} ."])
+            sources = runner_script.get_sources(job, folders)
+            self._attempts("get_sources", sources, "GET_SOURCES_ATTEMPTS", inside=False)
+            self._attempts("restore_cache", runner_script.restore_caches(job, folders), "RESTORE_CACHE_ATTEMPTS")
+            downloads = runner_script.download_artifacts(job, folders)
+            self._attempts("download_artifacts", downloads, "ARTIFACT_DOWNLOAD_ATTEMPTS")
             self._user_steps()
             self._status = "success"
         except (BuildError, SystemFailure, Canceled) as failure:
@@ -238,52 +226,71 @@ class Runner:
         if self._root.is_set():
             raise self._cancellation() from error
         if error is not None and self._script.is_set():
-            error = Canceled()
-        self._after(failed=error is not None)
+            error = BuildError("job_execution_timeout") if self._script_timed_out else Canceled()
+        if self._in_user_steps:
+            self._after()
         late = self._uploads(failed=error is not None)
         with contextlib.suppress(BuildError, SystemFailure, Canceled):
             self._run("cleanup_file_variables", ["true"], inside=False)
         if error or late:
             raise error or late or AssertionError
 
+    def _attempts(self, stage: str, lines: list[str], variable: str, *, inside: bool = True) -> None:
+        """Run a stage as often as a job variable allows; a work tree is cleared before sources are got again."""
+        if not lines:
+            return
+        attempts = min(max(int(self._variable(variable) or 1), 1), 10)
+        for attempt in range(1, attempts + 1):
+            try:
+                if attempt > 1 and stage == "get_sources":
+                    self._run("clear_worktree", ["true"], inside=False)
+                self._run(stage, lines, inside=inside)
+            except (BuildError, SystemFailure):
+                if attempt == attempts:
+                    raise
+            else:
+                return
+
     def _user_steps(self) -> None:
         self._in_user_steps = True
+        limit = self._variable("RUNNER_SCRIPT_TIMEOUT")
+        if limit:
+            timer = threading.Timer(float(limit.removesuffix("s")), self._time_out_script)
+            timer.daemon = True
+            timer.start()
         for step in self._job["steps"]:
             if step["name"] != "after_script":
                 name = "build_script" if step["name"] == "script" else f"step_{step['name'].lower()}"
-                self._run(name, _echoed(step["script"]), context=self._script)
+                self._run(name, runner_script.echoed(step["script"]), context=self._script)
 
-    def _after(self, *, failed: bool) -> None:
-        del failed
+    def _after(self) -> None:
+        """Run after_script within its own limit; its failure is only told."""
+        limit = float(self._variable("RUNNER_AFTER_SCRIPT_TIMEOUT").removesuffix("s") or 300)
         for step in self._job["steps"]:
             if step["name"] == "after_script":
                 try:
-                    self._run("after_script", _echoed(step["script"]))
+                    self._run("after_script", runner_script.echoed(step["script"]), timeout=limit)
                 except (BuildError, SystemFailure) as error:
                     self._write(f"WARNING: after_script failed, but job will continue unaffected: {error}\n".encode())
 
     def _uploads(self, *, failed: bool) -> Exception | None:
         """Archive caches and upload artifacts; return the first error."""
+        caches = runner_script.archive_caches(self._job, self._folders, failed=failed)
+        artifacts = runner_script.upload_artifacts(self._job, self._folders, failed=failed)
+        suffix = "_on_failure" if failed else ""
         first: Exception | None = None
-        for kind, command, word in (
-            ("cache", "cache-archiver", "archive_cache"),
-            ("artifacts", "artifacts-uploader", "upload_artifacts"),
-        ):
-            for entry in self._job[kind]:
-                when = entry.get("when", "on_success")
-                if when not in {"always", "on_failure" if failed else "on_success"}:
-                    continue
-                suffix = "_on_failure" if failed else "" if kind == "cache" else "_on_success"
-                paths = " ".join(map(shlex.quote, entry["paths"]))
-                archive = self._archive(entry.get("key") or entry.get("name", "artifacts"))
-                try:
-                    self._run(word + suffix, [f"gitlab-runner {command} {archive} {paths}"])
-                except (BuildError, SystemFailure) as error:
-                    first = first or error
+        for stage, lines in ((f"archive_cache{suffix}", caches), (f"upload_artifacts{suffix or '_on_success'}", artifacts)):
+            try:
+                if lines:
+                    self._run(stage, lines)
+            except (BuildError, SystemFailure) as error:
+                first = first or error
         return first
 
-    def _archive(self, key: str) -> str:
-        return shlex.quote(f"{self._cache_dir}/{key}.tar")
+    def _variable(self, name: str) -> str:
+        """Return a job variable, "" if it is not set."""
+        found: list[str] = [one["value"] for one in self._job["variables"] if one["key"] == name]
+        return found[-1] if found else ""
 
     def _run(
         self,
@@ -293,40 +300,20 @@ class Runner:
         exports: bool = True,
         inside: bool = True,
         context: threading.Event | None = None,
+        timeout: float = 86400,
     ) -> None:
         """Call run with the stage's script; a stage whose context is canceled already is not called."""
         chosen = context or self._root
         if chosen.is_set() or self._root.is_set():
             raise Canceled
+        listed = [(one["key"], one["value"], one.get("file", False)) for one in self._job["variables"]]
+        variables = [("CI_JOB_STATUS", self._status, False), ("CI_PROJECT_DIR", self._folders.project, False), *listed]
+        text = runner_script.script_text(lines, variables, self._folders, exports=exports, inside=inside)
         with tempfile.TemporaryDirectory(prefix="script", dir=self._folder) as folder:
             script = Path(folder) / "script"
             script.touch(0o700)
-            script.write_bytes(self._script_text(lines, exports=exports, inside=inside))
-            self._call("run", chosen, str(script), stage)
-
-    def _script_text(self, lines: list[str], *, exports: bool, inside: bool) -> bytes:
-        """Return a script in the form that shells/bash.go generates."""
-        temporary = f"{self._project}.tmp"
-        everything = ""
-        if exports:
-            everything += f"mkdir -p {_quoted(temporary)}\n"
-            for key, value, is_file in self._script_variables():
-                if is_file:
-                    everything += f"printf '%s' {_quoted(value)} > {_quoted(f'{temporary}/{key}')}\n"
-                    value = f"{temporary}/{key}"  # noqa: PLW2901 (the variable becomes the file's path)
-                everything += f"export {key}={_quoted(value)}\n"
-        if inside:
-            everything += f"cd {_quoted(self._project)}\n"
-        everything += "\n".join(lines) + "\n"
-        return (
-            "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n"
-            'case "$(set -o)" in *"pipefail"*) set -o pipefail;; esac; set -o errexit\nset +o noclobber\n'
-            f"(trap 'exit 1' TERM; eval {_quoted(everything)}) < /dev/null\nexit 0\n"
-        ).encode()
-
-    def _script_variables(self) -> list[tuple[str, str, bool]]:
-        listed = [(one["key"], one["value"], one.get("file", False)) for one in self._job["variables"]]
-        return [("CI_JOB_STATUS", self._status, False), ("CI_PROJECT_DIR", self._project, False), *listed]
+            script.write_bytes(text)
+            self._call("run", chosen, str(script), stage, timeout=timeout)
 
     def _call_environment(self) -> dict[str, str]:
         """Return the environment of a call: the Runner's own, its five variables, job_env, then the job's variables."""
@@ -334,12 +321,12 @@ class Runner:
             "FF_KUBERNETES_HONOR_ENTRYPOINT": "false",
             "CI_RUNNER_SHORT_TOKEN": "abcdefgh",
             "CI_RUNNER_VERSION": "19.4.0",
-            "CI_BUILDS_DIR": self._builds_dir,
-            "CI_PROJECT_DIR": self._project,
+            "CI_PROJECT_DIR": self._folders.project,
             "CI_JOB_STATUS": self._status,
             "CI_JOB_TIMEOUT": str(self._job["runner_info"]["timeout"]),
-            "CI_JOB_SERVICES": "",
-            "RUNNER_TEMP_PROJECT_DIR": f"{self._project}.tmp",
+            "CI_JOB_IMAGE": (self._job["image"] or {}).get("name", ""),
+            "CI_JOB_SERVICES": self._services(),
+            "RUNNER_TEMP_PROJECT_DIR": self._folders.temporary,
         }
         variables |= {one["key"]: one["value"] for one in self._job["variables"]}
         return {
@@ -353,9 +340,18 @@ class Runner:
             **{f"CUSTOM_ENV_{key}": value for key, value in variables.items()},
         }
 
+    def _services(self) -> str:
+        """Return the services as custom.go, getCIJobServicesEnv, tells them: the first alias only; "" without any."""
+        keys = ("name", "entrypoint", "command")
+        told = [
+            {key: one.get(key) for key in keys} | {"alias": (one.get("alias") or "").replace(",", " ").split(" ")[0]}
+            for one in self._job["services"]
+        ]
+        return json.dumps(told) if told else ""
+
     def _cleanup(self) -> None:
         try:
-            self._call("cleanup", threading.Event(), timeout=120)
+            self._call("cleanup", threading.Event(), timeout=self._cleanup_seconds)
         except (BuildError, SystemFailure) as error:
             self._write(f"WARNING: Cleanup script failed: {error}\n".encode())
 
@@ -363,10 +359,13 @@ class Runner:
         """Call the driver; raise what its exit code means."""
         argv = [*self._driver, stage, *self._arguments, *words]
         began = time.monotonic()
-        process = self.process = subprocess.Popen(
-            argv, cwd=self._folder, env=self._call_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
-        )  # fmt: skip
+        try:
+            process = self.process = subprocess.Popen(
+                argv, cwd=self._folder, env=self._call_environment(), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise SystemFailure(f"failed to start command: {error}") from error
         outputs: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         to_trace = {"config": {"stderr"}, "cleanup": set[str]()}.get(stage, {"stdout", "stderr"})
         pumps = [
@@ -437,25 +436,3 @@ class Runner:
 def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _echoed(lines: list[str]) -> list[str]:
-    return [word for line in lines for word in (f"echo {_quoted(f'$ {line}')}", line)]
-
-
-def _quoted(text: str) -> str:
-    """Quote as the Runner's ShellEscape does."""
-    if not text:
-        return "''"
-    if all(character.isascii() and (character.isalnum() or character in "/_-.:=@%+") for character in text):
-        return text
-    names = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    out = []
-    for character in text:
-        if character in names:
-            out.append(names[character])
-        elif character.isascii() and character.isprintable():
-            out.append(character)
-        else:
-            out.append("".join(f"\\x{byte:02X}" for byte in character.encode()))
-    return f"$'{''.join(out)}'"

@@ -13,15 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 _FOLDERS = ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "usr/bin")
-_RUNNER_STAND_IN = """#!/bin/sh
-# Stands in for gitlab-runner-helper where the emulator plays the Runner: moves real bytes between a job and /cache.
-case "$1" in
-  --version) echo "Version:      19.4.0" ;;
-  cache-archiver|artifacts-uploader) tar cf "$2" "$3" ;;
-  cache-extractor|artifacts-downloader) [ ! -e "$2" ] || tar xf "$2" ;;
-  *) echo "gitlab-runner stand-in: no command $1" >&2; exit 2 ;;
-esac
-"""
+_RUNNER_STAND_IN = HERE.parents[1] / "fakes/gitlab-runner"
 
 
 def write_images(folder: Path) -> list[Path]:
@@ -57,8 +49,7 @@ def _busybox(root: Path) -> None:
             (root / "bin" / applet).symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nbuilder:x:1000:1000::/tmp:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nbuilder:x:1000:\n")
-    (root / "bin/gitlab-runner").write_text(_RUNNER_STAND_IN)
-    (root / "bin/gitlab-runner").chmod(0o755)
+    shutil.copy2(_RUNNER_STAND_IN, root / "bin/gitlab-runner")
 
 
 def _dash(root: Path) -> None:

@@ -1,0 +1,136 @@
+"""Containers of the fake cluster: real processes of this machine, with a private folder in the place of each file system.
+
+A container sees its control volume, its control group's files and its image's programs because the paths of those are
+replaced in the command lines that come from outside; nothing is mounted and no right is needed. All its processes carry a
+mark in their environment, by which they are found and ended.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.kube.images import Image
+
+_MARK = "FAKE_CONTAINER"
+_SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "k": 10**3, "M": 10**6, "G": 10**9}
+_BASH = re.compile(r"/usr/local/bin/bash|/usr/bin/bash|/bin/bash")
+
+
+class Container:
+    """One container of a pod, from its start on."""
+
+    def __init__(self, spec: dict[str, Any], image: Image, *, pod_folder: Path, uid: str) -> None:
+        self.name: str = spec["name"]
+        self.spec = spec
+        self.image = image
+        self._control = pod_folder / "control"
+        self.group = pod_folder / f"cgroup-{self.name}"
+        self._home = pod_folder / f"root-{self.name}"
+        self._mark = f"{uid}/{self.name}"
+        self._first: subprocess.Popen[bytes] | None = None
+        self.killed_for_memory = False
+        for folder in (self._control, self.group, self._home):
+            folder.mkdir(parents=True, exist_ok=True)
+        for mount in spec["volumeMounts"]:
+            if not mount["mountPath"].startswith("/.spack-farm"):
+                Path(mount["mountPath"]).mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        """Start the first process. Raises FileNotFoundError if the image has no such program."""
+        limit = (self.spec.get("resources", {}).get("limits") or {}).get("memory")
+        for file, text in {
+            "memory.events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
+            "memory.current": "20971520\n",
+            "memory.peak": "52428800\n",
+            "memory.max": f"{_bytes(limit)}\n" if limit else "max\n",
+            "memory.stat": "anon 10485760\nfile 8388608\ninactive_file 4194304\n",
+            "cpu.max": "max 100000\n",
+            "cpu.stat": "usage_usec 1000000\nuser_usec 600000\nsystem_usec 400000\n",
+        }.items():
+            (self.group / file).write_text(text)
+        words = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
+        self._first = self.run([word.replace("$$", "$") for word in words], pipes=subprocess.DEVNULL)
+
+    def run(self, words: list[str], *, pipes: int) -> subprocess.Popen[bytes]:
+        """Start a process in the container. Raises FileNotFoundError if the image has no such program."""
+        argv = [self._inside(word) for word in words]
+        program = argv[0] if "/" in argv[0] else str(self.image.bin / argv[0])
+        if not os.path.exists(program):  # noqa: PTH110 (a link's target)
+            raise FileNotFoundError(argv[0])
+        environment = {
+            "PATH": str(self.image.bin),
+            "HOME": str(self._home),
+            "HOSTNAME": self._mark.partition("/")[0],
+            "FAKE_CGROUP": str(self.group),
+            "STAND_IN_VERSION": self.image.runner_version,
+            _MARK: self._mark,
+        }
+        return subprocess.Popen(
+            argv, executable=program, env=environment, cwd=self._home, start_new_session=True,
+            stdin=pipes, stdout=pipes, stderr=pipes,
+        )  # fmt: skip
+
+    def wait(self) -> int:
+        """Wait for the first process; end all others, as the kernel does with a process namespace; return its exit code."""
+        assert self._first is not None
+        code = self._first.wait()
+        self.kill()
+        return 128 - code if code < 0 else code
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the first process runs."""
+        return self._first is not None and self._first.returncode is None
+
+    def terminate(self) -> None:
+        """Send TERM to the first process, as a deletion does."""
+        if self._first is not None:
+            self._first.terminate()
+
+    def kill_for_memory(self) -> None:
+        """Kill the whole container, as the kernel does with `memory.oom.group`."""
+        self.killed_for_memory = True
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill every process of the container, also those that start meanwhile."""
+        while processes := _marked(self._mark):
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            if self._first is not None:
+                self._first.poll()
+            time.sleep(0.01)
+
+    def _inside(self, word: str) -> str:
+        """Return a word of a command line with the container's paths replaced by ours."""
+        word = word.replace("/.spack-farm", str(self._control)).replace("/sys/fs/cgroup", str(self.group))
+        return _BASH.sub(str(self.image.bin / "bash"), word)
+
+
+_scan = threading.Lock()
+
+
+def _marked(mark: str) -> list[int]:
+    """Return the living processes with a mark."""
+    wanted = f"{_MARK}={mark}\0".encode()
+    found = []
+    with _scan:
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if wanted in Path(entry.path, "environ").read_bytes() + b"\0":
+                    found.append(int(entry.name))
+    return found
+
+
+def _bytes(quantity: str) -> int:
+    suffix = quantity.lstrip("0123456789")
+    return int(quantity.removesuffix(suffix)) * _SUFFIXES.get(suffix, 1)

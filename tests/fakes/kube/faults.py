@@ -1,0 +1,66 @@
+"""What goes wrong at the fake API server, on demand. Knows nothing of what the calls mean."""
+
+import dataclasses
+import random
+import re
+import threading
+from collections.abc import Callable
+
+
+@dataclasses.dataclass
+class Fault:
+    """A kind of call that goes wrong."""
+
+    pattern: str
+    """Regular expression over `METHOD /path`."""
+    code: int = 0
+    """Status to answer instead of doing the call; 0 breaks the connection."""
+    reason: str = ""
+    message: str = ""
+    times: int = 1
+    after: bool = False
+    """Whether the call is done before its answer is lost."""
+    seen: int = 0
+    """How often it went wrong so far."""
+
+
+class Faults:
+    """What is to go wrong. May be used from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self.stream_bytes: Callable[[], int | None] = lambda: None
+        """Called for each exec stream: after how many bytes, both directions together, it is reset; None is never."""
+        self.is_down = False
+        """Whether every connection is closed at once."""
+
+    def add(self, pattern: str, **what: int | str | bool) -> Fault:
+        """Let the next calls that match a pattern go wrong; see Fault."""
+        fault = Fault(pattern, **what)  # type: ignore[arg-type]
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def take(self, call: str) -> Fault | None:
+        """Return what goes wrong with a call, and count it."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.seen < fault.times and re.search(fault.pattern, call):
+                    fault.seen += 1
+                    return fault
+        return None
+
+    def cut_streams_at_random(self, seed: int, *, largest: int, times: int) -> list[int]:
+        """Reset the next exec streams after random numbers of bytes; return the list of them, which grows."""
+        dice, cuts = random.Random(seed), list[int]()
+
+        def draw() -> int | None:
+            with self._lock:
+                if len(cuts) >= times:
+                    return None
+                cuts.append(int(largest ** dice.random()))  # as many short ones as long ones
+                return cuts[-1]
+
+        self.stream_bytes = draw
+        return cuts
