@@ -100,7 +100,7 @@ def page(tallies: Sequence[Tally], weather: Weather, seed: int, equal: str) -> s
     return f"""# Many writers, one bucket
 
 {weather.writers} writers push {each} binaries each to one mirror on versitygw, in {weather.pushes} pushes, all at once,
-through a server that answers {weather.faults:.0%} of all requests with 500 or 503, and does {weather.faults / 4:.1%} silently.
+through a server that answers {weather.faults:.0%} of all requests with 500 or 503, and {weather.faults / 4:.1%} not at all.
 Each push is killed (KILL) up to {weather.kills} times at a random instant and run again. After each round every manifest and
 every blob is read, and the index compared with what it must be. Made by `scripts/prove publish --seed {seed}`; don't edit.
 
