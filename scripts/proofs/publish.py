@@ -106,7 +106,7 @@ Each push is killed (KILL) up to {weather.kills} times at a random instant and r
 every blob is read, and the index compared with what it must be. Made by `scripts/prove publish --seed {seed}`; don't edit.
 
 - Commit {commit}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {os.cpu_count()} cores.
-- The last round's index and the one that stock Spack's `buildcache update-index` then made: {equal}, entry by entry.
+- The last round's index and the one that stock Spack's `buildcache update-index` then made, entry by entry: {equal}.
 
 "Stray" are index blobs whose update was killed before it could name them: `publish prune` deletes them.
 
