@@ -126,7 +126,7 @@ class Runner:
         self._root, self._script = threading.Event(), threading.Event()
         self._in_user_steps = self._timed_out = self._script_timed_out = False
         self._status = "running"
-        timer = threading.Timer(job["runner_info"]["timeout"], self._time_out)
+        timer = threading.Timer(job["runner_info"]["timeout"], self.time_out)
         timer.daemon = True
         timer.start()
         try:
@@ -143,7 +143,8 @@ class Runner:
             timer.cancel()
         return self._outcome
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """Do what happens when the job's time is over."""
         self._timed_out = True
         self._script.set()
         self._root.set()

@@ -50,11 +50,11 @@ class Request:
 class FakeCluster:
     """A cluster. A context manager; leaving it ends the server and every process of its pods."""
 
-    def __init__(self, folder: Path, *, token: str = "fake-token") -> None:
+    def __init__(self, folder: Path, *, images: Path | None = None, token: str = "fake-token") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.store = Store()
         self.faults = Faults()
-        self.images = Images(folder / "images")
+        self.images = Images(images or folder / "images")
         self.kubelet = Kubelet(self.store, self.images, folder / "pods")
         self.tokens = {token}
         """Bearer tokens that are accepted."""
