@@ -17,6 +17,7 @@ VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
     "executor": ("executor.__main__", "run GitLab jobs in pods: the custom-executor driver"),
+    "publish": ("buildjob.publish_cli", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
     "doctor": ("buildjob.doctor", "look at what a build here will need, and say what to mend"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""

@@ -4,65 +4,25 @@ Holds the order of things; how each is done is elsewhere. Everything that can't 
 whatever happens, what was learned so far is written down.
 """
 
-import contextlib
-import io
 import shlex
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from buildjob import child, mirror, own_environment, run, secrets, sign, summary, telemetry
-from buildjob.errors import AgentError, FetchError, Interrupted, PublishError, TimedOut
+from buildjob import child, destination, mirror, own_environment, planning, remote, run, sign, summary, telemetry
+from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
-from buildjob.publish import publish
 from buildjob.report import PAGES, report, reproduce_with_spack
-from buildjob.request import BuildRequest, CommandBuild, Target
+from buildjob.request import BuildRequest, CommandBuild
 from buildjob.schedule import Node, Schedule, blocked_by, schedule
-from buildjob.spack import Plan, Spack, Wanted, install_times, mirror_scope
-
-
-class Session:
-    """What every story of one call shares: the request, the voice, the stop request, the environments, the deadline."""
-
-    def __init__(self, request: BuildRequest, log: Log, stop: child.StopRequest) -> None:
-        self.request = request
-        self.log = log
-        self.stop = stop
-        self.environments = secrets.split(request.variables)
-        self.deadline = run.deadline(request.timeout_seconds)
-        self.results: list[run.RunResult] = []
-        self.roots: frozenset[str] = frozenset()
-        """Hashes of the packages that were asked for; the others are dependencies."""
-
-    @property
-    def publishes(self) -> bool:
-        """Whether binaries are to be written at all."""
-        return self.request.target is not None or self.request.keep_unsigned
-
-    def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
-        """Run a program that is no build to its end; return its exit code and what it printed.
-
-        Raises Interrupted, and TimedOut.
-        """
-        printed = io.BytesIO()
-        ended = child.run(
-            child.Program(argv=argv, environment=environment, folder=Path.cwd()),
-            output=child.Output(printed, terminal=None, listen=lambda _chunk: None),
-            stop=self.stop,
-            deadline=self.deadline,
-        )
-        if ended.stopped_by:
-            raise Interrupted(ended.stopped_by)
-        if ended.timed_out:
-            raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(argv[-3:])}")
-        return ended.exit_code, printed.getvalue()
+from buildjob.session import Session
+from buildjob.spack import Plan, Spack, install_times, mirror_scope
 
 
 def build(request: BuildRequest, log: Log) -> int:
@@ -142,22 +102,25 @@ def _build_with_spack(session: Session) -> None:
     """Plan, fetch, and build each package that needs it."""
     request = session.request
     installation = find(request.spack, request.variables, request.paths)
-    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, _trusted(session, installation.root) as trust:
+    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(session, installation.root) as trust:
         scopes = list(request.scopes)
         if request.active_environment:
             scopes.insert(0, request.active_environment)
         if request.target:
             signed = request.target.signing_key_file is not None
-            scopes.append(mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed))
+            endpoint = remote.endpoint_url(request.variables)
+            scopes.append(
+                mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed, endpoint_url=endpoint)
+            )
         spack = Spack(installation, call=session.call, scopes=scopes)
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
-        plan = _plan(session, spack, Path(scratch), trust)
+        plan = planning.make_plan(session, spack, Path(scratch), trust)
         if plan.environment:
             spack = spack.in_environment(plan.environment)
-        plan = _with_remote_binaries(session, spack, plan, trust)
-        work = schedule(plan.nodes, plan.roots, on_mirror=_on_mirror(request.target, plan, trust))
-        _tell(session.log, plan, work)
+        plan = planning.with_remote_binaries(session, spack, plan, trust)
+        work = schedule(plan.nodes, plan.roots, on_mirror=destination.on_mirror(session, plan, trust))
+        planning.tell(session.log, plan, work)
         _fetch(session, spack, work, trust)
         for node in work.there:
             session.results.append(_already_there(session, node, plan))
@@ -171,93 +134,6 @@ def _build_with_spack(session: Session) -> None:
                 failed[node.hash] = result.outcome
             if session.stop.signal_number:
                 break
-
-
-@contextlib.contextmanager
-def _trusted(session: Session, spack_root: Path) -> Iterator[sign.TrustHome | None]:
-    """Give a GnuPG home that trusts what Spack trusts, the keys named by `--trust`, and the public half of the signing key.
-
-    None if neither is given: then Spack's own home serves. The secret key does not stay: gpg reads it in a home of its own
-    that is deleted before anything is built.
-    """
-    request = session.request
-    key = request.target.signing_key_file if request.target else None
-    if not request.trust and not key:
-        yield None
-        return
-    with sign.throw_away_home() as folder:
-        home = sign.TrustHome(folder)
-        spacks = Path(request.variables.get("SPACK_GNUPGHOME") or spack_root / "opt" / "spack" / "gpg")
-        sources = [path for path in (*request.trust, key, spacks) if path and path.exists()]
-        for source in sources:
-            home.trust(sign.public_keys(source))
-        yield home
-
-
-def _plan(session: Session, spack: Spack, scratch: Path, trust: sign.TrustHome | None) -> Plan:
-    request = session.request
-    specs = scratch / "specs"
-    specs.mkdir()
-    wanted = Wanted(
-        specs=request.specs,
-        spec_files=[str(path) for path in request.spec_files],
-        environment=request.environment_name,
-        hash=request.hash,
-        fresh=request.fresh,
-    )
-    environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
-    plan = spack.plan(wanted, specs, environment=environment)
-    session.roots = frozenset(plan.roots)
-    session.environments = secrets.split(request.variables, mirror_variables=plan.secret_variables)
-    own_environment.forget(session.environments.secret_names)
-    return plan
-
-
-def _with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: sign.TrustHome | None) -> Plan:
-    """Return the plan with what remote mirrors have. A process of its own asks them: only it gets their credentials."""
-    missing = [node for node in plan.nodes if not (node.external or node.installed or node.binary == "available")]
-    wanted = [node for node in missing if node.hash not in plan.roots]
-    if not wanted or all(mirror.url.startswith(("file://", "/")) for mirror in plan.mirrors):
-        return plan
-    environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
-    found = spack.lookup(wanted, environment=environment)
-    nodes = [msgspec.structs.replace(node, binary="available") if node.hash in found else node for node in plan.nodes]
-    return msgspec.structs.replace(plan, nodes=nodes)
-
-
-def _on_mirror(target: Target | None, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
-    """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
-    if target is None:
-        return frozenset()
-    roots = [node for node in plan.nodes if node.hash in plan.roots]
-    return frozenset(node.hash for node in roots if _is_there(target, node, trust))
-
-
-def _is_there(target: Target, node: Node, trust: sign.TrustHome | None) -> bool:
-    text = mirror.find(target.mirror, node.name, node.version, node.hash)
-    if text is None:
-        return False
-    if target.signing_key_file and not (trust and trust.has_good_signature(text)):
-        return False
-    try:
-        manifest = mirror.parse_manifest(text, where=node.title)
-    except PublishError:
-        return False
-    return mirror.is_whole(target.mirror, manifest)
-
-
-def _tell(log: Log, plan: Plan, work: Schedule) -> None:
-    for sentence in plan.external_roots:
-        log.note(sentence)
-    for node in plan.nodes:
-        if node.binary == "untrusted":
-            log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
-    for node in work.there:
-        log.note(f"{node.title}: already on the mirror, nothing to build")
-    for node in work.fetch:
-        log.note(f"{node.title}: from the build cache")
-    for node in work.build:
-        log.note(f"{node.title}: to be built")
 
 
 def _fetch(session: Session, spack: Spack, work: Schedule, trust: sign.TrustHome | None) -> None:
@@ -305,7 +181,7 @@ def _already_there(session: Session, node: Node, plan: Plan) -> run.RunResult:
     folder = _folder(session, node)
     target = session.request.target
     assert target is not None
-    url = (target.mirror / mirror.manifest_path(node.name, node.version, node.hash)).as_uri()
+    url = f"{target.url}/{mirror.manifest_path(node.name, node.version, node.hash).as_posix()}"
     published = telemetry.Publish(state="already_there", url=url)
     return run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE, published=published)
 
@@ -356,7 +232,7 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
         if request.target is None:
             published = telemetry.Publish(state="unpublished", url=unsigned.as_uri())
         else:
-            published = _send(unsigned, request.target)
+            published = destination.send(session, unsigned, request.target)
             session.log.note(f"{node.title}: published to {published.url}")
     except Interrupted as stopped:
         return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
@@ -364,15 +240,3 @@ def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) 
         session.log.error(f"{node.title}: {error}")
         return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
     return run.with_outcome(result, result.outcome, published=published)
-
-
-def _send(unsigned: Path, target: Target) -> telemetry.Publish:
-    """Sign and send. The key is read here, when every process of the build has ended."""
-    if target.signing_key_file is None:
-        published = publish(unsigned, target.mirror, sign=lambda text, _where: text)
-    else:
-        with sign.throw_away_home() as home:
-            signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
-            published = publish(unsigned, target.mirror, sign=lambda text, where: signer.clearsign(text, where=where))
-    shutil.rmtree(unsigned)
-    return published

@@ -38,7 +38,11 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     spack.add_argument("-j", "--jobs", metavar="N", help="parallel jobs of the build")
     spack.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
     publish = new.add_argument_group("publishing")
-    publish.add_argument("--mirror", metavar="FOLDER", help="the build cache to publish to; without it nothing is published")
+    publish.add_argument(
+        "--mirror",
+        metavar="FOLDER",
+        help="the build cache to publish to, or s3://BUCKET/PREFIX; without it nothing is published",
+    )
     publish.add_argument("--signing-key-file", metavar="FILE", help="the secret key that signs; read after the build")
     publish.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
     publish.add_argument("--unsigned", action="store_true", default=None, help="the mirror's users check no signatures")

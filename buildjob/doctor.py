@@ -140,9 +140,11 @@ def _mirror(text: str) -> Finding:
     except RequestError as error:
         return Finding(False, str(error))
     assert asked.target
-    layout = asked.target.mirror / "v3" / "layout.json"
+    if asked.target.folder is None:
+        return Finding(True, f"mirror {asked.target.url}: not looked at; spack-farm publish ls does")
+    layout = asked.target.folder / "v3" / "layout.json"
     state = "a build cache of layout 3" if layout.exists() else "no build cache yet; it will be made"
-    return Finding(True, f"mirror {asked.target.mirror}: {state}")
+    return Finding(True, f"mirror {asked.target.folder}: {state}")
 
 
 def _cgroup() -> Finding:

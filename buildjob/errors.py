@@ -5,6 +5,8 @@
     ├── SpackError        Spack is missing, too new, or does not start   -> exit code 3
     ├── FetchError        a dependency's binary could not be fetched     -> exit code 4
     ├── PublishError      the binary could not be signed or published    -> exit code 100
+    │   └── StoreError    the mirror's storage said no, or nothing
+    │       └── NotFound  Conflict  Unavailable  Unsupported    only what is handled somewhere
     ├── TimedOut          --timeout passed while no package was built    -> exit code 124
     └── Interrupted       TERM, INT or HUP came                          -> exit code 128 + n
 
@@ -44,6 +46,26 @@ class PublishError(AgentError):
     """A binary could not be signed or published."""
 
     outcome = Outcome.PUBLISH_FAILED
+
+
+class StoreError(PublishError):
+    """The mirror's storage refused, or did not answer."""
+
+
+class NotFound(StoreError):  # noqa: N818  so are they called everywhere
+    """There is no such object."""
+
+
+class Conflict(StoreError):  # noqa: N818
+    """The condition of a write did not hold: somebody else was there first."""
+
+
+class Unavailable(StoreError):  # noqa: N818
+    """The storage is busy, broken for the moment, or does not answer; trying again may help."""
+
+
+class Unsupported(StoreError):  # noqa: N818
+    """The storage has no conditional writes."""
 
 
 class TimedOut(AgentError):  # noqa: N818  it is no error of anybody's

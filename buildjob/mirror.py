@@ -84,8 +84,13 @@ def is_whole(mirror: Path, manifest: Manifest) -> bool:
 
 def matches(path: Path, blob: Blob) -> bool:
     """Say whether a file has the size and the checksum that the manifest names."""
+    return has_content(path, size_bytes=blob.content_length, checksum=blob.checksum)
+
+
+def has_content(path: Path, *, size_bytes: int, checksum: str) -> bool:
+    """Say whether there is a file of that size and SHA-256."""
     try:
-        return path.stat().st_size == blob.content_length and sha256(path) == blob.checksum
+        return path.stat().st_size == size_bytes and sha256(path) == checksum
     except FileNotFoundError:
         return False
 

@@ -108,6 +108,8 @@ class Shares(msgspec.Struct, frozen=True):
     total_bytes: int
     anonymous_bytes: int
     """Anonymous + shared memory."""
+    resident_bytes: int = 0
+    """All of its memory at the same instant; 0: not told."""
 
 
 def parse_rollup(text: bytes) -> Shares | None:
@@ -119,8 +121,8 @@ def parse_rollup(text: bytes) -> Shares | None:
     if b"Pss" not in values:
         return None
     if b"Pss_Anon" not in values:
-        return Shares(values[b"Pss"], min(values[b"Pss"], values.get(b"Anonymous", 0)))
-    return Shares(values[b"Pss"], values[b"Pss_Anon"] + values.get(b"Pss_Shmem", 0))
+        return Shares(values[b"Pss"], min(values[b"Pss"], values.get(b"Anonymous", 0)), values.get(b"Rss", 0))
+    return Shares(values[b"Pss"], values[b"Pss_Anon"] + values.get(b"Pss_Shmem", 0), values.get(b"Rss", 0))
 
 
 def read_shares(pid: int, *, proc: str = "/proc") -> Shares | None:

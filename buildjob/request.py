@@ -47,15 +47,13 @@ class CommandBuild(msgspec.Struct, frozen=True, kw_only=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where binaries go, and who signs them."""
 
-    mirror: Path
+    url: str
+    """The mirror as Spack's configuration names it, without a slash at its end."""
+    folder: Path | None
+    """Where the mirror lies, if it lies in a folder."""
     signing_key_file: Path | None
     """None for an unsigned mirror."""
     passphrase_file: Path | None = None
-
-    @property
-    def url(self) -> str:
-        """The mirror as Spack's configuration names it."""
-        return self.mirror.as_uri()
 
 
 class Reporting(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,15 +143,20 @@ def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -
         if text is None or merged[option] not in (None, []):
             continue
         if kind == "switch":
-            if text.lower() not in _SWITCH:
-                raise RequestError(f"{PREFIX}{option.upper()}={text!r}: say true or false")
-            merged[option] = _SWITCH[text.lower()]
+            merged[option] = switch(text, PREFIX + option.upper())
         else:
             merged[option] = [part for part in text.split(":") if part] if kind == "list" else text
     merged["publish"] = merged["publish"] is not False
     for option in ("config_scope", "trust"):
         merged[option] = merged[option] or []
     return merged
+
+
+def switch(text: str, name: str) -> bool:
+    """Return what a variable says that switches something. Raises RequestError, naming it, if it says neither."""
+    if text.lower() not in _SWITCH:
+        raise RequestError(f"{name}={text!r}: say true or false")
+    return _SWITCH[text.lower()]
 
 
 def _command(values: Mapping[str, Any], words: list[str]) -> CommandBuild | None:
@@ -242,22 +245,25 @@ def _target(values: Mapping[str, Any]) -> Target | None:
             f"--mirror {values['mirror']} needs --signing-key-file FILE, or --unsigned if its users don't check signatures"
         )
     passphrase = values["signing_passphrase_file"]
-    mirror = _mirror_folder(values["mirror"])
-    if values["publish"]:
-        _writable(mirror)
+    folder = _mirror_folder(values["mirror"])
+    if values["publish"] and folder:
+        _writable(folder)
     return Target(
-        mirror=mirror,
+        url=folder.as_uri() if folder else values["mirror"].rstrip("/"),
+        folder=folder,
         signing_key_file=_file(key, "--signing-key-file") if key else None,
         passphrase_file=_file(passphrase, "--signing-passphrase-file") if passphrase else None,
     )
 
 
-def _mirror_folder(text: str) -> Path:
-    """Return the folder that a path or a `file://` URL names."""
+def _mirror_folder(text: str) -> Path | None:
+    """Return the folder that a path or a `file://` URL names; None for a mirror in S3."""
     url = urlsplit(text)
     if url.scheme in {"", "file"}:
         return Path(unquote(url.path) if url.scheme else text).resolve()
-    raise RequestError(f"--mirror: {url.scheme}:// mirrors are not supported yet; give a folder or a file:// URL")
+    if url.scheme == "s3" and len(url.netloc) >= 3:
+        return None
+    raise RequestError(f"--mirror {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
 
 
 def _file(text: str, option: str) -> Path:

@@ -47,15 +47,20 @@ def _gpg(home: Path) -> "gnupg.GPG":
 class Signer:
     """One secret key, imported into a throw-away home, ready to sign."""
 
-    def __init__(self, home: Path, key_file: Path, passphrase_file: Path | None) -> None:
-        """Import the key. Raises PublishError if the file holds no secret key, or more than one."""
+    def __init__(self, home: Path, key: Path | bytes, passphrase_file: Path | None) -> None:
+        """Import the key, from a file or as it is. Raises PublishError if that is no secret key, or more than one."""
         self._gpg = _gpg(home)
         self._passphrase = passphrase_file.read_text().rstrip("\n") if passphrase_file else None
-        self._gpg.import_keys(key_text(key_file))
+        self._gpg.import_keys(key_text(key) if isinstance(key, Path) else plain_key(key))
         keys = self._gpg.list_keys(secret=True)
         if len(keys) != 1:
-            raise PublishError(f"{key_file}: holds {len(keys)} secret keys; a signing key file holds exactly one")
+            name = key if isinstance(key, Path) else "the key command's output"
+            raise PublishError(f"{name}: holds {len(keys)} secret keys; a signing key file holds exactly one")
         self.fingerprint: str = keys[0]["fingerprint"]
+
+    def public_key(self) -> bytes:
+        """Return the public half, armored."""
+        return str(self._gpg.export_keys(self.fingerprint)).encode()
 
     def clearsign(self, text: bytes, *, where: str) -> bytes:
         """Return the text, clearsigned. Raises PublishError, naming `where`."""
@@ -76,6 +81,11 @@ def key_text(path: Path) -> bytes:
         text = path.read_bytes()
     except OSError as error:
         raise RequestError(f"signing key {path}: {error.strerror}; give a file that holds one secret key") from error
+    return plain_key(text)
+
+
+def plain_key(text: bytes) -> bytes:
+    """Return a key as gpg reads it: base64 of an armored text becomes that text, anything else stays."""
     if text.lstrip().startswith(b"-----BEGIN"):
         return text
     with contextlib.suppress(binascii.Error, ValueError):
@@ -108,6 +118,25 @@ class TrustHome:
         """Say whether the text is clearsigned by a trusted key and unchanged."""
         verified = self._gpg.verify(clearsigned)
         return bool(verified.valid) and verified.trust_level is not None and verified.trust_level >= verified.TRUST_FULLY
+
+    def signed_text(self, clearsigned: bytes) -> bytes | None:
+        """Return the text that a trusted key has signed, as gpg gives it; None if the signature is not good."""
+        verified = self._gpg.decrypt(clearsigned)
+        if not verified.valid or verified.trust_level is None or verified.trust_level < verified.TRUST_FULLY:
+            return None
+        return bytes(verified.data)
+
+
+class KeyRing:
+    """A home that takes keys apart."""
+
+    def __init__(self, home: Path) -> None:
+        self._gpg = _gpg(home)
+
+    def split(self, text: bytes) -> dict[str, bytes]:
+        """Return the public keys in a text by fingerprint, each armored alone."""
+        found = self._gpg.import_keys(plain_key(text)).fingerprints
+        return {each: str(self._gpg.export_keys(each)).encode() for each in dict.fromkeys(found) if each}
 
 
 def public_keys(source: Path) -> bytes:

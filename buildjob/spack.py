@@ -194,10 +194,12 @@ def version_of(installation: SpackInstallation) -> str:
     return found[1] if found else ""
 
 
-def mirror_scope(folder: Path, *, url: str, signed: bool) -> Path:
-    """Write a configuration scope that names one more binary mirror; return it."""
+def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = "") -> Path:
+    """Write a configuration scope that names one more binary mirror; return it. `endpoint_url` is of meaning to S3 only."""
     folder.mkdir(parents=True, exist_ok=True)
-    entry = {"url": url, "signed": signed, "source": False, "binary": True}
+    entry: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
+    if endpoint_url and url.startswith("s3://"):
+        entry["endpoint_url"] = endpoint_url
     (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": entry}}) + "\n")
     return folder
 

@@ -143,8 +143,10 @@ class SharedMemory:
             if self._doubt(stat) <= 0 or self._thread_time() > deadline:
                 return
             shares = self._read(stat.pid)
-            if shares and stat.memory_bytes:
-                total, anonymous = shares.total_bytes / stat.memory_bytes, shares.anonymous_bytes / stat.memory_bytes
+            # The process may have grown since the walk: its parts are told by the figures of one instant.
+            resident = (shares.resident_bytes or stat.memory_bytes) if shares else 0
+            if shares and resident:
+                total, anonymous = shares.total_bytes / resident, shares.anonymous_bytes / resident
                 self._parts[key] = _Part(stat.memory_bytes, total, anonymous, self._walks)
 
     def _doubt(self, stat: ProcessStat) -> float:

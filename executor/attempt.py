@@ -16,10 +16,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     pod: str
     namespace: str
     uid: str = ""
+    backend: str = "kubernetes"
     control_protocol: int = 1
     quoting: bool = True
     """Whether the build image's shell reads `$'…'`, which the Runner's scripts use."""
     shell: str = "sh"
+    image: str = ""
+    node: str = ""
+    cpu_request_millicores: int | None = None
+    disk_request_bytes: int | None = None
     memory_request_bytes: int | None = None
     memory_limit_bytes: int | None = None
     cpu_limit_millicores: int | None = None

@@ -44,6 +44,11 @@ def is_user_script(stage: str) -> bool:
     return stage not in HELPER_STAGES and stage != "after_script"
 
 
+def is_build_script(stage: str) -> bool:
+    """Tell whether the stage is the job's `script:`, which is what an attempt's figures are about."""
+    return stage in {"build_script", "step_script"}
+
+
 @functools.cache
 def first_process(container: str, *, orphan_after_seconds: int) -> list[str]:
     """Return the command line of a container's first process."""

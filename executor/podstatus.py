@@ -73,10 +73,15 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     deletion_grace_period_seconds: int | None = None
 
 
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
 class Pod(msgspec.Struct, frozen=True):
     """A pod as the API server tells it."""
 
     metadata: _Metadata = _Metadata()
+    spec: _Spec = _Spec()
     status: _Status = _Status()
 
     @property

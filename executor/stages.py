@@ -11,17 +11,22 @@ import signal
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import KNOWN_PROTOCOLS, container_of, is_user_script
+from executor.control import KNOWN_PROTOCOLS, container_of, is_build_script, is_user_script
 from executor.environment import Invocation
+from executor.following import ScriptEnd
 from executor.log import Log
 from executor.settings import Settings
 from executor.sizes import MeasuredSize
 from executor.verdict import Booking, Verdict
+
+if TYPE_CHECKING:
+    from executor.plan import Planned  # `config` does without
 
 VERSION = "0.1.0"
 
@@ -48,6 +53,16 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
 
     signal.signal(signal.SIGTERM, _terminate)
     job = read_job(invocation.response_file)
+    if settings.backend == "local":
+        from executor import local  # noqa: PLC0415 (as above)
+
+        measured = _measured(settings, invocation, job_log)
+        planned = make_plan(
+            job, settings, invocation.variables, namespace="local", attempt=invocation.attempt, measured=measured
+        )
+        _tell(planned, job_log)
+        local.prepare(planned.plan, invocation, settings, job_log)
+        return
     source = credentials.Source(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context)
     access = credentials.resolve(source)
     credentials.save(access, invocation.folder)
@@ -64,14 +79,14 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         killed_at_bytes=memory.recall(api, namespace, record, job_log),
     )
     plan = planned.plan
-    for note in planned.notes:
-        job_log.note(note)
-    for warning in planned.warnings:
-        job_log.warning(warning)
+    _tell(planned, job_log)
     size = plan.build.size
     attempt = Attempt(
         pod=plan.name,
         namespace=namespace,
+        image=plan.build.image,
+        cpu_request_millicores=size.cpu_request_millicores,
+        disk_request_bytes=size.ephemeral_storage_request_bytes,
         memory_request_bytes=size.memory_request_bytes,
         memory_limit_bytes=size.memory_limit_bytes,
         cpu_limit_millicores=size.cpu_limit_millicores,
@@ -87,13 +102,17 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         _check_images(facts, settings, invocation)
         build = facts["build"]
         attempt = msgspec.structs.replace(
-            attempt, uid=pod.metadata.uid, quoting="yes" in build["quoting"], shell=next(iter(build["shell"]))
+            attempt,
+            uid=pod.metadata.uid,
+            node=pod.spec.node_name,
+            quoting="yes" in build["quoting"],
+            shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
     except BaseException:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
-            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=15)
+            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=min(15, settings.budgets.api_seconds))
         except errors.ClusterError as error:
             job_log.warning(f"pod {plan.name} could not be deleted: {error}")
         raise
@@ -115,11 +134,13 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
         return earlier
     content = script.read_bytes()
     _check_quoting(attempt, container, content)
+    if attempt.backend == "local":
+        return _run_locally(content, attempt, invocation, settings, job_log, stage=stage)
     access = credentials.load(invocation.folder)
     api = Api(access, renew=lambda: credentials.resolve(access.source))
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{secrets.token_hex(16)}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
-    began = time.monotonic()
+    began = time.time()
     with Notices() as notices:
         try:
             end = ScriptRun(api, attempt, job, settings, output=1, job_log=job_log, notices=notices).result()
@@ -136,7 +157,9 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
             if is_user_script(stage):
                 from executor.figures import figures_line  # noqa: PLC0415
 
-                job_log.note(figures_line(end, attempt, wall_seconds=time.monotonic() - began))
+                job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
+            if is_build_script(stage) and settings.telemetry.folder:
+                _write_telemetry(end, attempt, invocation, settings, job_log, began=began)
         if verdict.lost or verdict.build_dead:
             fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
@@ -155,6 +178,11 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
     """
     attempt = load_attempt(invocation.folder)
     if attempt is None:
+        return
+    if attempt.backend == "local":
+        from executor import local  # noqa: PLC0415 (as in prepare)
+
+        local.cleanup(invocation)
         return
     from executor import credentials, pods  # noqa: PLC0415 (as in prepare)
     from executor.kube import Api  # noqa: PLC0415
@@ -253,6 +281,49 @@ def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> Measu
         )
         return None
     return find_measured(table, invocation.variables)
+
+
+def _tell(planned: "Planned", job_log: Log) -> None:
+    for note in planned.notes:
+        job_log.note(note)
+    for warning in planned.warnings:
+        job_log.warning(warning)
+
+
+def _run_locally(  # noqa: PLR0913 (as `run`)
+    content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, stage: str
+) -> Verdict:
+    """Run one script of the local backend and return what its end means."""
+    from executor import local  # noqa: PLC0415 (only for this backend)
+    from executor.figures import figures_line  # noqa: PLC0415
+    from executor.notices import Notices  # noqa: PLC0415
+    from executor.verdict import judge_script  # noqa: PLC0415
+
+    began = time.time()
+    with Notices() as notices:
+        end = local.run(content, attempt, invocation, settings, notices)
+    if is_user_script(stage):
+        job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
+    if is_build_script(stage) and settings.telemetry.folder:
+        _write_telemetry(end, attempt, invocation, settings, job_log, began=began)
+    return judge_script(end, stage=stage, container=container_of(stage), attempt=attempt, settings=settings)
+
+
+def _write_telemetry(  # noqa: PLR0913 (a document, its sources, and a log)
+    end: ScriptEnd, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, began: float
+) -> None:
+    """Leave a document about the attempt in the operator's folder; that it cannot be written is no failure of the job."""
+    from executor import telemetry  # noqa: PLC0415 (only where a folder is set)
+    from executor.job import read_job  # noqa: PLC0415
+
+    content = telemetry.document(
+        end, attempt, read_job(invocation.response_file), variables=invocation.variables, began=began, ended=time.time(),
+        version=VERSION,
+    )  # fmt: skip
+    try:
+        telemetry.write(content, Path(settings.telemetry.folder), attempt.pod)
+    except OSError as error:
+        job_log.warning(f"the document about this attempt cannot be written to telemetry.folder: {error}")
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

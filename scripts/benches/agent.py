@@ -20,8 +20,8 @@ from buildjob.find_spack import SpackInstallation, find
 from buildjob.paths import from_environment
 from tests.integration.conftest import Lab
 
-_ROUNDS = (7, 3)
-_SPECS = (("libhello", "hello-busy files=40"), ("libhello",))
+_ROUNDS = (5, 3)
+_SPECS = (("libhello", "hello-busy files=8"), ("libhello",))
 _SAMPLE_SECONDS = 0.05
 
 _RECORDER = """#!{python} -IS

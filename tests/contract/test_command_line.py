@@ -12,7 +12,7 @@ import pytest
 from buildjob.outcome import BUG, EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("build", "ctest", "doctor", "executor")
+VERBS = ("build", "ctest", "doctor", "executor", "publish")
 
 
 def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +50,11 @@ def test_the_help_of_build_documents_every_exit_code() -> None:
         (("build", "--no-such-option"), "--no-such-option"),
         (("build",), "nothing to build"),
         (("completion", "tcsh"), "bash or zsh"),
+        (("publish", "push", "/nonexistent", "m", "--unsigned"), "no such folder"),
+        (("publish", "verify", "m"), "--any-signer"),
+        (("publish", "index", "https://host/m"), "no mirror that can be written"),
+        (("publish", "index", "s3://x"), "s3://BUCKET/PREFIX"),
+        (("publish", "prune", "m", "--older-than", "soon"), "give a time such as"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_exit_code_2(words: tuple[str, ...], complaint: str) -> None:

@@ -1,8 +1,15 @@
-"""A cluster for the whole session: the one that KUBECONFIG names, or a real one of our own on this machine."""
+"""A cluster for the whole session: the one that KUBECONFIG names, or a real one of our own on this machine.
 
+Tests run side by side (pytest-xdist), each worker in a Kubernetes namespace of its own; the first process starts the
+cluster. A test marked `alone` breaks the cluster for a while and has it for itself.
+"""
+
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +23,9 @@ from tests.e2e.cluster.cluster import Cluster, running_cluster
 from tests.fakes.runner import Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMESPACE = "default"
+NAMESPACE = f"e2e-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+_FOREIGN = os.environ.get("SPACK_FARM_E2E_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+_HELD = pytest.StashKey[contextlib.ExitStack]()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,23 +53,76 @@ class Lab:
         return items
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """Yield a running cluster."""
-    foreign = os.environ.get("SPACK_FARM_E2E_KUBECONFIG") or os.environ.get("KUBECONFIG")
-    if foreign:
-        yield Lab([], ["kubectl", "--kubeconfig", foreign], Path(foreign), None)
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the cluster to a worker; the first one makes it start. Runs in the process that has the workers."""
+    if _FOREIGN:
         return
-    with running_cluster() as cluster:
-        admin = ["--kubeconfig", str(cluster.kubeconfig("admin"))]
-        argv = [*cluster.inside, f"{cluster.programs}/kubectl", *admin]
-        subprocess.run([*argv, "apply", "-f", str(CHECKOUT / "docs/reference/rbac.yaml")], check=True, capture_output=True)
-        yield Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
+    config = node.config
+    if _HELD not in config.stash:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an orderly end
+        config.stash[_HELD] = contextlib.ExitStack()
+        config.cluster = config.stash[_HELD].enter_context(running_cluster())
+    cluster: Cluster = config.cluster
+    node.workerinput["cluster"] = [str(cluster.home), str(cluster.programs), cluster.init]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the cluster after the last worker."""
+    if _HELD in config.stash:
+        config.stash[_HELD].close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs the cluster for itself at the end, where nothing waits for it."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Yield a running cluster with a namespace for this process."""
+    with contextlib.ExitStack() as held:
+        if _FOREIGN:
+            found = Lab([], ["kubectl", "--kubeconfig", _FOREIGN], Path(_FOREIGN), None)
+            held.callback(lambda: found.kubectl("delete", "namespace", NAMESPACE, "--wait=false"))
+        else:
+            handed = getattr(request.config, "workerinput", {}).get("cluster")
+            cluster = (
+                Cluster(Path(handed[0]), Path(handed[1]), handed[2]) if handed else held.enter_context(running_cluster())
+            )
+            argv = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("admin"))]
+            found = Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
+        found.kubectl("create", "namespace", NAMESPACE)
+        role = (CHECKOUT / "docs/reference/rbac.yaml").read_text().replace("namespace: default", f"namespace: {NAMESPACE}")
+        found.kubectl("apply", "-f", "-", text=role)
+        wait_for(lambda: found.kubectl("get", "serviceaccount", "default", "-n", NAMESPACE, "--ignore-not-found"))
+        yield found
+
+
+def wait_for(happens: Callable[[], object], *, seconds: float = 90) -> None:
+    """Return when something has happened; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
 
 
 @pytest.fixture(autouse=True)
-def no_pod_is_left(lab: Lab) -> Iterator[None]:
+def turn(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
+    """Give a test that breaks the cluster the whole of it; the others share it."""
+    if lab.cluster is None:
+        yield
+        return
+    with (lab.cluster.home / "turn").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_pod_is_left(lab: Lab, turn: None) -> Iterator[None]:
     """Fail a test that leaves a pod behind: every job's pod is gone soon after it, whatever happened."""
+    del turn
     yield
     deadline = time.monotonic() + 60
     while pods := lab.pods():

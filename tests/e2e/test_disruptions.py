@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab
+from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
 from tests.fakes.runner import Runner, payload
 
 NUMBERS = [str(number) for number in range(1, 201)]
@@ -62,6 +62,7 @@ def test_connections_that_are_cut_lose_and_double_nothing(lab: Lab, runner: Call
     assert build_output(list(outcome.calls)) == NUMBERS
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("component", ["apiserver", "kubelet"])
 def test_a_restart_of_the_control_plane_loses_nothing(lab: Lab, runner: Callable[..., Runner], component: str) -> None:
     cluster = own_cluster(lab)
@@ -108,7 +109,7 @@ def test_a_pod_that_vanishes_is_a_system_failure_and_later_stages_fail_at_once(
     assert "not found" in outcome.text
     later = [call for call in outcome.calls if call.script in {"after_script", "cleanup_file_variables"}]
     assert [call.code for call in later] == [2, 2]
-    assert min(call.seconds for call in later) < 1
+    assert min(call.seconds for call in later) < 10  # no call of it waits for a pod that is gone
 
 
 def test_a_canceled_job_ends_its_script_and_runs_after_script(runner: Callable[..., Runner]) -> None:
@@ -134,14 +135,21 @@ def test_a_script_that_ignores_term_is_killed(runner: Callable[..., Runner]) -> 
 
 
 def test_a_timeout_is_not_a_success(runner: Callable[..., Runner]) -> None:
-    outcome = runner().run(payload(["sleep 61"], after=["echo never"], runner_info={"timeout": 12}))
+    job = runner()
+    job.when("begun", job.time_out)
+    outcome = job.run(payload(["echo begun; sleep 61"], after=["echo never"]))
     assert outcome.reason == "job_execution_timeout", outcome.text
     assert outcome.stages[-2:] == ["build_script", "cleanup"]
 
 
 def test_a_driver_that_is_killed_is_a_system_failure(runner: Callable[..., Runner]) -> None:
     job = runner()
-    job.when("begun", lambda: os.kill(drivers("build_script")[0], signal.SIGKILL))
+
+    def kill() -> None:
+        assert job.process is not None
+        job.process.kill()
+
+    job.when("begun", kill)
     outcome = job.run(payload(["echo begun; sleep 61"]))
     assert outcome.reason == "runner_system_failure"
 
@@ -156,41 +164,35 @@ def manager(lab: Lab, settings: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
 
 
-def wait_for(happens: Callable[[], object], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
-def drivers(stage: str) -> list[int]:
-    """Return the process ids of this checkout's drivers that run a stage."""
+def drivers(stage: str, settings: Path) -> list[int]:
+    """Return the process ids of the drivers that run a stage with these settings."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = entry.read_bytes().decode().split("\0")
         except OSError:
             continue
-        if words[-2:-1] == [stage] and "executor" in words:
+        if words[-2:-1] == [stage] and str(settings) in words:
             found.append(int(entry.parent.name))
     return found
 
 
 def test_a_driver_whose_runner_is_gone_deletes_its_pod(lab: Lab, settings_file: Callable[..., Path]) -> None:
-    with manager(lab, settings_file()) as runner:
-        wait_for(lambda: drivers("build_script"))
+    settings = settings_file()
+    with manager(lab, settings) as runner:
+        wait_for(lambda: drivers("build_script", settings))
         time.sleep(1)
         runner.kill()
     wait_for(lambda: not lab.pods())
-    wait_for(lambda: not drivers("build_script"))
+    wait_for(lambda: not drivers("build_script", settings))
 
 
 def test_a_pod_that_no_driver_touches_ends_itself(lab: Lab, settings_file: Callable[..., Path]) -> None:
     settings = settings_file(kubernetes="[budgets]\napi_seconds = 4", top="orphan_after_seconds = 6")
     with manager(lab, settings) as runner:
-        wait_for(lambda: drivers("build_script"))
+        wait_for(lambda: drivers("build_script", settings))
         time.sleep(2)
-        (driver,) = drivers("build_script")
+        (driver,) = drivers("build_script", settings)
         os.kill(driver, signal.SIGSTOP)
         runner.kill()
         os.kill(driver, signal.SIGKILL)

@@ -108,6 +108,8 @@ class Runner:
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         """The driver call that runs now."""
+        self.folder = Path()
+        """The attempt's, which the driver sees as $TMPDIR."""
         self._root, self._script = threading.Event(), threading.Event()
 
     def when(self, text: str, action: Callable[[], object]) -> None:
@@ -144,7 +146,7 @@ class Runner:
         return self._outcome
 
     def time_out(self) -> None:
-        """Do what happens when the job's time is over."""
+        """End the job as its timeout does."""
         self._timed_out = True
         self._script.set()
         self._root.set()
@@ -182,7 +184,7 @@ class Runner:
     @contextlib.contextmanager
     def _attempt_folder(self) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix="custom-executor") as folder:
-            self._folder = Path(folder)
+            self._folder = self.folder = Path(folder)
             response = self._folder / "response.json"
             response.touch(0o600)
             response.write_text(json.dumps(self._job))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -20,8 +20,11 @@ from buildjob import telemetry
 from buildjob.errors import SpackError
 from buildjob.find_spack import SpackInstallation, find
 from buildjob.paths import from_environment
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.store import Store
 from ctest_xml.check import check
 from tests import cdash_schemas
+from tests.integration import s3_server
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_REPO = ROOT / "tests" / "data" / "spack_repo" / "spack_farm_tests"
@@ -151,6 +154,54 @@ def lab(spack: SpackInstallation, tmp_path_factory: pytest.TempPathFactory) -> L
 def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
     """A signing key without passphrase, in a folder with a short name: gpg-agent's socket lies in it."""
     return Key(tmp_path_factory.mktemp("k"))
+
+
+MakeStore = Callable[..., Store]
+"""Makes an empty store; takes the options of `S3Store`, which a folder ignores."""
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
+    with s3_server.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
+    with s3_server.versitygw(s3_server.versitygw_program(), tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process the servers' credentials, as a user's shell has them."""
+    for name, value in s3_server.Server("any", "").environment.items():
+        if not name.endswith("_URL"):
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=["moto", "versitygw"])
+def s3(request: pytest.FixtureRequest, credentials: None) -> s3_server.Server:
+    """Each S3 server there is."""
+    del credentials
+    server: s3_server.Server = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(params=["folder", "moto", "versitygw"])
+def make_store(request: pytest.FixtureRequest, credentials: None, tmp_path: Path) -> MakeStore:
+    """Each kind of storage there is."""
+    del credentials
+    if request.param == "folder":
+        made: list[Path] = []
+
+        def folder(**_access: object) -> Store:
+            made.append(tmp_path / f"mirror-{len(made)}")
+            return FolderStore(made[-1])
+
+        return folder
+    server: s3_server.Server = request.getfixturevalue(request.param)
+    return lambda **access: server.store(f"s3://{server.bucket()}/some/prefix", **access)
 
 
 @contextlib.contextmanager

@@ -208,6 +208,8 @@ def test_a_build_that_never_joins_is_measured_by_its_processes(hog: Path, cgroup
     with Observer(cgroup=cgroup, checkpoint=marks.take, interval_seconds=0.1) as observer:
         child = _start([hog, "50", "0", tmp_path / "none"], None)
         observer.watch(child.pid)
+        assert child.stdout
+        assert child.stdout.readline() == b"held\n"
         deadline = time.monotonic() + 60
         while not observer.notes():
             assert time.monotonic() < deadline

@@ -1,8 +1,6 @@
 """Publishing to a folder: signed entries, blobs first, whatever instant a kill comes."""
 
 import base64
-import hashlib
-import json
 import signal
 import subprocess
 import sys
@@ -12,51 +10,30 @@ import pytest
 
 from buildjob import mirror
 from buildjob.errors import PublishError, RequestError
-from buildjob.publish import publish
+from buildjob.publishing import index, places, record
+from buildjob.publishing import push as pushing
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.push import publish
 from buildjob.sign import Signer, TrustHome, public_keys, throw_away_home
-from tests.integration.conftest import ROOT, Key
+from tests.integration.conftest import ROOT, Key, MakeStore
+from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
 
-NAME = "zlib-1.3-abcdefghijklmnopqrstuvwxyz234567"
+NAME = f"zlib-1.0-{dag_hash('zlib')}"
 
 
-def unsigned_entry(folder: Path, *, content: bytes = b"tarball" * 1000) -> Path:
-    """A tree such as `spack buildcache push --unsigned` leaves it, with two blobs."""
-    rows = []
-    for data, kind in (
-        (content, "application/vnd.spack.install.v2.tar+gzip"),
-        (b"{}", "application/vnd.spack.spec.v5+json"),
-    ):
-        digest = hashlib.sha256(data).hexdigest()
-        blob = folder / "blobs" / "sha256" / digest[:2] / digest
-        blob.parent.mkdir(parents=True)
-        blob.write_bytes(data)
-        rows.append(
-            {
-                "contentLength": len(data),
-                "mediaType": kind,
-                "compression": "gzip",
-                "checksumAlgorithm": "sha256",
-                "checksum": digest,
-            }
-        )
-    manifest = folder / "v3" / "manifests" / "spec" / "zlib" / f"{NAME}.spec.manifest.json"
-    manifest.parent.mkdir(parents=True)
-    manifest.write_text(json.dumps({"version": 3, "data": rows}, indent=0, separators=(",", ":")))
+def unsigned_entry(folder: Path) -> Path:
+    add_entry(folder, "zlib", ["gmake"])
     return folder
-
-
-def as_it_is(text: bytes, _where: str) -> bytes:
-    return text
 
 
 def test_what_is_signed_verifies_and_what_is_changed_does_not(key: Key, tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
     with throw_away_home() as home:
         signer = Signer(home, key.secret, None)
-        published = publish(entry, tmp_path / "m", sign=lambda text, where: signer.clearsign(text, where=where))
+        published = publish(entry, FolderStore(tmp_path / "m"), sign=lambda text, where: signer.clearsign(text, where=where))
     assert not home.exists()
     assert published.state == "published"
-    text = mirror.find(tmp_path / "m", "zlib", "1.3", NAME.rpartition("-")[2])
+    text = mirror.find(tmp_path / "m", "zlib", "1.0", NAME.rpartition("-")[2])
     assert text
     assert text.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----")
     manifest = mirror.parse_manifest(text, where="test")
@@ -108,14 +85,14 @@ def test_a_damaged_blob_never_reaches_the_mirror(tmp_path: Path) -> None:
     blob = max(entry.glob("blobs/sha256/*/*"), key=lambda path: path.stat().st_size)
     blob.write_bytes(b"changed" * 1000)
     with pytest.raises(PublishError, match="does not have the checksum"):
-        publish(entry, tmp_path / "m", sign=as_it_is)
+        publish(entry, FolderStore(tmp_path / "m"), sign=as_it_is)
     assert not list(tmp_path.glob("m/v3/manifests/**/*.json"))
 
 
 def test_publishing_again_sends_no_blob_twice(tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
-    first = publish(entry, tmp_path / "m", sign=as_it_is)
-    again = publish(entry, tmp_path / "m", sign=as_it_is)
+    first = publish(entry, FolderStore(tmp_path / "m"), sign=as_it_is)
+    again = publish(entry, FolderStore(tmp_path / "m"), sign=as_it_is)
     assert again.bytes < first.bytes
     assert again.url == first.url
 
@@ -123,30 +100,79 @@ def test_publishing_again_sends_no_blob_twice(tmp_path: Path) -> None:
 def test_an_unwritable_mirror_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a file")
     with pytest.raises(PublishError, match="mirror"):
-        publish(unsigned_entry(tmp_path / "unsigned"), tmp_path / "m", sign=as_it_is)
+        publish(unsigned_entry(tmp_path / "unsigned"), FolderStore(tmp_path / "m"), sign=as_it_is)
+
+
+def test_an_entry_whose_spec_is_another_one_is_refused(tmp_path: Path) -> None:
+    key = add_entry(tmp_path / "unsigned", "zlib")
+    other = key.replace(dag_hash("zlib"), dag_hash("other"))
+    (tmp_path / "unsigned" / key).rename(tmp_path / "unsigned" / other)
+    with pytest.raises(PublishError, match="its spec has another hash"):
+        publish(tmp_path / "unsigned", FolderStore(tmp_path / "m"), sign=as_it_is)
+    assert not (tmp_path / "m").exists()
+
+
+# what a package needs must be the same wherever it stands: what others depend on needs glibc alone (`nodes_of`)
+TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
+
+
+def test_a_push_sends_what_is_missing_and_the_index_has_it(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    for name, needed in TREES.items():
+        add_entry(tmp_path / name, name, needed)
+        add_entry(tmp_path / "all", name, needed)
+    publish(tmp_path / "lib", store, sign=as_it_is)
+    assert installs(store) == expected({"lib": TREES["lib"]})
+    asked = pushing.plan(tmp_path / "all", store, replace=False)
+    assert [entry.hash for entry in asked.entries] == [dag_hash("app"), dag_hash("tool")]
+    told: list[int] = []
+    options = pushing.Options(progress=lambda done, _all, _bytes: told.append(done))
+    pushed = pushing.push(asked, store, sign=as_it_is, options=options)
+    assert pushed.index
+    assert pushed.index.swung
+    assert told == [1, 2]
+    assert consistent(store) == 3
+    assert installs(store) == expected(TREES)
+    assert not list(record.pending(store))
+    nothing = pushing.plan(tmp_path / "all", store, replace=False)
+    assert nothing.entries == []
+    assert pushing.push(nothing, store, sign=as_it_is, options=options).index == index.Updated()
+
+
+def test_a_push_writes_no_keys(make_store: MakeStore, key: Key, tmp_path: Path) -> None:
+    store = make_store()
+    with throw_away_home() as home:
+        signer = Signer(home, key.secret, None)
+        publish(unsigned_entry(tmp_path / "unsigned"), store, sign=lambda text, where: signer.clearsign(text, where=where))
+    assert not list(store.list(places.KEYS))
+    for seen in store.list(""):
+        assert b"BEGIN PGP P" not in store.read(seen.key).data
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from buildjob.publish import publish
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.push import publish
 step = int(sys.argv[3])
 seen = 0
 def audit(event, arguments):
     global seen
-    if event in {"open", "os.rename", "os.mkdir", "os.remove"} and "/m/" in str(arguments[0]):
+    if event in {"os.link", "os.rename", "os.remove"} and "/m/" in str(arguments[1 if event == "os.link" else 0]):
         seen += 1
         if seen == step:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(audit)
-publish(Path(sys.argv[1]), Path(sys.argv[2]), sign=lambda text, where: text)
+publish(Path(sys.argv[1]), FolderStore(Path(sys.argv[2])), sign=lambda text, where: text)
 """
 
 
 def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes(tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
     kills = 0
-    for step in range(1, 60):
+    step = 0
+    while True:
+        step += 1
         target = tmp_path / str(step) / "m"
         target.mkdir(parents=True)
         done = subprocess.run(
@@ -156,10 +182,14 @@ def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes
             break
         assert done.returncode == -signal.SIGKILL
         kills += 1
-        for path in target.glob("v3/manifests/spec/*/*.json"):
-            if not path.name.startswith("."):
-                assert mirror.is_whole(target, mirror.parse_manifest(path.read_bytes(), where=str(path)))
-        publish(entry, target, sign=as_it_is)
-        (path,) = target.glob(f"v3/manifests/spec/zlib/{NAME}*.json")
-        assert mirror.is_whole(target, mirror.parse_manifest(path.read_bytes(), where=str(path)))
-    assert kills >= 8, "each rename and each file that is opened was a place to die"
+        store = FolderStore(target)
+        there = consistent(store)
+        assert set(installs(store)) <= set(expected({"zlib": ["gmake"]}))
+        if there:  # whoever comes next finds the announcement of what is there
+            index.update(store, index.Options())
+            assert installs(store) == expected({"zlib": ["gmake"]})
+        publish(entry, store, sign=as_it_is)
+        assert consistent(store) == 1
+        assert installs(store) == expected({"zlib": ["gmake"]})
+        assert not [seen for seen in record.pending(store) if store.look(places.INDEX) is None]
+    assert kills >= 8, "each rename and each deletion was a place to die"

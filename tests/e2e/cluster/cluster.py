@@ -7,6 +7,7 @@ cluster reaches beyond the machine: its network has no default route. By hand: `
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,34 +24,26 @@ START_SECONDS = 120.0
 
 
 class Cluster:
-    """A running cluster: its folder, its first process, and its components by name."""
+    """A running cluster: its folder, its programs, and the process id of its first process. Any process may use it."""
 
-    def __init__(self, home: Path, programs: Path, init: subprocess.Popen[bytes]) -> None:
+    def __init__(self, home: Path, programs: Path, init: int) -> None:
         self.home = home
         self.programs = programs
-        self.init = _child(init.pid)
-        self.inside = ["nsenter", f"--net=/proc/{self.init}/ns/net"]
+        self.init = init
+        self.inside = ["nsenter", f"--net=/proc/{init}/ns/net"]
         """Words before a command that lets a program of the machine talk to the cluster."""
-        self._init_parent = init
-        self._components: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
-        """Start one component of `parts.commands`; its output goes to `log/NAME.log`."""
-        namespaces = ["nsenter", "--target", str(self.init), "--mount", "--net", "--pid"]
-        with (self.home / "log" / f"{name}.log").open("ab") as log:
-            self._components[name] = subprocess.Popen(
-                [*namespaces, *parts.commands(self.home, self.programs)[name]],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        """Have the first process start one component of `parts.commands`; its output goes to `log/NAME.log`."""
+        with (self.home / "orders").open("w") as orders:
+            orders.write(f"{name}\n")
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a component, by its process id; after SIGKILL it is waited for and can be started again."""
-        os.kill(_child(self._components[name].pid), number)
-        if number is signal.SIGKILL:
-            self._components.pop(name).wait(10)
+        """Send a signal to a component; after SIGKILL return when it is gone and can be started again."""
+        words = 'kill -s "$1" "$2"; [ "$1" != KILL ] || while kill -0 "$2" 2>/dev/null; do sleep 0.05; done'
+        process = (self.home / "pid" / name).read_text().strip()
+        argv = ["nsenter", "--target", str(self.init), "--pid", "sh", "-c", words, "signal", number.name[3:], process]
+        subprocess.run(argv, check=True, timeout=60)
 
     def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
         """Run kubectl as the administrator; return what it prints. Raises CalledProcessError if it fails."""
@@ -64,14 +57,6 @@ class Cluster:
         """Return the path of the kubeconfig of one of `parts.TOKENS`."""
         return self.home / "kube" / f"{user}.kubeconfig"
 
-    def stop(self) -> None:
-        """End everything in the cluster's namespaces and wait for it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.init, signal.SIGKILL)
-        self._init_parent.wait(10)
-        for component in self._components.values():
-            component.wait(10)
-
 
 @contextlib.contextmanager
 def running_cluster() -> Iterator[Cluster]:
@@ -81,20 +66,31 @@ def running_cluster() -> Iterator[Cluster]:
         subprocess.run([HERE / "build-kubernetes"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     )
     home = ROOT / f"c{os.getpid()}"
-    for folder in ("log", "cni", "kube", "pki", "sysctl", "images", "etcd", "kubelet"):
+    for folder in ("log", "cni", "kube", "pki", "pid", "start", "sysctl", "images", "etcd", "kubelet"):
         (home / folder).mkdir(parents=True, mode=0o700)
     (home / "owner").write_text(f"{os.getpid()} {_started(os.getpid())}")
     try:
         for path, text in parts.files(home).items():
             (home / path).write_text(text)
-        cluster = Cluster(home, programs, _first_process(home))
+        for name, argv in parts.commands(home, programs).items():
+            (home / "start" / name).write_text(f"exec {shlex.join(argv)}\n")
+        os.mkfifo(home / "orders", 0o600)
+        init = _first_process(home)
         try:
+            cluster = Cluster(home, programs, _child(init.pid))
             _start_all(cluster)
             yield cluster
         finally:
-            cluster.stop()
+            _stop(init)
     finally:
         _remove(home)
+
+
+def _stop(init: subprocess.Popen[bytes]) -> None:
+    """End the first process, and with it everything in the cluster's namespaces; return when it is gone."""
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        os.kill(_child(init.pid), signal.SIGKILL)
+    init.wait(30)
 
 
 def sweep() -> None:
@@ -218,8 +214,9 @@ def main() -> None:
     """Start a cluster and hold it until a line or the end of standard input."""
     begun = time.monotonic()
     with running_cluster() as cluster:
-        print(f"up after {time.monotonic() - begun:.1f} s; Enter ends it")  # noqa: T201
-        print(" ".join([*cluster.inside, f"{cluster.programs}/kubectl --kubeconfig {cluster.kubeconfig('admin')}"]))  # noqa: T201
+        kubectl = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("admin"))]
+        sys.stdout.write(f"up after {time.monotonic() - begun:.1f} s; Enter ends it\n{' '.join(kubectl)}\n")
+        sys.stdout.flush()
         sys.stdin.readline()
 
 

@@ -26,8 +26,9 @@ SHIELDED_SYSCTLS = {
     "kernel/keys/root_maxbytes": "25000000",
 }
 
-# The first process in the cluster's namespaces; it reaps, and everything in them ends with it. nsenter, not `ip netns exec`:
-# the latter remounts /sys, and /sys/fs/cgroup is then empty. Pod netns names, shim sockets and the CNI cache are private.
+# The first process in the cluster's namespaces: it starts components by name and reaps; everything ends with it. To join
+# them: nsenter, not `ip netns exec`, which remounts /sys, and /sys/fs/cgroup is then empty. Names of pods' networks, shim
+# sockets and the CNI cache are private.
 INIT = """
 set -eu
 mount --make-rprivate /; mount --make-rshared /
@@ -36,9 +37,12 @@ while read -r name value; do
   file={home}/sysctl/$(echo $name | tr / _); echo $value >$file; mount --bind $file /proc/sys/$name
 done <{home}/sysctl/list
 ip link set lo up; ip addr add {address}/32 dev lo; echo 1 >/proc/sys/net/ipv4/ip_forward
+cd /
 touch {home}/ready
 set +e
-while :; do sleep 3600; done
+while read -r name; do
+  sh -c 'echo $$ >"$1/pid/$2"; . "$1/start/$2"' component {home} $name </dev/null >>{home}/log/$name.log 2>&1 &
+done <>{home}/orders
 """
 
 PKI = """

@@ -44,7 +44,7 @@ def test_shares_come_from_the_rollup() -> None:
     text = b"0-1 ---p 0 00:00 0 [rollup]\nRss: 100 kB\nPss: 50 kB\nPss_Anon: 20 kB\nPss_File: 20 kB\nPss_Shmem: 10 kB\n"
     shares = parse_rollup(text)
     assert shares is not None
-    assert (shares.total_bytes, shares.anonymous_bytes) == (50 * 1024, 30 * 1024)
+    assert (shares.total_bytes, shares.anonymous_bytes, shares.resident_bytes) == (50 * 1024, 30 * 1024, 100 * 1024)
     assert parse_rollup(b"") is None
 
 

@@ -52,7 +52,7 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
     }
     asked = request("zlib", "--timeout", "90s", **variables)
     assert asked.target
-    assert asked.target.mirror == tmp_path / "m"
+    assert asked.target.folder == tmp_path / "m"
     assert asked.target.signing_key_file == tmp_path / "key.asc"
     assert asked.timeout_seconds == 90
     assert asked.scopes == [tmp_path, tmp_path / "env"]
@@ -66,7 +66,7 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
         (("zlib", "--mirror", "m"), "--signing-key-file"),
         (("zlib", "--mirror", "m", "--unsigned", "--signing-key-file", "key.asc"), "exclude each other"),
         (("zlib", "--mirror", "m", "--signing-key-file", "absent"), "absent: there is no such file"),
-        (("zlib", "--mirror", "ftp://h/m", "--unsigned"), "ftp:// mirrors are not supported"),
+        (("zlib", "--mirror", "ftp://h/m", "--unsigned"), "give a folder, a file:// URL, or s3://BUCKET/PREFIX"),
         (("zlib", "--mirror", "key.asc/m", "--unsigned"), "key.asc is not a folder"),
         (("zlib", "--out", "key.asc/out"), "key.asc is not a folder"),
         (("zlib", "-C", "absent"), "absent: there is no such folder"),
@@ -117,3 +117,12 @@ def test_durations(text: str, value: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(RequestError):
         seconds(text, "--timeout")
+
+
+def test_a_mirror_in_s3_is_no_folder(tmp_path: Path) -> None:
+    asked = request("zlib", "--mirror", "s3://binaries/main/", "--unsigned", "--out", str(tmp_path / "o"))
+    assert asked.target
+    assert (asked.target.url, asked.target.folder) == ("s3://binaries/main", None)
+    for other in ("s3://x", "https://host/mirror"):
+        with pytest.raises(RequestError, match="s3://BUCKET/PREFIX"):
+            request("zlib", "--mirror", other, "--unsigned", "--out", str(tmp_path / "o"))

@@ -28,6 +28,12 @@ def test_shared_pages_are_divided_among_those_who_share_them() -> None:
     assert memory.estimate(_tree(_stat(1, mib=100), _stat(2, mib=100))) == Shares(50 * _MIB, 40 * _MIB)
 
 
+def test_a_process_that_grows_between_the_walk_and_its_shares_is_not_counted_above_its_memory() -> None:
+    memory = SharedMemory(read=lambda _pid: Shares(50 * _MIB, 50 * _MIB, 50 * _MIB))
+    memory.estimate(_tree(_stat(1, mib=40)))
+    assert memory.estimate(_tree(_stat(1, mib=50))) == Shares(50 * _MIB, 50 * _MIB)
+
+
 def test_a_process_that_the_budget_did_not_reach_counts_like_its_namesakes_or_the_mean() -> None:
     clock = iter(range(1000))
     memory = SharedMemory(

@@ -1,0 +1,62 @@
+"""Where binaries go: whether the mirror has one already, and how what Spack packed gets there.
+
+A folder is written by the agent itself, S3 by a process of its own (`remote`). Knows nothing of builds and their outcomes.
+"""
+
+import shutil
+from pathlib import Path
+
+from buildjob import mirror, remote, sign, telemetry
+from buildjob.errors import PublishError
+from buildjob.request import Target
+from buildjob.schedule import Node
+from buildjob.session import Session
+from buildjob.spack import Plan
+
+
+def on_mirror(session: Session, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
+    """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
+    target = session.request.target
+    if target is None:
+        return frozenset()
+    roots = [node for node in plan.nodes if node.hash in plan.roots]
+    if target.folder is None:
+        return remote.on_mirror(session.call, target, roots, trust=trust, variables=session.request.variables)
+    folder = target.folder
+    signed = target.signing_key_file is not None
+    return frozenset(node.hash for node in roots if _is_there(folder, node, trust, signed=signed))
+
+
+def _is_there(folder: Path, node: Node, trust: sign.TrustHome | None, *, signed: bool) -> bool:
+    text = mirror.find(folder, node.name, node.version, node.hash)
+    if text is None:
+        return False
+    if signed and not (trust and trust.has_good_signature(text)):
+        return False
+    try:
+        manifest = mirror.parse_manifest(text, where=node.title)
+    except PublishError:
+        return False
+    return mirror.is_whole(folder, manifest)
+
+
+def send(session: Session, unsigned: Path, target: Target) -> telemetry.Publish:
+    """Sign and send. The key is read here, when every process of the build has ended."""
+    if target.folder is None:
+        published = remote.send(session.call, target, unsigned, variables=session.request.variables)
+    else:
+        published = _send_to_folder(unsigned, target, target.folder)
+    shutil.rmtree(unsigned)
+    return published
+
+
+def _send_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:
+    from buildjob.publishing.folder import FolderStore  # noqa: PLC0415  after the build: the agent stays small while it runs
+    from buildjob.publishing.push import publish  # noqa: PLC0415
+
+    store = FolderStore(folder)
+    if target.signing_key_file is None:
+        return publish(unsigned, store, sign=lambda text, _where: text)
+    with sign.throw_away_home() as home:
+        signer = sign.Signer(home, target.signing_key_file, target.passphrase_file)
+        return publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where))

@@ -1,0 +1,193 @@
+"""The story "push": unsigned entries that Spack wrote into a folder become signed ones on a mirror.
+
+The announcement first, then blobs, then the manifest: its appearance is the commit point, so a kill at any instant leaves a
+consistent mirror and a repeated run finishes. Writes no keys, ever.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from buildjob import mirror
+from buildjob.errors import Conflict, PublishError, Unsupported
+from buildjob.publishing import documents, index, places, record, splice
+from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
+from buildjob.telemetry import Publish
+
+Sign = Callable[[bytes, str], bytes]
+"""Takes a manifest's text and its name, returns what is to stand on the mirror."""
+_PRUNE_SECONDS = 3600.0
+"""A prune that has not ended after so long was killed."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One binary in the folder that Spack wrote."""
+
+    key: str
+    """Of its manifest, the same there and on the mirror."""
+    hash: str
+    text: bytes
+    """The manifest, unsigned."""
+    blobs: list[mirror.Blob]
+
+
+class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push sends."""
+
+    unsigned: Path
+    entries: list[Entry]
+    nodes: Mapping[str, splice.Node]
+    there: list[str] = []
+    """Manifests that the mirror has already and that stay as they are."""
+
+    @property
+    def bytes(self) -> int:
+        """What there is to send at most."""
+        return sum(blob.content_length for entry in self.entries for blob in entry.blobs)
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push did."""
+
+    manifests: list[str]
+    """Keys, in order."""
+    bytes: int
+    index: index.Updated | None
+    """None if the index was left alone."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to push."""
+
+    workers: int = 8
+    update_index: bool = True
+    indexing: index.Options = index.Options()
+    progress: Callable[[int, int, int], None] = lambda _done, _all, _bytes: None
+    """Told after each binary: how many are done, of how many, and the bytes sent so far."""
+    sleep: Callable[[float], None] = time.sleep
+    wall: Callable[[], float] = time.time
+
+
+def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> PushPlan:
+    """Read the unsigned tree and look what the mirror has; return what is to be sent. Raises PublishError."""
+    entries = [_entry(path, unsigned) for path in sorted(unsigned.glob(f"{places.SPECS}*/*{places.MANIFEST_END}"))]
+    if not entries:
+        raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
+    there: set[str] = set()
+    if not replace:
+        looked = in_parallel((entry.key for entry in entries), store.look, workers=workers)
+        there = {key for key, seen in looked if seen is not None}
+    wanted = [entry for entry in entries if entry.key not in there]
+    nodes: dict[str, splice.Node] = {}
+    for entry in wanted:
+        nodes |= _nodes(entry, unsigned)
+    return PushPlan(unsigned=unsigned, entries=wanted, nodes=nodes, there=sorted(there))
+
+
+def _entry(path: Path, unsigned: Path) -> Entry:
+    text = path.read_bytes()
+    manifest = mirror.parse_manifest(text, where=str(path))
+    if text.startswith(b"-"):
+        raise PublishError(f"{path}: it is signed already; publish notarize copies what is signed")
+    key = path.relative_to(unsigned).as_posix()
+    return Entry(key=key, hash=places.hash_of(key), text=text, blobs=manifest.data)
+
+
+def _nodes(entry: Entry, unsigned: Path) -> dict[str, splice.Node]:
+    """Return the nodes of an entry's concrete spec. Raises PublishError if it is not the one that the name says."""
+    for blob in entry.blobs:
+        if blob.media_type == places.SPEC_MEDIA_TYPE:
+            path = unsigned / blob.relative_path
+            _require_checksum(path, blob)
+            nodes = splice.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
+            if next(iter(nodes)) != entry.hash:
+                raise PublishError(f"{unsigned / entry.key}: its spec has another hash: {next(iter(nodes))}")
+            return nodes
+    raise PublishError(f"{unsigned / entry.key}: names no concrete spec")
+
+
+def _require_checksum(path: Path, blob: mirror.Blob) -> None:
+    if not path.exists():
+        raise PublishError(f"{path}: the manifest names this blob, and it is missing")
+    if not mirror.matches(path, blob):
+        raise PublishError(f"{path}: its content does not have the checksum that its name promises")
+
+
+def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Pushed:
+    """Send what is planned, then bring the index up to date. Raises PublishError; the mirror stays consistent."""
+    if not asked.entries:
+        updated = index.update(store, options.indexing) if options.update_index else None
+        return Pushed(manifests=asked.there, bytes=0, index=updated)
+    sign(asked.entries[0].text, asked.entries[0].key)  # before anything is written: an unusable key leaves no trace
+    announced = [
+        record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
+        for entry in asked.entries
+    ]
+    record.announce(store, announced, asked.nodes)
+    wait_for_prune(store, options)
+    ensure_layout(store)
+    sent = 0
+
+    def one(entry: Entry) -> int:
+        signed = sign(entry.text, entry.key)
+        total = sum(_send_blob(blob, asked.unsigned, store) for blob in entry.blobs)
+        store.write(entry.key, signed)
+        return total + len(signed)
+
+    for done, (_, size) in enumerate(in_parallel(asked.entries, one, workers=options.workers), 1):
+        sent += size
+        options.progress(done, len(asked.entries), sent)
+    keys = [entry.key for entry in asked.entries]
+    updated = None
+    if options.update_index:
+        known = msgspec.structs.replace(options.indexing, appeared=frozenset(keys))
+        updated = index.update(store, known)
+    return Pushed(manifests=keys, bytes=sent, index=updated)
+
+
+def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:
+    """Send one blob unless the mirror has it; return the number of bytes sent."""
+    key, path = places.blob(blob.checksum), unsigned / blob.relative_path
+    local = Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
+    if store.holds(key, local):
+        return 0
+    _require_checksum(path, blob)
+    store.send(key, local)
+    return blob.content_length
+
+
+def ensure_layout(store: Store) -> None:
+    """Write the document that says which signatures the mirror has, unless it is there."""
+    if store.look(places.LAYOUT) is None:
+        try:
+            store.write(places.LAYOUT, mirror.LAYOUT, only_if=ABSENT)
+        except Conflict:
+            return
+        except Unsupported:
+            store.write(places.LAYOUT, mirror.LAYOUT)
+
+
+def wait_for_prune(store: Store, options: Options) -> None:
+    """Wait until no binary is being deleted; what begins later sees our announcement and spares its blobs."""
+    while (seen := store.look(places.PRUNING)) is not None:
+        if seen.modified_seconds < options.wall() - _PRUNE_SECONDS:
+            raise PublishError(
+                f"{store.url}/{places.PRUNING}: a prune began more than an hour ago and has not ended; "
+                "if none runs, delete this object"
+            )
+        options.sleep(0.5)
+
+
+def publish(unsigned: Path, store: Store, *, sign: Sign, options: Options | None = None) -> Publish:
+    """Push all that Spack left in a folder, replacing what the mirror has; return what stands in telemetry."""
+    begun = time.monotonic()
+    asked = plan(unsigned, store, replace=True)
+    pushed = push(asked, store, sign=sign, options=options or Options())
+    return Publish(
+        state="published",
+        url=f"{store.url}/{pushed.manifests[-1]}",
+        bytes=pushed.bytes,
+        wall_seconds=round(time.monotonic() - begun, 3),
+    )

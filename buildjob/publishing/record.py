@@ -1,0 +1,79 @@
+"""The record of a push: written before anything else of it, so that whatever appears on the mirror gets into the index.
+
+One small compressed JSON below our own prefix. It names the manifests that are about to appear, the blobs they need, and
+the concrete specs, so that an update of the index reads nothing else.
+"""
+
+import datetime as dt
+import gzip
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from buildjob.errors import NotFound, PublishError
+from buildjob.publishing import places, splice
+from buildjob.publishing.store import Seen, Store
+
+ENTRIES_PER_RECORD = 500
+_LARGEST_RECORD_BYTES = 64 << 20
+"""Unpacked; 500 specs with all that they depend on take 2 MiB."""
+
+
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """One binary that a push puts on the mirror."""
+
+    manifest: str
+    """Its key."""
+    hash: str
+    blobs: list[str]
+    """SHA-256 of each."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push is going to do."""
+
+    version: int = 1
+    entries: list[Announced]
+    nodes: dict[str, msgspec.Raw]
+    """Concrete specs by hash: the entries' own and all that they depend on."""
+
+
+def announce(store: Store, entries: Sequence[Announced], nodes: Mapping[str, splice.Node]) -> list[str]:
+    """Write the records of a push; return their keys."""
+    keys = []
+    for start in range(0, len(entries), ENTRIES_PER_RECORD):
+        some = list(entries[start : start + ENTRIES_PER_RECORD])
+        needed = splice.reachable((entry.hash for entry in some), nodes)
+        record = Record(entries=some, nodes={dag_hash: msgspec.Raw(node.text) for dag_hash, node in needed.items()})
+        now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
+        key = f"{places.PENDING}{now}-{secrets.token_hex(8)}.json.gz"
+        store.write(key, gzip.compress(msgspec.json.encode(record), 6, mtime=0), only_if=None)
+        keys.append(key)
+    return keys
+
+
+def pending(store: Store) -> Iterator[Seen]:
+    """Yield the records that are on the mirror, oldest first."""
+    return store.list(places.PENDING)
+
+
+def read(store: Store, key: str) -> tuple[list[Announced], dict[str, splice.Node]] | None:
+    """Return a record's entries and nodes; None if another update has merged it meanwhile. Raises PublishError if broken."""
+    try:
+        packed = store.read(key).data
+    except NotFound:
+        return None
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        text = unpack.decompress(packed, _LARGEST_RECORD_BYTES)
+        if unpack.unconsumed_tail or not unpack.eof:
+            raise PublishError(f"{store.url}/{key}: a record that is cut off or too large; delete it")
+        record = msgspec.json.decode(text, type=Record)
+        nodes = {dag_hash: splice.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise PublishError(f"{store.url}/{key}: no record of a push ({error}); delete it") from error
+    if record.version != 1:
+        raise PublishError(f"{store.url}/{key}: version {record.version}; a newer spack-farm wrote it")
+    return record.entries, nodes

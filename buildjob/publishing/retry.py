@@ -1,0 +1,42 @@
+"""Trying again what may work the next time: the one backoff of publishing.
+
+Pure but for the sleep, which is a parameter, as the randomness is. Source: AWS Architecture Blog, "Exponential Backoff And
+Jitter" (full jitter).
+"""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from buildjob.errors import Unavailable
+
+_Result = TypeVar("_Result")
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how long."""
+
+    tries: int = 9
+    """In all; nine of them wait 25 s on average when the storage throttles, 51 s at most."""
+    first_seconds: float = 0.2
+    """The longest first wait; each further one may be twice as long."""
+    longest_seconds: float = 20.0
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+    def wait_seconds(self, failures: int) -> float:
+        """Return how long to wait after this many failures."""
+        return self.random() * min(self.longest_seconds, self.first_seconds * 2.0 ** (failures - 1))
+
+
+def patiently(call: Callable[[], _Result], patience: Patience) -> _Result:
+    """Return what the call returns, tried again while it raises Unavailable; the last one passes. Only what may repeat."""
+    for failures in range(1, patience.tries):
+        try:
+            return call()
+        except Unavailable:
+            patience.sleep(patience.wait_seconds(failures))
+    return call()

@@ -1,0 +1,366 @@
+"""A mirror in S3: the one module that knows boto3. Every answer is classified once, by status and code, never by its text.
+
+The tag of an object is its ETag. Every write carries the SHA-256 of what is sent, so that the server refuses what arrives
+changed. Source: Amazon S3 API Reference (PutObject, CopyObject, error responses), "Conditional requests".
+"""
+
+import base64
+import builtins
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import boto3
+import botocore.exceptions
+import msgspec
+from botocore.config import Config
+
+from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable, Unsupported
+from buildjob.publishing.retry import Patience, patiently
+from buildjob.publishing.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
+
+_Result = TypeVar("_Result")
+
+# Status -> what it means to us; what is not named is final. 409 is two conditional writes at the same instant.
+_BY_STATUS: dict[int, type[StoreError]] = {
+    404: NotFound,
+    409: Unavailable,
+    412: Conflict,
+    429: Unavailable,
+    500: Unavailable,
+    501: Unsupported,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+# Codes that come with a status which says less.
+_BY_CODE: dict[str, type[StoreError]] = {
+    "BadDigest": Unavailable,  # what arrived was not what we sent
+    "IncompleteBody": Unavailable,
+    "RequestTimeout": Unavailable,
+    "XAmzContentChecksumMismatch": Unavailable,
+    "XAmzContentSHA256Mismatch": Unavailable,
+    "NoSuchBucket": StoreError,
+}
+_TELL: dict[str, str] = {
+    "AccessDenied": "these credentials may not do that; see the policy in docs/publish.md",
+    "ExpiredToken": "the credentials have expired; get new ones and run it again, it goes on where it stopped",
+    "InvalidAccessKeyId": "the server does not know this access key",
+    "NoSuchBucket": "make the bucket first; nothing here makes buckets",
+    "PermanentRedirect": "the bucket is in another region: give --region",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
+    "SignatureDoesNotMatch": "the secret key is wrong, or a proxy changes requests",
+}
+_NO_ANSWER = (
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,  # closed, timed out, broken off while reading
+    botocore.exceptions.IncompleteReadError,
+)
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How a bucket is reached; what is not given, boto3 finds as it always does (variables, profile, web identity)."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    ca_file: str | None = None
+    path_style: bool = False
+    """Bucket in the path instead of the host name; servers of one's own usually need it."""
+    connections: int = 8
+    multipart_bytes: int = 256 << 20
+    """Files from this size on are sent in parts of `part_bytes`; S3 takes 5 GiB in one piece."""
+    part_bytes: int = 64 << 20
+    """A lost connection costs at most this much; with 10,000 parts a file may have 625 GiB."""
+
+
+class S3Store:
+    """The storage below a prefix of a bucket. Threads may share it."""
+
+    def __init__(self, url: str, access: Access, *, patience: Patience | None = None) -> None:
+        self.bucket, prefix = split_url(url)
+        self._prefix = f"{prefix}/" if prefix else ""
+        self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
+        self._access = access
+        self._patience = patience or Patience()
+        try:
+            session = boto3.session.Session(profile_name=access.profile, region_name=access.region)
+            self._client = session.client(
+                "s3",
+                endpoint_url=access.endpoint_url,
+                region_name=access.region or session.region_name or "us-east-1",
+                verify=access.ca_file,
+                config=Config(
+                    connect_timeout=10,
+                    read_timeout=60,
+                    max_pool_connections=access.connections,
+                    retries={"total_max_attempts": 1},  # `patiently` tries again: it knows what may repeat
+                    request_checksum_calculation="when_required",  # ours is SHA-256; theirs needs trailers few servers know
+                    response_checksum_validation="when_required",  # what is content-addressed is checked here
+                    s3={"addressing_style": "path"} if access.path_style else {},
+                ),
+            )
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise RequestError(f"{self.url}: {error}") from error
+
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+        """Return an object."""
+
+        def call() -> Stored:
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)
+            with contextlib.closing(answer["Body"]) as body:
+                if answer["ContentLength"] > limit_bytes:
+                    raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
+                return Stored(data=body.read(), tag=answer["ETag"])
+
+        return self._ask(key, call)
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Write an object to a local file; return its SHA-256."""
+
+        def call() -> str:
+            digest = hashlib.sha256()
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)
+            with contextlib.closing(answer["Body"]) as body, path.open("wb") as file:
+                while chunk := body.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+            return digest.hexdigest()
+
+        return self._ask(key, call)
+
+    def look(self, key: str) -> Seen | None:
+        """Return what is known of an object; None if there is none."""
+        try:
+            answer = self._head(key)
+        except NotFound:
+            return None
+        modified = answer["LastModified"].timestamp()
+        return Seen(key=key, size_bytes=answer["ContentLength"], modified_seconds=modified)
+
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether there is an object of that size, and, where the server kept it, of that SHA-256.
+
+        Objects are content-addressed and appear whole; what was sent in parts has a checksum of checksums, which says less.
+        """
+        try:
+            answer = self._head(key, ChecksumMode="ENABLED")
+        except NotFound:
+            return False
+        kept = answer.get("ChecksumSHA256", "")
+        expected = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        return answer["ContentLength"] == blob.size_bytes and (not kept or "-" in kept or kept == expected)
+
+    def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+        """Write an object; return its tag.
+
+        A conditional write that is repeated after a lost answer may meet its own result: where the content says that it is
+        this very write, it has succeeded.
+        """
+        sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        condition = {} if only_if is None else {"IfNoneMatch": "*"} if only_if == ABSENT else {"IfMatch": only_if}
+        unanswered = False
+
+        def call() -> str:
+            nonlocal unanswered
+            try:
+                answer = self._client.put_object(
+                    Bucket=self.bucket, Key=self._prefix + key, Body=data, ChecksumSHA256=sha256, **condition
+                )
+            except _NO_ANSWER:
+                unanswered = True
+                raise
+            except botocore.exceptions.ClientError as error:
+                unanswered = unanswered or _status(error) >= 500
+                raise
+            return str(answer["ETag"])
+
+        try:
+            return self._ask(key, call)
+        except Conflict:
+            if unanswered and (there := self.read(key)).data == data:
+                return there.tag
+            raise
+
+    def send(self, key: str, blob: Blob) -> None:
+        """Send a local file, in parts if it is large."""
+        if blob.size_bytes >= self._access.multipart_bytes:
+            self._send_parts(key, blob)
+            return
+        sha256 = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+
+        def call() -> None:
+            with blob.path.open("rb") as file:
+                self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=file, ChecksumSHA256=sha256)
+
+        self._ask(key, call)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; its absence is success."""
+        with contextlib.suppress(NotFound):
+            self._ask(key, lambda: self._client.delete_object(Bucket=self.bucket, Key=self._prefix + key))
+
+    def list(self, prefix: str) -> Iterator[Seen]:
+        """Yield the objects whose key begins with the prefix, 1,000 a request."""
+        token: dict[str, str] = {}
+        while True:
+            page = self._page(prefix, token)
+            for row in page.get("Contents", ()):
+                yield Seen(
+                    key=row["Key"].removeprefix(self._prefix),
+                    size_bytes=row["Size"],
+                    modified_seconds=row["LastModified"].timestamp(),
+                )
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def copy(self, key: str, source: Store) -> bool:
+        """Let the server copy between buckets that one client reaches; False if they are not both on it, or it refuses."""
+        if not isinstance(source, S3Store) or source._access.endpoint_url != self._access.endpoint_url:  # noqa: SLF001
+            return False
+        origin = {"Bucket": source.bucket, "Key": source._prefix + key}  # noqa: SLF001  the same class
+
+        def call() -> None:
+            self._client.copy_object(Bucket=self.bucket, Key=self._prefix + key, CopySource=origin)
+
+        try:
+            self._ask(key, call)
+        except (NotFound, Unavailable):
+            raise
+        except StoreError:  # above 5 GiB, or a policy that lets us read and write but not copy
+            return False
+        return True
+
+    def _head(self, key: str, **asked: str) -> Mapping[str, Any]:
+        head: Callable[[], Mapping[str, Any]] = lambda: self._client.head_object(  # noqa: E731  typed here
+            Bucket=self.bucket, Key=self._prefix + key, **asked
+        )
+        return self._ask(key, head)
+
+    def _page(self, prefix: str, token: Mapping[str, str]) -> Mapping[str, Any]:
+        page: Callable[[], Mapping[str, Any]] = lambda: self._client.list_objects_v2(  # noqa: E731  typed here
+            Bucket=self.bucket, Prefix=self._prefix + prefix, **token
+        )
+        return self._ask(prefix, page)
+
+    def _send_parts(self, key: str, blob: Blob) -> None:
+        """Send a large file part by part; what is broken off for good leaves nothing that costs."""
+        place = {"Bucket": self.bucket, "Key": self._prefix + key}
+        upload = self._ask(key, lambda: self._client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256"))
+        place["UploadId"] = upload["UploadId"]
+        count = -(-blob.size_bytes // self._access.part_bytes)
+        try:
+            digest = hashlib.sha256()
+            with blob.path.open("rb") as file:
+                windows = (_Part(file, number, self._access.part_bytes) for number in range(1, count + 1))
+                parts = [self._send_part(key, place, window, digest) for window in windows]
+            self._complete(key, place, parts, blob, whole=digest.hexdigest() == blob.sha256)
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._ask(key, lambda: self._client.abort_multipart_upload(**place))
+            raise
+
+    def _complete(
+        self, key: str, place: Mapping[str, str], parts: "builtins.list[dict[str, Any]]", blob: Blob, *, whole: bool
+    ) -> None:
+        if not whole:
+            raise StoreError(f"{blob.path}: it changed while it was sent")
+        try:
+            self._ask(key, lambda: self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}))
+        except NotFound:
+            # the answer of an earlier try was lost: the upload is complete, so that there is no such upload any more
+            there = self.look(key)
+            if there is None or there.size_bytes != blob.size_bytes:
+                raise
+
+    def _send_part(self, key: str, place: Mapping[str, str], part: "_Part", digest: Any) -> dict[str, Any]:
+        """Send one part, read twice and never held in memory; return its row for the completion."""
+        own = hashlib.sha256()
+        for chunk in part.chunks():
+            own.update(chunk)
+            digest.update(chunk)
+        sha256 = base64.b64encode(own.digest()).decode()
+
+        def call() -> dict[str, Any]:
+            part.seek(0)
+            answer = self._client.upload_part(**place, PartNumber=part.number, Body=part, ChecksumSHA256=sha256)
+            return {"PartNumber": part.number, "ETag": answer["ETag"], "ChecksumSHA256": sha256}
+
+        return self._ask(key, call)
+
+    def _ask(self, key: str, call: Callable[[], _Result]) -> _Result:
+        """Return what the call returns, errors translated, tried again while that may help."""
+
+        def once() -> _Result:
+            try:
+                return call()
+            except botocore.exceptions.ClientError as error:
+                raise _classified(error, f"{self.url}/{key}") from error
+            except _NO_ANSWER as error:
+                raise Unavailable(f"{self.url}/{key}: no answer from {self._where()}: {error}") from error
+            except botocore.exceptions.BotoCoreError as error:  # no credentials, a broken profile …
+                raise StoreError(f"{self.url}/{key}: {error}") from error
+
+        return patiently(once, self._patience)
+
+    def _where(self) -> str:
+        return self._access.endpoint_url or "AWS"
+
+
+class _Part:
+    """A window of an open file that reads like a file of its own; what boto3 needs of a body, and no more."""
+
+    def __init__(self, file: BinaryIO, number: int, part_bytes: int) -> None:
+        self._file = file
+        self.number = number
+        self._start = (number - 1) * part_bytes
+        file.seek(0, 2)
+        self._size = min(part_bytes, file.tell() - self._start)
+        self._at = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = self._size - self._at
+        size = left if size is None or size < 0 else min(size, left)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(size)
+        self._at += len(data)
+        return data
+
+    def chunks(self) -> Iterator[bytes]:
+        self.seek(0)
+        while chunk := self.read(CHUNK_BYTES):
+            yield chunk
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return bucket and prefix of `s3://bucket/prefix`. Raises RequestError if it is none."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or len(bucket) < 3:
+        raise RequestError(f"{url}: give a bucket as s3://BUCKET/PREFIX")
+    return bucket, prefix.strip("/")
+
+
+def _status(error: botocore.exceptions.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _classified(error: botocore.exceptions.ClientError, where: str) -> StoreError:
+    """Return what a server's error means."""
+    status, code = _status(error), str(error.response.get("Error", {}).get("Code", ""))
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, StoreError)
+    said = error.response.get("Error", {}).get("Message") or code or "no reason given"
+    advice = f"; {_TELL[code]}" if code in _TELL else ""
+    return kind(f"{where}: the server answers {status} {code}: {said}{advice}")

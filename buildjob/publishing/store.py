@@ -1,0 +1,113 @@
+"""The port to a mirror's storage: what the stories need of it, whether it is a folder (`folder.py`) or S3 (`s3.py`).
+
+Keys are relative, with `/`. An object appears whole or not at all. Knows nothing of build caches.
+"""
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+ABSENT = ""
+"""The condition of a write that must not replace anything (If-None-Match: *)."""
+CHUNK_BYTES = 1 << 20
+LARGEST_DOCUMENT_BYTES = 16 << 20
+"""What `read` takes unless told otherwise: documents, not binaries."""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """An object's content and the tag that names this very content in a condition."""
+
+    data: bytes
+    tag: str
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An object in a listing."""
+
+    key: str
+    size_bytes: int
+    modified_seconds: float
+    """Since the epoch, by the storage's clock."""
+
+
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """A local file to be sent, with what it is known to be."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    """Hexadecimal; the storage is told, and refuses what arrived changed."""
+
+
+class Store(Protocol):
+    """A mirror's storage. Every method may raise StoreError; what is told about errors names the key."""
+
+    url: str
+    """The mirror as Spack names it, without a slash at its end."""
+
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+        """Return an object. Raises NotFound, and StoreError if it is larger than the limit."""
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Write an object of any size to a local file; return its SHA-256. Raises NotFound."""
+
+    def look(self, key: str) -> Seen | None:
+        """Return what is known of an object without reading it; None if there is none."""
+
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether the object there is this blob, as far as the storage can tell without sending it."""
+
+    def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+        """Write an object; return its tag.
+
+        `only_if` is a tag (replace exactly that content), ABSENT, or None (whatever is there). Raises Conflict if the
+        condition does not hold, Unsupported if the storage has no conditions.
+        """
+
+    def send(self, key: str, blob: Blob) -> None:
+        """Write a local file, checked end to end; whatever is there is replaced."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object; its absence is success."""
+
+    def list(self, prefix: str) -> Iterator[Seen]:
+        """Yield the objects whose key begins with the prefix, in the order of their keys, never all in memory."""
+
+    def copy(self, key: str, source: "Store") -> bool:
+        """Copy an object of another store under the same key without passing it through here; False if that can't be."""
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def in_parallel(
+    items: Iterable[_Item], work: Callable[[_Item], _Result], *, workers: int
+) -> Iterator[tuple[_Item, _Result]]:
+    """Yield each item with what the work made of it, in any order, `workers` at a time and never many more in memory.
+
+    The first exception ends it: what runs is finished, what waits is not begun.
+    """
+    with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="publish") as pool:
+        running: dict[concurrent.futures.Future[_Result], _Item] = {}
+        try:
+            for item in items:
+                running[pool.submit(work, item)] = item
+                if len(running) >= 2 * workers:
+                    yield from _finished(running)
+            while running:
+                yield from _finished(running)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _finished(
+    running: dict[concurrent.futures.Future[_Result], _Item],
+) -> Iterator[tuple[_Item, _Result]]:
+    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+    for future in done:
+        yield running.pop(future), future.result()

@@ -1,0 +1,149 @@
+"""The story "verify": is every binary on a mirror whole, well signed, and in the index, and does the index promise no more.
+
+Reads, never writes. Each fault is a value: which object, what is wrong with it.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from buildjob import mirror
+from buildjob.errors import NotFound, PublishError
+from buildjob.publishing import documents, index, places, record, splice
+from buildjob.publishing.store import Store, in_parallel
+from buildjob.sign import TrustHome
+
+_LARGEST_MANIFEST_BYTES = 1 << 20
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not as it must be."""
+
+    key: str
+    text: str
+
+
+class Binary(msgspec.Struct, frozen=True, kw_only=True):
+    """A binary on a mirror that has passed every check of its own."""
+
+    key: str
+    hash: str
+    text: bytes
+    """Its manifest without the signature, as gpg gave it where there is one."""
+    blobs: list[mirror.Blob]
+    nodes: dict[str, splice.Node]
+    """Of its concrete spec."""
+
+
+def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> Binary | Fault:
+    """Check one binary: signature, form, the spec that its name says, and with `blobs` every byte. None trusts all."""
+    where = f"{store.url}/{key}"
+    try:
+        signed = store.read(key, limit_bytes=_LARGEST_MANIFEST_BYTES).data
+        text = signed if trust is None else trust.signed_text(signed)
+        if text is None:
+            kind = "its signature is not good, or by nobody trusted" if signed.startswith(b"-----") else "it is not signed"
+            return Fault(key=key, text=kind)
+        manifest = mirror.parse_manifest(text, where=where)
+        for blob in manifest.data:
+            if fault := _blob_fault(store, blob, whole=blobs):
+                return Fault(key=key, text=fault)
+        nodes = documents.spec_of(store, manifest, where=where)
+    except NotFound as error:
+        return Fault(key=key, text=f"something of it is missing: {error}")
+    except PublishError as error:
+        return Fault(key=key, text=str(error))
+    root, node = next(iter(nodes.items()))
+    if not splice.is_named(key.removeprefix(places.SPECS), root, node):
+        return Fault(key=key, text=f"it holds another spec than its name says: {root}")
+    return Binary(key=key, hash=root, text=text, blobs=manifest.data, nodes=nodes)
+
+
+def _blob_fault(store: Store, blob: mirror.Blob, *, whole: bool) -> str:
+    key = places.blob(blob.checksum)
+    seen = store.look(key)
+    if seen is None:
+        return f"{key} is missing"
+    if seen.size_bytes != blob.content_length:
+        return f"{key} has {seen.size_bytes} bytes, {blob.content_length} were promised"
+    if whole:
+        with tempfile.TemporaryDirectory(prefix="spack-farm-verify-") as folder:
+            if store.fetch(key, Path(folder) / "blob") != blob.checksum:
+                return f"{key} has another content than its name says"
+    return ""
+
+
+def manifests(store: Store) -> Iterator[str]:
+    """Yield the keys of all binaries' manifests."""
+    return (seen.key for seen in store.list(places.SPECS) if seen.key.endswith(places.MANIFEST_END))
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What was looked at, while it is looked at."""
+
+    binaries: int = 0
+    good_keys: list[str] = []
+    indexed: int = 0
+    unindexed: int = 0
+    """Binaries whose push has announced them to the next update of the index: no fault."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to verify."""
+
+    blobs: bool = True
+    """Read every byte; otherwise look at sizes only."""
+    workers: int = 8
+    only: list[str] = []
+    """Look at these manifests and at no index; at everything if empty."""
+
+
+def verify(store: Store, trust: TrustHome | None, verdict: Verdict, options: Options) -> Iterator[Fault]:
+    """Yield the faults of a mirror; `verdict` counts meanwhile."""
+    announced = {entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or ([],))[0]}
+    there: set[str] = set()
+    keys = options.only or manifests(store)
+    checked = in_parallel(keys, lambda key: binary(store, key, trust, blobs=options.blobs), workers=options.workers)
+    for key, found in checked:
+        verdict.binaries += 1
+        there.add(places.hash_of(key))
+        if isinstance(found, Fault):
+            yield found
+        else:
+            verdict.good_keys.append(key)
+    if not options.only:
+        yield from _index_faults(store, there, announced, verdict)
+
+
+def _index_faults(store: Store, there: set[str], announced: set[str], verdict: Verdict) -> Iterator[Fault]:
+    missing = set(there)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(index.opened(store))
+        except PublishError as error:
+            if there - announced:
+                yield Fault(key=places.INDEX, text=str(error))
+            return
+        counts: dict[str, int] = {}
+        needed: dict[str, int] = {}
+        for dag_hash, entry, spec in splice.entries(file):
+            verdict.indexed += entry.in_buildcache
+            counts[dag_hash] = entry.ref_count
+            for dependency in splice.parse_node(spec).dependencies:
+                needed[dependency] = needed.get(dependency, 0) + 1
+            if entry.in_buildcache and dag_hash not in there:
+                yield Fault(key=places.INDEX, text=f"promises {dag_hash}, which is not on the mirror")
+            if entry.in_buildcache:
+                missing.discard(dag_hash)
+    verdict.unindexed = len(missing & announced)
+    for dag_hash in sorted(missing - announced):
+        yield Fault(key=places.INDEX, text=f"lacks {dag_hash}; publish index --rebuild finds it")
+    for dag_hash in sorted(needed.keys() - counts.keys()):
+        yield Fault(key=places.INDEX, text=f"lacks {dag_hash}, on which others depend")
+    for dag_hash in sorted(each for each in counts if counts[each] != needed.get(each, 0)):
+        yield Fault(
+            key=places.INDEX, text=f"counts {counts[dag_hash]} dependents of {dag_hash}, not {needed.get(dag_hash, 0)}"
+        )

@@ -1,0 +1,96 @@
+"""The agent's way to a mirror in S3: a process of its own, so that neither boto3 nor the credentials stay in the agent.
+
+The agent holds at most 40 MiB while a build runs, and has taken the credentials out of its own environment; they are given
+to this process alone, when no process of a build is alive. Knows the command line of `spack-farm publish`, not S3.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from buildjob import mirror
+from buildjob.errors import PublishError
+from buildjob.request import Target
+from buildjob.schedule import Node
+from buildjob.sign import TrustHome
+from buildjob.telemetry import Publish
+
+Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
+"""Runs a command line with an environment to its end; returns its exit code and all that it printed."""
+
+
+class _Sent(msgspec.Struct):
+    """What `publish push --json` prints."""
+
+    manifests: list[str]
+    bytes: int
+
+
+def endpoint_url(variables: Mapping[str, str]) -> str:
+    """Return the address of the S3 server, as `spack-farm publish` and boto3 take it; empty for AWS's own."""
+    names = ("SPACK_FARM_PUBLISH_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL")
+    return next((variables[name] for name in names if variables.get(name)), "")
+
+
+def on_mirror(
+    call: Call, target: Target, nodes: Sequence[Node], *, trust: TrustHome | None, variables: Mapping[str, str]
+) -> frozenset[str]:
+    """Return the hashes of those nodes whose binary is on the mirror, whole and, if it is signed, well signed.
+
+    Raises PublishError if the mirror does not answer: what could not be published is not to be built.
+    """
+    keys = {node.hash: mirror.manifest_path(node.name, node.version, node.hash).as_posix() for node in nodes}
+    signers = ["--trust", str(trust.home)] if target.signing_key_file and trust else ["--any-signer"]
+    only = [word for key in keys.values() for word in ("--only", key)]
+    code, printed = call(_argv("verify", target.url, *signers, "--quick", "--json", *only), _environment(variables))
+    try:
+        good = set(msgspec.json.decode(_last_line(printed), type=list[str])) if code in {0, 1} else set[str]()
+    except msgspec.MsgspecError:
+        code = 100
+        good = set()
+    if code not in {0, 1}:
+        raise PublishError(_words(printed))
+    return frozenset(dag_hash for dag_hash, key in keys.items() if key in good)
+
+
+def send(call: Call, target: Target, unsigned: Path, *, variables: Mapping[str, str]) -> Publish:
+    """Sign and send what Spack left in a folder; return what stands in telemetry. Raises PublishError with its words."""
+    begun = time.monotonic()
+    signing = ["--signing-key-file", str(target.signing_key_file)] if target.signing_key_file else ["--unsigned"]
+    if target.passphrase_file:
+        signing += ["--signing-passphrase-file", str(target.passphrase_file)]
+    argv = _argv("push", str(unsigned), target.url, "--replace", "--json", *signing)
+    code, printed = call(argv, _environment(variables))
+    if code != 0:
+        raise PublishError(_words(printed))
+    sent = msgspec.json.decode(_last_line(printed), type=_Sent)
+    return Publish(
+        state="published", url=sent.manifests[-1], bytes=sent.bytes, wall_seconds=round(time.monotonic() - begun, 3)
+    )
+
+
+def _argv(*words: str) -> list[str]:
+    return [sys.executable, str(Path(__file__).resolve().parents[1] / "spack_farm.py"), "publish", *words]
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment, with the address that Spack's own variable gives, and no colors."""
+    changed = dict(variables) | {"NO_COLOR": "1"}
+    if endpoint := endpoint_url(variables):
+        changed["SPACK_FARM_PUBLISH_ENDPOINT_URL"] = endpoint
+    return changed
+
+
+def _last_line(printed: bytes) -> bytes:
+    """Return the last line that is no word of ours: stderr comes with it."""
+    lines = [line for line in printed.splitlines() if line.startswith((b"{", b"["))]
+    return lines[-1] if lines else b""
+
+
+def _words(printed: bytes) -> str:
+    lines = printed.decode("utf-8", "replace").strip().splitlines()
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return (errors or lines or ["spack-farm publish said nothing"])[-1]

@@ -1,0 +1,140 @@
+"""The backend `local`: scripts as plain processes on the manager, for a laptop. Never a fallback for a cluster.
+
+Requests are read and refused as for a pod; there is no isolation and no limit. Scripts get a pod's environment and nothing
+of the Runner's. Each script has a session of its own and a mark in its environment, by which cleanup finds what it left.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from executor import errors
+from executor.attempt import Attempt, save_attempt
+from executor.counters import Counters
+from executor.environment import Invocation
+from executor.following import ScriptEnd
+from executor.log import Log, write_all
+from executor.notices import Notices
+from executor.plan import PodPlan
+from executor.settings import Settings
+
+BACKEND = "local"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MARK = "SPACK_FARM_ATTEMPT"
+_KILL_SECONDS = 5.0
+
+
+def prepare(plan: PodPlan, invocation: Invocation, settings: Settings, job_log: Log) -> None:
+    """Make the folders that a pod would have, and say what this backend is. Raises SettingsError if they cannot be made."""
+    job_log.warning(
+        f'this job runs as plain processes on {os.uname().nodename} (backend = "local"): without isolation and limits'
+    )
+    for folder in (settings.builds_dir, settings.cache_dir, str(invocation.folder / "home")):
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.SettingsError(f"{folder} cannot be made: {error}; set builds_dir and cache_dir") from error
+    attempt = Attempt(pod=plan.name, namespace="", uid=BACKEND, backend=BACKEND, shell=_shell())
+    save_attempt(attempt, invocation.folder)
+
+
+def run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, notices: Notices) -> ScriptEnd:
+    """Run a script, pass its output on unchanged, and return its end. Raises Terminated or RunnerGone once it has ended."""
+    script = invocation.folder / f"script-{os.getpid()}"
+    script.touch(0o600)
+    script.write_bytes(content)
+    environment = {"PATH": _PATH, "HOME": str(invocation.folder / "home"), _MARK: invocation.attempt}
+    with script.open("rb") as source:
+        process = subprocess.Popen(
+            [attempt.shell, f"/proc/self/fd/{source.fileno()}"], pass_fds=[source.fileno()], env=environment, cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    script.unlink()
+    try:
+        _pass_on(process, settings, notices)
+    except BaseException:
+        _signal_group(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        code = process.wait()
+    if notices.terminated:
+        raise errors.Terminated
+    unknown = Counters()
+    return ScriptEnd(
+        exit_code=code if code >= 0 else 128 - code,
+        before=unknown,
+        after=unknown,
+        working_set_peak_bytes=0,
+        log_is_whole=True,
+    )
+
+
+def cleanup(invocation: Invocation) -> None:
+    """End what the attempt's scripts have left running: TERM, then KILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _KILL_SECONDS
+        while left := _left_running(invocation.attempt):
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+
+
+def _pass_on(process: subprocess.Popen[bytes], settings: Settings, notices: Notices) -> None:
+    """Pass output on until the script's leader has ended: what it left running may keep the pipe open."""
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    term_sent = kill_sent = False
+    over = False
+    with process.stdout:
+        while True:
+            over = over or process.poll() is not None
+            ready = select.select([pipe, notices.fileno()], [], [], 0 if over else 0.05)[0]
+            if notices.fileno() in ready:
+                notices.clear()
+            content = os.read(pipe, 1 << 16) if pipe in ready else b""
+            write_all(1, content)
+            if over and not content:
+                return
+            if pipe in ready and not content:  # closed before its end
+                process.wait()
+            notices.check()
+            if notices.terminated_at is None:
+                continue
+            if not term_sent:
+                term_sent = True
+                _signal_group(process.pid, signal.SIGTERM)
+            elif not kill_sent and time.monotonic() - notices.terminated_at > settings.cancel_seconds:
+                kill_sent = True
+                _signal_group(process.pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _left_running(attempt: str) -> list[int]:
+    """Return the processes that carry the attempt's mark."""
+    mark = f"{_MARK}={attempt}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+    return found
+
+
+def _shell() -> str:
+    """Return the shell of scripts. Raises SettingsError if there is none."""
+    shell = shutil.which("bash", path=_PATH) or shutil.which("sh", path=_PATH)
+    if shell is None:
+        raise errors.SettingsError(f"no shell in {_PATH}")
+    return shell

@@ -1,0 +1,79 @@
+"""The document about an attempt, for the operator's `[telemetry] folder`: what its build script was given and used.
+
+Pure but for `write`. The keys are those of telemetry.json, version 1 (docs/reference/telemetry.md); the driver measures a
+container, not a package, so it knows no phases and no samples, and says 0 where a required figure is unknown to it.
+"""
+
+import datetime as dt
+import platform
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from executor.attempt import Attempt
+from executor.files import write_private
+from executor.following import ScriptEnd
+from executor.job import Job
+
+
+def document(  # noqa: PLR0913 (each is a source of its own)
+    end: ScriptEnd, attempt: Attempt, job: Job, *, variables: dict[str, str], began: float, ended: float, version: str
+) -> dict[str, Any]:
+    """Return the document. `began` and `ended` are Unix times of the script's stage in seconds."""
+    kills = max(end.after.memory_kills - end.before.memory_kills, 0)
+    kill = {
+        "process": None,
+        "inferred": True,
+        "limit_bytes": end.after.limit_bytes or attempt.memory_limit_bytes,
+        "at_seconds": ended - began,
+    }
+    return {
+        "version": 1,
+        "complete": True,
+        "started_at": _rfc3339(began),
+        "ended_at": _rfc3339(ended),
+        "outcome": "script_failed" if end.exit_code else "script_succeeded",
+        "exit_code": end.exit_code,
+        "spec": {
+            "name": variables.get("SPACK_JOB_SPEC_PKG_NAME") or job.job_info.name,
+            "version": variables.get("SPACK_JOB_SPEC_PKG_VERSION", ""),
+        },
+        "job": {
+            "id": str(job.id),
+            "name": job.job_info.name,
+            "url": job.public_variables.get("CI_JOB_URL", ""),
+            "project": job.job_info.project_full_path,
+            "ref": job.git_info.ref,
+            "ref_protected": bool(job.git_info.protected),
+            "pipeline_id": str(job.job_info.pipeline_id),
+            "image": attempt.image,
+            "runner": variables.get("CI_RUNNER_SHORT_TOKEN", ""),
+            "pod": attempt.pod,
+            "node": attempt.node,
+        },
+        "asked": {
+            "cpu_millicores": attempt.cpu_request_millicores,
+            "memory_bytes": attempt.memory_request_bytes,
+            "memory_limit_bytes": attempt.memory_limit_bytes,
+            "disk_bytes": attempt.disk_request_bytes,
+        },
+        "machine": {"cpus": 0, "memory_bytes": 0, "memory_limit_bytes": end.after.limit_bytes},
+        "totals": {
+            "wall_seconds": ended - began,
+            "cpu_seconds": max(end.after.cpu_seconds - end.before.cpu_seconds, 0.0),
+            "memory_working_set_peak_bytes": max(end.working_set_peak_bytes, end.after.working_set_bytes) or None,
+            "memory_peak_bytes": end.after.peak_bytes or None,
+        },
+        "memory_kills": [kill] * kills,
+        "versions": {"spack_farm": version, "python": platform.python_version()},
+    }
+
+
+def write(content: dict[str, Any], folder: Path, name: str) -> None:
+    """Write a document as `NAME.json` into an existing folder; it appears whole. Raises OSError."""
+    write_private(folder / f"{name}.json", msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+
+
+def _rfc3339(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,25 @@
+"""Clause: only a mirror in S3 costs boto3, and never in the process that builds (house style, section 8)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("boto3", "botocore", "gnupg", "lxml", "requests", "kubernetes")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import buildjob.build",
+        "import buildjob.publish_cli; buildjob.publish_cli.parser()",
+        "import buildjob.publishing.push, buildjob.publishing.index, buildjob.publishing.folder",
+        "from buildjob.publishing.open import *; open_store('/nonexistent', Reach())",
+    ],
+)
+def test_a_folder_and_a_build_load_nothing_heavy(code: str) -> None:
+    program = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(HEAVY) & set(done.stdout.split())

@@ -1,0 +1,123 @@
+"""S3 servers for tests: moto's and, where it is built, versitygw; each a process of its own on a free port of loopback."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from buildjob.publishing.retry import Patience
+from buildjob.publishing.s3 import Access, S3Store
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCESS_KEY, SECRET_KEY = "testing", "testing-secret"
+
+
+class Server:
+    """A running server, and how to reach it."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": url,
+            "S3_ENDPOINT_URL": url,
+        }
+        self._buckets = 0
+
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def bucket(self) -> str:
+        """Make a fresh bucket; return its name."""
+        self._buckets += 1
+        name = f"bucket-{os.getpid()}-{self._buckets}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def store(self, url: str, *, patience: Patience | None = None, **access: Any) -> S3Store:
+        """A store of ours on this server; the test's environment must hold the credentials."""
+        reach = Access(endpoint_url=self.url, region="us-east-1", path_style=True, **access)
+        return S3Store(url, reach, patience=patience)
+
+
+@contextlib.contextmanager
+def moto(folder: Path) -> Iterator[Server]:
+    """moto's server: everything in its memory."""
+    log = folder / "moto.log"
+    argv = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
+    with log.open("wb") as file:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MOTO_S3_CUSTOM_ENDPOINTS": ""}
+        process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment)
+    with _ended(process):
+        found = _wait_for(lambda: re.search(rb"Running on (http://127\.0\.0\.1:\d+)", log.read_bytes()), process, log)
+        yield Server("moto", found[1].decode())
+
+
+@contextlib.contextmanager
+def versitygw(program: Path, folder: Path) -> Iterator[Server]:
+    """versitygw: a real server over a folder."""
+    (folder / "data").mkdir()
+    log = folder / "versitygw.log"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]  # it has no port 0 that it would tell
+    environment = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+    argv = [str(program), "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
+    with log.open("wb") as file:
+        process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder)
+    with _ended(process):
+        _wait_for(lambda: _answers(port), process, log)
+        yield Server("versitygw", f"http://127.0.0.1:{port}")
+
+
+def versitygw_program() -> Path:
+    """The program that scripts/get-s3 builds, or a skip that says why there is none."""
+    done = subprocess.run([ROOT / "scripts" / "get-s3"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no versitygw: {done.stderr.strip().splitlines()[-1]}")
+    return Path(done.stdout.strip())
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _wait_for(ready: Any, process: subprocess.Popen[bytes], log: Path) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := ready()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the server does not start:\n{log.read_text()}")
+        time.sleep(0.05)
+    return found
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,0 +1,177 @@
+"""The index: no entry is ever lost, whoever writes at the same time, and it is what Spack's own rebuild would give."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from buildjob.errors import PublishError
+from buildjob.publishing import conditions, documents, index, places, push, record
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.store import Blob, Store, in_parallel
+from tests.integration.conftest import ROOT, MakeStore
+from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
+
+WRITERS, EACH = 16, 2
+
+
+def trees(writer: int) -> dict[str, list[str]]:
+    return {f"w{writer}-p{number}": ["gmake", f"lib{number}"] for number in range(EACH)}
+
+
+def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    conditions.require(store)
+    everything: dict[str, list[str]] = {}
+    for writer in range(WRITERS):
+        everything |= trees(writer)
+        for name, needed in trees(writer).items():
+            add_entry(tmp_path / str(writer), name, needed)
+    together = threading.Barrier(WRITERS)
+
+    def one(writer: int) -> index.Updated:
+        asked = push.plan(tmp_path / str(writer), store, replace=False, workers=1)
+        options = push.Options(workers=1, update_index=False)
+        done = push.push(asked, store, sign=as_it_is, options=options)
+        together.wait(60)
+        return index.update(store, index.Options(appeared=frozenset(done.manifests), workers=1))
+
+    updates = [updated for _, updated in in_parallel(range(WRITERS), one, workers=WRITERS)]
+    assert installs(store) == expected(everything)
+    assert consistent(store) == WRITERS * EACH
+    assert not list(record.pending(store))
+    assert 1 <= sum(updated.swung for updated in updates) <= 2
+    blobs = {seen.key for seen in store.list(places.BLOBS)}
+    named = {row for seen in store.list("v3/manifests/") for row in blobs_of(store, seen.key)}
+    replaced = {places.blob(seen.key.removeprefix(places.REPLACED)) for seen in store.list(places.REPLACED)}
+    assert blobs - named - replaced == set(), "a lost race leaves no blob behind"
+
+
+def blobs_of(store: Store, key: str) -> list[str]:
+    manifest = json.loads(store.read(key).data)
+    return [places.blob(row["checksum"]) for row in manifest["data"]]
+
+
+def test_pushes_one_after_the_other_while_others_update(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    everything: dict[str, list[str]] = {}
+    for writer in range(4):
+        everything |= trees(writer)
+        for name, needed in trees(writer).items():
+            add_entry(tmp_path / name, name, needed)
+
+    def one(name: str) -> None:
+        push.publish(tmp_path / name, store, sign=as_it_is)
+
+    list(in_parallel(everything, one, workers=4))
+    assert installs(store) == expected(everything)
+    assert not list(record.pending(store))
+
+
+def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    add_entry(tmp_path / "killed", "killed")
+    asked = push.plan(tmp_path / "killed", store, replace=False)
+    (entry,) = asked.entries
+    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes)
+    add_entry(tmp_path / "other", "other")
+    push.publish(tmp_path / "other", store, sign=as_it_is)
+    assert installs(store) == expected({"other": []})
+    (waiting,) = record.pending(store)
+    assert index.update(store, index.Options()).unfinished == 1
+    later = index.Options(wall=lambda: waiting.modified_seconds + 3700)
+    assert not index.update(store, later).swung
+    assert not list(record.pending(store))
+
+
+def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    for name in ("a", "b"):
+        add_entry(tmp_path / name, name)
+        push.publish(tmp_path / name, store, sign=as_it_is)
+    (old,) = store.list(places.REPLACED)
+    blob = places.blob(old.key.removeprefix(places.REPLACED))
+    index.update(store, index.Options())
+    assert store.look(blob)
+    index.update(store, index.Options(wall=lambda: old.modified_seconds + 3700))
+    assert not store.look(blob)
+    assert not list(store.list(places.REPLACED))
+    assert installs(store) == expected({"a": [], "b": []})
+
+
+def test_a_mirror_without_an_index_or_with_a_broken_one_gets_a_whole_one(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    for name in ("a", "b"):
+        add_entry(tmp_path / "all", name, ["gmake"])
+    asked = push.plan(tmp_path / "all", store, replace=False)
+    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    for seen in list(record.pending(store)):
+        store.delete(seen.key)
+    assert index.update(store, index.Options()).added == 2
+    assert installs(store) == expected({"a": ["gmake"], "b": ["gmake"]})
+    assert not index.update(store, index.Options()).swung
+    used = json.loads(store.read(places.INDEX).data)["data"][0]["checksum"]
+    store.delete(places.blob(used))
+    with pytest.raises(PublishError, match="publish index --rebuild"):
+        index.update(store, index.Options())
+    assert index.update(store, index.Options(rebuild=True)).swung
+    assert installs(store) == expected({"a": ["gmake"], "b": ["gmake"]})
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from buildjob.publishing import documents, index
+from buildjob.publishing.folder import FolderStore
+done = index.update(FolderStore(Path(sys.argv[1])), index.Options(scratch=Path(sys.argv[2])))
+assert done.swung
+# not ru_maxrss, which begins with the memory of the process that started this one
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+
+
+def large_index(count: int) -> Iterator[bytes]:
+    """An index of `count` entries of 1.2 KB each."""
+    padding = "x" * 700
+    yield b'{"database":{"version":"8","installs":{'
+    for number in range(count):
+        key = dag_hash(str(number))
+        spec = {"name": f"p{number}", "parameters": {"cflags": padding}, "dependencies": [], "hash": key}
+        text = json.dumps({"spec": spec, "ref_count": 0, "in_buildcache": True}, separators=(",", ":"))
+        yield (b"," if number else b"") + f'"{key}":{text}'.encode()
+    yield b"}}}"
+
+
+def with_index(folder: Path, count: int) -> FolderStore:
+    path = folder / "large"
+    folder.mkdir(exist_ok=True)
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for part in large_index(count):
+            digest.update(part)
+            file.write(part)
+    store = FolderStore(folder / "m")
+    blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
+    store.send(places.blob(blob.sha256), blob)
+    store.write(places.INDEX, documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE))
+    return store
+
+
+def test_the_memory_of_an_update_does_not_grow_with_the_index(tmp_path: Path) -> None:
+    store = with_index(tmp_path / "x", 100_000)
+    add_entry(tmp_path / "a", "a", ["gmake"])
+    asked = push.plan(tmp_path / "a", store, replace=False)
+    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, store.root, tmp_path],
+        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < 100 << 10
+    last = json.loads(store.read(places.INDEX).data)["data"][0]
+    tail = (store.root / places.blob(last["checksum"])).read_bytes()[-3000:]
+    assert dag_hash("a").encode() in tail

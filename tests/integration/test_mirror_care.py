@@ -1,0 +1,209 @@
+"""Verify, keys, notarize, prune and ls, at the command line and on storage."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buildjob import sign
+from buildjob.errors import PublishError
+from buildjob.publishing import index, keys, notary, places, prune, push, record, verify
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.store import Store
+from tests.integration.conftest import ROOT, Key, MakeStore
+from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs, node
+
+# what a package needs must be the same wherever it stands: what others depend on needs glibc alone (`nodes_of`)
+TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
+
+
+def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "spack_farm.py"), "publish", *map(str, words)],
+        capture_output=True, text=True, check=False, timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Path]:
+    """A key, and a folder mirror on which it has signed three binaries."""
+    key, folder = Key(tmp_path_factory.mktemp("k")), tmp_path_factory.mktemp("signed")
+    for name, needed in TREES.items():
+        add_entry(folder / "unsigned", name, needed)
+    with sign.throw_away_home() as home:
+        signer = sign.Signer(home, key.secret, None)
+        push.publish(
+            folder / "unsigned", FolderStore(folder / "m"), sign=lambda text, where: signer.clearsign(text, where=where)
+        )
+    return key, folder / "m"
+
+
+def copy_to(store: Store, source: Path) -> None:
+    for path in source.rglob("*"):
+        if path.is_file():
+            store.write(path.relative_to(source).as_posix(), path.read_bytes())
+
+
+def faults_of(store: Store, key: Key) -> list[str]:
+    with sign.throw_away_home() as home:
+        trust = sign.TrustHome(home)
+        trust.trust(key.public.read_bytes())
+        verdict = verify.Verdict()
+        return sorted(f"{fault.key}: {fault.text}" for fault in verify.verify(store, trust, verdict, verify.Options()))
+
+
+def manifest_key(name: str) -> str:
+    return f"{places.SPECS}{name}/{name}-1.0-{dag_hash(name)}{places.MANIFEST_END}"
+
+
+def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, Path], make_store: MakeStore) -> None:
+    key, source = signed
+    store = make_store()
+    copy_to(store, source)
+    assert faults_of(store, key) == []
+    app = store.read(manifest_key("app")).data
+    store.write(manifest_key("app"), app.replace(b'"version":3', b'"version": 3'))
+    tarball = next(
+        places.blob(row["checksum"])
+        for row in json.loads((source.parent / "unsigned" / manifest_key("lib")).read_text())["data"]
+    )
+    store.write(tarball, b"x" * len(store.read(tarball).data))
+    store.write(manifest_key("other"), store.read(manifest_key("tool")).data)
+    store.delete(manifest_key("tool"))
+    found = faults_of(store, key)
+    assert [text.partition(": ")[2] for text in found] == [
+        f"lacks {dag_hash('other')}; publish index --rebuild finds it",
+        f"promises {dag_hash('tool')}, which is not on the mirror",
+        "its signature is not good, or by nobody trusted",
+        f"{tarball} has another content than its name says",
+        f"it holds another spec than its name says: {dag_hash('tool')}",
+    ]
+
+
+def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, key: Key) -> None:
+    mirror, unsigned = tmp_path / "m", tmp_path / "u"
+    for name, needed in TREES.items():
+        add_entry(unsigned, name, needed)
+    encoded = tmp_path / "encoded"
+    encoded.write_bytes(base64.encodebytes(key.secret.read_bytes()))
+    planned = farm("push", unsigned, mirror, "--dry-run")
+    assert planned.returncode == 0
+    assert planned.stdout.count("spec.manifest.json") == 3
+    assert not mirror.exists()
+    pushed = farm("push", unsigned, mirror, "--signing-key-command", f"cat {encoded}")
+    assert pushed.returncode == 0, pushed.stderr
+    again = farm("push", unsigned, mirror, SPACK_FARM_PUBLISH_SIGNING_KEY_FILE=str(key.secret))
+    assert "on the mirror already" in again.stderr
+    listed = farm("ls", mirror)
+    assert sorted(line.split()[-1] for line in listed.stdout.splitlines()) == ["app@1.0", "lib@1.0", "tool@1.0"]
+    assert "linux-debian12-x86_64_v3" in listed.stdout
+    good = farm("verify", mirror, "--trust", key.public)
+    assert (good.returncode, good.stdout) == (0, ""), good.stderr
+    (mirror / manifest_key("app")).write_text("{}")
+    bad = farm("verify", mirror, "--trust", key.public, "--quick")
+    assert bad.returncode == 1
+    assert "it is not signed" in bad.stdout
+    assert farm("keys", mirror).stdout == ""
+    added = farm("keys", mirror, "--add", key.public)
+    assert added.returncode == 0, added.stderr
+    assert len(added.stdout.strip()) == 40
+    assert "PRIVATE" not in "".join(path.read_text(errors="replace") for path in mirror.rglob("*") if path.is_file())
+    broken = farm("push", unsigned, mirror, "--replace", "--signing-key-command", "echo no key; exit 3")
+    assert broken.returncode == 100
+    assert "ended with 3" in broken.stderr
+
+
+def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
+    signed: tuple[Key, Path], make_store: MakeStore, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    builds, folder = signed
+    source, target = make_store(), make_store()
+    copy_to(source, folder)
+    release, stranger = Key(tmp_path_factory.mktemp("k"), name="release"), Key(tmp_path_factory.mktemp("k"), name="stranger")
+    add_entry(tmp_path / "u", "unsigned")
+    push.publish(tmp_path / "u", source, sign=as_it_is)
+    add_entry(tmp_path / "s", "strange")
+    with sign.throw_away_home() as home:
+        strange = sign.Signer(home, stranger.secret, None)
+        push.publish(tmp_path / "s", source, sign=lambda text, where: strange.clearsign(text, where=where))
+    with sign.throw_away_home() as trusted, sign.throw_away_home() as secret:
+        trust = sign.TrustHome(trusted)
+        trust.trust(builds.public.read_bytes())
+        signer = sign.Signer(secret, release.secret, None)
+        found = list(notary.notarize(source, target, trust, signer, notary.Options()))
+        assert {each.key: each.text for each in found if isinstance(each, verify.Fault)} == {
+            manifest_key("unsigned"): "it is not signed",
+            manifest_key("strange"): "its signature is not good, or by nobody trusted",
+        }
+        assert {each.key for each in found if isinstance(each, notary.Taken)} == {manifest_key(name) for name in TREES}
+        assert installs(target) == expected(TREES)
+        assert consistent(target) == 3
+        assert faults_of(target, release) == []
+        assert list(keys.published(target)) == [signer.fingerprint]
+        assert not [
+            each
+            for each in notary.notarize(source, target, trust, signer, notary.Options())
+            if not isinstance(each, verify.Fault)
+        ]
+        keys.add(target, stranger.public.read_bytes())
+        with pytest.raises(PublishError, match="offers keys that nobody told of"):
+            list(notary.notarize(source, target, trust, signer, notary.Options()))
+        known = frozenset(keys.fingerprints(stranger.public.read_bytes()))
+        list(notary.notarize(source, target, trust, signer, notary.Options(known_keys=known)))
+
+
+def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    for name, needed in TREES.items():
+        add_entry(tmp_path / "u", name, needed)
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    now = max(seen.modified_seconds for seen in store.list(""))
+    lock = tmp_path / "spack.lock"
+    lock.write_text(json.dumps({"concrete_specs": {dag_hash("tool"): node("tool", [])}}))
+    policy = prune.Policy(hashes=prune.kept_by(lock), age_seconds=1000, grace_seconds=500)
+    assert prune.plan(store, policy, wall=lambda: now + 999).doomed == []
+    first = prune.plan(store, policy, wall=lambda: now + 2000)
+    assert first.doomed == [manifest_key("app"), manifest_key("lib")]
+    assert first.due_manifests == {}
+    assert prune.mark(store, first)
+    marked = max(seen.modified_seconds for seen in store.list(places.DOOMED))
+    assert prune.plan(store, policy, wall=lambda: marked + 499).due_manifests == {}
+    second = prune.plan(store, policy, wall=lambda: marked + 2000)
+    assert list(second.due_manifests) == first.doomed
+    again = push.plan(tmp_path / "u", store, replace=True)
+    (entry,) = (each for each in again.entries if each.hash == dag_hash("lib"))
+    announced = record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
+    (waiting,) = record.announce(store, [announced], again.nodes)
+    deleted = prune.delete(store, second, index.Options())
+    assert (deleted.manifests, deleted.is_complete) == (1, True)
+    assert consistent(store) == 2
+    assert installs(store) == expected({"lib": TREES["lib"], "tool": []})
+    assert not store.look(places.PRUNING)
+    store.delete(waiting)
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    assert installs(store) == expected(TREES)
+    assert consistent(store) == 3
+
+
+def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "m")
+    add_entry(tmp_path / "u", "app", TREES["app"])
+    store.write(places.PRUNING, b"")
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        assert list(record.pending(store)), "it is announced before it waits"
+        store.delete(places.PRUNING)
+
+    push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(sleep=sleep))
+    assert len(waits) == 1
+    assert consistent(store) == 1
+    store.write(places.PRUNING, b"")
+    with pytest.raises(PublishError, match="began more than an hour ago"):
+        push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(wall=lambda: 1e12, sleep=sleep))

@@ -1,0 +1,216 @@
+"""The port to storage: a folder and S3 behave the same."""
+
+import hashlib
+import http.client
+import http.server
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
+from buildjob.publishing import conditions
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.retry import Patience
+from buildjob.publishing.s3 import Access, S3Store
+from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
+from tests.integration.conftest import MakeStore
+from tests.integration.s3_server import Server
+
+
+def local(folder: Path, data: bytes) -> Blob:
+    path = folder / secrets.token_hex(4)
+    path.write_bytes(data)
+    return Blob(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def test_objects_are_written_read_listed_and_deleted(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    assert store.look("a/b") is None
+    with pytest.raises(NotFound):
+        store.read("a/b")
+    store.write("a/b", b"one")
+    store.send("a/c/d", local(tmp_path, b"two" * 1000))
+    store.write("ab", b"")
+    assert store.read("a/b").data == b"one"
+    assert store.fetch("a/c/d", tmp_path / "got") == hashlib.sha256(b"two" * 1000).hexdigest()
+    assert (tmp_path / "got").read_bytes() == b"two" * 1000
+    assert [(seen.key, seen.size_bytes) for seen in store.list("a/")] == [("a/b", 3), ("a/c/d", 3000)]
+    assert [seen.key for seen in store.list("a")] == ["a/b", "a/c/d", "ab"]
+    assert list(store.list("none/")) == []
+    with pytest.raises(StoreError, match="larger than 2"):
+        store.read("a/b", limit_bytes=2)
+    store.delete("a/b")
+    store.delete("a/b")
+    assert store.look("a/b") is None
+
+
+def test_a_condition_that_does_not_hold_is_a_conflict(make_store: MakeStore) -> None:
+    store = make_store()
+    tag = store.write("key", b"first", only_if=ABSENT)
+    with pytest.raises(Conflict):
+        store.write("key", b"second", only_if=ABSENT)
+    newer = store.write("key", b"second", only_if=tag)
+    with pytest.raises(Conflict):
+        store.write("key", b"third", only_if=tag)
+    assert store.read("key").data == b"second"
+    assert store.read("key").tag == newer
+    assert conditions.are_kept(store)
+    assert [seen.key for seen in store.list("spack-farm/") if "lock" not in seen.key] == ["spack-farm/v1/conditional-writes"]
+
+
+def test_counting_by_compare_and_swap_loses_nothing(make_store: MakeStore) -> None:
+    store = make_store()
+    store.write("n", b"0")
+
+    def count(_turn: int) -> None:
+        while True:
+            seen = store.read("n")
+            try:
+                store.write("n", str(int(seen.data) + 1).encode(), only_if=seen.tag)
+            except Conflict:
+                continue
+            return
+
+    assert len(list(in_parallel(range(24), count, workers=4))) == 24
+    assert store.read("n").data == b"24"
+
+
+def test_what_changes_on_the_way_is_refused(make_store: MakeStore, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    store = make_store(patience=Patience(tries=1))
+    if "moto" in request.node.name:
+        pytest.skip("moto's server does not look at x-amz-checksum-sha256")
+    blob = local(tmp_path, b"what was promised")
+    blob.path.write_bytes(b"what has come of it")
+    with pytest.raises(StoreError):
+        store.send("blob", blob)
+    assert store.look("blob") is None
+
+
+def test_a_key_cannot_leave_the_mirror(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "m")
+    for key in ("../outside", "/etc/passwd", "a/../../b", "a\0b"):
+        with pytest.raises(StoreError, match="no key"):
+            store.write(key, b"x")
+
+
+def test_a_large_file_goes_in_parts(s3: Server, tmp_path: Path) -> None:
+    store = s3.store(f"s3://{s3.bucket()}/x", multipart_bytes=1, part_bytes=5 << 20)
+    data = secrets.token_bytes((11 << 20) + 17)
+    store.send("big", local(tmp_path, data))
+    assert store.fetch("big", tmp_path / "got") == hashlib.sha256(data).hexdigest()
+    blob = local(tmp_path, data)
+    blob.path.write_bytes(data[:-1] + b"!")
+    with pytest.raises(StoreError, match="it changed while it was sent"):
+        store.send("other", blob)
+    assert store.look("other") is None
+    assert not s3.client().list_multipart_uploads(Bucket=store.bucket).get("Uploads")
+
+
+def test_a_missing_bucket_is_told_in_one_line(s3: Server) -> None:
+    store = s3.store("s3://no-such-bucket/x")
+    with pytest.raises(StoreError, match="make the bucket first"):
+        store.write("key", b"x")
+
+
+Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
+
+
+@pytest.fixture
+def faulty(s3: Server) -> Iterator[Callable[[Fault], Server]]:
+    """A server in front of the S3 server that may answer instead of it."""
+    running: list[http.server.ThreadingHTTPServer] = []
+
+    def start(fault: Fault) -> Server:
+        front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), front_of(s3.url, fault))
+        running.append(front)
+        threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        server = Server("front", f"http://127.0.0.1:{front.server_address[1]}")
+        server.bucket = s3.bucket  # type: ignore[method-assign]
+        return server
+
+    yield start
+    for front in running:
+        front.shutdown()
+        front.server_close()
+
+
+def front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler]:
+    host, port = url.removeprefix("http://").split(":")
+
+    class Front(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if fault(self):
+                return
+            ahead = http.client.HTTPConnection(host, int(port), timeout=30)
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            ahead.request(self.command, self.path, body, headers)
+            answer = ahead.getresponse()
+            content = answer.read()
+            ahead.close()
+            if getattr(self, "swallow", False):
+                self.close_connection = True
+                return
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
+                    self.send_header(name, value)
+            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length or "0")
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on  # noqa: N815  names of the standard library
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
+            pass
+
+    return Front
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_throttling_and_faults_of_the_server_are_tried_again(faulty: Callable[[Fault], Server], status: int) -> None:
+    waits: list[float] = []
+    answers = iter([status, status, 0])
+
+    def fault(request: http.server.BaseHTTPRequestHandler) -> bool:
+        if request.command != "PUT" or not (answer := next(answers)):
+            return False
+        request.send_response_only(answer)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    server = faulty(fault)
+    store = server.store(f"s3://{server.bucket()}/x", patience=Patience(sleep=waits.append, random=lambda: 1.0))
+    store.write("key", b"x", only_if=ABSENT)
+    assert store.read("key").data == b"x"
+    assert waits == [0.2, 0.4]
+
+
+def test_a_lost_answer_of_a_conditional_write_is_no_conflict(faulty: Callable[[Fault], Server]) -> None:
+    lost = iter([True])
+
+    def fault(request: http.server.BaseHTTPRequestHandler) -> bool:
+        request.swallow = request.command == "PUT" and next(lost, False)  # type: ignore[attr-defined]
+        return False
+
+    server = faulty(fault)
+    store = server.store(f"s3://{server.bucket()}/x", patience=Patience(sleep=lambda _seconds: None))
+    store.write("key", b"mine", only_if=ABSENT)
+    assert store.read("key").data == b"mine"
+
+
+def test_no_server_is_told_after_all_tries(s3: Server) -> None:
+    waits: list[float] = []
+    access = Access(endpoint_url="http://127.0.0.1:9", region="us-east-1", path_style=True)
+    store: Store = S3Store(f"s3://{s3.bucket()}/x", access, patience=Patience(sleep=waits.append))
+    with pytest.raises(Unavailable, match=r"no answer from http://127\.0\.0\.1:9"):
+        store.read("key")
+    assert len(waits) == 8

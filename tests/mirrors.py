@@ -1,0 +1,115 @@
+"""Binaries for tests: trees such as `spack buildcache push --unsigned` leaves them, made up in microseconds."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from buildjob import mirror
+from buildjob.publishing import places
+from buildjob.publishing.store import Store
+
+
+def dag_hash(text: str) -> str:
+    """A hash that looks like Spack's."""
+    return base64.b32encode(hashlib.sha1(text.encode()).digest()).decode().lower()
+
+
+def nodes_of(name: str, dependencies: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """A concrete spec's nodes, the root first; every dependency depends on glibc alone."""
+    needed = [*dependencies, "glibc"]
+    made = [node(name, needed)]
+    made += [node(each, ["glibc"] if each != "glibc" else []) for each in dict.fromkeys(needed)]
+    return made
+
+
+def node(name: str, dependencies: Iterable[str]) -> dict[str, Any]:
+    edges = [
+        {"name": each, "hash": dag_hash(each), "parameters": {"deptypes": ["build", "link"], "virtuals": []}}
+        for each in sorted(set(dependencies))
+    ]
+    return {
+        "name": name,
+        "version": "1.0",
+        "arch": {"platform": "linux", "platform_os": "debian12", "target": "x86_64_v3"},
+        "namespace": "made_up",
+        "parameters": {"tricky": 'a "quoted" } , { \\ text', "cflags": []},
+        "package_hash": "x" * 52,
+        **({"dependencies": edges} if edges else {}),
+        "annotations": {"original_specfile_version": 5},
+        "hash": dag_hash(name),
+    }
+
+
+def add_entry(folder: Path, name: str, dependencies: Iterable[str] = (), *, content: bytes = b"") -> str:
+    """Add one unsigned binary to a tree; return its manifest's key."""
+    spec = {"spec": {"_meta": {"version": 5}, "nodes": nodes_of(name, dependencies)}, "buildcache_layout_version": 2}
+    rows = []
+    for data, kind in (
+        (content or f"tarball of {name}".encode() * 50, "application/vnd.spack.install.v2.tar+gzip"),
+        (gzip.compress(json.dumps(spec, separators=(",", ":")).encode(), mtime=0), places.SPEC_MEDIA_TYPE),
+    ):
+        digest = hashlib.sha256(data).hexdigest()
+        blob = folder / places.blob(digest)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(data)
+        rows.append(
+            {
+                "contentLength": len(data),
+                "mediaType": kind,
+                "compression": "gzip",
+                "checksumAlgorithm": "sha256",
+                "checksum": digest,
+            }
+        )
+    key = f"{places.SPECS}{name}/{name}-1.0-{dag_hash(name)}{places.MANIFEST_END}"
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"version": 3, "data": rows}, indent=0, separators=(",", ":")))
+    return key
+
+
+def as_it_is(text: bytes, _where: str) -> bytes:
+    """Sign nothing."""
+    return text
+
+
+def installs(store: Store) -> dict[str, Any]:
+    """The index's entries; none if there is no index."""
+    if store.look(places.INDEX) is None:
+        return {}
+    manifest = mirror.parse_manifest(store.read(places.INDEX).data, where="index")
+    (blob,) = manifest.data
+    text = store.read(places.blob(blob.checksum)).data
+    assert len(text) == blob.content_length
+    assert hashlib.sha256(text).hexdigest() == blob.checksum
+    database = json.loads(text)["database"]
+    assert database["version"] == "8"
+    found: dict[str, Any] = database["installs"]
+    return found
+
+
+def expected(trees: dict[str, list[str]]) -> dict[str, Any]:
+    """What Spack's own rebuild gives for binaries with these dependencies."""
+    nodes = {each["hash"]: each for name, needed in trees.items() for each in nodes_of(name, needed)}
+    cached = {dag_hash(name) for name in trees}
+    counts = dict.fromkeys(nodes, 0)
+    for each in nodes.values():
+        for edge in each.get("dependencies", ()):
+            counts[edge["hash"]] += 1
+    return {key: {"spec": each, "ref_count": counts[key], "in_buildcache": key in cached} for key, each in nodes.items()}
+
+
+def consistent(store: Store) -> int:
+    """Check that every manifest's blobs are there and whole; return the number of manifests."""
+    count = 0
+    for seen in store.list(places.SPECS):
+        if seen.key.endswith(places.MANIFEST_END):
+            for blob in mirror.parse_manifest(store.read(seen.key).data, where=seen.key).data:
+                data = store.read(places.blob(blob.checksum)).data
+                assert hashlib.sha256(data).hexdigest() == blob.checksum
+            count += 1
+    return count
