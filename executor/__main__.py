@@ -12,7 +12,7 @@ from pathlib import Path
 from executor import errors, stages
 from executor.environment import Invocation, exit_code, process_environment, read_invocation
 from executor.log import Log, shows_color
-from executor.settings import load_settings
+from executor.settings import ignored_keys, load_settings
 
 _SYSTEM_FAILURE = 2
 _EPILOG = """\
@@ -66,6 +66,8 @@ def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> 
         sys.stdout.flush()
         return 0
     if arguments.verb == "prepare":
+        for words in ignored_keys(arguments.config):
+            job_log.note(f"settings: {words}")
         stages.prepare(invocation, settings, job_log)
         return 0
     if arguments.verb == "cleanup":

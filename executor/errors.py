@@ -66,6 +66,11 @@ class Unavailable(ClusterError):
 class PodFailed(DriverError):
     """The pod never got ready; the message carries its last events."""
 
+    def __init__(self, words: str, *, waited_seconds: int = 0) -> None:
+        super().__init__(words)
+        self.waited_seconds = waited_seconds
+        """The budget that was used up waiting for a node; 0 if something else failed."""
+
 
 class RunnerGone(DriverError):
     """GitLab Runner does not listen any more: nobody will call cleanup."""

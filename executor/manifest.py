@@ -15,6 +15,8 @@ from executor.sizes import Size
 from executor.units import format_bytes, format_millicores
 
 Manifest = dict[str, Any]
+_NOBODY = 1000
+"""User and group of a hardened pod whose job asks for none: images that name no user would run as root."""
 
 
 def pod_manifest(plan: PodPlan) -> Manifest:
@@ -27,7 +29,7 @@ def pod_manifest(plan: PodPlan) -> Manifest:
         "terminationGracePeriodSeconds": kubernetes.pod_termination_grace_period_seconds,
         "automountServiceAccountToken": kubernetes.automount_service_account_token,
         "enableServiceLinks": False,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": _pod_security_context(plan),
         "volumes": [{"name": name, "emptyDir": {}} for name in ("builds", "cache", "control")],
         "containers": [_container(plan, plan.build), _container(plan, plan.helper)],
     }
@@ -108,6 +110,14 @@ def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
     if container.pull_policy:
         manifest["imagePullPolicy"] = container.pull_policy
     return manifest
+
+
+def _pod_security_context(plan: PodPlan) -> Manifest:
+    """Return what all containers share; volumes belong to the group of the user that takes root's place."""
+    context: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if plan.settings.hardened:
+        context |= {"runAsNonRoot": True, "runAsUser": _NOBODY, "runAsGroup": _NOBODY, "fsGroup": _NOBODY}
+    return context
 
 
 def _security_context(plan: PodPlan, container: ContainerPlan) -> Manifest:

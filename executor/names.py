@@ -14,7 +14,6 @@ MANAGED_BY = f"{OURS}/managed-by"
 JOB_ID = f"{OURS}/job-id"
 ATTEMPT = f"{OURS}/attempt"
 RUNNER = f"{OURS}/runner"
-DEADLINE = f"{OURS}/deadline"
 CONTROL_PROTOCOL = f"{OURS}/control-protocol"
 _LABEL_LENGTH = 63
 _ANNOTATION_LENGTH = 4096

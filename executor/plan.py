@@ -67,6 +67,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     attempt: str,
     measured: MeasuredSize | None = None,
     killed_at_bytes: int | None = None,
+    disk_killed_at_bytes: int | None = None,
 ) -> Planned:
     """Return the pod for an attempt of a job. `variables` are the job's, expanded; only sizes and flags are read.
 
@@ -77,7 +78,9 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     if job.services:
         raise RequestError("this job has `services:`, which this driver does not offer yet; start them in the script")
     runner = runner_name(variables)
-    build = decide_size(settings, variables, measured=measured, killed_at_bytes=killed_at_bytes)
+    build = decide_size(
+        settings, variables, measured=measured, killed_at_bytes=killed_at_bytes, disk_killed_at_bytes=disk_killed_at_bytes
+    )
     helper = decide_size(settings, variables, helper=True)
     public = job.public_variables
     plan = PodPlan(
@@ -154,6 +157,8 @@ def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:
         return None, None
     text = str(options.user)
     user, _, group = text.partition(":")
+    if settings.hardened and user == "0":
+        raise RequestError("image:kubernetes:user is root, which the operator's `hardened = true` does not allow")
     if not (user.isdecimal() and (group.isdecimal() or not group)):
         raise RequestError(f"image:kubernetes:user {text!r} is neither `uid` nor `uid:gid`")
     if settings.kubernetes.allowed_users and text not in settings.kubernetes.allowed_users:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator
 
 from executor import errors, names
-from executor.channel import Channel, capture
 from executor.control import patient_agent
 from executor.kube import Api, events_path, patiently, pods_path, secrets_path
 from executor.log import Log
@@ -16,6 +15,7 @@ from executor.units import in_cores, in_gib
 
 _QUOTA_PAUSE_SECONDS = 5.0
 _EVENTS_SHOWN = 5
+_LEAST_SECONDS = 2  # a later attempt looks once, and no longer
 
 
 def launch(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], None] = time.sleep) -> Pod:
@@ -33,15 +33,30 @@ def launch(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], No
     return pod
 
 
-def wait_ready(api: Api, plan: PodPlan, pod: Pod, job_log: Log, *, now: Callable[[], float] = time.monotonic) -> Pod:
+def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
+    api: Api,
+    plan: PodPlan,
+    pod: Pod,
+    job_log: Log,
+    *,
+    waited_seconds: int = 0,
+    now: Callable[[], float] = time.monotonic,
+) -> Pod:
     """Wait until both containers run, telling each change once; return the pod.
 
+    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job.
     Raises RequestError for an image that will never come, PodFailed when a budget is used up or the pod has failed.
     """
     asked = _asked(plan)
     began = {Stand.SCHEDULING: now()}
     budgets = plan.settings.budgets
-    limits = {Stand.SCHEDULING: budgets.schedule_seconds, Stand.PULLING: budgets.pull_seconds + budgets.start_seconds}
+    scheduling = budgets.schedule_seconds
+    if waited_seconds:
+        scheduling = max(scheduling - waited_seconds, _LEAST_SECONDS)
+        job_log.note(
+            f"an earlier attempt of this job has waited {waited_seconds} s for a node: this one waits {scheduling} s"
+        )
+    limits = {Stand.SCHEDULING: scheduling, Stand.PULLING: budgets.pull_seconds + budgets.start_seconds}
     told = ""
     changes = _changes(api, plan, pod)
     remaining = float(limits[Stand.SCHEDULING])
@@ -60,7 +75,8 @@ def wait_ready(api: Api, plan: PodPlan, pod: Pod, job_log: Log, *, now: Callable
         if remaining <= 0:
             raise errors.PodFailed(
                 f"timed out waiting for pod to start (last phase: {state.stand.value}, {limits[state.stand]} s): "
-                f"pod {plan.name}: {state.words}{_last_events(api, plan)}"
+                f"pod {plan.name}: {state.words}{_last_events(api, plan)}",
+                waited_seconds=scheduling + waited_seconds if state.stand is Stand.SCHEDULING else 0,
             )
         pod = changes.send(min(remaining, 60.0))
 
@@ -70,6 +86,8 @@ def facts_of(api: Api, plan: PodPlan) -> dict[str, dict[str, set[str]]]:
 
     A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
     """
+    from executor.channel import Channel, capture  # noqa: PLC0415 (cleanup does without websocket)
+
     seconds = plan.settings.budgets.start_seconds
 
     def ask() -> bytes:

@@ -6,10 +6,9 @@ carry no code: registries' words are all there is, so they are compared, and wha
 
 import enum
 import re
+from typing import Any
 
 import msgspec
-
-from executor.kube import JsonObject
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -139,7 +138,7 @@ _NO_SHELL = re.compile(
 )
 
 
-def read_pod(document: JsonObject) -> Pod:
+def read_pod(document: dict[str, Any]) -> Pod:
     """Return a pod from the API's JSON; what is missing is empty."""
     return msgspec.convert(_without_nulls(document), Pod)
 

@@ -172,7 +172,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_missing_helper: bool
     """Whether jobs run although the helper image lacks gitlab-runner: their caches and artifacts are silently lost."""
     hardened: bool
-    """Drops every capability and refuses root."""
+    """Drops every capability and root: containers run as user 1000, or as another by `image:kubernetes:user`."""
     orphan_after_seconds: int
     """A pod that no driver has touched for this long ends itself; longer than `budgets.api_seconds`."""
     cancel_seconds: int

@@ -50,13 +50,14 @@ class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-def decide_size(
+def decide_size(  # noqa: PLR0913 (each is a source of its own)
     settings: Settings,
     variables: dict[str, str],
     *,
     helper: bool = False,
     measured: MeasuredSize | None = None,
     killed_at_bytes: int | None = None,
+    disk_killed_at_bytes: int | None = None,
 ) -> SizeDecision:
     """Return the size of the build or the helper container.
 
@@ -74,6 +75,8 @@ def decide_size(
         _derive_memory_limit(settings, values, notes)
         if killed_at_bytes:
             _raise_memory(settings, values, killed_at_bytes, notes)
+        if disk_killed_at_bytes:
+            _raise_disk(settings, values, disk_killed_at_bytes, notes)
     for resource in _RESOURCES:
         _order(values, resource, warnings)
     size = Size(**{f"{key}_{'millicores' if key.startswith('cpu') else 'bytes'}": value for key, value in values.items()})
@@ -175,6 +178,17 @@ def _raise_memory(settings: Settings, values: dict[str, int | None], killed_at_b
     values["memory_limit"] = limit
     values["memory_request"] = max(values["memory_request"] or 0, request) or None
     notes.append(f"memory raised to {in_gib(limit)}: an earlier attempt of this job was killed at {in_gib(killed_at_bytes)}")
+
+
+def _raise_disk(settings: Settings, values: dict[str, int | None], killed_at_bytes: int, notes: list[str]) -> None:
+    """Give the job the next disk limit up after an earlier attempt has passed its own; the cap is the limit's."""
+    cap = settings.kubernetes.ephemeral_storage_limit_overwrite_max_allowed
+    limit = min(-(-killed_at_bytes * settings.memory.step_percent // 100), parse_bytes(cap)) if cap else 0
+    current = values["ephemeral_storage_limit"]
+    if current is None or current >= limit:
+        return
+    values["ephemeral_storage_limit"] = limit
+    notes.append(f"disk raised to {in_gib(limit)}: an earlier attempt of this job passed {in_gib(killed_at_bytes)}")
 
 
 def _order(values: dict[str, int | None], resource: str, warnings: list[str]) -> None:

@@ -5,8 +5,7 @@ broadly; `__main__` does.
 """
 
 import json
-import re
-import secrets
+import os
 import signal
 import time
 from pathlib import Path
@@ -17,16 +16,16 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import KNOWN_PROTOCOLS, container_of, is_build_script, is_user_script
+from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_user_script
 from executor.environment import Invocation
-from executor.following import ScriptEnd
 from executor.log import Log
 from executor.settings import Settings
-from executor.sizes import MeasuredSize
-from executor.verdict import Booking, Verdict
 
 if TYPE_CHECKING:
-    from executor.plan import Planned  # `config` does without
+    from executor.following import ScriptEnd  # `config` does without all of these
+    from executor.plan import Planned
+    from executor.sizes import MeasuredSize
+    from executor.verdict import Verdict
 
 VERSION = "0.1.0"
 
@@ -46,7 +45,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
 
     Raises DriverError, or Terminated when the Runner sends TERM.
     """
-    from executor import credentials, memory, names, pods  # noqa: PLC0415 (ssl and http only where they are used)
+    from executor import credentials, memory, names, pods, suitability  # noqa: PLC0415 (ssl and http only where used)
     from executor.job import read_job  # noqa: PLC0415
     from executor.kube import Api  # noqa: PLC0415
     from executor.plan import make_plan  # noqa: PLC0415
@@ -69,6 +68,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     api = Api(access, renew=lambda: credentials.resolve(source))
     namespace = settings.kubernetes.namespace or access.namespace
     record = names.memory_record_name(job)
+    earlier = memory.recall(api, namespace, record, job_log)
     planned = make_plan(
         job,
         settings,
@@ -76,7 +76,8 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         namespace=namespace,
         attempt=invocation.attempt,
         measured=_measured(settings, invocation, job_log),
-        killed_at_bytes=memory.recall(api, namespace, record, job_log),
+        killed_at_bytes=earlier.memory_limit_bytes,
+        disk_killed_at_bytes=earlier.disk_limit_bytes,
     )
     plan = planned.plan
     _tell(planned, job_log)
@@ -84,6 +85,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     attempt = Attempt(
         pod=plan.name,
         namespace=namespace,
+        control_protocol=PROTOCOL_VERSION,
         image=plan.build.image,
         cpu_request_millicores=size.cpu_request_millicores,
         disk_request_bytes=size.ephemeral_storage_request_bytes,
@@ -97,9 +99,10 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
     try:
         pod = pods.launch(api, plan, job_log)
-        pods.wait_ready(api, plan, pod, job_log)
+        waited_seconds = (earlier.waited_seconds or 0) if earlier.waited_job_id == job.id else 0
+        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds)
         facts = pods.facts_of(api, plan)
-        _check_images(facts, settings, invocation)
+        suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
         build = facts["build"]
         attempt = msgspec.structs.replace(
             attempt,
@@ -109,22 +112,26 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
-    except BaseException:
+    except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
             pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=min(15, settings.budgets.api_seconds))
         except errors.ClusterError as error:
             job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        if isinstance(failure, errors.PodFailed) and failure.waited_seconds:
+            news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
+            memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
     job_log.note(f"Pod {plan.name} is ready")
 
 
-def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> Verdict:
+def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
     from executor import credentials, memory, pods  # noqa: PLC0415 (as in prepare)
     from executor.kube import Api  # noqa: PLC0415
     from executor.notices import Notices  # noqa: PLC0415
     from executor.run_script import Cancelled, PodLoss, Script, ScriptRun  # noqa: PLC0415
+    from executor.suitability import check_quoting  # noqa: PLC0415
     from executor.verdict import judge_earlier_loss, judge_loss, judge_script  # noqa: PLC0415
 
     attempt = _ready_attempt(invocation)
@@ -133,12 +140,12 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     if earlier is not None:
         return earlier
     content = script.read_bytes()
-    _check_quoting(attempt, container, content)
+    check_quoting(attempt, container, content)
     if attempt.backend == "local":
         return _run_locally(content, attempt, invocation, settings, job_log, stage=stage)
     access = credentials.load(invocation.folder)
     api = Api(access, renew=lambda: credentials.resolve(access.source))
-    folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{secrets.token_hex(16)}"
+    folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
     began = time.time()
     with Notices() as notices:
@@ -163,11 +170,12 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
         if verdict.lost or verdict.build_dead:
             fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
-        if verdict.memory_killed_at_bytes and attempt.memory_record:
-            memory.record(
-                api, attempt.namespace, attempt.memory_record, job_log,
-                limit_bytes=verdict.memory_killed_at_bytes, keep_seconds=settings.memory.keep_seconds,
-            )  # fmt: skip
+        news = memory.Earlier(
+            memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes
+        )  # fmt: skip
+        if news != memory.Earlier() and attempt.memory_record:
+            keep_seconds = settings.memory.keep_seconds
+            memory.record(api, attempt.namespace, attempt.memory_record, job_log, news=news, keep_seconds=keep_seconds)
     return verdict
 
 
@@ -194,8 +202,10 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
     pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=min(50, settings.budgets.api_seconds))
 
 
-def exit_code_of(verdict: Verdict, invocation: Invocation) -> int:
+def exit_code_of(verdict: "Verdict", invocation: Invocation) -> int:
     """Return the driver's exit code for a verdict; the script's own goes into the Runner's file first."""
+    from executor.verdict import Booking  # noqa: PLC0415 (as in prepare)
+
     if verdict.booking is Booking.SUCCESS:
         return 0
     if verdict.booking is Booking.SYSTEM_FAILURE:
@@ -224,47 +234,7 @@ def _ready_attempt(invocation: Invocation) -> Attempt:
     return attempt
 
 
-def _check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, invocation: Invocation) -> None:
-    """Raise RequestError or SettingsError if an image lacks what scripts need."""
-    if "end" not in facts.get("build", {}) and "shell" not in facts.get("build", {}):
-        raise errors.RequestError(
-            'the build container\'s entrypoint did not start its arguments: end it with `exec "$@"`, or set entrypoint: [""]'
-        )
-    if "setsid" not in facts["build"].get("tool", set()):
-        raise errors.RequestError("the job's image has no `setsid`; install util-linux or busybox in it")
-    helper = facts.get("helper", {})
-    if "gitlab-runner" in helper.get("tool", set()) or settings.allow_missing_helper:
-        _check_helper_version(helper, invocation)
-        return
-    raise errors.SettingsError(
-        f"the helper image {settings.kubernetes.helper_image} has no gitlab-runner: artifacts and caches would be lost "
-        "without a word; set kubernetes.helper_image, or allow_missing_helper = true"
-    )
-
-
-def _check_helper_version(helper: dict[str, set[str]], invocation: Invocation) -> None:
-    """Raise SettingsError if the helper is older than the Runner, whose flags it would not know."""
-    found, wanted = next(iter(helper.get("runner_version", set())), ""), invocation.variable("CI_RUNNER_VERSION")
-    if _numbers(found) < _numbers(wanted) and found:
-        raise errors.SettingsError(
-            f"gitlab-runner in the helper image is {found}, older than the Runner's {wanted}; set kubernetes.helper_image"
-        )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _check_quoting(attempt: Attempt, container: str, script: bytes) -> None:
-    """Raise RequestError if the script uses quotes that the image's shell does not read."""
-    if container == "build" and not attempt.quoting and b"$'" in script:
-        raise errors.RequestError(
-            "the image's only shell does not read the Runner's scripts ($'…' quoting; dash): add bash to the image, "
-            "or set FF_POSIXLY_CORRECT_ESCAPES: 'true' in the job"
-        )
-
-
-def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> MeasuredSize | None:
+def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> "MeasuredSize | None":
     """Return what earlier builds of the same thing used, if the operator's size table has it."""
     if not settings.sizes_file:
         return None
@@ -292,7 +262,7 @@ def _tell(planned: "Planned", job_log: Log) -> None:
 
 def _run_locally(  # noqa: PLR0913 (as `run`)
     content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, stage: str
-) -> Verdict:
+) -> "Verdict":
     """Run one script of the local backend and return what its end means."""
     from executor import local  # noqa: PLC0415 (only for this backend)
     from executor.figures import figures_line  # noqa: PLC0415
@@ -310,7 +280,7 @@ def _run_locally(  # noqa: PLR0913 (as `run`)
 
 
 def _write_telemetry(  # noqa: PLR0913 (a document, its sources, and a log)
-    end: ScriptEnd, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, began: float
+    end: "ScriptEnd", attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, began: float
 ) -> None:
     """Leave a document about the attempt in the operator's folder; that it cannot be written is no failure of the job."""
     from executor import telemetry  # noqa: PLC0415 (only where a folder is set)

@@ -37,6 +37,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     warning: str = ""
     memory_killed_at_bytes: int | None = None
     """The limit at which the build was killed: recorded for the job's next attempt."""
+    disk_killed_at_bytes: int | None = None
+    """The disk limit that the pod has passed: recorded likewise."""
     lost: str = ""
     """Set if the pod is gone: later stages fail at once with it."""
     build_dead: str = ""
@@ -83,7 +85,10 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
     if pod.status.reason == "Evicted" and _is_own_disk(pod):
         lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message}"
         error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
-        return Verdict(booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=error, lost=lost)
+        limit = attempt.disk_limit_bytes
+        return Verdict(
+            booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=error, disk_killed_at_bytes=limit, lost=lost
+        )  # fmt: skip
     if pod.is_over or pod.is_going:
         lost = f'pod "{attempt.pod}" status is "{pod.status.phase}": {_why_gone(pod)}'
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)

@@ -1,0 +1,47 @@
+"""Whether images offer what scripts need, by the facts that each container's first process has told. Pure."""
+
+import re
+
+from executor import errors
+from executor.attempt import Attempt
+from executor.settings import Settings
+
+
+def check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, runner_version: str) -> None:
+    """Raise RequestError or SettingsError if an image lacks what scripts need."""
+    if "end" not in facts.get("build", {}) and "shell" not in facts.get("build", {}):
+        raise errors.RequestError(
+            'the build container\'s entrypoint did not start its arguments: end it with `exec "$@"`, or set entrypoint: [""]'
+        )
+    if "setsid" not in facts["build"].get("tool", set()):
+        raise errors.RequestError("the job's image has no `setsid`; install util-linux or busybox in it")
+    helper = facts.get("helper", {})
+    if "gitlab-runner" in helper.get("tool", set()) or settings.allow_missing_helper:
+        _check_helper_version(helper, runner_version)
+        return
+    raise errors.SettingsError(
+        f"the helper image {settings.kubernetes.helper_image} has no gitlab-runner: artifacts and caches would be lost "
+        "without a word; set kubernetes.helper_image, or allow_missing_helper = true"
+    )
+
+
+def _check_helper_version(helper: dict[str, set[str]], wanted: str) -> None:
+    """Raise SettingsError if the helper is older than the Runner, whose flags it would not know."""
+    found = next(iter(helper.get("runner_version", set())), "")
+    if _numbers(found) < _numbers(wanted) and found:
+        raise errors.SettingsError(
+            f"gitlab-runner in the helper image is {found}, older than the Runner's {wanted}; set kubernetes.helper_image"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def check_quoting(attempt: Attempt, container: str, script: bytes) -> None:
+    """Raise RequestError if the script uses quotes that the image's shell does not read."""
+    if container == "build" and not attempt.quoting and b"$'" in script:
+        raise errors.RequestError(
+            "the image's only shell does not read the Runner's scripts ($'…' quoting; dash): add bash to the image, "
+            "or set FF_POSIXLY_CORRECT_ESCAPES: 'true' in the job"
+        )
