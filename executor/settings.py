@@ -205,7 +205,8 @@ def load_settings(path: Path | None) -> Settings:
     faults = _faults(given)
     if not faults:
         for name in TABLES:
-            (document[name] if name else document).update(_table(given, name))
+            known = {key: value for key, value in _table(given, name).items() if key in TABLES[name].__struct_fields__}
+            (document[name] if name else document).update(known)
         faults = _cross_faults(document)
     if faults:
         raise SettingsError(f"{path}: " + "; ".join(faults))

@@ -16,7 +16,7 @@ PODS = "POST /api/v1/namespaces/default/pods$"
 ONCE = ["config", "prepare", "cleanup"]
 BUDGETS = "[budgets]\n"
 CUTS_IN_CI = 20
-JOBS_IN_CI = 6
+JOBS_IN_CI = 4
 
 
 def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: Lab, cluster: FakeCluster) -> None:
