@@ -204,8 +204,8 @@ def load_settings(path: Path | None) -> Settings:
     given = _read(path)
     faults = _faults(given)
     if not faults:
-        for name in TABLES:
-            known = {key: value for key, value in _table(given, name).items() if key in TABLES[name].__struct_fields__}
+        for name, table_type in TABLES.items():
+            known = {key: value for key, value in _table(given, name).items() if key in table_type.__struct_fields__}
             (document[name] if name else document).update(known)
         faults = _cross_faults(document)
     if faults:

@@ -50,7 +50,8 @@ def test_every_fault_of_a_file_is_told_in_one_message_with_its_path(tmp_path: Pa
     )
     for words in (
         "unknown key oversized", "cancel_seconds: Expected `int`, got `str`", "memory_limit: '12 GB' is no quantity",
-        "unknown key kubernetes.namespce", "kubernetes.cpu_request: '-1' is negative", "budgets.pull_seconds: ", "memory.kill: ",
+        "unknown key kubernetes.namespce", "kubernetes.cpu_request: '-1' is negative", "budgets.pull_seconds: ",
+        "memory.kill: ",
     ):  # fmt: skip
         assert words in told
 
@@ -107,8 +108,8 @@ def test_the_page_of_the_settings_is_current() -> None:
 def test_the_example_of_the_runners_file_calls_each_verb_as_it_is(verb: str) -> None:
     (runner,) = EXAMPLE["runners"]
     custom = runner["custom"]
-    program, *words = [custom[f"{verb}_exec"], *custom[f"{verb}_args"]]
-    assert program == "spack-farm"
+    words: list[str] = custom[f"{verb}_args"]
+    assert custom[f"{verb}_exec"] == "spack-farm"
     assert words[0] == "executor"
     arguments = parser().parse_args([*words[1:], *(["script", "build_script"] if verb == "run" else [])])
     assert arguments.verb == verb

@@ -60,6 +60,8 @@ class FakeCluster:
         """Bearer tokens that are accepted."""
         self.calls: list[str] = []
         """`METHOD /path` of every call, in order."""
+        self.commands: list[list[str]] = []
+        """The command line of every exec."""
         self.created: list[Object] = []
         """Every object as it was sent to be made."""
         self.streams: set[Stream] = set()
@@ -218,6 +220,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         container = request.first("container")
         cluster.kubelet.container(name, container)
         self.close_connection = True
+        cluster.commands.append(request.query["command"])
         stream = Stream(self.connection, self.rfile, budget=cluster.faults.stream_bytes())
         cluster.streams.add(stream)
         try:
