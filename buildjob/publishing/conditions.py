@@ -14,8 +14,8 @@ def require(store: Store) -> None:
     """Raise Unsupported, with what to do, if the storage does not keep conditions."""
     if not are_kept(store):
         raise Unsupported(
-            f"{store.url}: the server does not keep conditional writes (If-Match, If-None-Match), so that two updates of "
-            "the index could lose entries; let only one run at once (GitLab: resource_group) and say so with --single-writer"
+            f"{store.url}: the server does not keep conditional writes (If-Match, If-None-Match), without which nothing can "
+            "be deleted safely; delete with spack buildcache prune while nobody pushes"
         )
 
 

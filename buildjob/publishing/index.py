@@ -5,11 +5,9 @@ update was faster, it merges again on what that one wrote. Memory does not grow 
 """
 
 import contextlib
-import hashlib
 import secrets
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +16,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
-from buildjob.publishing import conditions, places, record, splice
+from buildjob.publishing import conditions, documents, lock, places, record, splice
 from buildjob.publishing.retry import Patience
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 
@@ -26,7 +24,6 @@ _GRACE_SECONDS = 3600.0
 """So long a replaced index stays, for who has just read its manifest, and a record whose manifest has not appeared."""
 _BATCH_BYTES = 24 << 20
 """Nodes held in memory at a time."""
-_LARGEST_SPEC_BYTES = 64 << 20
 _LARGEST_INDEX_BYTES = 8 << 30
 _TRIES = 100
 """Each lost race is another writer's success; with growing random waits, a hundred in a row do not happen."""
@@ -52,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rebuild: bool = False
     """Read every spec on the mirror instead of the index; what Spack's update-index does."""
     single_writer: bool = False
-    """The user promises that no other update runs: conditions are not needed."""
+    """The user promises that no other update runs: neither conditions nor a lock are needed."""
     appeared: frozenset[str] = frozenset()
     """Manifests that are known to be there, so that nobody asks for them."""
     gone: frozenset[str] = frozenset()
@@ -62,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
     scratch: Path | None = None
     """Where the index passes through; the system's folder for temporary files if None."""
+    locking: lock.Times = lock.Times()
 
 
 class _Current(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +68,8 @@ class _Current(msgspec.Struct, frozen=True, kw_only=True):
     tag: str = ABSENT
     sha256: str = ""
     path: Path | None = None
+    overwritten: str = ""
+    """SHA-256 of an older index that the manifest names: who wrote it had lost the lock. `sha256` is the newest one."""
 
 
 class _Batch(msgspec.Struct, kw_only=True):
@@ -90,12 +90,14 @@ class _Batch(msgspec.Struct, kw_only=True):
 def update(store: Store, options: Options) -> Updated:
     """Bring the index up to date; return what that took.
 
-    Raises PublishError if the index cannot be read, Unsupported if the storage would lose entries.
+    Raises PublishError if the index cannot be read. A storage that keeps no conditions is written under a lock.
     """
-    if not options.single_writer:
-        conditions.require(store)
-    with tempfile.TemporaryDirectory(prefix="spack-farm-index-", dir=options.scratch) as folder:
-        work = _Work(store, options, Path(folder))
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spack-farm-index-", dir=options.scratch))
+        held = None
+        if not options.single_writer and not conditions.are_kept(store):
+            held = stack.enter_context(lock.held(store, options.locking))
+        work = _Work(store, options, Path(folder), held)
         for conflicts in range(_TRIES):
             try:
                 done = work.attempt()
@@ -110,10 +112,11 @@ def update(store: Store, options: Options) -> Updated:
 class _Work:
     """One update with its files; an attempt that lost leaves what can be used again."""
 
-    def __init__(self, store: Store, options: Options, folder: Path) -> None:
+    def __init__(self, store: Store, options: Options, folder: Path, held: lock.Held | None = None) -> None:
         self._store = store
         self._options = options
         self._folder = folder
+        self._held = held
         self._rebuilt: Path | None = None
         self._known: set[str] = set()
 
@@ -131,15 +134,17 @@ class _Work:
             path = self._read_all(path, edited)
         if self._options.gone and not from_nothing:
             path = self._merge(path, _Batch(), edited)
-        if path is not None and path != current.path:
+        swung = path is not None and path != current.path
+        if swung:
             # what was announced meanwhile comes along: many pushes at once make few swings
             for batch in self._announced(merged, late, seen_keys):
                 path = self._merge(path, batch, edited)
+        if swung or current.overwritten:
             assert path is not None
             self._swing(current, path)
         list(in_parallel(merged, self._store.delete, workers=self._options.workers))
         return Updated(
-            swung=path is not None and path != current.path,
+            swung=swung or bool(current.overwritten),
             added=edited.added,
             dropped=edited.dropped,
             unfinished=len(late),
@@ -155,18 +160,22 @@ class _Work:
         blobs = [blob for blob in manifest.data if blob.media_type == places.INDEX_MEDIA_TYPE]
         if len(blobs) != 1 or blobs[0].content_length > _LARGEST_INDEX_BYTES:
             raise PublishError(f"{self._store.url}/{places.INDEX}: names no index of Spack 1.1; publish index --rebuild")
+        sha256 = blobs[0].checksum
+        overwritten = ""
+        if self._held and (newest := _fenced(self._store, stored.data)) not in {"", sha256}:
+            overwritten, sha256 = sha256, newest
         if self._options.rebuild:
-            return _Current(tag=stored.tag, sha256=blobs[0].checksum)
+            return _Current(tag=stored.tag, sha256=sha256, overwritten=overwritten)
         path = self._folder / "current"
         try:
-            found = self._store.fetch(places.blob(blobs[0].checksum), path)
+            found = self._store.fetch(places.blob(sha256), path)
         except NotFound as error:
             if self._store.read(places.INDEX).tag != stored.tag:
                 raise Conflict(str(error)) from error
             raise PublishError(f"{error}: the index is lost; make it anew with publish index --rebuild") from error
-        if found != blobs[0].checksum:
-            raise Unavailable(f"{self._store.url}/{places.blob(blobs[0].checksum)}: arrived with another checksum")
-        return _Current(tag=stored.tag, sha256=found, path=path)
+        if found != sha256:
+            raise Unavailable(f"{self._store.url}/{places.blob(sha256)}: arrived with another checksum")
+        return _Current(tag=stored.tag, sha256=found, path=path, overwritten=overwritten)
 
     def _announced(self, merged: list[str], late: list[str], seen_keys: set[str]) -> Iterator[_Batch]:
         """Yield what the records not seen before announce and what has appeared; tell which records are done with."""
@@ -223,7 +232,7 @@ class _Work:
 
     def _read_spec(self, key: str) -> dict[str, splice.Node] | None:
         try:
-            return read_spec(self._store, key)
+            return documents.read_spec(self._store, key)
         except NotFound:
             return None
 
@@ -249,14 +258,35 @@ class _Work:
         """Put the new index in the place of exactly the one that was read. Raises Conflict."""
         blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=mirror.sha256(path))
         self._store.send(places.blob(blob.sha256), blob)
-        if current.sha256:
-            self._store.write(places.REPLACED + current.sha256, b"")
-        text = manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE)
+        for sha256 in {current.sha256, current.overwritten} - {"", blob.sha256}:
+            self._store.write(places.REPLACED + sha256, b"")
+        text = documents.manifest_text(
+            blob, media_type=places.INDEX_MEDIA_TYPE, fence=self._held.fence if self._held else ""
+        )
+        if self._held:
+            self._held.raise_fence(blob.sha256)
         try:
-            self._store.write(places.INDEX, text, only_if=None if self._options.single_writer else current.tag)
+            unconditional = self._options.single_writer or self._held is not None
+            self._store.write(places.INDEX, text, only_if=None if unconditional else current.tag)
         except (Conflict, NotFound) as error:
             self._store.delete(places.blob(blob.sha256))
             raise Conflict(str(error)) from error
+        if self._held:
+            self._held.require()  # before any record is deleted: until then, whoever comes next can do all of it again
+            self._held.lower_fences()
+
+
+class _Fenced(msgspec.Struct):
+    """Of an index's manifest, who wrote it under the lock; Spack's own has nothing of the kind."""
+
+    fence: str = msgspec.field(default="", name="spack-farm-fence")
+
+
+def _fenced(store: Store, manifest: bytes) -> str:
+    """Return the SHA-256 of the newest index if the manifest is older than its fence; empty if the manifest is right."""
+    written = msgspec.json.decode(manifest, type=_Fenced).fence
+    fence, sha256 = lock.newest(store)
+    return sha256 if written and written < fence else ""
 
 
 @contextlib.contextmanager
@@ -273,49 +303,6 @@ def opened(store: Store) -> Iterator[BinaryIO]:
 class _Count(msgspec.Struct):
     added: int = 0
     dropped: int = 0
-
-
-def manifest_text(blob: Blob, *, media_type: str) -> bytes:
-    """Return a manifest that names one uncompressed blob, as Spack writes it."""
-    row = {
-        "contentLength": blob.size_bytes,
-        "mediaType": media_type,
-        "compression": "none",
-        "checksumAlgorithm": "sha256",
-        "checksum": blob.sha256,
-    }
-    return msgspec.json.encode({"version": 3, "data": [row]})
-
-
-def read_spec(store: Store, manifest_key: str) -> dict[str, splice.Node]:
-    """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is not whole."""
-    where = f"{store.url}/{manifest_key}"
-    return spec_of(store, mirror.parse_manifest(store.read(manifest_key).data, where=where), where=where)
-
-
-def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, splice.Node]:
-    """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
-    for blob in manifest.data:
-        if blob.media_type == places.SPEC_MEDIA_TYPE:
-            packed = store.read(places.blob(blob.checksum)).data
-            if hashlib.sha256(packed).hexdigest() != blob.checksum:
-                raise PublishError(f"{where}: the spec's blob has another content than its name says")
-            return splice.parse_spec(unpacked(packed, where=where), where=where)
-    raise PublishError(f"{where}: names no concrete spec")
-
-
-def unpacked(packed: bytes, *, where: str) -> bytes:
-    """Return a concrete spec's JSON, compressed or not. Raises PublishError if it is broken or too large."""
-    if not packed.startswith(b"\x1f\x8b"):
-        return packed
-    unpack = zlib.decompressobj(wbits=31)
-    try:
-        text = unpack.decompress(packed, _LARGEST_SPEC_BYTES)
-    except zlib.error as error:
-        raise PublishError(f"{where}: the spec's blob is broken: {error}") from error
-    if not unpack.eof:
-        raise PublishError(f"{where}: the spec's blob is cut off, or larger than {_LARGEST_SPEC_BYTES} bytes")
-    return text
 
 
 def _sweep(store: Store, options: Options) -> None:

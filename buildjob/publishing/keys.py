@@ -13,7 +13,7 @@ import msgspec
 from buildjob import mirror, sign
 from buildjob.errors import PublishError
 from buildjob.publishing import places
-from buildjob.publishing.index import manifest_text
+from buildjob.publishing.documents import manifest_text
 from buildjob.publishing.store import Blob, Store
 
 _END = ".key.manifest.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob import mirror
-from buildjob.errors import Conflict, PublishError
-from buildjob.publishing import index, places, record, splice
+from buildjob.errors import Conflict, PublishError, Unsupported
+from buildjob.publishing import documents, index, places, record, splice
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from buildjob.telemetry import Publish
 
@@ -101,7 +101,7 @@ def _nodes(entry: Entry, unsigned: Path) -> dict[str, splice.Node]:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
             path = unsigned / blob.relative_path
             _require_checksum(path, blob)
-            nodes = splice.parse_spec(index.unpacked(path.read_bytes(), where=str(path)), where=str(path))
+            nodes = splice.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
             if next(iter(nodes)) != entry.hash:
                 raise PublishError(f"{unsigned / entry.key}: its spec has another hash: {next(iter(nodes))}")
             return nodes
@@ -165,6 +165,8 @@ def ensure_layout(store: Store) -> None:
             store.write(places.LAYOUT, mirror.LAYOUT, only_if=ABSENT)
         except Conflict:
             return
+        except Unsupported:
+            store.write(places.LAYOUT, mirror.LAYOUT)
 
 
 def wait_for_prune(store: Store, options: Options) -> None:

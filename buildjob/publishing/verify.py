@@ -12,7 +12,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import NotFound, PublishError
-from buildjob.publishing import index, places, record, splice
+from buildjob.publishing import documents, index, places, record, splice
 from buildjob.publishing.store import Store, in_parallel
 from buildjob.sign import TrustHome
 
@@ -51,7 +51,7 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
         for blob in manifest.data:
             if fault := _blob_fault(store, blob, whole=blobs):
                 return Fault(key=key, text=fault)
-        nodes = index.spec_of(store, manifest, where=where)
+        nodes = documents.spec_of(store, manifest, where=where)
     except NotFound as error:
         return Fault(key=key, text=f"something of it is missing: {error}")
     except PublishError as error:

@@ -7,17 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buildjob import sign
 from buildjob.errors import PublishError
-from buildjob.publishing import index, keys, notary, places, prune, push, record, verify
+from buildjob.publishing import index, keys, measurements, notary, places, prune, push, record, verify
 from buildjob.publishing.folder import FolderStore
 from buildjob.publishing.store import Store
+from tests.documents import SAMPLE, sample
 from tests.integration.conftest import ROOT, Key, MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs, node
 
-TREES = {"app": ["lib", "gmake"], "lib": ["gmake"], "tool": []}
+# what a package needs must be the same wherever it stands: what others depend on needs glibc alone (`nodes_of`)
+TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
 
 
 def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -206,3 +209,31 @@ def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path
     store.write(places.PRUNING, b"")
     with pytest.raises(PublishError, match="began more than an hour ago"):
         push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(wall=lambda: 1e12, sleep=sleep))
+
+
+def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    out = tmp_path / "out" / "zlib-1"
+    out.mkdir(parents=True)
+    (out / "telemetry.json").write_bytes(SAMPLE.read_bytes())
+    files = measurements.found([tmp_path])
+    (key,) = measurements.send(files, store, "protected")
+    assert key.startswith("telemetry/v1/protected/20")
+    assert store.read(key).data == SAMPLE.read_bytes()
+    assert measurements.send(files, store, "protected") == [key]
+    assert [seen.key for seen in store.list("telemetry/")] == [key]
+    (out / "telemetry.json").write_bytes(msgspec.json.encode(sample(complete=False)))
+    with pytest.raises(PublishError, match="could end the document"):
+        measurements.send(files, store, "other")
+    (out / "telemetry.json").write_text("{}")
+    with pytest.raises(PublishError, match="no telemetry that could be sent"):
+        measurements.send(files, store, "other")
+    assert [seen.key for seen in store.list("telemetry/")] == [key]
+
+
+def test_the_place_of_telemetry_is_what_gitlab_says_of_the_branch(tmp_path: Path) -> None:
+    for protected in ("true", "false"):
+        done = farm("telemetry", SAMPLE, tmp_path / "m", CI_COMMIT_REF_PROTECTED=protected)
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "m/telemetry/v1").iterdir()) == ["other", "protected"]
+    assert farm("telemetry", tmp_path / "nothing", tmp_path / "m").returncode == 100

@@ -1,0 +1,85 @@
+"""What a verb of `spack-farm publish` works with, opened from its arguments: the mirror, the signing key, who is trusted.
+
+Everything is loaded when it is needed: a folder costs no boto3, an unsigned mirror no GnuPG.
+"""
+
+import contextlib
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildjob.errors import PublishError, RequestError
+from buildjob.publish_arguments import Arguments, connections_of, is_on
+
+if TYPE_CHECKING:
+    from buildjob import sign
+    from buildjob.publishing import index
+    from buildjob.publishing.store import Store
+
+
+def open_mirror(arguments: Arguments, url: str) -> "Store":
+    """Return the storage of a mirror. Raises RequestError if nothing can be written to such a URL."""
+    from buildjob.publishing.open import Reach, open_store  # noqa: PLC0415  --help need not load it
+
+    return open_store(
+        url,
+        Reach(
+            endpoint_url=arguments.endpoint_url,
+            region=arguments.region,
+            profile=arguments.profile,
+            ca_file=arguments.ca_file,
+            path_style=is_on(arguments.path_style, "--path-style"),
+            connections=connections_of(arguments),
+        ),
+    )
+
+
+def indexing(arguments: Arguments) -> "index.Options":
+    """Return how the index is to be updated."""
+    from buildjob.publishing import index  # noqa: PLC0415
+
+    return index.Options(
+        workers=connections_of(arguments),
+        scratch=Path(arguments.scratch) if arguments.scratch else None,
+        rebuild=getattr(arguments, "rebuild", False),
+        single_writer=getattr(arguments, "single_writer", False),
+    )
+
+
+@contextlib.contextmanager
+def signer(arguments: Arguments) -> Iterator["sign.Signer"]:
+    """Give the signer; the key lives in a home of its own, in memory where there is such a place, and goes with it."""
+    from buildjob import sign  # noqa: PLC0415
+
+    file, command = arguments.signing_key_file, arguments.signing_key_command
+    if bool(file) == bool(command):
+        raise RequestError("give one of --signing-key-file and --signing-key-command")
+    passphrase = Path(arguments.signing_passphrase_file) if arguments.signing_passphrase_file else None
+    if passphrase and not passphrase.is_file():
+        raise RequestError(f"--signing-passphrase-file {passphrase}: there is no such file")
+    with sign.throw_away_home() as home:
+        yield sign.Signer(home, Path(file) if file else _key_of(command or ""), passphrase)
+
+
+def _key_of(command: str) -> bytes:
+    done = subprocess.run(["/bin/sh", "-c", command], check=False, stdout=subprocess.PIPE)
+    if done.returncode:
+        name = shlex.split(command, comments=True)[:1]
+        raise PublishError(f"--signing-key-command: {' '.join(name)} … ended with {done.returncode}; its words are above")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def trust(files: Sequence[str]) -> Iterator["sign.TrustHome"]:
+    """Give a home that trusts the public keys in these files. Raises RequestError if a file is missing."""
+    from buildjob import sign  # noqa: PLC0415
+
+    with sign.throw_away_home() as folder:
+        home = sign.TrustHome(folder)
+        for file in files:
+            if not Path(file).exists():
+                raise RequestError(f"--trust {file}: there is no such file")
+            home.trust(sign.public_keys(Path(file)))
+        yield home

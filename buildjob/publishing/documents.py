@@ -1,0 +1,59 @@
+"""The small documents of a mirror, read and written as Spack does: manifests of one blob, and concrete specs.
+
+Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
+"""
+
+import hashlib
+import zlib
+
+import msgspec
+
+from buildjob import mirror
+from buildjob.errors import PublishError
+from buildjob.publishing import places, splice
+from buildjob.publishing.store import Blob, Store
+
+_LARGEST_SPEC_BYTES = 64 << 20
+
+
+def manifest_text(blob: Blob, *, media_type: str, fence: str = "") -> bytes:
+    """Return a manifest that names one uncompressed blob, as Spack writes it; Spack's schema allows more properties."""
+    row = {
+        "contentLength": blob.size_bytes,
+        "mediaType": media_type,
+        "compression": "none",
+        "checksumAlgorithm": "sha256",
+        "checksum": blob.sha256,
+    }
+    return msgspec.json.encode({"version": 3, "data": [row]} | ({"spack-farm-fence": fence} if fence else {}))
+
+
+def read_spec(store: Store, manifest_key: str) -> dict[str, splice.Node]:
+    """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is not whole."""
+    where = f"{store.url}/{manifest_key}"
+    return spec_of(store, mirror.parse_manifest(store.read(manifest_key).data, where=where), where=where)
+
+
+def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, splice.Node]:
+    """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
+    for blob in manifest.data:
+        if blob.media_type == places.SPEC_MEDIA_TYPE:
+            packed = store.read(places.blob(blob.checksum)).data
+            if hashlib.sha256(packed).hexdigest() != blob.checksum:
+                raise PublishError(f"{where}: the spec's blob has another content than its name says")
+            return splice.parse_spec(unpacked(packed, where=where), where=where)
+    raise PublishError(f"{where}: names no concrete spec")
+
+
+def unpacked(packed: bytes, *, where: str) -> bytes:
+    """Return a concrete spec's JSON, compressed or not. Raises PublishError if it is broken or too large."""
+    if not packed.startswith(b"\x1f\x8b"):
+        return packed
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        text = unpack.decompress(packed, _LARGEST_SPEC_BYTES)
+    except zlib.error as error:
+        raise PublishError(f"{where}: the spec's blob is broken: {error}") from error
+    if not unpack.eof:
+        raise PublishError(f"{where}: the spec's blob is cut off, or larger than {_LARGEST_SPEC_BYTES} bytes")
+    return text

@@ -1,0 +1,121 @@
+"""The index on a storage without conditional writes: one update at a time, and none that overslept does harm."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from buildjob import mirror
+from buildjob.errors import Unavailable, Unsupported
+from buildjob.publishing import documents, index, lock, places, push, record
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.store import Blob, in_parallel
+from tests.mirrors import add_entry, as_it_is, expected, installs
+
+
+class Careless(FolderStore):
+    """A server that does not look at conditions."""
+
+    def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+        del only_if
+        return super().write(key, data)
+
+
+class Refusing(FolderStore):
+    """A server that knows no conditions and says so."""
+
+    def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+        if only_if is not None:
+            raise Unsupported(key)
+        return super().write(key, data)
+
+
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def times(self) -> lock.Times:
+        return lock.Times(clock=lambda: self.now, sleep=self.sleep)
+
+
+def test_nobody_holds_it_together_with_another(tmp_path: Path) -> None:
+    store = Careless(tmp_path)
+    inside = threading.Semaphore(1)
+    fences: list[str] = []
+
+    def one(_turn: int) -> None:
+        with lock.held(store, lock.Times()) as held:
+            assert inside.acquire(blocking=False), "two at once"
+            held.raise_fence("0" * 64)
+            fences.append(held.fence)
+            inside.release()
+
+    assert len(list(in_parallel(range(12), one, workers=6))) == 12
+    assert fences == sorted(fences)
+    assert len(set(fences)) == 12
+    assert not list(store.list(places.LOCK))
+
+
+@pytest.mark.parametrize("kind", [Careless, Refusing])
+def test_pushes_at_once_lose_nothing_without_conditions(kind: type[FolderStore], tmp_path: Path) -> None:
+    store = kind(tmp_path / "m")
+    trees = {f"p{number}": ["gmake"] for number in range(8)}
+    for name, needed in trees.items():
+        add_entry(tmp_path / name, name, needed)
+
+    def one(name: str) -> None:
+        push.publish(tmp_path / name, store, sign=as_it_is)
+
+    list(in_parallel(trees, one, workers=8))
+    assert installs(store) == expected(trees)
+    assert not list(record.pending(store))
+    assert not list(store.list(places.LOCK))
+    assert len(list(store.list(places.FENCES))) == 1
+
+
+def test_a_killed_owner_is_taken_for_dead_after_a_while(tmp_path: Path) -> None:
+    store, clock = Careless(tmp_path / "m"), Clock()
+    store.write(places.LOCK + "ticket/000000000007-killed", b"")
+    store.write(places.LOCK + "choosing/killed-too", b"")
+    with lock.held(store, clock.times()) as held:
+        assert 300 < clock.now < 700
+        assert held.fence.startswith("000000000008-")
+        held.require()
+        clock.now += 201
+        with pytest.raises(Unavailable, match="publish index takes it in"):
+            held.require()
+
+
+def test_who_overslept_can_overwrite_the_index_and_the_next_update_mends_it(tmp_path: Path) -> None:
+    store = Careless(tmp_path / "m")
+    for name in ("a", "b", "c"):
+        add_entry(tmp_path / name, name)
+    push.publish(tmp_path / "a", store, sign=as_it_is)
+    stale = store.read(places.INDEX).data
+    push.publish(tmp_path / "b", store, sign=as_it_is)
+    store.write(places.INDEX, stale)
+    assert installs(store) == expected({"a": []})
+    assert index.update(store, index.Options()).swung
+    assert installs(store) == expected({"a": [], "b": []})
+    store.write(places.INDEX, stale)
+    push.publish(tmp_path / "c", store, sign=as_it_is)
+    assert installs(store) == expected({"a": [], "b": [], "c": []})
+    assert not index.update(store, index.Options()).swung
+
+
+def test_an_index_that_spack_wrote_meanwhile_is_taken_as_it_is(tmp_path: Path) -> None:
+    store = Careless(tmp_path / "m")
+    for name in ("a", "b"):
+        add_entry(tmp_path / name, name)
+        push.publish(tmp_path / name, store, sign=as_it_is)
+    (checksum,) = (blob.checksum for blob in mirror.parse_manifest(store.read(places.INDEX).data, where="test").data)
+    blob = Blob(path=store.root / places.blob(checksum), size_bytes=1, sha256=checksum)
+    text = documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE)
+    size = blob.path.stat().st_size
+    store.write(places.INDEX, text.replace(b'"contentLength":1', f'"contentLength":{size}'.encode()))
+    assert not index.update(store, index.Options()).swung
