@@ -98,7 +98,7 @@ class ScriptRun:
         """
         pause = 0.05
         while True:
-            connected = self._now()
+            connected, received = self._now(), self._following.received
             try:
                 end = self._follow(self._script.container)
             except errors.ClusterError as error:
@@ -118,7 +118,8 @@ class ScriptRun:
             loss = self._look(trouble)
             if loss is not None:
                 return self._drain() or loss
-            pause = 0.05 if self._now() - connected > 10 else min(pause * 2, 5.0)
+            was_of_use = self._following.received > received or self._now() - connected > 10
+            pause = 0.05 if was_of_use else min(pause * 2, 5.0)
             self._notices.sleep(pause)
 
     def _follow(self, container: str, *, drain: bool = False) -> ScriptEnd | Cancelled | None:
