@@ -39,7 +39,7 @@ _FROM_ENVIRONMENT = (
 class Arguments(argparse.Namespace):
     """All options of all verbs, with their types."""
 
-    verb: Literal["push", "index", "notarize", "verify", "prune", "ls", "keys"]
+    verb: Literal["push", "index", "notarize", "verify", "prune", "ls", "keys", "telemetry"]
     unsigned_folder: str
     mirror: str
     source: str
@@ -69,6 +69,8 @@ class Arguments(argparse.Namespace):
     apply: bool
     dry_run: bool
     add: list[str]
+    documents: list[str]
+    place: Literal["protected", "other"] | None
     json: bool
 
 
@@ -81,7 +83,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    verbs = new.add_subparsers(dest="verb", required=True, metavar="push|index|notarize|verify|prune|ls|keys")
+    verbs = new.add_subparsers(dest="verb", required=True, metavar="push|index|notarize|verify|prune|ls|keys|telemetry")
     push = _verb(verbs, "push", "sign what Spack wrote unsigned into a folder, send it, and update the index")
     push.add_argument("unsigned_folder", metavar="FOLDER", help="what `spack buildcache push --unsigned` wrote")
     _mirror(push)
@@ -127,6 +129,14 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     keys = _verb(verbs, "keys", "show the public keys that a mirror offers, or add some")
     _mirror(keys)
     keys.add_argument("--add", metavar="FILE", action="append", default=[], help="public keys to offer")
+    telemetry = _verb(verbs, "telemetry", "send what builds measured to where sizes are learned from")
+    telemetry.add_argument("documents", metavar="PATH", nargs="+", help="a telemetry.json, or a folder with some below it")
+    _mirror(telemetry)
+    telemetry.add_argument(
+        "--place",
+        choices=["protected", "other"],
+        help="telemetry/v1/PLACE; the credentials must allow it (default: what CI_COMMIT_REF_PROTECTED says)",
+    )
     return new
 
 

@@ -15,7 +15,7 @@ import msgspec
 from buildjob import request
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
-from buildjob.outcome import BUG, EXIT_CODES
+from buildjob.outcome import BUG, EXIT_CODES, Outcome
 from buildjob.publish_arguments import Arguments, add_environment, connections_of, parser
 from buildjob.publish_opening import indexing, open_mirror, signer, trust
 
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = Log(sys.stderr, color=color)
     verbs: dict[str, Callable[[Arguments, Log], int]] = {
         "push": _push, "index": _index, "notarize": _notarize, "verify": _verify, "prune": _prune, "ls": _ls, "keys": _keys,
+        "telemetry": _telemetry,
     }  # fmt: skip
     try:
         add_environment(arguments, variables)
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CODES[error.outcome]
     except BrokenPipeError:
         return 128 + 13
+    except OSError as error:  # a full disk where the index passes through, a folder that may not be read
+        log.error(f"{error.filename or 'a local file'}: {error.strerror or error}; what is on the mirror is consistent")
+        return EXIT_CODES[Outcome.PUBLISH_FAILED]
     except Exception:  # noqa: BLE001  the one place that catches broadly
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG
@@ -221,6 +225,18 @@ def _keys(arguments: Arguments, log: Log) -> int:
             log.note(f"{fingerprint} added")
     for fingerprint in keys.published(store):
         sys.stdout.write(f"{fingerprint}\n")
+    return 0
+
+
+def _telemetry(arguments: Arguments, log: Log) -> int:
+    from buildjob.publishing import measurements  # noqa: PLC0415
+
+    protected = request.environment().get("CI_COMMIT_REF_PROTECTED") == "true"
+    place = arguments.place or ("protected" if protected else "other")
+    files = measurements.found([Path(path) for path in arguments.documents])
+    store = open_mirror(arguments, arguments.mirror)
+    sent = measurements.send(files, store, place)
+    log.note(f"{len(sent)} documents are below {store.url}/telemetry/v1/{place}/")
     return 0
 
 

@@ -11,6 +11,8 @@ LAYOUT = "v3/layout.json"
 BLOBS = "blobs/sha256/"
 MANIFEST_END = ".spec.manifest.json"
 
+TELEMETRY = "telemetry/v1/"
+
 OURS = "spack-farm/v1/"
 PENDING = OURS + "pending/"
 """One record of each push that the index may not hold yet."""

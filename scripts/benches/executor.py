@@ -1,7 +1,7 @@
 """What the driver costs: each verb beside a driver on the stock client, and `run` beside `kubectl exec`, on a real cluster.
 
 Rounds are interleaved. Wall and CPU are of the whole process, Python's start included; RSS and PSS are peaks, sampled while
-a script of three seconds runs. A ten-call job is config, prepare, seven times run, cleanup.
+a script of three seconds runs (hundreds of jobs at once: `scripts/prove many-jobs`). A ten-call job is config, prepare, seven times run, cleanup.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.benches.parts.crowd import crowd
 from tests.e2e.cluster.cluster import Cluster, running_cluster
 from tests.fakes.runner import payload
 
@@ -146,7 +145,6 @@ def main() -> None:
             "trivial_run": trivial_run(cluster, ours, stock, rounds * 2),
             "memory": memory(ours, stock),
         }
-    result["crowd"] = crowd(20 if rounds == 3 else 200)
     print(table(result))
     print(json.dumps(result))
 
@@ -218,12 +216,6 @@ def table(result: dict[str, Any]) -> str:
     for name, sizes in result["memory"].items():
         rss, pss = sizes["rss_bytes"] / 2**20, sizes["pss_bytes"] / 2**20
         lines.append(f"while a script runs, {name:5}: RSS {rss:.1f} MiB, PSS {pss:.1f} MiB")
-    many = result["crowd"]
-    lines.append(
-        f"{many['jobs']} jobs at once ({many['at_once']} seen alive), fake API server: no byte lost; each `run` "
-        f"{many['cpu_seconds_per_run']:.2f} s CPU, RSS {many['rss_bytes_per_run'] / 2**20:.1f} MiB, "
-        f"PSS {many['pss_bytes_per_run'] / 2**20:.1f} MiB"
-    )
     return "\n".join(lines)
 
 

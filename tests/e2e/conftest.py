@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster.cluster import Cluster, running_cluster
+from tests.e2e.farm import Farm, running_farm
 from tests.fakes.runner import Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -106,6 +107,15 @@ def wait_for(happens: Callable[[], object], *, seconds: float = 90) -> None:
     while not happens():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def farm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    """Yield a coordinator, a real Runner and our driver, in the cluster that `lab` has."""
+    if lab.cluster is None:
+        pytest.skip("the coordinator of a farm needs a cluster of our own")
+    with running_farm(lab.cluster, tmp_path_factory.mktemp("farm"), namespace=NAMESPACE) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

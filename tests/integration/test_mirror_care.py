@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buildjob import sign
 from buildjob.errors import PublishError
-from buildjob.publishing import index, keys, notary, places, prune, push, record, verify
+from buildjob.publishing import index, keys, measurements, notary, places, prune, push, record, verify
 from buildjob.publishing.folder import FolderStore
 from buildjob.publishing.store import Store
+from tests.documents import SAMPLE, sample
 from tests.integration.conftest import ROOT, Key, MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs, node
 
@@ -157,6 +159,35 @@ def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
         list(notary.notarize(source, target, trust, signer, notary.Options(known_keys=known)))
 
 
+def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: Path, key: Key) -> None:
+    (tmp_path / "g").mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(tmp_path / "g"), "--batch", "--passphrase", "", "--faked-system-time", "20200101T000000"]
+    subprocess.run([*gpg, "--quick-gen-key", "old", "ed25519", "sign", "1d"], check=True, capture_output=True)
+    public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+
+    def sign_then(text: bytes, _where: str) -> bytes:
+        return subprocess.run([*gpg, "--clearsign"], input=text, check=True, capture_output=True).stdout
+
+    source, target = FolderStore(tmp_path / "m"), FolderStore(tmp_path / "release")
+    add_entry(tmp_path / "u", "tool")
+    push.publish(tmp_path / "u", source, sign=sign_then, options=push.Options(workers=1))
+    subprocess.run(["gpgconf", "--homedir", tmp_path / "g", "--kill", "all"], check=True)
+    with sign.throw_away_home() as trusted, sign.throw_away_home() as secret:
+        trust = sign.TrustHome(trusted)
+        trust.trust(public)
+        found = list(notary.notarize(source, target, trust, sign.Signer(secret, key.secret, None), notary.Options()))
+    assert found == [verify.Fault(key=manifest_key("tool"), text="its signature is not good, or by nobody trusted")]
+    assert not list(target.list(places.SPECS))
+
+
+def test_a_place_that_cannot_be_written_on_the_way_is_told_in_one_line(tmp_path: Path, key: Key) -> None:
+    add_entry(tmp_path / "u", "tool")
+    done = farm("push", tmp_path / "u", tmp_path / "m", "--signing-key-file", key.secret, "--scratch", tmp_path / "none")
+    assert done.returncode == 100
+    assert "No such file or directory; what is on the mirror is consistent" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     for name, needed in TREES.items():
@@ -207,3 +238,31 @@ def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path
     store.write(places.PRUNING, b"")
     with pytest.raises(PublishError, match="began more than an hour ago"):
         push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(wall=lambda: 1e12, sleep=sleep))
+
+
+def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    out = tmp_path / "out" / "zlib-1"
+    out.mkdir(parents=True)
+    (out / "telemetry.json").write_bytes(SAMPLE.read_bytes())
+    files = measurements.found([tmp_path])
+    (key,) = measurements.send(files, store, "protected")
+    assert key.startswith("telemetry/v1/protected/20")
+    assert store.read(key).data == SAMPLE.read_bytes()
+    assert measurements.send(files, store, "protected") == [key]
+    assert [seen.key for seen in store.list("telemetry/")] == [key]
+    (out / "telemetry.json").write_bytes(msgspec.json.encode(sample(complete=False)))
+    with pytest.raises(PublishError, match="could end the document"):
+        measurements.send(files, store, "other")
+    (out / "telemetry.json").write_text("{}")
+    with pytest.raises(PublishError, match="no telemetry that could be sent"):
+        measurements.send(files, store, "other")
+    assert [seen.key for seen in store.list("telemetry/")] == [key]
+
+
+def test_the_place_of_telemetry_is_what_gitlab_says_of_the_branch(tmp_path: Path) -> None:
+    for protected in ("true", "false"):
+        done = farm("telemetry", SAMPLE, tmp_path / "m", CI_COMMIT_REF_PROTECTED=protected)
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "m/telemetry/v1").iterdir()) == ["other", "protected"]
+    assert farm("telemetry", tmp_path / "nothing", tmp_path / "m").returncode == 100

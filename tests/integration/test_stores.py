@@ -1,13 +1,11 @@
 """The port to storage: a folder and S3 behave the same."""
 
+import contextlib
 import hashlib
-import http.client
 import http.server
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +16,7 @@ from buildjob.publishing.retry import Patience
 from buildjob.publishing.s3 import Access, S3Store
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from tests.integration.conftest import MakeStore
+from tests.integration.faulty_server import Fault, in_front_of
 from tests.integration.s3_server import Server
 
 
@@ -116,62 +115,11 @@ def test_a_missing_bucket_is_told_in_one_line(s3: Server) -> None:
         store.write("key", b"x")
 
 
-Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
-
-
 @pytest.fixture
 def faulty(s3: Server) -> Iterator[Callable[[Fault], Server]]:
     """A server in front of the S3 server that may answer instead of it."""
-    running: list[http.server.ThreadingHTTPServer] = []
-
-    def start(fault: Fault) -> Server:
-        front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), front_of(s3.url, fault))
-        running.append(front)
-        threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        server = Server("front", f"http://127.0.0.1:{front.server_address[1]}")
-        server.bucket = s3.bucket  # type: ignore[method-assign]
-        return server
-
-    yield start
-    for front in running:
-        front.shutdown()
-        front.server_close()
-
-
-def front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler]:
-    host, port = url.removeprefix("http://").split(":")
-
-    class Front(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if fault(self):
-                return
-            ahead = http.client.HTTPConnection(host, int(port), timeout=30)
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            ahead.request(self.command, self.path, body, headers)
-            answer = ahead.getresponse()
-            content = answer.read()
-            ahead.close()
-            if getattr(self, "swallow", False):
-                self.close_connection = True
-                return
-            self.send_response_only(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
-                    self.send_header(name, value)
-            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-            self.send_header("Content-Length", length or "0")
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on  # noqa: N815  names of the standard library
-
-        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
-            pass
-
-    return Front
+    with contextlib.ExitStack() as stack:
+        yield lambda fault: stack.enter_context(in_front_of(s3, fault))
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -6,6 +6,7 @@ cluster reaches beyond the machine: its network has no default route. By hand: `
 """
 
 import contextlib
+import fcntl
 import os
 import shlex
 import shutil
@@ -52,6 +53,15 @@ class Cluster:
         if check and done.returncode:
             raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
         return done.stdout
+
+    def load(self, archive: Path) -> None:
+        """Load an image archive into the node, once whoever asks. Raises CalledProcessError."""
+        ctr = ["ctr", "--address", f"{self.home}/containerd.sock", "--namespace", "k8s.io"]
+        with (self.home / "images" / f"{archive.name}.loaded").open("a+") as note:
+            fcntl.flock(note, fcntl.LOCK_EX)
+            if note.seek(0, os.SEEK_END) == 0:
+                subprocess.run([*ctr, "image", "import", str(archive)], check=True, capture_output=True)
+                note.write("loaded\n")
 
     def kubeconfig(self, user: str) -> Path:
         """Return the path of the kubeconfig of one of `parts.TOKENS`."""
@@ -121,11 +131,11 @@ def _start_all(cluster: Cluster) -> None:
         subprocess.run(["bash", "make.sh"], cwd=home / "pki", check=True, stdout=log, stderr=log)
     for name in ("etcd", "containerd", "apiserver"):
         cluster.start(name)
-    ctr = ["ctr", "--address", f"{home}/containerd.sock", "--namespace", "k8s.io"]
+    ctr = ["ctr", "--address", f"{home}/containerd.sock"]
     archives = write_images(home / "images")
     _until(lambda: _succeeds([*ctr, "version"]), "containerd", home)
     for archive in archives:
-        subprocess.run([*ctr, "image", "import", str(archive)], check=True, capture_output=True)
+        cluster.load(archive)
     _until(lambda: cluster.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server", home)
     for name in ("controllers", "scheduler", "kubelet"):
         cluster.start(name)

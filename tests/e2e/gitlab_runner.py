@@ -1,0 +1,70 @@
+"""A real GitLab Runner 19.4.0, built from Go modules (`runner/build-runner`), in the cluster's network."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+
+
+def programs() -> Path:
+    """Return the folder with gitlab-runner and gitlab-runner-helper; builds them where they are missing."""
+    made = subprocess.run([HERE / "runner" / "build-runner"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(made.stdout.strip())
+
+
+def filled_in(example: str, *, url: str, token: str, settings: Path, more: str = "") -> str:
+    """Return config.toml.example as an operator fills it in; `more` is TOML for its one runner. Raises ValueError."""
+    for placeholder, value in (
+        ("https://gitlab.example.com", url),
+        ("glrt-REPLACE-ME", token),
+        ("/etc/spack-farm/settings.toml", str(settings)),
+        ("check_interval = 3 ", "check_interval = 1 "),
+    ):
+        if placeholder not in example:
+            raise ValueError(f"config.toml.example has no {placeholder!r}")
+        example = example.replace(placeholder, value)
+    return example + more
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the Runner's environment: its PATH begins with a `spack-farm` that is this checkout's."""
+    launcher = folder / "bin" / "spack-farm"
+    launcher.parent.mkdir(exist_ok=True)
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/spack_farm.py "$@"\n')
+    launcher.chmod(0o755)
+    return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder)}
+
+
+def call(inside: list[str], folder: Path, *words: str) -> str:
+    """Run a command of gitlab-runner; return what it says. Raises CalledProcessError."""
+    argv = [*inside, str(programs() / "gitlab-runner"), *words]
+    done = subprocess.run(
+        argv, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    return done.stdout
+
+
+@contextlib.contextmanager
+def running(inside: list[str], folder: Path, config: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the Runner with a config.toml below `folder`, its log in `folder/runner.log`; end it by TERM."""
+    path = folder / "config.toml"
+    path.write_text(config)
+    path.chmod(0o600)
+    argv = [*inside, str(programs() / "gitlab-runner"), "run", "--config", str(path)]
+    with (folder / "runner.log").open("ab") as log:
+        process = subprocess.Popen(argv, env=environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,34 @@
+"""The bundled examples as a Git repository that jobs check out, and what jobs say about it in their payload."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
+    """Make the bare repository grp/proj.git of the examples; return the payload's keys for a job on its main branch."""
+    bare, work = repositories / "grp" / "proj.git", repositories / "work"
+    shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    _git("init", "--quiet", str(work))
+    _git("-C", str(work), "add", ".")
+    _git("-C", str(work), "commit", "--quiet", "--message", "The examples of spack-farm")
+    _git("clone", "--quiet", "--bare", str(work), str(bare))
+    sha = _git("-C", str(bare), "rev-parse", "main").strip()
+    info = {
+        "repo_url": f"{url}/grp/proj.git",
+        "ref": "main",
+        "ref_type": "branch",
+        "sha": sha,
+        "before_sha": "0" * 40,
+        "refspecs": ["+refs/heads/main:refs/remotes/origin/main"],
+        "depth": 1,
+    }
+    return {"git_info": info, "allow_git_fetch": True, "variables": {"GIT_STRATEGY": "fetch", "GIT_DEPTH": "1"}}
+
+
+def _git(*words: str) -> str:
+    named = ["-c", "user.name=tester", "-c", "user.email=tester@localhost", "-c", "init.defaultBranch=main"]
+    return subprocess.run(["git", *named, *words], check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,72 @@
+"""A server in front of an S3 server that answers instead of it, or loses its answers, when it is told to."""
+
+import contextlib
+import http.client
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.integration.s3_server import Server
+
+Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
+"""Says whether it has answered; may set `swallow` on the request, and then the true answer is lost."""
+
+
+@contextlib.contextmanager
+def in_front_of(server: Server, fault: Fault) -> Iterator[Server]:
+    """Give a server on which the other one's buckets are."""
+    front = _Server(("127.0.0.1", 0), _front_of(server.url, fault))
+    threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    made = Server("front", f"http://127.0.0.1:{front.server_address[1]}")
+    made.bucket = server.bucket  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        front.shutdown()
+        front.server_close()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients are killed here."""
+
+
+def _front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler]:
+    host, port = url.removeprefix("http://").split(":")
+
+    class Front(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        swallow = False
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if fault(self):
+                return
+            with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=60)) as ahead:
+                headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+                ahead.request(self.command, self.path, body, headers)
+                answer = ahead.getresponse()
+                content = answer.read()
+            if self.swallow:
+                self.close_connection = True
+                return
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
+                    self.send_header(name, value)
+            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length or "0")
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = pass_on  # noqa: N815  names of the standard library
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
+            pass
+
+    return Front

@@ -1,0 +1,170 @@
+"""Many writers on one bucket, killed and thrown errors at: what `scripts/prove publish` does at length."""
+
+import contextlib
+import http.server
+import itertools
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from buildjob.publishing import places, record
+from buildjob.publishing.s3 import S3Store
+from buildjob.publishing.store import Store
+from tests.integration.faulty_server import Fault, in_front_of
+from tests.integration.s3_server import Server
+from tests.mirrors import add_entry, consistent, expected, installs
+
+ROOT = Path(__file__).resolve().parents[1]
+_TOO_LONG_SECONDS = 3600.0
+
+
+class Weather(msgspec.Struct, frozen=True, kw_only=True):
+    """How hard it blows."""
+
+    writers: int
+    pushes: int
+    """Of each writer, one after the other."""
+    binaries: int
+    """Of each push."""
+    kills: int
+    """Of each push at most; the last try is left alone."""
+    faults: float = 0.02
+    """Of all requests, answered with 500 or 503; a quarter as many are done and their answers lost."""
+    within_seconds: float = 3.0
+    """Of its start, a push is killed."""
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What one storm did, counted while it blows."""
+
+    kills: int = 0
+    failures: int = 0
+    """Pushes that gave up by themselves and were run again."""
+    refused: int = 0
+    lost: int = 0
+    requests: int = 0
+    binaries: int = 0
+    strays: int = 0
+    """Blobs that nothing names: indices of updates that were killed."""
+    seconds: float = 0.0
+    problem: str = ""
+    """What was not as it must be; empty if all was."""
+
+
+def storm(server: Server, folder: Path, weather: Weather, choose: random.Random) -> tuple[Tally, S3Store]:
+    """Let it blow over a fresh bucket; return what happened, and the mirror."""
+    tally = Tally()
+    everything: dict[str, list[str]] = {}
+    for writer, push, number in itertools.product(range(weather.writers), range(weather.pushes), range(weather.binaries)):
+        name = f"w{writer}-{push}-{number}"
+        everything[name] = ["gmake", f"lib{number}"]
+        add_entry(folder / f"{writer}-{push}", name, everything[name])
+    url = f"s3://{server.bucket()}/storm"
+    begun = time.monotonic()
+    with in_front_of(server, _faults(weather, choose.randrange(1 << 30), tally)) as front:
+        writers = []
+        for writer in range(weather.writers):
+            folders = [folder / f"{writer}-{push}" for push in range(weather.pushes)]
+            work = (folders, url, front, weather, choose.randrange(1 << 30), tally)
+            writers.append(threading.Thread(target=_write, args=work))
+        for each in writers:
+            each.start()
+        for each in writers:
+            each.join()
+    tally.seconds = time.monotonic() - begun
+    store = server.store(url)
+    tally.problem = tally.problem or _problem(store, everything, tally)
+    return tally, store
+
+
+def _write(folders: list[Path], url: str, front: Server, weather: Weather, seed: int, tally: Tally) -> None:  # noqa: PLR0917
+    """Push one folder after the other, each until it is done."""
+    choose = random.Random(seed)
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
+    for folder in folders:
+        words = [str(folder), url, "--unsigned", "--connections", "2"]
+        argv = [sys.executable, str(ROOT / "spack_farm.py"), "publish", "push", *words]
+        kills = choose.randint(0, weather.kills)
+        deadline = time.monotonic() + _TOO_LONG_SECONDS
+        while True:
+            with _started(argv, environment | front.environment) as child:
+                if kills:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(choose.uniform(0, weather.within_seconds))
+                    kills -= 1
+                    if child.poll() is None:
+                        child.kill()
+                        tally.kills += 1
+                _, words_said = child.communicate()
+            if child.returncode == 0:
+                break
+            if child.returncode == 100:
+                tally.failures += 1
+            elif child.returncode > 0 or time.monotonic() > deadline:
+                tally.problem = f"a push ended with {child.returncode}:\n{words_said.decode()}"
+                return
+
+
+@contextlib.contextmanager
+def _started(argv: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.kill()
+
+
+def _faults(weather: Weather, seed: int, tally: Tally) -> Fault:
+    choose, one_at_a_time = random.Random(seed), threading.Lock()
+
+    def fault(request: http.server.BaseHTTPRequestHandler) -> bool:
+        with one_at_a_time:
+            tally.requests += 1
+            dice = choose.random()
+        if dice < weather.faults:
+            tally.refused += 1
+            request.send_response_only(500 if dice < weather.faults / 2 else 503)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return True
+        request.swallow = dice < 1.25 * weather.faults  # type: ignore[attr-defined]
+        tally.lost += dice < 1.25 * weather.faults
+        return False
+
+    return fault
+
+
+def _problem(store: Store, everything: dict[str, list[str]], tally: Tally) -> str:
+    """Say what is not as it must be after the last writer has ended."""
+    tally.binaries = consistent(store)
+    if tally.binaries != len(everything):
+        return f"{tally.binaries} binaries are there, and {len(everything)} were pushed"
+    ours, theirs = installs(store), expected(everything)
+    if ours != theirs:
+        wrong = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        return f"the index differs in {len(wrong)} entries, the first is {wrong[0]}"
+    if left := len(list(record.pending(store))):
+        return f"{left} announcements were left"
+    tally.strays = _strays(store)
+    return ""
+
+
+def _strays(store: Store) -> int:
+    blobs = {seen.key for seen in store.list(places.BLOBS)}
+    for seen in store.list("v3/manifests/"):
+        text = store.read(seen.key).data
+        blobs -= set(_named(text))
+    return len(blobs - {places.blob(seen.key.removeprefix(places.REPLACED)) for seen in store.list(places.REPLACED)})
+
+
+def _named(text: bytes) -> Iterator[str]:
+    for row in msgspec.json.decode(text)["data"]:
+        yield places.blob(row["checksum"])
