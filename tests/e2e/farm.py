@@ -1,6 +1,7 @@
-"""A whole farm for tests: a coordinator in the cluster's network, a real Runner with config.toml.example, our driver.
+"""A whole farm for tests: coordinators in the cluster's network, a real Runner with config.toml.example, our driver.
 
-Jobs are payloads; what the Runner and its helpers did with them is in the coordinator's `Job`.
+The same Runner has the official Kubernetes executor and the shell executor beside ours, each with a coordinator of its own
+(`official`, `shell`): peers for benches, and other ways in. Jobs are payloads; what became of them is in their `Job`.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from typing import Any
 
 from tests.e2e import gitlab_runner
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.parts import NODE_ADDRESS
+from tests.e2e.cluster.parts import NODE_ADDRESS, SERVER
 from tests.e2e.network import listener_inside
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
@@ -37,15 +38,43 @@ _CACHE = """
       SecretKey = "any"
       Insecure = true
 """
+_OTHERS = """
+[[runners]]
+  name = "official"
+  url = "{official}"
+  token = "glrt-official"
+  executor = "kubernetes"
+  shell = "bash"
+  [runners.kubernetes]
+    host = "{server}"
+    bearer_token = "admintoken"
+    ca_file = "{home}/pki/ca.crt"
+    namespace = "{namespace}"
+    helper_image = "localhost/spack-farm-helper:1"
+    pull_policy = ["never"]
+    poll_interval = 1
+
+[[runners]]
+  name = "shell"
+  url = "{shell}"
+  token = "glrt-shell"
+  executor = "shell"
+  shell = "bash"
+  builds_dir = "{folder}/builds"
+  cache_dir = "{folder}/cache"
+  pre_build_script = "export PATH={folder}/bin:$PATH"
+"""
 
 
 class Farm:
     """A running farm."""
 
-    def __init__(self, cluster: Cluster, gitlab: Coordinator, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, sides: dict[str, Coordinator], folder: Path, manager: int) -> None:
         self.cluster = cluster
-        self.gitlab = gitlab
+        self.gitlab, self.official, self.shell = (sides[name] for name in ("ours", "official", "shell"))
         self.folder = folder
+        self.manager = manager
+        """Process id of the Runner."""
 
     def submit(self, script: list[str], *, image: str = "localhost/busybox:1", **changes: Any) -> Job:
         """Let a job wait for the Runner; `changes` as for `payload`."""
@@ -66,24 +95,39 @@ def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[
     """Load the helper image and run coordinator and Runner."""
     load_images(cluster, "helper")
     settings = folder / "settings.toml"
-    settings.write_text(_SETTINGS.format(kubeconfig=cluster.kubeconfig("driver"), namespace=namespace))
+    settings.write_text(settings_text(cluster, namespace=namespace))
     repositories = folder / "repositories"
     repositories.mkdir()
-    listener = listener_inside(cluster.init, address=NODE_ADDRESS)
-    with Coordinator(listener=listener, address=NODE_ADDRESS, repositories=repositories) as gitlab:
+    with contextlib.ExitStack() as held:
+        sides = {}
+        for name in ("ours", "official", "shell"):
+            side = Coordinator(
+                listener=listener_inside(cluster.init, address=NODE_ADDRESS),
+                address=NODE_ADDRESS,
+                repositories=repositories,
+                runner_token=f"glrt-{name}",
+            )
+            sides[name] = held.enter_context(side)
+        others = {name: side.url for name, side in sides.items()} | {"server": SERVER, "home": str(cluster.home)}
         config = gitlab_runner.filled_in(
             (CHECKOUT / "config.toml.example").read_text(),
-            url=gitlab.url,
-            token=gitlab.runner_token,
+            url=sides["ours"].url,
+            token=sides["ours"].runner_token,
             settings=settings,
-            more=_CACHE.format(address=gitlab.url.removeprefix("http://")),
+            more=_CACHE.format(address=sides["ours"].url.removeprefix("http://"))
+            + _OTHERS.format_map(others | {"namespace": namespace, "folder": str(folder)}),
         )
-        with gitlab_runner.running(cluster.inside, folder, config):
-            yield Farm(cluster, gitlab, folder)
+        manager = held.enter_context(gitlab_runner.running(cluster.inside, folder, config))
+        yield Farm(cluster, sides, folder, manager.pid)
+
+
+def settings_text(cluster: Cluster, *, namespace: str) -> str:
+    """Return the driver's settings for a cluster of ours."""
+    return _SETTINGS.format(kubeconfig=cluster.kubeconfig("driver"), namespace=namespace)
 
 
 def load_images(cluster: Cluster, *names: str) -> None:
     """Build the images of images/ where they are missing, and load them into the cluster once."""
     made = subprocess.run([CHECKOUT / "scripts/images", *names], check=True, stdout=subprocess.PIPE, text=True)
-    for name in names:
-        cluster.load(Path(made.stdout.strip()) / f"{name}.tar")
+    for archive in made.stdout.splitlines():
+        cluster.load(Path(archive))

@@ -22,7 +22,7 @@ def filled_in(example: str, *, url: str, token: str, settings: Path, more: str =
     """Return config.toml.example as an operator fills it in; `more` is TOML for its one runner. Raises ValueError."""
     for placeholder, value in (
         ("https://gitlab.example.com", url),
-        ("glrt-fill-in-your-runner-authentication-token", token),
+        ("glrt-REPLACE-ME", token),
         ("/etc/spack-farm/settings.toml", str(settings)),
         ("check_interval = 3 ", "check_interval = 1 "),
     ):

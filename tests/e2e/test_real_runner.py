@@ -18,7 +18,9 @@ def test_a_runner_registers_and_verifies_with_our_example(farm: Farm, tmp_path: 
     said = farm.call_runner("verify", "--config", str(farm.folder / "config.toml"))
     assert "is valid" in said
     words = ["--non-interactive", "--url", farm.gitlab.url, "--token", farm.gitlab.runner_token]
-    words += ["--template-config", str(farm.folder / "config.toml"), "--executor", "custom"]
+    template = tmp_path / "template.toml"
+    template.write_text((farm.folder / "config.toml").read_text().partition('[[runners]]\n  name = "official"')[0])
+    words += ["--template-config", str(template), "--executor", "custom"]
     said = farm.call_runner("register", "--config", str(tmp_path / "config.toml"), *words)
     assert "Runner registered successfully" in said
     assert 'run_exec = "spack-farm"' in (tmp_path / "config.toml").read_text()
