@@ -15,7 +15,7 @@ import msgspec
 from buildjob import request
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
-from buildjob.outcome import BUG, EXIT_CODES
+from buildjob.outcome import BUG, EXIT_CODES, Outcome
 from buildjob.publish_arguments import Arguments, add_environment, connections_of, parser
 from buildjob.publish_opening import indexing, open_mirror, signer, trust
 
@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CODES[error.outcome]
     except BrokenPipeError:
         return 128 + 13
+    except OSError as error:  # a full disk where the index passes through, a folder that may not be read
+        log.error(f"{error.filename or 'a local file'}: {error.strerror or error}; what is on the mirror is consistent")
+        return EXIT_CODES[Outcome.PUBLISH_FAILED]
     except Exception:  # noqa: BLE001  the one place that catches broadly
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG

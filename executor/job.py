@@ -95,6 +95,8 @@ class Job(msgspec.Struct, frozen=True):
     variables: list[Variable] = []
     image: Image | None = None
     credentials: list[Credential] | None = None
+    services: list[object] | None = None
+    """Containers beside the build's, which the driver does not offer yet."""
     run: object = None
     """Native steps, which the custom executor does not offer."""
 

@@ -70,7 +70,7 @@ class Notices:
             time.sleep(min(seconds, 0.2))
 
     def news(self) -> list[str]:
-        """Return why the pod goes, each notice once."""
+        """Return why the pod goes, and how long it has; each notice once."""
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -88,16 +88,19 @@ class Notices:
         self.terminated_at = self.terminated_at or time.monotonic()
 
     def _watch(self, api: Api, attempt: Attempt) -> None:
-        """Tell once that the pod goes, and that it is gone. Nothing here ends the job: that is for those who look."""
+        """Tell that the pod goes, each wording once, and that it is gone. Nothing here ends the job: others look.
+
+        An eviction is told in two steps: first its cause, then the deletion with its grace.
+        """
         query = {"fieldSelector": f"metadata.name={attempt.pod}"}
-        told = False
+        told = ""
         while True:
             try:
                 for event in api.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
                     pod = read_pod(event["object"])
                     words = notice(pod)
-                    if words and not told and not pod.is_over:
-                        told = True
+                    if words not in {"", told} and not pod.is_over:
+                        told = words
                         self._news.put(words)
                     self.pod_is_gone = event.get("type") == "DELETED"
                     if words or self.pod_is_gone or pod.is_over:

@@ -75,6 +75,8 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     """
     if job.run:
         raise RequestError("this job uses `run:` steps, which the custom executor does not offer; use `script:`")
+    if job.services:
+        raise RequestError("this job has `services:`, which this driver does not offer yet; start them in the script")
     runner = runner_name(variables)
     build = decide_size(
         settings, variables, measured=measured, killed_at_bytes=killed_at_bytes, disk_killed_at_bytes=disk_killed_at_bytes

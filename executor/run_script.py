@@ -23,7 +23,7 @@ from executor.pods import find
 from executor.podstatus import Pod
 from executor.settings import Settings
 
-_ALIVE_SECONDS = 20.0
+_ALIVE_SECONDS = 20.0  # or a quarter of what makes an orphan
 _SILENT_SECONDS = 30.0  # the agent says `beat` every five
 _KILL_SECONDS = 5.0
 _LOG_REST_SECONDS = 30.0
@@ -83,6 +83,7 @@ class ScriptRun:
         self._following = Following(script.folder)
         self._started = now()
         self._heard = now()
+        self._alive_seconds = min(_ALIVE_SECONDS, settings.orphan_after_seconds / 4)
         self._alive_sent = 0.0
         self._exit_seen: float | None = None
         self._early_ends = 0
@@ -97,7 +98,7 @@ class ScriptRun:
         """
         pause = 0.05
         while True:
-            connected = self._now()
+            connected, received = self._now(), self._following.received
             try:
                 end = self._follow(self._script.container)
             except errors.ClusterError as error:
@@ -117,7 +118,8 @@ class ScriptRun:
             loss = self._look(trouble)
             if loss is not None:
                 return self._drain() or loss
-            pause = 0.05 if self._now() - connected > 10 else min(pause * 2, 5.0)
+            was_of_use = self._following.received > received or self._now() - connected > 10
+            pause = 0.05 if was_of_use else min(pause * 2, 5.0)
             self._notices.sleep(pause)
 
     def _follow(self, container: str, *, drain: bool = False) -> ScriptEnd | Cancelled | None:
@@ -177,7 +179,7 @@ class ScriptRun:
         """Do what is due: show that the driver lives, tell notices, pass a cancel on. Raises Unavailable on silence."""
         now = self._now()
         self._notices.check()
-        if self._following.is_following and now - self._alive_sent > _ALIVE_SECONDS:
+        if self._following.is_following and now - self._alive_sent > self._alive_seconds:
             self._alive_sent = now
             channel.send(b"alive %d.%d\n" % (os.getpid(), now))
         if now - self._heard > _SILENT_SECONDS:

@@ -193,7 +193,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "telemetry": Telemetry,
 }
 _CPU_WORD = "cpu_"
-_QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
+QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
 
 
 def load_settings(path: Path | None) -> Settings:
@@ -204,8 +204,9 @@ def load_settings(path: Path | None) -> Settings:
     given = _read(path)
     faults = _faults(given)
     if not faults:
-        for name in TABLES:
-            (document[name] if name else document).update(_table(given, name))
+        for name, table_type in TABLES.items():
+            known = {key: value for key, value in _table(given, name).items() if key in table_type.__struct_fields__}
+            (document[name] if name else document).update(known)
         faults = _cross_faults(document)
     if faults:
         raise SettingsError(f"{path}: " + "; ".join(faults))
@@ -264,7 +265,7 @@ def ignored_keys(path: Path | None) -> list[str]:
 
 def _check_quantity(key: str, value: object) -> None:
     """Raise QuantityError if a key that holds a quantity does not."""
-    if not key.endswith(_QUANTITY_ENDINGS) or value == "":
+    if not key.endswith(QUANTITY_ENDINGS) or value == "":
         return
     (parse_millicores if _CPU_WORD in key else parse_bytes)(str(value))
 

@@ -115,7 +115,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
-            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=15)
+            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=min(15, settings.budgets.api_seconds))
         except errors.ClusterError as error:
             job_log.warning(f"pod {plan.name} could not be deleted: {error}")
         if isinstance(failure, errors.PodFailed) and failure.waited_seconds:

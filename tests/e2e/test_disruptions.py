@@ -188,7 +188,7 @@ def test_a_driver_whose_runner_is_gone_deletes_its_pod(lab: Lab, settings_file: 
 
 
 def test_a_pod_that_no_driver_touches_ends_itself(lab: Lab, settings_file: Callable[..., Path]) -> None:
-    settings = settings_file(kubernetes="[budgets]\napi_seconds = 4", top="orphan_after_seconds = 6")
+    settings = settings_file(kubernetes="[budgets]\napi_seconds = 4", top="orphan_after_seconds = 20")
     with manager(lab, settings) as runner:
         wait_for(lambda: drivers("build_script", settings))
         time.sleep(2)

@@ -115,12 +115,12 @@ class Lab:
 class Key:
     """A throw-away signing key: `secret` and `public` are files."""
 
-    def __init__(self, folder: Path, *, passphrase: str = "", name: str = "tester") -> None:
+    def __init__(self, folder: Path, *, passphrase: str = "", name: str = "tester", kind: str = "ed25519") -> None:
         home = folder / "g"
         home.mkdir(mode=0o700, parents=True)
         gpg = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback", "--passphrase", passphrase]
         subprocess.run(
-            [*gpg, "--quick-gen-key", f"{name} <{name}@localhost>", "ed25519", "sign", "never"],
+            [*gpg, "--quick-gen-key", f"{name} <{name}@localhost>", kind, "sign", "never"],
             check=True,
             capture_output=True,
         )

@@ -159,6 +159,35 @@ def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
         list(notary.notarize(source, target, trust, signer, notary.Options(known_keys=known)))
 
 
+def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: Path, key: Key) -> None:
+    (tmp_path / "g").mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", str(tmp_path / "g"), "--batch", "--passphrase", "", "--faked-system-time", "20200101T000000"]
+    subprocess.run([*gpg, "--quick-gen-key", "old", "ed25519", "sign", "1d"], check=True, capture_output=True)
+    public = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True).stdout
+
+    def sign_then(text: bytes, _where: str) -> bytes:
+        return subprocess.run([*gpg, "--clearsign"], input=text, check=True, capture_output=True).stdout
+
+    source, target = FolderStore(tmp_path / "m"), FolderStore(tmp_path / "release")
+    add_entry(tmp_path / "u", "tool")
+    push.publish(tmp_path / "u", source, sign=sign_then, options=push.Options(workers=1))
+    subprocess.run(["gpgconf", "--homedir", tmp_path / "g", "--kill", "all"], check=True)
+    with sign.throw_away_home() as trusted, sign.throw_away_home() as secret:
+        trust = sign.TrustHome(trusted)
+        trust.trust(public)
+        found = list(notary.notarize(source, target, trust, sign.Signer(secret, key.secret, None), notary.Options()))
+    assert found == [verify.Fault(key=manifest_key("tool"), text="its signature is not good, or by nobody trusted")]
+    assert not list(target.list(places.SPECS))
+
+
+def test_a_place_that_cannot_be_written_on_the_way_is_told_in_one_line(tmp_path: Path, key: Key) -> None:
+    add_entry(tmp_path / "u", "tool")
+    done = farm("push", tmp_path / "u", tmp_path / "m", "--signing-key-file", key.secret, "--scratch", tmp_path / "none")
+    assert done.returncode == 100
+    assert "No such file or directory; what is on the mirror is consistent" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     for name, needed in TREES.items():

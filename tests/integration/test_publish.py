@@ -51,7 +51,7 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(key: Key, tmp_path
 
 
 def test_a_key_with_a_passphrase_signs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    key = Key(tmp_path_factory.mktemp("k"), passphrase="correct horse")
+    key = Key(tmp_path_factory.mktemp("k"), passphrase="correct horse", kind="rsa2048")
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse\n")
     with throw_away_home() as home:

@@ -55,6 +55,8 @@ class Container:
         }.items():
             (self.group / file).write_text(text)
         words = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
+        if self.image.start_delay_seconds:
+            words = ["sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *words]
         self._first = self.run([word.replace("$$", "$") for word in words], pipes=subprocess.DEVNULL)
 
     def run(self, words: list[str], *, pipes: int) -> subprocess.Popen[bytes]:

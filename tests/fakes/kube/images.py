@@ -23,6 +23,8 @@ class Image:
     """Programs of this machine that are not in it."""
     runner_version: str = "19.4.0"
     """What its gitlab-runner says."""
+    start_delay_seconds: float = 0
+    """How long its containers run before their first process does anything."""
     pull_errors: list[str] = dataclasses.field(default_factory=list)
     """What the next pulls fail with; the pull after them succeeds."""
 

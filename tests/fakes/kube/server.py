@@ -50,16 +50,18 @@ class Request:
 class FakeCluster:
     """A cluster. A context manager; leaving it ends the server and every process of its pods."""
 
-    def __init__(self, folder: Path, *, token: str = "fake-token") -> None:
+    def __init__(self, folder: Path, *, images: Path | None = None, token: str = "fake-token") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.store = Store()
         self.faults = Faults()
-        self.images = Images(folder / "images")
+        self.images = Images(images or folder / "images")
         self.kubelet = Kubelet(self.store, self.images, folder / "pods")
         self.tokens = {token}
         """Bearer tokens that are accepted."""
         self.calls: list[str] = []
         """`METHOD /path` of every call, in order."""
+        self.commands: list[list[str]] = []
+        """The command line of every exec."""
         self.created: list[Object] = []
         """Every object as it was sent to be made."""
         self.streams: set[Stream] = set()
@@ -218,6 +220,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         container = request.first("container")
         cluster.kubelet.container(name, container)
         self.close_connection = True
+        cluster.commands.append(request.query["command"])
         stream = Stream(self.connection, self.rfile, budget=cluster.faults.stream_bytes())
         cluster.streams.add(stream)
         try:

@@ -1,0 +1,265 @@
+"""What publishing costs beside Spack's own: 1,000 small binaries, and one more on a mirror with many.
+
+    scripts/bench publish [--quick]
+
+On versitygw (scripts/get-s3), so that no network hides what the programs take. Both sides start from the same installed
+prefixes; Spack writes the tarballs for both, and what that takes is a column of its own.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from buildjob.find_spack import find
+from buildjob.paths import from_environment
+from buildjob.publishing import documents, places, push
+from buildjob.publishing.s3 import S3Store
+from buildjob.publishing.store import Blob, in_parallel
+from tests.integration.conftest import ROOT, Key, Lab
+from tests.integration.faulty_server import in_front_of
+from tests.integration.s3_server import Server, versitygw
+from tests.integration.test_publish_on_spack import mirror_in_s3
+from tests.mirrors import add_entry, as_it_is, dag_hash, installs, nodes_of
+
+_SIZES = (1_000, 50)
+"""Small binaries on both sides; with --quick."""
+_MIRRORS = (10_000, 300)
+"""Binaries on the mirror to which one is added, on both sides."""
+_LARGE = (100_000, 20_000)
+"""Entries of an index to which one is added, ours alone."""
+
+_INSTALL = """
+import json, secrets, sys
+import spack.spec, spack.store
+count = int(sys.argv[1])
+db, layout = spack.store.STORE.db, spack.store.STORE.layout
+pattern = db.query("libhello")[0].to_dict()
+hashes = []
+with db.write_transaction():
+    for number in range(count):
+        made = json.loads(json.dumps(pattern))
+        made["spec"]["nodes"][0]["version"] = f"2.{number}"
+        made["spec"]["nodes"][0]["hash"] = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
+        spec = spack.spec.Spec.from_dict(made)
+        layout.create_install_directory(spec)
+        with open(spec.prefix + "/tiny", "w") as file:
+            file.write(str(number) * 2000)
+        db.add(spec)
+        hashes.append("/" + spec.dag_hash())
+print("HASHES " + " ".join(hashes))
+"""
+_PROGRAM = """
+import sys
+sys.argv = ["spack-farm", *sys.argv[2:]]
+from buildjob.publish_cli import main
+code = main(sys.argv[1:])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+sys.exit(code)
+"""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was measured."""
+
+    what: str
+    ours_seconds: float
+    spack_seconds: float | None = None
+    requests: int | None = None
+    peak_mib: int | None = None
+
+
+class Bench:
+    """A server, a Spack and a key; and the programs on both sides."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder, self.server = folder, server
+        self.lab = Lab(folder / "lab", find("", os.environ, from_environment(os.environ)))
+        self.key = Key(folder / "k")
+        self.environment = server.environment | {"MY_S3_SECRET": server.environment["AWS_SECRET_ACCESS_KEY"]}
+
+    def timed(self, argv: Sequence[str | Path], environment: dict[str, str]) -> tuple[float, str]:
+        """Run a program to its good end; return what it took and what it printed."""
+        begun = time.monotonic()
+        done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False, env=environment)
+        seconds = time.monotonic() - begun
+        if done.returncode:
+            raise SystemExit(f"scripts/bench: {argv[:4]} ended with {done.returncode}\n{done.stderr[-2000:]}")
+        return seconds, done.stdout
+
+    def ours(self, *words: str | Path, server: Server | None = None) -> tuple[float, int]:
+        """Run `spack-farm publish`; return seconds and its peak in MiB."""
+        environment = {
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent",
+            "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **(server or self.server).environment,
+        }  # fmt: skip
+        seconds, printed = self.timed([sys.executable, "-c", _PROGRAM, "publish", *words], environment)
+        return seconds, int(printed.split()[-1]) >> 10
+
+    def spack(self, *words: str | Path, scopes: Sequence[Path] = ()) -> tuple[float, str]:
+        """Run stock Spack; return seconds and what it printed."""
+        begun = time.monotonic()
+        done = self.lab.stock_spack(*words, scopes=scopes, environment=self.environment, timeout=7200)
+        seconds = time.monotonic() - begun
+        if done.returncode:
+            raise SystemExit(f"scripts/bench: spack {words[:3]} ended with {done.returncode}\n{done.stderr[-2000:]}")
+        return seconds, done.stdout
+
+
+def many_small(bench: Bench, count: int) -> list[Row]:
+    """Take the same prefixes to a signed, indexed, verified mirror, by Spack and by us."""
+    built = bench.lab.build("libhello", "--out", bench.folder / "first", timeout=1000)
+    if built.returncode:
+        raise SystemExit(built.stderr)
+    script = bench.folder / "install.py"
+    script.write_text(_INSTALL)
+    _, printed = bench.spack("python", script, str(count))
+    hashes = re.findall(r"/[a-z2-7]{32}", printed[printed.index("HASHES") :])
+    unsigned = bench.folder / "unsigned"
+    tarballs, _ = bench.spack("buildcache", "push", "--unsigned", "--only", "package", unsigned.as_uri(), *hashes)
+
+    theirs_url, our_url = (f"s3://{bench.server.bucket()}/small" for _ in range(2))
+    scope = mirror_in_s3(bench.folder / "theirs", theirs_url, bench.server)
+    (scope / "config.yaml").unlink()  # its installed packages are the lab's
+    bench.spack("gpg", "trust", bench.key.secret)
+    pushed, _ = bench.spack("buildcache", "push", "--only", "package", "farm", *hashes, scopes=[scope])
+    indexed, _ = bench.spack("buildcache", "update-index", "farm", scopes=[scope])
+    verified, _ = bench.ours("verify", theirs_url, "--trust", bench.key.public)
+
+    sent, peak = bench.ours("push", unsigned, our_url, "--signing-key-file", bench.key.secret)
+    seen, _ = bench.ours("verify", our_url, "--trust", bench.key.public)
+    equal = _cached(bench.server.store(our_url)) == _cached(bench.server.store(theirs_url))
+    if not equal:
+        raise SystemExit("scripts/bench: the two indices name different binaries")
+    return [
+        Row(what=f"{count:,} small binaries: tarballs, by Spack for both", ours_seconds=tarballs, spack_seconds=tarballs),
+        Row(
+            what=f"{count:,} small binaries: sign, send, index", ours_seconds=sent,
+            spack_seconds=pushed - tarballs + indexed, peak_mib=peak,
+        ),
+        Row(what=f"{count:,} small binaries: verify (ours; Spack has none)", ours_seconds=seen, spack_seconds=verified),
+        Row(
+            what=f"{count:,} small binaries: the whole", ours_seconds=tarballs + sent + seen,
+            spack_seconds=pushed + indexed + verified,
+        ),
+    ]  # fmt: skip
+
+
+def _cached(store: S3Store) -> set[str]:
+    return {key for key, entry in installs(store).items() if entry["in_buildcache"]}
+
+
+def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
+    """Add one signed binary to a mirror with so many; beside it, Spack's update-index of the same mirror."""
+    store = bench.server.store(f"s3://{bench.server.bucket()}/many")
+    _fill(store, bench.folder / f"index-{count}", count, with_manifests=with_spack)
+    for name in ("warm", "counted", "timed"):
+        add_entry(bench.folder / f"{name}-{count}", f"{name}-{count}", ["gmake"])
+    push.publish(bench.folder / f"warm-{count}", store, sign=as_it_is)
+    requests: list[str] = []
+
+    def count_it(request: Any) -> bool:
+        requests.append(request.command)
+        return False
+
+    signing = ("--signing-key-file", bench.key.secret)
+    with in_front_of(bench.server, count_it) as front:
+        bench.ours("push", bench.folder / f"counted-{count}", store.url, *signing, server=front)
+    seconds, peak = bench.ours("push", bench.folder / f"timed-{count}", store.url, *signing)
+    theirs = None
+    if with_spack:
+        scope = mirror_in_s3(bench.folder / f"scope-{count}", store.url, bench.server, signed=False)
+        theirs, _ = bench.spack("buildcache", "update-index", "farm", scopes=[scope])
+    what = f"one binary more on a mirror with {count:,}: sign, send, index"
+    return Row(what=what, ours_seconds=seconds, spack_seconds=theirs, requests=len(requests), peak_mib=peak)
+
+
+def _fill(store: S3Store, path: Path, count: int, *, with_manifests: bool) -> None:
+    """Put an index of so many made-up binaries on the mirror, and for Spack their manifests and specs."""
+    digest = hashlib.sha256()
+    gmake, glibc = nodes_of("gmake")
+    with path.open("wb") as file:
+
+        def add(text: str) -> None:
+            digest.update(text.encode())
+            file.write(text.encode())
+
+        add('{"database":{"version":"8","installs":{')
+        for number in range(count):
+            node = nodes_of(f"p{number}", ["gmake"])[0]
+            node["parameters"]["cflags"] = ["-O2"] * 80  # as large as Spack's are, 1.2 KB
+            entry = {"spec": node, "ref_count": 0, "in_buildcache": True}
+            add(f'"{dag_hash(f"p{number}")}":{json.dumps(entry)},')
+        for node, needed in ((gmake, count), (glibc, count + 1)):
+            entry = {"spec": node, "ref_count": needed, "in_buildcache": False}
+            add(f'"{node["hash"]}":{json.dumps(entry)}' + ("," if node is gmake else "}}}"))
+    blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
+    store.send(places.blob(blob.sha256), blob)
+    store.write(places.INDEX, documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE))
+    path.unlink()
+    if not with_manifests:
+        return
+
+    def one(number: int) -> None:
+        folder = Path(tempfile.mkdtemp(dir=path.parent))
+        key = add_entry(folder, f"p{number}", ["gmake"])
+        for file in folder.rglob("*"):
+            if file.is_file() and file.stat().st_size < 1500:
+                store.write(file.relative_to(folder).as_posix(), file.read_bytes())
+        assert (folder / key).is_file()
+        shutil.rmtree(folder)
+
+    for _ in in_parallel(range(count), one, workers=8):
+        pass
+
+
+def main() -> int:
+    """Measure, print a table and one line of JSON."""
+    parser = argparse.ArgumentParser(prog="scripts/bench publish")
+    parser.add_argument("--quick", action="store_true")
+    turn = int(parser.parse_args().quick)
+    got = subprocess.run([ROOT / "scripts" / "get-s3"], stdout=subprocess.PIPE, text=True, check=False)
+    if got.returncode:
+        return 2
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="spack-farm-bench-") as folder:
+        place = Path(folder)
+        for name in ("s3", "lab"):
+            (place / name).mkdir()
+        with versitygw(Path(got.stdout.strip()), place / "s3") as server:
+            os.environ.update({name: value for name, value in server.environment.items() if not name.endswith("_URL")})
+            bench = Bench(place, server)
+            rows.append(one_more(bench, _LARGE[turn], with_spack=False))
+            _tell(rows[-1:])
+            rows += many_small(bench, _SIZES[turn])
+            _tell(rows[-4:])
+            rows.append(one_more(bench, _MIRRORS[turn], with_spack=True))
+            _tell(rows[-1:])
+    print(json.dumps({"bench": "publish", "id": secrets.token_hex(4), "rows": msgspec.to_builtins(rows)}))
+    return 0
+
+
+def _tell(rows: Sequence[Row]) -> None:
+    for row in rows:
+        theirs = (
+            "" if row.spack_seconds is None else f"{row.spack_seconds:9.1f} {row.spack_seconds / row.ours_seconds:6.1f} ×"
+        )
+        print(
+            f"{row.what:70} {row.ours_seconds:9.2f} s {row.requests or '':>5} {row.peak_mib or '':>5} {theirs}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""How the Runner's contract is tested: jobs through the emulator, over a driver and a cluster that a fixture supplies.
+
+A test says which job it is about by a mark; the fixture `outcome` is what became of it. So the same tests run on the fake
+cluster, where many jobs run at once, and on a real one.
+"""
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.runner import Outcome, Payload, Runner, payload
+
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """A cluster and a driver in front of it."""
+
+    runner: Callable[..., Runner]
+    """Makes a Runner; its first two arguments are TOML of the driver's settings: in `[kubernetes]`, and above it."""
+    evict: Callable[[int], None]
+    """Evicts the pod of a job by its id, with the pod's own grace."""
+    remove: Callable[[int], None]
+    """Removes the pod of a job by its id from the API, without any grace."""
+
+    def job(self, script: list[str], **changes: Any) -> Payload:
+        """Return the payload of a job with an id, a name and a project of its own."""
+        number = os.getpid() * 1000 + next(_numbers)
+        info = {"name": f"job {number}", "stage": "build", "pipeline_id": time.time_ns() // 1000, "project_id": 4}
+        info["project_full_path"] = f"grp/proj{number}"
+        return payload(script, **{"id": number, "job_info": info, **changes})
+
+    def run(self, script: list[str], **changes: Any) -> Outcome:
+        """Run a job on the driver's plain settings."""
+        return self.runner().run(self.job(script, **changes))
+
+
+def outcome_of(story: Callable[[Lab], Outcome]) -> pytest.MarkDecorator:
+    """Mark a test with the job that it is about. Tests with the same story may share one run of it."""
+    return pytest.mark.story.with_args(story)
+
+
+def story_of(item: pytest.Item) -> Callable[[Lab], Outcome] | None:
+    """Return the job that a test is about."""
+    mark = item.get_closest_marker("story")
+    return mark.args[0] if mark else None

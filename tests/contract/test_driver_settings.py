@@ -1,0 +1,128 @@
+"""Clause: the driver's settings. Defaults are whole, faults are told with their paths, page and example are current."""
+
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import get_type_hints
+
+import msgspec
+import pytest
+
+from executor.__main__ import parser
+from executor.errors import SettingsError
+from executor.official import UNSUPPORTED
+from executor.settings import DEFAULTS, TABLES, Settings, ignored_keys, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = tomllib.loads((ROOT / "config.toml.example").read_text("utf-8"))
+DURATIONS = ("config_exec_timeout", "prepare_exec_timeout", "cleanup_exec_timeout", "graceful_kill_timeout")
+
+
+def faults(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(path)
+    return str(raised.value)
+
+
+def test_the_defaults_are_whole_no_key_missing_or_extra() -> None:
+    document = tomllib.loads(DEFAULTS.read_text("utf-8"))
+    for name, table in TABLES.items():
+        assert set(document[name] if name else document) == set(table.__struct_fields__)
+    assert msgspec.convert(document, Settings) == load_settings(None)
+
+
+def test_a_file_overrides_the_defaults_key_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('cancel_seconds = 3\n[kubernetes]\nmemory_request = "2Gi"\n[kubernetes.pod_labels]\nteam = "a"\n')
+    settings = load_settings(path)
+    assert (settings.cancel_seconds, settings.kubernetes.memory_request) == (3, "2Gi")
+    assert settings.kubernetes.pod_labels == {"team": "a"}
+    assert settings.budgets == load_settings(None).budgets
+
+
+def test_every_fault_of_a_file_is_told_in_one_message_with_its_path(tmp_path: Path) -> None:
+    told = faults(
+        tmp_path,
+        'oversized = "clamp"\ncancel_seconds = "soon"\n[kubernetes]\nmemory_limit = "12 GB"\nnamespce = "x"\n'
+        'cpu_request = "-1"\n[budgets]\npull_seconds = 1.5\n[memory]\nkill = "never"\n',
+    )
+    for words in (
+        "unknown key oversized", "cancel_seconds: Expected `int`, got `str`", "memory_limit: '12 GB' is no quantity",
+        "unknown key kubernetes.namespce", "kubernetes.cpu_request: '-1' is negative", "budgets.pull_seconds: ",
+        "memory.kill: ",
+    ):  # fmt: skip
+        assert words in told
+
+
+def test_official_keys_that_are_lacking_are_named_together_each_with_what_becomes_of_it(
+    tmp_path: Path,
+) -> None:
+    told = faults(tmp_path, "[kubernetes]\npoll_timeout = 180\npoll_interval = 3\nservices = []\n")
+    (message,) = [part for part in told.split("; ") if "official" in part]
+    assert "kubernetes.poll_timeout refused, because `[budgets]`" in message
+    assert "kubernetes.services refused, because it is not built yet" in message
+    assert "kubernetes.poll_interval ignored, because the pod is watched" in message
+
+
+def test_a_file_with_ignored_keys_alone_is_accepted_and_they_can_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[kubernetes]\npoll_interval = 3\nretry_limit = 5\n")
+    load_settings(path)
+    assert [text.partition(" ")[0] for text in ignored_keys(path)] == ["kubernetes.poll_interval", "kubernetes.retry_limit"]
+
+
+def test_no_key_is_both_known_and_lacking_and_each_has_one_of_two_answers() -> None:
+    assert not set(UNSUPPORTED) & set(get_type_hints(TABLES["kubernetes"]))
+    assert all(words.startswith(("ignored, because ", "refused, because ")) for words in UNSUPPORTED.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("orphan_after_seconds = 100", "orphan_after_seconds must be longer than budgets.api_seconds"),
+        ("[memory]\nstep_percent = 100", "memory.step_percent must be more than 100"),
+        ("[budgets]\nquota_seconds = 0", "budgets.quota_seconds must be positive"),
+        ("[kubernetes]\ncleanup_grace_period_seconds = 0", "kubernetes.cleanup_grace_period_seconds must be between"),
+        ('builds_dir = "builds"', "builds_dir must be an absolute path"),
+        ("kubernetes = 3", "kubernetes must be a table"),
+        ("[kubernetes", "not TOML"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert words in faults(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no-such-file"):
+        load_settings(tmp_path / "no-such-file")
+
+
+def test_the_page_of_the_settings_is_current() -> None:
+    done = subprocess.run([ROOT / "scripts/docs", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["config", "prepare", "run", "cleanup"])
+def test_the_example_of_the_runners_file_calls_each_verb_as_it_is(verb: str) -> None:
+    (runner,) = EXAMPLE["runners"]
+    custom = runner["custom"]
+    words: list[str] = custom[f"{verb}_args"]
+    assert custom[f"{verb}_exec"] == "spack-farm"
+    assert words[0] == "executor"
+    arguments = parser().parse_args([*words[1:], *(["script", "build_script"] if verb == "run" else [])])
+    assert arguments.verb == verb
+    assert str(arguments.config) == "/etc/spack-farm/settings.toml"
+
+
+def test_the_example_of_the_runners_file_fits_the_drivers_defaults() -> None:
+    (runner,) = EXAMPLE["runners"]
+    custom, settings = runner["custom"], load_settings(None)
+    assert runner["executor"] == "custom"
+    assert (runner["builds_dir"], runner["cache_dir"]) == (settings.builds_dir, settings.cache_dir)
+    budgets = msgspec.structs.asdict(settings.budgets)
+    assert custom["prepare_exec_timeout"] >= sum(budgets.values())
+    assert settings.cancel_seconds + 10 < custom["graceful_kill_timeout"] < 300
+    assert EXAMPLE["shutdown_timeout"] > custom["graceful_kill_timeout"]
+    assert all(isinstance(custom[key], int) for key in DURATIONS)

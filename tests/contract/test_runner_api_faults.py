@@ -1,0 +1,201 @@
+"""Clause: what the API server refuses, loses or delays is booked as architecture, section 6, says; no stream loses a byte.
+
+Each test breaks a fake cluster of its own. Requirements R4, R7, R18.
+"""
+
+import concurrent.futures
+import time
+
+import pytest
+
+from tests.contract.runner_lab import Lab
+from tests.fakes.kube.server import FakeCluster
+from tests.fakes.runner import Outcome
+
+PODS = "POST /api/v1/namespaces/default/pods$"
+ONCE = ["config", "prepare", "cleanup"]
+BUDGETS = "[budgets]\n"
+CUTS_IN_CI = 20
+JOBS_IN_CI = 4
+
+
+def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+    """The driver repeats the call, and gets 409 for a pod of its own."""
+    lost = cluster.faults.add(PODS, after=True)
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert lost.seen == 1
+    assert cluster.calls.count("POST /api/v1/namespaces/default/pods") == 2
+    assert len(cluster.created) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message"),
+    [
+        (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].resources: Invalid value'),
+        (403, "Forbidden", 'admission webhook "policy" denied the request: no'),
+        (403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'),
+    ],
+)
+def test_a_pod_that_can_never_be_is_the_jobs_failure_and_final(
+    lab: Lab, cluster: FakeCluster, code: int, reason: str, message: str
+) -> None:
+    cluster.faults.add(PODS, code=code, reason=reason, message=message, times=9)
+    outcome = lab.run(["true"])
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 1), outcome.text
+    assert outcome.stages == ONCE
+    assert message in outcome.text
+
+
+def test_a_role_that_does_not_suffice_is_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+    words = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "default"'
+    cluster.faults.add(PODS, code=403, reason="Forbidden", message=words, times=9)
+    outcome = lab.run(["true"])
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert words in outcome.text
+
+
+@pytest.mark.parametrize(("code", "times"), [(429, 2), (500, 1), (503, 3), (504, 1)])
+def test_what_passes_is_repeated(lab: Lab, cluster: FakeCluster, code: int, times: int) -> None:
+    busy = cluster.faults.add(PODS, code=code, reason="TooManyRequests", message="later", times=times)
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert busy.seen == times
+
+
+def test_an_api_server_that_stays_away_is_a_system_failure_in_three_attempts(lab: Lab, cluster: FakeCluster) -> None:
+    cluster.faults.is_down = True
+    outcome = lab.runner(f"{BUDGETS}api_seconds = 1").run(lab.job(["true"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert [stage for stage in outcome.stages if stage == "prepare"] == ["prepare"] * 3
+    assert "does not answer" in outcome.text
+
+
+def test_quota_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
+    full = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9'
+    quota = cluster.faults.add(PODS, code=403, reason="Forbidden", message=full, times=1)
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert quota.seen == 1
+    assert outcome.text.count("waiting for quota") == 1
+
+
+def test_a_registry_that_does_not_answer_is_tried_again(lab: Lab, cluster: FakeCluster) -> None:
+    trouble = "failed to do request: dial tcp 10.0.0.1:443: i/o timeout"
+    cluster.images.add("registry.example/busy:1", pull_errors=[trouble] * 2)
+    outcome = lab.run(["true"], image={"name": "registry.example/busy:1"})
+    assert outcome.state == "success", outcome.text
+    assert "waiting: image pull failed, trying again" in outcome.text
+
+
+def test_a_registry_that_never_answers_uses_up_its_budget_in_each_attempt(lab: Lab, cluster: FakeCluster) -> None:
+    cluster.images.add("registry.example/dead:1", pull_errors=["dial tcp: i/o timeout"] * 10_000)
+    runner = lab.runner(f"{BUDGETS}pull_seconds = 1\nstart_seconds = 1")
+    outcome = runner.run(lab.job(["true"], image={"name": "registry.example/dead:1"}))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.text.count("timed out waiting for pod to start (last phase: pulling images") == 3
+    assert "Failed: Failed to pull image" in outcome.text
+
+
+def test_a_cluster_without_room_is_told_once_in_words(lab: Lab, cluster: FakeCluster) -> None:
+    cluster.kubelet.unschedulable = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available."
+    runner = lab.runner('memory_request = "2Gi"\n' + BUDGETS + "schedule_seconds = 60")
+    runner.when("waiting: 0/3 nodes", lambda: setattr(cluster.kubelet, "unschedulable", ""))
+    outcome = runner.run(lab.job(["true"]))
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("waiting: 0/3 nodes: 3 Insufficient memory (2.0 GiB asked)\n") == 1
+
+
+def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
+    """A container runs before its first process has done anything: that is nobody's failure."""
+    cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 1.5
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+
+
+def test_a_token_that_expires_is_resolved_again(lab: Lab, cluster: FakeCluster) -> None:
+    def expire() -> None:
+        cluster.tokens.clear()
+        cluster.tokens.add("second-token")
+        cluster.kubeconfig()
+        cluster.cut_streams()
+
+    runner = lab.runner()
+    runner.when("\nbegun\n", expire)
+    outcome = runner.run(lab.job(["echo begun; sleep 1; echo ended"], after=["echo after"]))
+    assert outcome.state == "success", outcome.text
+    assert "\nended\n" in outcome.text
+    assert "\nafter\n" in outcome.text
+
+
+def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: Lab, cluster: FakeCluster) -> None:
+    def restart() -> None:
+        cluster.faults.is_down = True
+        cluster.cut_streams()
+        time.sleep(2)
+        cluster.faults.is_down = False
+
+    runner = lab.runner()
+    runner.when("\n5\n", restart)
+    outcome = runner.run(lab.job(["i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep 0.05; done"]))
+    assert outcome.state == "success", outcome.text
+    assert numbers(outcome) == list(range(1, 61))
+
+
+def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, cluster: FakeCluster) -> None:
+    """1,000 cuts: scripts/prove stream-cuts."""
+    cuts = cluster.faults.cut_streams_at_random(seed=CUTS_IN_CI, largest=30_000, times=CUTS_IN_CI)
+    outcome = lab.run(["seq 1 9000", "exit 9"])
+    assert len(cuts) == CUTS_IN_CI
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 9), outcome.text[-2000:]
+    assert numbers(outcome) == list(range(1, 9001))
+
+
+def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
+    """200 jobs: scripts/prove many-jobs."""
+    with concurrent.futures.ThreadPoolExecutor(JOBS_IN_CI) as pool:
+        outcomes = list(pool.map(lambda code: lab.run(["seq 1 3000", f"exit {code}"]), range(1, JOBS_IN_CI + 1)))
+    assert [outcome.exit_code for outcome in outcomes] == list(range(1, JOBS_IN_CI + 1))
+    assert all(numbers(outcome) == list(range(1, 3001)) for outcome in outcomes)
+
+
+def test_a_helper_image_without_gitlab_runner_is_never_silent(lab: Lab) -> None:
+    """The Runner's own scripts only print that artifacts are disabled, and the job succeeds without them."""
+    outcome = lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "has no gitlab-runner: artifacts and caches would be lost" in outcome.text
+
+
+def test_a_helper_older_than_the_runner_is_refused(lab: Lab, cluster: FakeCluster) -> None:
+    cluster.images.add("localhost/old:1", runner_version="18.2.0")
+    outcome = lab.runner(helper_image="localhost/old:1").run(lab.job(["true"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "18.2.0, older than the Runner's 19.4.0" in outcome.text
+
+
+def test_caches_and_artifacts_reach_the_next_job(lab: Lab) -> None:
+    keeps = {"cache": [{"key": "c", "paths": ["cached"]}], "artifacts": [{"name": "a", "paths": ["made", "too"]}]}
+    first = lab.run(["echo 1 >cached; echo 2 >made; echo 3 >too"], **keeps)
+    assert first.state == "success", first.text
+    needs = {"cache": keeps["cache"], "dependencies": [{"artifacts_file": {"filename": "a"}}]}
+    second = lab.run(["cat cached made too"], **needs)
+    assert second.state == "success", second.text
+    assert "\n1\n2\n3\n" in second.text
+
+
+def numbers(outcome: Outcome) -> list[int]:
+    """Return the numbers that the build script printed."""
+    lines = outcome.call("build_script").stdout.decode().splitlines()
+    return [int(line) for line in lines if line.isdigit()]
+
+
+def test_each_verb_calls_no_more_of_the_api_than_it_needs(lab: Lab, cluster: FakeCluster) -> None:
+    """config calls nothing; a run that ends soon is one exec; cleanup is one deletion."""
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    execs = sum(call.endswith("/exec") for call in cluster.calls)
+    runs = sum(call.stage == "run" for call in outcome.calls)
+    assert execs <= runs + 2  # prepare's own, and one more should the helper have been slow
+    assert sum(call.startswith("DELETE") for call in cluster.calls) == 1
+    assert cluster.calls[0].startswith("GET /api/v1/namespaces/default/configmaps/memory-")

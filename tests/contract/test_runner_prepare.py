@@ -1,0 +1,75 @@
+"""Clause: config and prepare. What ends the attempts (exit 1), what is repeated three times (exit 2), what is left behind.
+
+Source: gitlab-runner 19.4 docs/executors/custom.md, common/build.go (PreparationRetries). Runs on every backend.
+"""
+
+import json
+from pathlib import Path
+
+from tests.contract.runner_lab import outcome_of
+from tests.fakes.runner import Outcome
+
+ONCE = ["config", "prepare", "cleanup"]
+
+
+@outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/nothing:1"}))
+def test_an_image_that_does_not_exist_is_the_jobs_failure_and_final(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 1), outcome.text
+    assert outcome.stages == ONCE
+    assert "image pull failed" in outcome.text
+
+
+@outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/noshell:1"}))
+def test_an_image_without_a_shell_is_the_jobs_failure_and_final(outcome: Outcome) -> None:
+    assert outcome.reason == "script_failure", outcome.text
+    assert outcome.stages == ONCE
+    assert "POSIX shell" in outcome.text
+
+
+@outcome_of(lambda lab: lab.run(["true"], run=[{"name": "step"}]))
+def test_native_steps_are_refused_with_words(outcome: Outcome) -> None:
+    assert outcome.reason == "script_failure", outcome.text
+    assert outcome.stages == ONCE
+    assert "`run:`" in outcome.text
+
+
+@outcome_of(lambda lab: lab.runner('memory_request_overwrite_max_allowed = "1Gi"').run(
+    lab.job(["true"], variables={"KUBERNETES_MEMORY_REQUEST": "lots"})
+))  # fmt: skip
+def test_a_bad_quantity_is_the_jobs_failure_and_named(outcome: Outcome) -> None:
+    assert outcome.reason == "script_failure", outcome.text
+    assert outcome.stages == ONCE
+    assert "KUBERNETES_MEMORY_REQUEST: 'lots'" in outcome.text
+
+
+@outcome_of(lambda lab: lab.runner(top='kubernetes_oversize = "x"').run(lab.job(["true"])))
+def test_a_wrong_settings_file_is_a_system_failure_told_in_each_of_three_attempts(outcome: Outcome) -> None:
+    """config never exits 1, whatever is wrong; after each failed attempt the Runner calls cleanup."""
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ["config", "cleanup"] * 3
+    assert {call.code for call in outcome.calls} == {2}
+    assert outcome.text.count("unknown key kubernetes_oversize") == 3
+
+
+@outcome_of(lambda lab: lab.runner(kubeconfig=Path("/nonexistent/kubeconfig")).run(lab.job(["true"])))
+def test_no_reachable_cluster_is_a_system_failure_that_names_what_was_tried(outcome: Outcome) -> None:
+    """It never falls back to running the job on the manager itself."""
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert "tried the kubeconfig /nonexistent/kubeconfig" in outcome.text
+
+
+@outcome_of(lambda lab: lab.run(["true"]))
+def test_config_prints_json_and_nothing_else(outcome: Outcome) -> None:
+    told = json.loads(outcome.call("config").stdout)
+    assert told["driver"]["name"] == "spack-farm"
+    assert told["builds_dir_is_shared"] is False
+    assert set(told) <= {"builds_dir", "cache_dir", "builds_dir_is_shared", "hostname", "driver", "job_env", "shell"}
+    assert outcome.call("config").stderr == b""
+    assert not set(told.get("job_env", {})) & {"TMPDIR", "PATH", "BUILD_EXIT_CODE_FILE", "JOB_RESPONSE_FILE"}
+
+
+@outcome_of(lambda lab: lab.run(["true"], services=[{"name": "postgres:16", "alias": "db,database"}]))
+def test_services_that_are_not_there_yet_are_refused_with_words(outcome: Outcome) -> None:
+    assert outcome.reason == "script_failure", outcome.text
+    assert "services" in outcome.text
