@@ -14,6 +14,7 @@ from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome, Runner
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_OWN_BACKEND = {"test_runner_local.py"}
 _JOBS_AT_ONCE = max(4, (os.cpu_count() or 1) + 2)
 
 
@@ -37,24 +38,43 @@ def lab(cluster: FakeCluster, tmp_path: Path) -> Lab:
     return lab_on(cluster, tmp_path)
 
 
+class Jobs:
+    """The jobs of the marked tests: each runs once, a few at a time."""
+
+    def __init__(self, lab: Lab, pool: concurrent.futures.Executor) -> None:
+        self._lab = lab
+        self._pool = pool
+        self._running: dict[int, concurrent.futures.Future[Outcome]] = {}
+
+    def start(self, story: Callable[[Lab], Outcome]) -> concurrent.futures.Future[Outcome]:
+        """Start a job, or find it started."""
+        if id(story) not in self._running:
+            self._running[id(story)] = self._pool.submit(story, self._lab)
+        return self._running[id(story)]
+
+
 @pytest.fixture(scope="session")
-def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, images_folder: Path
-) -> Iterator[dict[int, concurrent.futures.Future[Outcome]]]:
-    """Run the jobs of all selected tests, a few at a time, on one cluster; yield what becomes of each, by its story."""
+def jobs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, images_folder: Path) -> Iterator[Jobs]:
+    """Yield the jobs of all selected tests, which run already; a worker among several starts only what it is asked for."""
     folder = tmp_path_factory.mktemp("jobs")
-    stories = {id(story): story for item in request.session.items if (story := story_of(item))}
     with FakeCluster(folder / "cluster", images=images_folder) as shared:
-        shared_lab = lab_on(shared, folder)
         with concurrent.futures.ThreadPoolExecutor(_JOBS_AT_ONCE) as pool:
-            yield {key: pool.submit(story, shared_lab) for key, story in stories.items()}
+            started = Jobs(lab_on(shared, folder), pool)
+            if not hasattr(request.config, "workerinput"):
+                for item in request.session.items:
+                    story = story_of(item)
+                    if story and item.path.name not in _OWN_BACKEND:
+                        started.start(story)
+            yield started
         assert not left_over(shared)
 
 
 @pytest.fixture
-def outcome(request: pytest.FixtureRequest, outcomes: dict[int, concurrent.futures.Future[Outcome]]) -> Outcome:
+def outcome(request: pytest.FixtureRequest, jobs: Jobs) -> Outcome:
     """Return what became of the test's job."""
-    return outcomes[id(story_of(request.node))].result()
+    story = story_of(request.node)
+    assert story is not None
+    return jobs.start(story).result()
 
 
 def lab_on(cluster: FakeCluster, folder: Path) -> Lab:

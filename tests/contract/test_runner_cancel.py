@@ -3,7 +3,9 @@
 Source: gitlab-runner 19.4 helpers/process/killer.go, common/build.go. Runs on every backend.
 """
 
+import os
 import signal
+import time
 
 from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.runner import Outcome
@@ -14,12 +16,14 @@ SLEEPER = "sleep 61"
 def canceled(lab: Lab, script: list[str], *, graceful: bool = True, top: str = "") -> Outcome:
     job = lab.runner(top=top)
     job.when("\nbegun\n", lambda: job.cancel(graceful=graceful))
-    after = ["echo after $CI_JOB_STATUS", f"ps -ef 2>/dev/null | grep -c '[{SLEEPER[0]}]{SLEEPER[1:]}9' || true"]
+    nap = f"sleep {os.getpid()}{time.time_ns() % 1000:03}"  # nobody else's
+    script = [line.replace("NAP", nap) for line in script]
+    after = ["echo after $CI_JOB_STATUS", f"ps -ef 2>/dev/null | grep -c '[s]{nap[1:]}' || true"]
     artifacts = [{"name": "a", "paths": ["kept"], "when": "on_failure"}]
     return job.run(lab.job(["echo x >kept", *script], after=after, artifacts=artifacts))
 
 
-@outcome_of(lambda lab: canceled(lab, [f"echo begun; {SLEEPER}9"]))
+@outcome_of(lambda lab: canceled(lab, ["echo begun; NAP"]))
 def test_a_graceful_cancel_ends_the_script_and_runs_after_script_in_the_same_pod(outcome: Outcome) -> None:
     assert outcome.reason == "job_canceled", outcome.text
     assert outcome.call("build_script").code == 2

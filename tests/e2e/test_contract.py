@@ -1,0 +1,37 @@
+# ruff: noqa: F403 (the contract's tests are what is run here)
+"""The Runner's contract, word for word as it is tested on the fake cluster, on the real one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.contract.runner_lab import Lab as ContractLab
+from tests.contract.runner_lab import story_of
+from tests.contract.test_runner_cancel import *
+from tests.contract.test_runner_disruption import *
+from tests.contract.test_runner_prepare import *
+from tests.contract.test_runner_results import *
+from tests.e2e.conftest import NAMESPACE, Lab
+from tests.fakes.runner import Outcome, Runner
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest, lab: Lab, runner: Callable[..., Runner]) -> Outcome:
+    """Run the test's job."""
+
+    def pod(job_id: int) -> str:
+        selector = f"spack-farm.io/job-id={job_id}"
+        return lab.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "jsonpath={.items[0].metadata.name}")
+
+    def evict(job_id: int) -> None:
+        name = pod(job_id)
+        document = '{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "%s", "namespace": "%s"}}'
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+        lab.kubectl("create", "--raw", path, "-f", "-", text=document % (name, NAMESPACE))
+
+    def remove(job_id: int) -> None:
+        lab.kubectl("delete", "pod", "-n", NAMESPACE, pod(job_id), "--force", "--wait=false")
+
+    story = story_of(request.node)
+    assert story is not None
+    return story(ContractLab(runner=runner, evict=evict, remove=remove))

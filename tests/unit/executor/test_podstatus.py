@@ -1,0 +1,125 @@
+"""What a new pod's status means: who waits for what, what will never come, and whose fault that is."""
+
+from typing import Any
+
+import pytest
+
+from executor.podstatus import Stand, notice, progress, read_pod
+
+RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+SCHEDULED = {"type": "PodScheduled", "status": "True"}
+
+
+def pod(
+    build: Any = None, helper: Any = RUNNING, *, conditions: Any = (SCHEDULED,), phase: str = "Pending", **metadata: Any
+) -> Any:
+    statuses = [{"name": name, "state": state} for name, state in (("build", build), ("helper", helper)) if state]
+    document = {
+        "metadata": {"name": "p", "uid": "u", "labels": None, **metadata},
+        "status": {"phase": phase, "conditions": list(conditions), "containerStatuses": statuses},
+    }
+    return read_pod(document)
+
+
+def waiting(reason: str, message: str = "") -> Any:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def test_a_pod_is_ready_when_both_containers_run() -> None:
+    assert progress(pod(RUNNING)).stand is Stand.READY
+    assert progress(pod(RUNNING, None)).stand is Stand.PULLING
+
+
+def test_what_the_scheduler_says_is_told_with_what_was_asked() -> None:
+    message = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    state = progress(pod(conditions=[condition]), asked=" (12.0 GiB asked)")
+    assert (state.stand, state.words) == (Stand.SCHEDULING, "waiting: 0/3 nodes: 3 Insufficient memory (12.0 GiB asked)")
+
+
+def test_a_pod_that_nobody_has_looked_at_waits_for_the_scheduler() -> None:
+    assert progress(read_pod({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})).stand is Stand.SCHEDULING
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        'failed to resolve reference "r.example/a:1": r.example/a:1: not found',
+        "manifest unknown",
+        "pull access denied, repository does not exist or may require authorization",
+        "401 Unauthorized",
+        "no match for platform in manifest: not found",
+    ],
+)
+def test_an_image_that_does_not_exist_or_is_denied_is_final_at_once(reason: str, message: str) -> None:
+    assert progress(pod(waiting(reason, message))).stand is Stand.REFUSED
+    assert progress(pod(RUNNING, waiting(reason, message))).stand is Stand.FAILED, "the helper's image is the operator's"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "dial tcp 10.0.0.1:443: i/o timeout",
+        "dial tcp: lookup r.example: no such host",
+        "unexpected EOF",
+        "503 Service Unavailable",
+        "429 Too Many Requests",
+        "net/http: TLS handshake timeout",
+        "a wording that nobody knows",
+        "",
+    ],
+)
+def test_a_registry_that_does_not_answer_is_waited_for(message: str) -> None:
+    assert progress(pod(waiting("ErrImagePull", message))).stand is Stand.PULLING
+
+
+@pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImageNeverPull"])
+def test_a_name_that_is_none_is_final(reason: str) -> None:
+    state = progress(pod(waiting(reason, "couldn't parse image name")))
+    assert state.stand is Stand.REFUSED
+    assert state.words.startswith("image pull failed")
+
+
+def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
+    message = 'failed to create task: exec: "sh": executable file not found in $PATH'
+    ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
+    assert progress(pod(ended)).stand is Stand.REFUSED
+    assert "POSIX shell" in progress(pod(ended)).words
+
+
+@pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
+def test_a_container_that_cannot_be_made_is_a_system_failure(reason: str) -> None:
+    assert progress(pod(waiting(reason, "secret not there"))).stand is Stand.FAILED
+
+
+def test_a_container_that_ends_before_the_job_begins_is_a_system_failure() -> None:
+    state = progress(pod({"terminated": {"reason": "Error", "exitCode": 70}}))
+    assert state.stand is Stand.FAILED
+    assert "exit code 70" in state.words
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_is_over_never_gets_ready(phase: str) -> None:
+    assert progress(pod(RUNNING, phase=phase)).stand is Stand.FAILED
+
+
+def test_a_pod_that_is_told_to_go_says_why_and_how_long() -> None:
+    assert notice(pod(RUNNING)) == ""
+    disruption = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": "for a bigger one",
+    }
+    going = pod(
+        RUNNING, conditions=[SCHEDULED, disruption], deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=30
+    )
+    assert notice(going) == "PreemptionByScheduler: for a bigger one; it has 30 s left"
+    assert progress(going).stand is Stand.FAILED
+    assert notice(pod(RUNNING, deletionTimestamp="2026-01-01T00:00:00Z")) == "it was deleted"
+
+
+def test_nulls_are_absent() -> None:
+    document = {"metadata": {"name": None}, "status": {"containerStatuses": None, "conditions": None, "message": None}}
+    assert read_pod(document).status.conditions == []

@@ -1,0 +1,149 @@
+"""Sizes: settings < measured builds < the job's variables, within the caps; an earlier kill raises them, capped too."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.errors import RequestError
+from executor.settings import Settings, load_settings
+from executor.sizes import MeasuredSize, SizeTable, decide_size, find_measured, next_memory_limit
+from executor.units import format_bytes
+
+GIB = 1 << 30
+
+
+def settings(oversize: str = "clamp", **kubernetes: Any) -> Settings:
+    base = load_settings(None)
+    changed = msgspec.structs.replace(base.kubernetes, **kubernetes)
+    return msgspec.structs.replace(base, oversize=oversize, kubernetes=changed)
+
+
+CAPPED = {"memory_request_overwrite_max_allowed": "16Gi", "memory_limit_overwrite_max_allowed": "24Gi"}
+
+
+def test_without_settings_and_variables_nothing_is_asked() -> None:
+    decision = decide_size(settings(), {})
+    assert set(msgspec.structs.asdict(decision.size).values()) == {None}
+    assert (decision.notes, decision.warnings) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "value"),
+    [("16G", 16 * 10**9), ("500M", 5 * 10**8), ("1.5Gi", 3 * GIB // 2), ("1e9", 10**9), (" 2Gi ", 2 * GIB)],
+)
+def test_a_jobs_variable_is_taken_exactly_and_told(asked: str, value: int) -> None:
+    decision = decide_size(settings(**CAPPED), {"KUBERNETES_MEMORY_REQUEST": asked})
+    assert decision.size.memory_request_bytes == value
+    assert decision.notes == [f'"MemoryRequest" overwritten with "{asked.strip()}"']
+
+
+def test_a_variable_without_a_cap_is_ignored_aloud() -> None:
+    decision = decide_size(settings(cpu_request="2"), {"KUBERNETES_CPU_REQUEST": "9"})
+    assert decision.size.cpu_request_millicores == 2000
+    assert "KUBERNETES_CPU_REQUEST is ignored: kubernetes.cpu_request_overwrite_max_allowed is not set" in decision.notes
+
+
+def test_clamp_lowers_to_the_cap_and_warns() -> None:
+    decision = decide_size(settings(**CAPPED), {"KUBERNETES_MEMORY_REQUEST": "17Gi"})
+    assert decision.size.memory_request_bytes == 16 * GIB
+    assert decision.warnings == ['"MemoryRequest" 17Gi is higher than allowed and was lowered to 16Gi']
+
+
+def test_strict_refuses_one_byte_too_much_and_takes_the_cap_itself() -> None:
+    strict = settings("strict", **CAPPED)
+    assert decide_size(strict, {"KUBERNETES_MEMORY_REQUEST": "16Gi"}).size.memory_request_bytes == 16 * GIB
+    with pytest.raises(RequestError, match='"MemoryRequest" requested 17179869185 is higher than limit allowed 16Gi'):
+        decide_size(strict, {"KUBERNETES_MEMORY_REQUEST": str(16 * GIB + 1)})
+
+
+@pytest.mark.parametrize("oversize", ["clamp", "strict"])
+@pytest.mark.parametrize("text", ["much", "-1", "1GB", "1 G"])
+def test_what_is_no_quantity_is_the_jobs_failure(oversize: str, text: str) -> None:
+    with pytest.raises(RequestError, match=r"KUBERNETES_MEMORY_REQUEST: .*correct the job's variable"):
+        decide_size(settings(oversize, **CAPPED), {"KUBERNETES_MEMORY_REQUEST": text})
+
+
+def test_the_helper_has_variables_and_caps_of_its_own() -> None:
+    both = settings(helper_memory_request_overwrite_max_allowed="1Gi", **CAPPED)
+    wishes = {"KUBERNETES_MEMORY_REQUEST": "8Gi", "KUBERNETES_HELPER_MEMORY_REQUEST": "512Mi"}
+    assert decide_size(both, wishes, helper=True).size.memory_request_bytes == GIB // 2
+    assert decide_size(both, wishes).size.memory_request_bytes == 8 * GIB
+
+
+def test_a_limit_follows_from_the_request_with_a_floor_and_below_its_cap() -> None:
+    percent = settings(memory_limit_percent=150, **CAPPED)
+    asked = {"5M": 256 << 20, "8Gi": 12 * GIB, "16Gi": 24 * GIB, "15.9Gi": 25608742503}
+    for request, limit in asked.items():
+        size = decide_size(percent, {"KUBERNETES_MEMORY_REQUEST": request}).size
+        assert size.memory_limit_bytes == limit
+    explicit = {"KUBERNETES_MEMORY_REQUEST": "4Gi", "KUBERNETES_MEMORY_LIMIT": "5Gi"}
+    assert decide_size(percent, explicit).size.memory_limit_bytes == 5 * GIB
+
+
+def test_a_request_above_its_limit_is_lowered_because_the_api_server_refuses_it() -> None:
+    decision = decide_size(settings(memory_limit="1Gi", **CAPPED), {"KUBERNETES_MEMORY_REQUEST": "2Gi"})
+    assert (decision.size.memory_request_bytes, decision.size.memory_limit_bytes) == (GIB, GIB)
+    assert decision.warnings == ["memory request lowered to its limit, 1Gi"]
+
+
+def test_measured_builds_come_before_settings_and_after_the_job() -> None:
+    measured = MeasuredSize(memory_bytes=6 * GIB, cpu_millicores=3000, source="9 builds")
+    both = settings(memory_request="1Gi", cpu_request_overwrite_max_allowed="2", **CAPPED)
+    size = decide_size(both, {}, measured=measured).size
+    assert (size.memory_request_bytes, size.cpu_request_millicores) == (6 * GIB, 2000)
+    wishes = {"KUBERNETES_MEMORY_REQUEST": "2Gi"}
+    assert decide_size(both, wishes, measured=measured).size.memory_request_bytes == 2 * GIB
+    assert decide_size(both, {}, measured=measured, helper=True).size.memory_request_bytes is None
+
+
+def test_an_earlier_kill_raises_limit_and_request_within_the_caps() -> None:
+    decision = decide_size(settings(memory_limit="8Gi", memory_request="4Gi", **CAPPED), {}, killed_at_bytes=12 * GIB)
+    assert (decision.size.memory_limit_bytes, decision.size.memory_request_bytes) == (18 * GIB, 16 * GIB)
+    assert decision.notes == ["memory raised to 18.0 GiB: an earlier attempt of this job was killed at 12.0 GiB"]
+
+
+def test_a_kill_at_the_cap_raises_nothing() -> None:
+    assert next_memory_limit(settings(**CAPPED), 24 * GIB) is None
+    assert next_memory_limit(settings(**CAPPED), 23 * GIB) == 24 * GIB
+    assert next_memory_limit(settings(), GIB) is None, "without a cap nothing says how far"
+    assert decide_size(settings(memory_limit="24Gi", **CAPPED), {}, killed_at_bytes=24 * GIB).notes == []
+
+
+AMOUNTS = st.one_of(st.none(), st.integers(min_value=1, max_value=1 << 45))
+
+
+@given(request=AMOUNTS, limit=AMOUNTS, killed=AMOUNTS, measured=AMOUNTS, percent=st.integers(min_value=0, max_value=400))
+def test_whatever_is_asked_stays_within_the_caps_and_the_limit_is_never_below_the_request(
+    request: int | None, limit: int | None, killed: int | None, measured: int | None, percent: int
+) -> None:
+    wishes = {"KUBERNETES_MEMORY_REQUEST": request, "KUBERNETES_MEMORY_LIMIT": limit}
+    size = decide_size(
+        settings(memory_limit_percent=percent, **CAPPED),
+        {key: format_bytes(value) for key, value in wishes.items() if value is not None},
+        measured=MeasuredSize(memory_bytes=measured),
+        killed_at_bytes=killed,
+    ).size
+    assert (size.memory_request_bytes or 0) <= 16 * GIB
+    assert (size.memory_limit_bytes or 0) <= 24 * GIB
+    if size.memory_request_bytes and size.memory_limit_bytes:
+        assert size.memory_request_bytes <= size.memory_limit_bytes
+
+
+def test_the_most_exact_entry_of_the_size_table_wins() -> None:
+    keys = ["/abc", "hdf5@1.14%gcc@13", "hdf5@1.14", "hdf5"]
+    table = SizeTable(version=1, sizes={key: MeasuredSize(source=key) for key in keys})
+    job = {
+        "SPACK_JOB_SPEC_PKG_NAME": "hdf5", "SPACK_JOB_SPEC_PKG_VERSION": "1.14", "SPACK_JOB_SPEC_COMPILER_NAME": "gcc",
+        "SPACK_JOB_SPEC_COMPILER_VERSION": "13", "SPACK_JOB_SPEC_DAG_HASH": "abc",
+    }  # fmt: skip
+    found = []
+    for last in ("DAG_HASH", "COMPILER_VERSION", "PKG_VERSION", "PKG_NAME"):
+        entry = find_measured(table, job)
+        assert entry is not None
+        found.append(entry.source)
+        del job[f"SPACK_JOB_SPEC_{last}"]
+    assert found == keys
+    assert find_measured(table, job) is None
