@@ -1,8 +1,8 @@
 """What the driver costs: each verb beside a driver on the stock client, and `run` beside `kubectl exec`, on a real cluster.
 
 Rounds are interleaved. Wall and CPU are of the whole process, Python's start included; RSS and PSS are peaks, sampled while
-a script of three seconds runs (hundreds of jobs at once: `scripts/prove many-jobs`). A ten-call job is config, prepare,
-seven times run, cleanup.
+a script of three seconds runs. A ten-call job is config, prepare, seven times run, cleanup. Hundreds of jobs at once:
+`scripts/prove many-jobs`.
 """
 
 import argparse

@@ -45,6 +45,7 @@ def main() -> int:
     if got.returncode:
         return 2
     weather = Weather(writers=asked.writers, pushes=_PUSHES, binaries=asked.binaries // _PUSHES, kills=2, within_seconds=8.0)
+    commit = _commit()  # the pushes are programs of this checkout: it must stay as it is meanwhile
     tallies: list[Tally] = []
     equal = "not compared yet"
     with tempfile.TemporaryDirectory(prefix="spack-farm-proof-") as folder:
@@ -59,13 +60,13 @@ def main() -> int:
                 shutil.rmtree(place / f"round-{turn}")
                 if turn == asked.rounds - 1 and not tally.problem:
                     equal = _spacks_own(server, store, place)
-                text = page(tallies, weather, asked.seed, equal)
+                text = page(tallies, weather, asked.seed, equal, commit=commit)
                 asked.page.parent.mkdir(parents=True, exist_ok=True)
                 asked.page.write_text(text)
                 print(f"round {turn + 1}: {tally.problem or 'nothing lost'}, {tally.seconds:.0f} s", flush=True)
                 if tally.problem:
                     return 1
-    print(page(tallies, weather, asked.seed, equal))
+    print(page(tallies, weather, asked.seed, equal, commit=commit))
     return 0 if equal == "equal" else 1
 
 
@@ -89,7 +90,7 @@ def _spacks_own(server: Server, store: S3Store, place: Path) -> str:
     return "equal" if theirs == ours else "NOT equal"
 
 
-def page(tallies: Sequence[Tally], weather: Weather, seed: int, equal: str) -> str:
+def page(tallies: Sequence[Tally], weather: Weather, seed: int, equal: str, *, commit: str) -> str:
     """Return the page: a row for each round."""
     rows = [
         f"| {turn} | {each.binaries} | {each.kills} | {each.refused} | {each.lost} | {each.failures} | {each.requests} "
@@ -104,8 +105,8 @@ through a server that answers {weather.faults:.0%} of all requests with 500 or 5
 Each push is killed (KILL) up to {weather.kills} times at a random instant and run again. After each round every manifest and
 every blob is read, and the index compared with what it must be. Made by `scripts/prove publish --seed {seed}`; don't edit.
 
-- Commit {_commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {os.cpu_count()} cores.
-- The last round's index and the one that stock Spack's `buildcache update-index` then made: {equal}, entry by entry.
+- Commit {commit}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {os.cpu_count()} cores.
+- The last round's index and the one that stock Spack's `buildcache update-index` then made, entry by entry: {equal}.
 
 "Stray" are index blobs whose update was killed before it could name them: `publish prune` deletes them.
 

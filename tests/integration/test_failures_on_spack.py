@@ -172,14 +172,16 @@ def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
         if line.strip() == b"READY":
             break
     document = None
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not (document and "install" in {phase.name for phase in document.phases}):
-        document = read_telemetry(tmp_path, "hello-stubborn")  # every reading finds it whole
-        time.sleep(0.05)
-    agent.kill()
-    agent.wait(10)
-    agent.stdout.close()
+    deadline = time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline and not (document and "install" in {phase.name for phase in document.phases}):
+            document = read_telemetry(tmp_path, "hello-stubborn")  # every reading finds it whole
+            time.sleep(0.05)
+    finally:
+        agent.kill()
+        agent.wait(10)
+        agent.stdout.close()
+        subprocess.run(["pkill", "-9", "-f", "hello-stubborn|trap .* TERM"], check=False)
     assert document
     assert not document.complete
     assert document.phases[-1].name == "install"
-    subprocess.run(["pkill", "-9", "-f", "hello-stubborn|trap .* TERM"], check=False)
