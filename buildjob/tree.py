@@ -7,7 +7,8 @@ from `smaps_rollup`, which costs ten times the rest: a few processes in each wal
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -27,7 +28,7 @@ def walk_members(pids: Iterable[int], *, own_pid: int, proc: str = "/proc") -> d
 
 
 def walk_descendants(
-    roots: Iterable[int], *, own_pid: int, strangers: Set[Key] = frozenset(), proc: str = "/proc"
+    roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset(), proc: str = "/proc"
 ) -> dict[Key, ProcessStat]:
     """Return all descendants of this process but children that are `strangers`, and the roots and theirs; ours left out.
 
@@ -52,7 +53,9 @@ def walk_descendants(
     return found
 
 
-def walk_with_psutil(roots: Iterable[int], *, own_pid: int, strangers: Set[Key] = frozenset()) -> dict[Key, ProcessStat]:
+def walk_with_psutil(
+    roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset()
+) -> dict[Key, ProcessStat]:
     """Return the same as `walk_descendants` where there is no `/proc`: macOS."""
     import psutil  # noqa: PLC0415 - not loaded on Linux, where it is not needed
 
