@@ -5,6 +5,7 @@ group, its own CPU time and private memory are taken off (from the kernel's mark
 cannot read. Decisions: docs/decisions/0002-what-memory-means.md.
 """
 
+import contextlib
 import heapq
 import os
 import resource
@@ -85,6 +86,8 @@ class Measurement:
         self._shared_memory = SharedMemory(thread_time=thread_time)
         self.roots: frozenset[int] = frozenset()
         """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
+        self._strangers: frozenset[Key] = frozenset()
+        """What ran below us before the build began, and is not its."""
 
         self._start = 0.0
         self._base = self._latest = self._known = Reading()
@@ -114,6 +117,8 @@ class Measurement:
         if self._counters:
             self._mark_was_reset = self._counters.reset_mark()
             self._base = self._known = self._counters.read()
+        with contextlib.suppress(OSError, ValueError):  # the walk below tells of it
+            self._strangers = frozenset(key for key in self._descendants() if key[0] not in self.roots)
         self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
         self._walk_tree()
         self._tree_cpu_base = self._tree_cpu()
@@ -288,13 +293,16 @@ class Measurement:
         try:
             if self._cgroup and self._counters:
                 self._walk = walk_members(self._cgroup.procs(), own_pid=os.getpid(), proc=self._proc)
-            elif Path(self._proc, "stat").exists():
-                self._walk = walk_descendants(self.roots, own_pid=os.getpid(), proc=self._proc)
             else:
-                self._walk = walk_with_psutil(self.roots, own_pid=os.getpid())
+                self._walk = self._descendants()
             self._top.update(self._walk)
         except (OSError, ValueError) as error:
             self._note(f"a walk over the processes failed: {error}")
+
+    def _descendants(self) -> Mapping[Key, ProcessStat]:
+        if Path(self._proc, "stat").exists():
+            return walk_descendants(self.roots, own_pid=os.getpid(), strangers=self._strangers, proc=self._proc)
+        return walk_with_psutil(self.roots, own_pid=os.getpid(), strangers=self._strangers)
 
     def _tree_cpu(self) -> float:
         """Return what our reaped children and the processes of the last walk have used."""

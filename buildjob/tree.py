@@ -8,6 +8,7 @@ from `smaps_rollup`, which costs ten times the rest: a few processes in each wal
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -26,8 +27,10 @@ def walk_members(pids: Iterable[int], *, own_pid: int, proc: str = "/proc") -> d
     return {stat.key: stat for stat in found if stat}
 
 
-def walk_descendants(roots: Iterable[int], *, own_pid: int, proc: str = "/proc") -> dict[Key, ProcessStat]:
-    """Return all descendants of this process, and the roots and theirs; ours left out.
+def walk_descendants(
+    roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset(), proc: str = "/proc"
+) -> dict[Key, ProcessStat]:
+    """Return all descendants of this process but children that are `strangers`, and the roots and theirs; ours left out.
 
     All of `/proc` is read: `/proc/PID/task/TID/children` saves nothing, as it must be read for each thread.
     """
@@ -39,7 +42,8 @@ def walk_descendants(roots: Iterable[int], *, own_pid: int, proc: str = "/proc")
             stats[stat.pid] = stat
             children.setdefault(stat.parent, []).append(stat)
     found: dict[Key, ProcessStat] = {}
-    waiting = [*children.get(own_pid, []), *(stats[pid] for pid in roots if pid in stats)]
+    ours = (child for child in children.get(own_pid, []) if child.key not in strangers)
+    waiting = [*ours, *(stats[pid] for pid in roots if pid in stats)]
     while waiting:
         stat = waiting.pop()
         if stat.key in found or stat.pid == own_pid:
@@ -49,7 +53,9 @@ def walk_descendants(roots: Iterable[int], *, own_pid: int, proc: str = "/proc")
     return found
 
 
-def walk_with_psutil(roots: Iterable[int], *, own_pid: int) -> dict[Key, ProcessStat]:
+def walk_with_psutil(
+    roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset()
+) -> dict[Key, ProcessStat]:
     """Return the same as `walk_descendants` where there is no `/proc`: macOS."""
     import psutil  # noqa: PLC0415 - not loaded on Linux, where it is not needed
 
@@ -73,7 +79,8 @@ def walk_with_psutil(roots: Iterable[int], *, own_pid: int) -> dict[Key, Process
                         own + round(below * TICKS_PER_SECOND),
                         process.status() == psutil.STATUS_ZOMBIE,
                     )
-                    found[stat.key] = stat
+                    if stat.key not in strangers:
+                        found[stat.key] = stat
     return found
 
 

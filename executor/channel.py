@@ -87,13 +87,6 @@ class Channel:
         except (OSError, websocket.WebSocketException) as error:
             raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
 
-    def ping(self) -> None:
-        """Ask the API server for a sign of life. Raises Unavailable."""
-        try:
-            self._web.ping()
-        except (OSError, websocket.WebSocketException) as error:
-            raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
-
     def close(self) -> None:
         """End the connection at once."""
         with contextlib.suppress(OSError, websocket.WebSocketException):

@@ -28,8 +28,6 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """The job's payload, from GitLab itself."""
     variables: dict[str, str]
     """The job's variables, expanded: the user may have overridden any of them."""
-    kubeconfig: str
-    """KUBECONFIG of the Runner's own environment, for the messages."""
 
     @property
     def attempt(self) -> str:
@@ -54,7 +52,6 @@ def read_invocation(environ: dict[str, str]) -> Invocation:
         exit_code_file=Path(code_file) if code_file else None,
         response_file=Path(environ["JOB_RESPONSE_FILE"]),
         variables={name.removeprefix(_PREFIX): value for name, value in environ.items() if name.startswith(_PREFIX)},
-        kubeconfig=environ.get("KUBECONFIG", ""),
     )
 
 

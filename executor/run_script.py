@@ -126,6 +126,7 @@ class ScriptRun:
         """Follow over one connection; return None if it ended early. Raises ClusterError."""
         state = self._following
         state.new_connection()
+        self._exit_seen = None  # only a connection that stands can show that the log's end does not come
         place = [str(number) for number in (state.segment, state.base, state.received, len(self._script.content))]
         words = agent(self._script.container, "run", self._script.folder, *place)
         with Channel(self._api, self._attempt.namespace, self._attempt.pod, container, words) as channel:

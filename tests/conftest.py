@@ -4,7 +4,12 @@ import collections
 import os
 import socket
 
+import hypothesis
 import pytest
+
+# A busy machine is no fault of the code: how long an example takes is limited by the test's timeout alone.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
 

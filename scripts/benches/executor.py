@@ -90,7 +90,7 @@ class Driver:
         (folder / "response.json").write_text(json.dumps(payload(["true"], id=self._number)))
         environment = {
             "PATH": os.environ["PATH"],
-            "HOME": "/nonexistent",
+            "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder),
             "JOB_RESPONSE_FILE": str(folder / "response.json"),
@@ -179,7 +179,7 @@ def trivial_run(cluster: Cluster, ours: Driver, stock: Driver, rounds: int) -> d
         pods = cluster.kubectl("get", "pods", "-l", "spack-farm.io/managed-by=executor", "-o", "name").split()
         kubectl = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("driver"))]
         kubectl += ["exec", pods[-1], "-c", "build", "--", "sh", "-c", TRIVIAL]
-        environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true"}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(cluster.home), "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true"}
         for _ in range(rounds):
             walls["run"].append(call("run", script=TRIVIAL, stage="build_script").wall_seconds)
             walls["stock run"].append(peer("run", script=TRIVIAL, stage="build_script").wall_seconds)

@@ -50,7 +50,7 @@ def test_the_help_of_build_documents_every_exit_code() -> None:
         (("build", "--no-such-option"), "--no-such-option"),
         (("build",), "nothing to build"),
         (("completion", "tcsh"), "bash or zsh"),
-        (("publish", "push", "/nonexistent", "m", "--unsigned"), "no such folder"),
+        (("publish", "push", "/no-such-folder", "m", "--unsigned"), "no such folder"),
         (("publish", "verify", "m"), "--any-signer"),
         (("publish", "index", "https://host/m"), "no mirror that can be written"),
         (("publish", "index", "s3://x"), "s3://BUCKET/PREFIX"),

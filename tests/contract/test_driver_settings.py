@@ -1,4 +1,4 @@
-"""Clause: the driver's settings. Defaults are whole, faults are told with their paths, page and example are current."""
+"""Clause: the driver's settings. Defaults are whole, faults are told with their paths, the page is current."""
 
 import subprocess
 import tomllib
@@ -8,14 +8,11 @@ from typing import get_type_hints
 import msgspec
 import pytest
 
-from executor.__main__ import parser
 from executor.errors import SettingsError
 from executor.official import UNSUPPORTED
 from executor.settings import DEFAULTS, TABLES, Settings, ignored_keys, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = tomllib.loads((ROOT / "config.toml.example").read_text("utf-8"))
-DURATIONS = ("config_exec_timeout", "prepare_exec_timeout", "cleanup_exec_timeout", "graceful_kill_timeout")
 
 
 def faults(tmp_path: Path, text: str) -> str:
@@ -102,27 +99,3 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_page_of_the_settings_is_current() -> None:
     done = subprocess.run([ROOT / "scripts/docs", "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("verb", ["config", "prepare", "run", "cleanup"])
-def test_the_example_of_the_runners_file_calls_each_verb_as_it_is(verb: str) -> None:
-    (runner,) = EXAMPLE["runners"]
-    custom = runner["custom"]
-    words: list[str] = custom[f"{verb}_args"]
-    assert custom[f"{verb}_exec"] == "spack-farm"
-    assert words[0] == "executor"
-    arguments = parser().parse_args([*words[1:], *(["script", "build_script"] if verb == "run" else [])])
-    assert arguments.verb == verb
-    assert str(arguments.config) == "/etc/spack-farm/settings.toml"
-
-
-def test_the_example_of_the_runners_file_fits_the_drivers_defaults() -> None:
-    (runner,) = EXAMPLE["runners"]
-    custom, settings = runner["custom"], load_settings(None)
-    assert runner["executor"] == "custom"
-    assert (runner["builds_dir"], runner["cache_dir"]) == (settings.builds_dir, settings.cache_dir)
-    budgets = msgspec.structs.asdict(settings.budgets)
-    assert custom["prepare_exec_timeout"] >= sum(budgets.values())
-    assert settings.cancel_seconds + 10 < custom["graceful_kill_timeout"] < 300
-    assert EXAMPLE["shutdown_timeout"] > custom["graceful_kill_timeout"]
-    assert all(isinstance(custom[key], int) for key in DURATIONS)

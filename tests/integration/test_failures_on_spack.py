@@ -1,10 +1,12 @@
 """What goes wrong on real Spack: each case one clear message, its own outcome and its own exit code."""
 
+import contextlib
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.conftest import Key, Lab, cdash_faults, limited_cgroup, read_telemetry, small_disk
@@ -164,24 +166,22 @@ def test_a_spack_that_does_not_start_is_unusable(lab: Lab, tmp_path: Path) -> No
 
 
 def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
-    agent = subprocess.Popen(
-        lab.agent_argv("hello-stubborn", "--out", tmp_path), stdout=subprocess.PIPE, env=lab.environment
-    )
-    assert agent.stdout
-    for line in agent.stdout:
-        if line.strip() == b"READY":
-            break
-    document = None
-    deadline = time.monotonic() + 120
+    said, out, document = tmp_path / "said", tmp_path / "out", None
+    with said.open("wb") as printed:
+        agent = subprocess.Popen(lab.agent_argv("hello-stubborn", "--out", out), stdout=printed, env=lab.environment)
+    deadline = time.monotonic() + 100
     try:
-        while time.monotonic() < deadline and not (document and "install" in {phase.name for phase in document.phases}):
-            document = read_telemetry(tmp_path, "hello-stubborn")  # every reading finds it whole
+        while not (document and "install" in {phase.name for phase in document.phases}):
+            assert time.monotonic() < deadline, said.read_text(errors="replace")
+            if any(out.glob("*/telemetry.json")):
+                document = read_telemetry(out, "hello-stubborn")  # every reading finds it whole
             time.sleep(0.05)
     finally:
+        below = psutil.Process(agent.pid).children(recursive=True)
         agent.kill()
         agent.wait(10)
-        agent.stdout.close()
-        subprocess.run(["pkill", "-9", "-f", "hello-stubborn|trap .* TERM"], check=False)
-    assert document
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     assert not document.complete
     assert document.phases[-1].name == "install"

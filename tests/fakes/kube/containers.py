@@ -102,12 +102,13 @@ class Container:
 
     def kill(self) -> None:
         """Kill every process of the container, also those that start meanwhile."""
+        if self._first is not None:
+            self._first.kill()
+            self._first.wait()
         while processes := _marked(self._mark):
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-            if self._first is not None:
-                self._first.poll()
             time.sleep(0.01)
 
     def _inside(self, word: str) -> str:

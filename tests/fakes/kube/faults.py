@@ -6,6 +6,8 @@ import re
 import threading
 from collections.abc import Callable
 
+_HANDSHAKE = 300
+
 
 @dataclasses.dataclass
 class Fault:
@@ -52,14 +54,18 @@ class Faults:
         return None
 
     def cut_streams_at_random(self, seed: int, *, largest: int, times: int) -> list[int]:
-        """Reset the next exec streams after random numbers of bytes; return the list of them, which grows."""
+        """Reset the next exec streams after random numbers of bytes; return the list of them, which grows.
+
+        One in five is cut within the handshake or soon after, the others in what a script prints.
+        """
         dice, cuts = random.Random(seed), list[int]()
 
         def draw() -> int | None:
             with self._lock:
                 if len(cuts) >= times:
                     return None
-                cuts.append(int(largest ** dice.random()))  # as many short ones as long ones
+                least, most = (1, _HANDSHAKE) if dice.random() < 0.2 else (_HANDSHAKE, largest)
+                cuts.append(int(least * (most / least) ** dice.random()))  # as many short ones as long ones
                 return cuts[-1]
 
         self.stream_bytes = draw

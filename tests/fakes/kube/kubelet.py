@@ -118,8 +118,8 @@ class Kubelet:
             self._schedule(life)
             containers = [(spec, self._pull(life, spec)) for spec in pod["spec"]["containers"]]
             self._run(life, pod, containers)
-        except ApiError:
-            pass  # it was deleted meanwhile
+        except ApiError:  # it was deleted meanwhile
+            _kill(life)
 
     def _schedule(self, life: Life) -> None:
         """Wait for a node with room."""
@@ -161,8 +161,8 @@ class Kubelet:
                 self._state(life, container.name, {"terminated": ended})
                 continue
             life.containers[container.name] = container
-            self._state(life, container.name, {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
             waiting.append(threading.Thread(target=self._wait, args=(life, container), daemon=True))
+            self._state(life, container.name, {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
         if life.gone.is_set():
             _kill(life)
         self._store.change("pods", life.name, _running)

@@ -91,6 +91,13 @@ def test_descendants_are_found_and_psutil_finds_the_same() -> None:
         theirs = walk_with_psutil((), own_pid=os.getpid())
         assert {child.pid, grandchild} <= {pid for pid, _ in ours}
         assert {pid for pid, _ in ours} == {pid for pid, _ in theirs}
+        strangers = frozenset(ours)
+        assert not walk_descendants((), own_pid=os.getpid(), strangers=strangers)
+        assert not walk_with_psutil((), own_pid=os.getpid(), strangers=frozenset(theirs))
+        assert {pid for pid, _ in walk_descendants((child.pid,), own_pid=os.getpid(), strangers=strangers)} == {
+            child.pid,
+            grandchild,
+        }
         assert {pid for pid, _ in walk_descendants((grandchild,), own_pid=1 << 22)} == {grandchild}
         members = walk_members([child.pid, os.getpid(), 1 << 22], own_pid=os.getpid())
         assert [stat.pid for stat in members.values()] == [child.pid]
