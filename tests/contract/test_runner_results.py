@@ -58,7 +58,14 @@ def test_a_script_that_fails_gives_its_own_exit_code_and_its_artifacts(outcome: 
         ["exit 3"],
         variables={"GET_SOURCES_ATTEMPTS": "2"},
         after=["exit 9"],
-        hooks=[{"name": "pre_get_sources_script", "script": ["[ -e ../seen ] || { mkdir -p ..; : >../seen; exit 7; }"]}],
+        hooks=[
+            {
+                "name": "pre_get_sources_script",
+                "script": [
+                    '[ -e "$CI_PROJECT_DIR.seen" ] || { mkdir -p "$CI_PROJECT_DIR"; : >"$CI_PROJECT_DIR.seen"; exit 7; }'
+                ],
+            }
+        ],
     )
 )
 def test_the_exit_code_file_is_never_an_earlier_stages(outcome: Outcome) -> None:
