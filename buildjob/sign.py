@@ -38,10 +38,10 @@ def throw_away_home() -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _gpg(home: Path) -> "gnupg.GPG":
+def _gpg(home: Path, *options: str) -> "gnupg.GPG":
     import gnupg  # noqa: PLC0415  a build that neither signs nor checks need not pay for it
 
-    return gnupg.GPG(gnupghome=str(home))
+    return gnupg.GPG(gnupghome=str(home), options=list(options))
 
 
 class Signer:
@@ -105,13 +105,17 @@ class TrustHome:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._gpg = _gpg(home)
+        # Several verifications may run at once: each would rebuild a trust database that is not up to date, and find
+        # a good key untrusted while another is at it. It is rebuilt once, by `trust`.
+        self._gpg = _gpg(home, "--no-auto-check-trustdb")
 
     def trust(self, keys: bytes) -> list[str]:
         """Trust the public keys in `keys` (armored or binary); return their fingerprints."""
         found = [key for key in self._gpg.import_keys(keys).fingerprints if key]
         if found:
             self._gpg.trust_keys(found, "TRUST_ULTIMATE")
+            check = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--check-trustdb"]
+            subprocess.run(check, check=True, capture_output=True)
         return list(dict.fromkeys(found))
 
     def has_good_signature(self, clearsigned: bytes) -> bool:
