@@ -1,7 +1,7 @@
 """From a job in GitLab's queue to a binary that stock Spack installs, on real parts all the way.
 
-Coordinator, GitLab Runner, driver, a pod of the build image, Git and gitlab-runner-helper, Spack, gpg: only GitLab itself
-is played. One pipeline: `library` builds and publishes; `application` takes the library's binary and builds on it;
+Coordinator, GitLab Runner, driver, a pod of the build image, Git and gitlab-runner-helper, Spack, gpg: only GitLab and
+CDash are played. One pipeline: `library` builds and publishes; `application` takes the library's binary and builds on it;
 `broken` fails on purpose; `user` installs with stock Spack, signatures checked. The mirror travels as an artifact.
 """
 
@@ -10,14 +10,19 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lxml.etree
 import pytest
 
+from tests.e2e.cluster.parts import NODE_ADDRESS
 from tests.e2e.farm import Farm, load_images
+from tests.e2e.network import listener_inside
 from tests.e2e.repository import publish_examples
 from tests.e2e.test_real_runner import plain
+from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import Payload, payload
@@ -27,6 +32,7 @@ ARTIFACTS = [{"paths": ["mirror/", "spack-farm-out/", "public.asc"], "when": "al
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
 PREPARE = 'rm -rf spack-farm-out; python3 examples/prepare.py "$CI_PROJECT_DIR/.spack" > /dev/null'
 BUILD = 'spack-farm build -C .spack/conf --mirror mirror --signing-key-file "$SIGNING_KEY"'
+REPORT = "for each in spack-farm-out/*/cdash; do spack-farm ctest submit $each --url {url} --project Spack; done"
 COMMAND = 'spack-farm build --command "make -C examples/sources/libhello-1.0" --name libhello --version 1.0'
 STOCK = [
     "mkdir -p .other/conf",
@@ -43,8 +49,9 @@ STOCK = [
 class Pipeline:
     """Jobs of one pipeline on the examples' repository."""
 
-    def __init__(self, farm: Farm, key: Path) -> None:
+    def __init__(self, farm: Farm, key: Path, cdash: CDash) -> None:
         self._farm = farm
+        self.cdash = cdash
         self._source = publish_examples(farm.folder / "repositories", farm.gitlab.url)
         secret = {"key": "SIGNING_KEY", "value": key.read_text(), "file": True, "public": False, "masked": False}
         public = {"key": "PUBLIC_KEY", "value": key.with_name("public.asc").read_text(), "file": True, "public": True}
@@ -62,6 +69,7 @@ class Pipeline:
             script,
             image={"name": IMAGE, "entrypoint": [""]},
             artifacts=ARTIFACTS,
+            after=[REPORT.format(url=self.cdash.url)],
             dependencies=dependencies,
             secret_variables=self._secrets if signs else [],
             **source,
@@ -104,9 +112,10 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pipeline(farm: Farm, key: Path) -> Pipeline:
+def pipeline(farm: Farm, key: Path) -> Iterator[Pipeline]:
     load_images(farm.cluster, "build-debian12")
-    return Pipeline(farm, key)
+    with CDash(listener=listener_inside(farm.cluster.init, address=NODE_ADDRESS)) as cdash:
+        yield Pipeline(farm, key, cdash)
 
 
 @pytest.mark.timeout(900)  # the first one here loads 640 MiB of image, on a machine that may be busy
@@ -135,6 +144,8 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(p
     (page,) = [path for path in files(broken).namelist() if "hello-broken" in path and path.endswith("report.html")]
     assert "broken.c" in files(broken).read(page).decode()
 
+    assert_reported(pipeline.cdash, errors={"libhello": False, "hello-app": False, "hello-broken": True})
+
     user = pipeline.submit([PREPARE, *STOCK], needs=application)
     assert user.wait().state == "success", user.text
     said = plain(user.text).splitlines()
@@ -158,6 +169,18 @@ def test_without_spack_the_same_pod_measures_a_command(pipeline: Pipeline) -> No
     assert document["totals"]["cpu_seconds"] > 0
     assert document["job"]["id"] == str(job.number)
     assert any(path.endswith("report.html") for path in files(job).namelist())
+
+
+def assert_reported(cdash: CDash, *, errors: dict[str, bool]) -> None:
+    """Each package's documents came once, Done last, and a failed one's first error is among them."""
+    for name, failed in errors.items():
+        taken = [file for file in cdash.taken if file.query["build"].split()[0] == name]
+        names = [file.name for file in taken]
+        assert len(names) == len(set(names)), names
+        assert {"Build.xml", "Notes.xml", "Upload.xml", "Done.xml"} <= set(names), name
+        assert names[-1] == "Done.xml"
+        build = lxml.etree.fromstring(next(file.body for file in taken if file.name == "Build.xml"))
+        assert bool(build.findall(".//Error")) == failed, name
 
 
 def need_spack() -> None:

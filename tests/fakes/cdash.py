@@ -8,6 +8,7 @@ A fault is consumed by one request for that document; "before" means the file wa
 
 import hashlib
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,8 @@ class CDash:
     """Not empty: wanted of every request."""
     may_ask: bool = True
     """Whether the token may ask by GraphQL."""
+    listener: socket.socket | None = None
+    """A bound socket to serve on, for instance one in another network namespace; None: a free port of loopback."""
     parsed: bool = True
     """Whether what was taken shows in GraphQL at once, or waits in the queue."""
     taken: list[Taken] = field(default_factory=list)
@@ -43,7 +46,13 @@ class CDash:
 
     def __enter__(self) -> Self:
         self.closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"fake": self}))
+        handler = type("Handler", (_Handler,), {"fake": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=self.listener is None)
+        if self.listener:
+            self._server.socket.close()
+            self._server.socket = self.listener
+            self._server.server_address = self.listener.getsockname()[:2]
+            self._server.server_activate()
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         return self
@@ -57,7 +66,7 @@ class CDash:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._server.server_address[0]!s}:{self.port}"
 
     @property
     def port(self) -> int:
