@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 def open_mirror(arguments: Arguments, url: str) -> "Store":
     """Return the storage of a mirror. Raises RequestError if nothing can be written to such a URL."""
-    from buildjob.publishing.open import Reach, open_store  # noqa: PLC0415  --help need not load it
+    from buildjob.publishing.access import Access  # noqa: PLC0415  as below
+    from buildjob.publishing.open import open_store  # noqa: PLC0415  --help need not load it
 
     return open_store(
         url,
-        Reach(
+        Access(
             endpoint_url=arguments.endpoint_url,
             region=arguments.region,
             profile=arguments.profile,

@@ -4,8 +4,6 @@ The words are the docstrings in `buildjob/telemetry.py`; those of the fields, st
 source. Called by `scripts/docs`; a contract test compares.
 """
 
-import ast
-import inspect
 import json
 import re
 import sys
@@ -17,6 +15,7 @@ import msgspec
 
 from buildjob import telemetry
 from buildjob.outcome import Outcome
+from scripts import generated
 
 _REFERENCE = Path("docs/reference")
 _SCHEMA_ID = "telemetry.schema.json"
@@ -24,32 +23,20 @@ _SCHEMA_ID = "telemetry.schema.json"
 
 def field_docstrings() -> dict[str, dict[str, str]]:
     """Return the docstring of each documented field, by class and field."""
-    documented: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(telemetry)).body:
-        if isinstance(node, ast.ClassDef):
-            documented[node.name] = {}
-            for field, after in zip(node.body, node.body[1:], strict=False):
-                match field, after:
-                    case (
-                        ast.AnnAssign(target=ast.Name(id=name)),
-                        ast.Expr(value=ast.Constant(value=str(words))),
-                    ):
-                        documented[node.name][name] = _in_json(words)
-                    case _:
-                        pass
-    return documented
+    documented = generated.field_words(telemetry)
+    return {name: {field: _in_json(words) for field, words in fields.items()} for name, fields in documented.items()}
 
 
 def _in_json(words: str) -> str:
-    """Return a docstring on one line, with JSON's word for None."""
-    return re.sub(r"\bNone\b", "null", " ".join(words.split()))
+    """Return a docstring with JSON's word for None."""
+    return re.sub(r"\bNone\b", "null", words)
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema. Unknown keys are allowed: a reader ignores them."""
     document = msgspec.json.schema(telemetry.Telemetry)
     for definition in document["$defs"].values():
-        definition["description"] = _in_json(definition["description"])
+        definition["description"] = _in_json(" ".join(definition["description"].split()))
     for struct, fields in field_docstrings().items():
         properties = document["$defs"].get(struct, {}).get("properties", {})
         for name, words in fields.items():
@@ -133,18 +120,5 @@ def files() -> dict[Path, str]:
     }
 
 
-def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` say which are out of date; 1 if one is."""
-    stale = [path for path, text in files().items() if not path.exists() or path.read_text("utf-8") != text]
-    for path in stale:
-        if arguments == ["--check"]:
-            print(f"scripts/docs: {path} is out of date; run scripts/docs", file=sys.stderr)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files()[path], "utf-8")
-        print(f"scripts/docs: wrote {path}")
-    return int(bool(stale) and arguments == ["--check"])
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated.main(files(), sys.argv[1:]))

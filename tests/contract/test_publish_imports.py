@@ -16,7 +16,7 @@ HEAVY = ("boto3", "botocore", "gnupg", "lxml", "requests", "kubernetes")
         "import buildjob.build",
         "import buildjob.publish_cli; buildjob.publish_cli.parser()",
         "import buildjob.publishing.push, buildjob.publishing.index, buildjob.publishing.folder",
-        "from buildjob.publishing.open import *; open_store('/nonexistent', Reach())",
+        "from buildjob.publishing.open import *; open_store('/nonexistent', Access())",
     ],
 )
 def test_a_folder_and_a_build_load_nothing_heavy(code: str) -> None:

@@ -1,7 +1,7 @@
 """A cluster for the whole session: the one that KUBECONFIG names, or a real one of our own on this machine.
 
 Tests run side by side (pytest-xdist), each worker in a Kubernetes namespace of its own; the first process starts the
-cluster. A test marked `alone` breaks the cluster for a while and has it for itself.
+cluster. A test marked `alone` breaks the cluster for a while, or measures a time, and has it for itself.
 """
 
 import contextlib

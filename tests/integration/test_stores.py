@@ -11,9 +11,10 @@ import pytest
 
 from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
 from buildjob.publishing import conditions
+from buildjob.publishing.access import Access
 from buildjob.publishing.folder import FolderStore
 from buildjob.publishing.retry import Patience
-from buildjob.publishing.s3 import Access, S3Store
+from buildjob.publishing.s3 import S3Store
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from tests.integration.conftest import MakeStore
 from tests.integration.faulty_server import Fault, in_front_of

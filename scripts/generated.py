@@ -1,0 +1,37 @@
+"""Keeps generated pages current: the words of fields out of a module's source, and writing only what has changed."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+
+def field_words(module: ModuleType) -> dict[str, dict[str, str]]:
+    """Return the string after each field on one line, by class and field."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {}
+            for field, after in zip(node.body, node.body[1:], strict=False):
+                match field, after:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                        found[node.name][name] = " ".join(words.split())
+                    case _:
+                        pass
+    return found
+
+
+def main(files: Mapping[Path, str], arguments: Sequence[str]) -> int:
+    """Write the files, or with `--check` say which are out of date; 1 if one is."""
+    check = list(arguments) == ["--check"]
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        if check:
+            print(f"scripts/docs: {path} is out of date; run scripts/docs", file=sys.stderr)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[path], "utf-8")
+        print(f"scripts/docs: wrote {path}")
+    return int(check and bool(stale))
