@@ -4,18 +4,15 @@ usage: scripts/prove ctest-xml [--seed S] [--cases N] [--against-ctest N] [--rec
 """
 
 import argparse
-import datetime as dt
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from scripts import proven
 from tests.generated import prove_one
 from tests.real_ctest import lines, ours, theirs, version
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
@@ -28,6 +25,7 @@ def main() -> int:
     )
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/ctest-xml.md")
     arguments = parser.parse_args()
+    at = proven.commit()
     start = time.monotonic()
     for seed in range(arguments.seed, arguments.seed + arguments.cases):
         try:
@@ -51,7 +49,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        record(words)
+        proven.record("ctest-xml", words, at=at)
     return 0
 
 
@@ -68,17 +66,6 @@ def against_ctest(seed: int, logs: int) -> int:
                 assert one == other, f"seed {number}: {one} is not {other}"
             events += len(expected)
     return events
-
-
-def record(words: str) -> None:
-    """Write the result with commit and date."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    path = ROOT / "docs" / "proofs" / "ctest-xml.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    today = dt.datetime.now(tz=dt.UTC).date()
-    path.write_text(f"# `scripts/prove ctest-xml`\n\n{today}, commit {commit.strip()}:\n\n{words}\n")
 
 
 if __name__ == "__main__":

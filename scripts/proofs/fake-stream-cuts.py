@@ -4,19 +4,17 @@ usage: scripts/prove fake-stream-cuts [--seed S] [--cuts N] [--record]
 """
 
 import argparse
-import datetime as dt
-import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scripts import proven
 from tests.contract.conftest import lab_on, left_over
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 
-ROOT = Path(__file__).resolve().parents[2]
 CUTS_PER_JOB = 25
 LONGEST_BYTES = 60_000
 LINES = 12_000
@@ -30,6 +28,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4, help="jobs that run side by side (default: 4)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/fake-stream-cuts.md")
     arguments = parser.parse_args()
+    at = proven.commit()
     jobs = -(-arguments.cuts // CUTS_PER_JOB)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stream-cuts-") as name:
@@ -51,7 +50,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        record(words)
+        proven.record("fake-stream-cuts", words, at=at)
     return 0
 
 
@@ -66,19 +65,6 @@ def one_job(lab: Lab, code: int) -> int:
     assert output[len(head) :].startswith(b"used "), output[-300:]
     assert output.count(b"\n") == LINES + 3, output[-3000:]
     return len(head)
-
-
-def record(words: str) -> None:
-    """Write the result down, with commit and date."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    page = (
-        "# Stream cuts on the fake API server\n\n"
-        "What a job prints comes through whole although its streams are reset, also in the handshake and within frames.\n"
-        "Made by `scripts/prove fake-stream-cuts --record`; don't edit.\n\n"
-        f"- Commit {commit.stdout.strip()}, {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}.\n"
-        f"- {words.replace(chr(10), chr(10) + '  ')}\n"
-    )
-    (ROOT / "docs/proofs/fake-stream-cuts.md").write_text(page, "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ usage: scripts/prove many-jobs [--jobs N] [--record]
 """
 
 import argparse
-import datetime as dt
-import subprocess
 import sys
 import tempfile
 import threading
@@ -13,11 +11,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scripts import proven
 from tests.contract.conftest import lab_on, left_over
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 
-ROOT = Path(__file__).resolve().parents[2]
 LINES = 2000
 
 
@@ -27,6 +25,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=200, help="jobs at once (default: 200)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/many-jobs.md")
     arguments = parser.parse_args()
+    at = proven.commit()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="many-jobs-") as name:
         folder = Path(name)
@@ -41,7 +40,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        record(words)
+        proven.record("many-jobs", words, at=at)
     return 0
 
 
@@ -63,18 +62,6 @@ def one_job(lab: Lab, folder: Path, meet: threading.Barrier, number: int) -> int
     output = outcome.call("build_script").stdout
     assert output.startswith(expected), output[-3000:]
     return len(expected)
-
-
-def record(words: str) -> None:
-    """Write the result down, with commit and date."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    page = (
-        "# Many jobs at once on the fake API server\n\nOne manager, a Runner emulator, the driver's own processes.\n"
-        "Made by `scripts/prove many-jobs --record`; don't edit.\n\n"
-        f"- Commit {commit.stdout.strip()}, {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}.\n"
-        f"- {words.replace(chr(10), chr(10) + '  ')}\n"
-    )
-    (ROOT / "docs/proofs/many-jobs.md").write_text(page, "utf-8")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from buildjob.errors import SpackError
 from buildjob.find_spack import find
 from buildjob.paths import from_environment
 from buildjob.publishing.s3 import S3Store
+from scripts import proven
 from tests.integration.conftest import ROOT, Lab
 from tests.integration.s3_server import Server, versitygw
 from tests.integration.test_publish_on_spack import mirror_in_s3
@@ -45,7 +46,7 @@ def main() -> int:
     if got.returncode:
         return 2
     weather = Weather(writers=asked.writers, pushes=_PUSHES, binaries=asked.binaries // _PUSHES, kills=2, within_seconds=8.0)
-    commit = _commit()  # the pushes are programs of this checkout: it must stay as it is meanwhile
+    commit = proven.commit()  # the pushes are programs of this checkout: it must stay as it is meanwhile
     tallies: list[Tally] = []
     equal = "not compared yet"
     with tempfile.TemporaryDirectory(prefix="spack-farm-proof-") as folder:
@@ -114,12 +115,6 @@ every blob is read, and the index compared with what it must be. Made by `script
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
 {chr(10).join(rows)}
 """
-
-
-def _commit() -> str:
-    git = ["git", "-C", str(ROOT)]
-    said = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import datetime as dt
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from buildjob.errors import SpackError
 from buildjob.find_spack import find
 from buildjob.paths import from_environment
 from buildjob.telemetry import Telemetry
+from scripts import proven
 from tests.integration.conftest import ROOT, Key, other_tree
 from tests.real.lab import RealLab, differences
 from tests.real.sources import SOURCES, FetchError, mirror
@@ -103,7 +103,7 @@ def page(documents: Sequence[Telemetry], *, seconds: float) -> str:
 Built from upstream's sources by `spack-farm build`, each package in a run of its own, signed, published to a folder, and
 installed from there into another tree by stock Spack, signatures checked. Made by `scripts/prove real-packages`; don't edit.
 
-- Commit {_commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s in all, Spack's start-ups and publishing included.
+- Commit {proven.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s in all, Spack's starts and publishing included.
 - Spack {first.versions.spack}; spack-packages {first.reproduce.packages_commit[:12]}; {first.spec.architecture or "?"}.
 - {first.machine.cpus} cores, {first.machine.memory_bytes / (1 << 30):.0f} GiB, control groups: {first.machine.cgroup}.
 
@@ -132,12 +132,6 @@ def _rows(document: Telemetry) -> list[str]:
 
 def _mib(size_bytes: int | None) -> str:
     return "?" if size_bytes is None else f"{size_bytes / _MIB:.0f}"
-
-
-def _commit() -> str:
-    git = ["git", "-C", str(ROOT)]
-    said = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

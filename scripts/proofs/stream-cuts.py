@@ -5,7 +5,6 @@ usage: scripts/prove stream-cuts [--seed S] [--cuts N] [--record]
 
 import argparse
 import contextlib
-import datetime as dt
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scripts import proven
 from tests.e2e.cluster.cluster import Cluster, running_cluster
 from tests.fakes.runner import Runner, payload
 
@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=50, help="cuts that hit at least one open connection (default: 50)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/stream-cuts.md")
     arguments = parser.parse_args()
+    at = proven.commit()
     jobs = -(-arguments.cuts // CUTS_PER_JOB)
     with running_cluster() as cluster, tempfile.TemporaryDirectory(prefix="stream-cuts-") as folder:
         role = (ROOT / "docs/reference/rbac.yaml").read_text()
@@ -53,7 +54,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        record(words)
+        proven.record("stream-cuts", words, at=at)
     return 0
 
 
@@ -111,15 +112,6 @@ def cutter(cluster: Cluster, port: int) -> Iterator[subprocess.Popen[bytes]]:
             yield relay
         finally:
             relay.kill()
-
-
-def record(words: str) -> None:
-    """Write the result with commit and date."""
-    argv = ["git", "rev-parse", "--short=12", "HEAD"]
-    commit = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    today = dt.datetime.now(tz=dt.UTC).date()
-    path = ROOT / "docs/proofs/stream-cuts.md"
-    path.write_text(f"# `scripts/prove stream-cuts`\n\n{today}, commit {commit}:\n\n{words}\n")
 
 
 if __name__ == "__main__":
