@@ -103,7 +103,7 @@ def page(documents: Sequence[Telemetry], *, seconds: float) -> str:
 Built from upstream's sources by `spack-farm build`, each package in a run of its own, signed, published to a folder, and
 installed from there into another tree by stock Spack, signatures checked. Made by `scripts/prove real-packages`; don't edit.
 
-- Commit {proven.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s in all, Spack's starts and publishing included.
+- Commit {proven.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s in all, with Spack's starts and publishing.
 - Spack {first.versions.spack}; spack-packages {first.reproduce.packages_commit[:12]}; {first.spec.architecture or "?"}.
 - {first.machine.cpus} cores, {first.machine.memory_bytes / (1 << 30):.0f} GiB, control groups: {first.machine.cgroup}.
 
