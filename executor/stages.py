@@ -23,7 +23,7 @@ from executor.settings import Settings
 
 if TYPE_CHECKING:
     from executor.following import ScriptEnd  # `config` does without all of these
-    from executor.plan import Planned
+    from executor.plan import Planned, PodPlan
     from executor.sizes import MeasuredSize
     from executor.verdict import Verdict
 
@@ -52,10 +52,10 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
 
     signal.signal(signal.SIGTERM, _terminate)
     job = read_job(invocation.response_file)
+    measured = _measured(settings, invocation, job_log)
     if settings.backend == "local":
         from executor import local  # noqa: PLC0415 (as above)
 
-        measured = _measured(settings, invocation, job_log)
         planned = make_plan(
             job, settings, invocation.variables, namespace="local", attempt=invocation.attempt, measured=measured
         )
@@ -75,26 +75,13 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         invocation.variables,
         namespace=namespace,
         attempt=invocation.attempt,
-        measured=_measured(settings, invocation, job_log),
+        measured=measured,
         killed_at_bytes=earlier.memory_limit_bytes,
         disk_killed_at_bytes=earlier.disk_limit_bytes,
     )
     plan = planned.plan
     _tell(planned, job_log)
-    size = plan.build.size
-    attempt = Attempt(
-        pod=plan.name,
-        namespace=namespace,
-        control_protocol=PROTOCOL_VERSION,
-        image=plan.build.image,
-        cpu_request_millicores=size.cpu_request_millicores,
-        disk_request_bytes=size.ephemeral_storage_request_bytes,
-        memory_request_bytes=size.memory_request_bytes,
-        memory_limit_bytes=size.memory_limit_bytes,
-        cpu_limit_millicores=size.cpu_limit_millicores,
-        disk_limit_bytes=size.ephemeral_storage_limit_bytes,
-        memory_record=record,
-    )
+    attempt = _begun(plan, namespace, record)
     save_attempt(attempt, invocation.folder)
     job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
     try:
@@ -123,6 +110,24 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
     job_log.note(f"Pod {plan.name} is ready")
+
+
+def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
+    """Return what the later verbs need to know of a pod that is about to be made."""
+    size = plan.build.size
+    return Attempt(
+        pod=plan.name,
+        namespace=namespace,
+        control_protocol=PROTOCOL_VERSION,
+        image=plan.build.image,
+        cpu_request_millicores=size.cpu_request_millicores,
+        disk_request_bytes=size.ephemeral_storage_request_bytes,
+        memory_request_bytes=size.memory_request_bytes,
+        memory_limit_bytes=size.memory_limit_bytes,
+        cpu_limit_millicores=size.cpu_limit_millicores,
+        disk_limit_bytes=size.ephemeral_storage_limit_bytes,
+        memory_record=memory_record,
+    )
 
 
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
