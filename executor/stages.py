@@ -153,7 +153,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
     began = time.time()
-    with Notices() as notices:
+    with Notices(invocation.runner_process) as notices:
         try:
             end = ScriptRun(api, attempt, job, settings, output=1, job_log=job_log, notices=notices).result()
         except (errors.RunnerGone, BrokenPipeError) as error:
@@ -275,7 +275,7 @@ def _run_locally(  # noqa: PLR0913 (as `run`)
     from executor.verdict import judge_script  # noqa: PLC0415
 
     began = time.time()
-    with Notices() as notices:
+    with Notices(invocation.runner_process) as notices:
         end = local.run(content, attempt, invocation, settings, notices)
     if is_user_script(stage):
         job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
