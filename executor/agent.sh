@@ -14,19 +14,26 @@ pipe_bytes=16384 reads=1024 ahead_bytes=268435456
 
 # bash, where there is one, starts background jobs with SIGINT as it is; POSIX lets other shells ignore it in them.
 if [ -z "$BASH_VERSION" ]; then
-  for shell in /usr/local/bin/bash /usr/bin/bash /bin/bash; do
-    [ -x $shell ] && exec $shell "$0" "$@"
+  for bash in /usr/local/bin/bash /usr/bin/bash /bin/bash; do
+    [ -x $bash ] && exec $bash "$0" "$@"
   done
 fi
 
 say() { printf '%s\n' "$*" >&2; }
+# bash waits without a process of its own, and no longer than until a line comes through the pipe `wake`.
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
-script_shell() { if [ -n "$BASH_VERSION" ]; then echo bash; else echo sh; fi; }
+wake() { :; }
+if [ -n "$BASH_VERSION" ] && [ -p "$root/wake" ]; then
+  nap() { read -rt "$1" _ <&5; }
+  wake() { echo >&5; }
+  exec 5<>"$root/wake"
+fi
+shell=sh; [ -n "$BASH_VERSION" ] && shell=bash
 
 facts() {
   eval "quoted=\$'a'"
   quoting=no; [ "$quoted" = a ] && quoting=yes
-  echo "shell $(script_shell)"
+  echo "shell $shell"
   echo "quoting $quoting"
   for tool in setsid head dd git gitlab-runner gitlab-runner-helper; do
     command -v $tool >/dev/null && echo "tool $tool"
@@ -36,9 +43,13 @@ facts() {
     ln -sf "$helper" "$root/bin/gitlab-runner" && echo "tool gitlab-runner"
   fi
   case $root in
-    */helper) PATH=$root/bin:$PATH gitlab-runner --version 2>/dev/null | while read -r key value; do
-        [ "$key" = Version: ] && echo "runner_version $value"
-      done ;;
+    */helper) if [ -r /usr/share/gitlab-runner/version ] && read -r value </usr/share/gitlab-runner/version; then
+        echo "runner_version $value"   # asking the program itself takes a tenth of a second
+      else
+        PATH=$root/bin:$PATH gitlab-runner --version 2>/dev/null | while read -r key value; do
+          [ "$key" = Version: ] && echo "runner_version $value"
+        done
+      fi ;;
   esac
   echo "end"
 }
@@ -86,7 +97,8 @@ collect() {
     size=$(wc -c <"log.$number")
     total=$((total + size))
     echo "$total" >end.part && mv end.part "end.$number"
-    [ "$size" -gt 0 ] || { : >closed; return; }
+    wake
+    [ "$size" -gt 0 ] || { : >closed; wake; return; }
     number=$((number + 1))
     while read -r acked <acked && [ $((total - acked)) -gt $ahead_bytes ]; do nap 0.2; done
   done
@@ -104,20 +116,25 @@ wrap() {
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
       exec setsid sh -c 'echo $$ >"$1/group.part" && mv "$1/group.part" "$1/group"; exec "$2" "$1/script"' \
-        script "$stage" "$(script_shell)"
+        script "$stage" "$shell" 5<&-
     ) 2>&1
     code=$?
     counters >counters.after
     printf '\036%s\036' "${stage##*/}"
     echo $code >exit.part && mv exit.part exit
+    wake
     case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
     rm -f script
   } | collect
 }
 
 tell_result() {
-  say "counters before"; cat counters.before >&2
-  say "counters after"; cat counters.after >&2
+  for section in before after; do
+    words="counters $section"
+    while read -r line; do words="$words
+$line"; done <"counters.$section"
+    say "$words"
+  done
   [ -r "$root/peak" ] && read -r peak <"$root/peak" && say "memory.working_set_peak $peak"
   read -r code <exit
   say "exit $code"
@@ -153,7 +170,7 @@ run() {
     umask 022
     if mkdir started 2>/dev/null; then
       [ -n "$BASH_VERSION" ] && set -m
-      (cd "$home" && exec setsid "$(script_shell)" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
+      (cd "$home" && exec setsid "$shell" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
       set +m
     fi
   fi
@@ -176,12 +193,17 @@ follow() {
   skip=0
   if [ -e "log.$segment" ]; then exec 4<"log.$segment"; skip=$((received - base)); else exec 4</dev/null; fi
   [ $skip -le 0 ] || dd bs=$skip count=1 of=/dev/null <&4 2>/dev/null
-  rounds=0 told= broken=
+  # A log that is older than the last look at it is not looked at: an idle script costs no process. A clock may be set back.
+  rounds=0 told= broken= looked=looked.$$
   while :; do
     ended= over=
     [ -e "end.$segment" ] && ended=1
     [ -e exit ] && over=1
-    cat <&4
+    if [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
+      ! [ "log.$segment" -ot $looked ]; then
+      : >$looked
+      cat <&4
+    fi
     if [ -n "$ended" ]; then
       read -r total <"end.$segment"
       say "segment $segment $total"
