@@ -119,6 +119,8 @@ class Notices:
 def _birth(process: int) -> str:
     """Return when a process was started; "" if it has ended, which a number that is given again can't hide."""
     with contextlib.suppress(OSError):
-        state, *fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        state, *fields = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
         return "" if state in {"Z", "X"} else fields[18]
     return ""

@@ -19,31 +19,34 @@ from pathlib import Path
 
 from executor import warm
 
-_EVERY_VERB = ("driver", "job", "kube", "local", "memory", "plan", "pods", "run_script", "suitability", "telemetry", "verdict", "figures")
+_PARTS = "driver figures job kube local memory plan pods run_script suitability telemetry verdict"
+"""What verbs import when they need it."""
 _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 2.0
 _READ_SECONDS = 10.0
 
 
-def main(socket_path: str) -> int:
-    """Serve until no call has come for ten minutes, or the socket's folder is gone. 0, also if another serves already."""
-    path = Path(socket_path)
+def main(folder: str, name: str) -> None:
+    """Serve on a socket until no call has come for ten minutes, or its folder is gone; not if another does so already."""
     os.closerange(3, 4096)  # what the first caller happened to have open
-    os.chdir("/")
     os.umask(0o077)
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
+    os.chdir(folder)
+    with Path(f"{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return 0
-        _import_everything(for_prepare=path.name.endswith("-prepare"))
-        _serve(path)
-    return 0
+            return
+        surroundings = warm.surroundings_of_this_process()
+        verb = "prepare" if name.endswith("-prepare") else "run"
+        if name != warm.name_of(surroundings, verb):
+            return  # the program was changed in this very moment
+        _import_everything(for_prepare=verb == "prepare")
+        _serve(Path(name), surroundings)
 
 
 def _import_everything(*, for_prepare: bool) -> None:
     """Import what verbs import; the official client, which is large, only for the verb that needs it."""
-    for name in _EVERY_VERB:
+    for name in _PARTS.split():
         importlib.import_module(f"executor.{name}")
     if for_prepare:
         importlib.import_module("kubernetes.config")
@@ -52,12 +55,11 @@ def _import_everything(*, for_prepare: bool) -> None:
     gc.freeze()  # collecting would copy every page in every child
 
 
-def _serve(path: Path) -> None:
+def _serve(path: Path, surroundings: bytes) -> None:
     """Take calls until it is time to go; those that came in before the end are still taken."""
     children: set[int] = set()
-    surroundings = warm.surroundings_of_this_process()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh = Path(f"{path}.{os.getpid()}")
         listener.bind(str(fresh))
         own = fresh.stat().st_ino
         listener.listen(512)
@@ -69,7 +71,8 @@ def _serve(path: Path) -> None:
                 last = time.monotonic()
             elif not _is_there(path, own) and not children:
                 return
-        path.unlink(missing_ok=True)
+        for name in (path, Path(f"{path}.lock")):
+            name.unlink(missing_ok=True)
         listener.settimeout(0)
         while _take(listener, surroundings, children):
             pass
@@ -137,9 +140,11 @@ def _become(connection: socket.socket, surroundings: bytes) -> list[str]:
         os.close(stream)
     os.chdir(folder)
     os.umask(int(umask))
-    os.environb.clear()  # noqa: TID251 (it is handed on, not read)
-    os.environb.update(word.split(b"=", 1) for word in rest[int(number) :])  # type: ignore[arg-type]  # noqa: TID251
-    os.environ[warm.RUNNER_PROCESS] = str(int(runner))  # noqa: TID251
+    os.environb.clear()
+    for word in rest[int(number) :]:
+        key, _, value = word.partition(b"=")
+        os.environb[key] = value
+    os.environ[warm.RUNNER_PROCESS] = str(int(runner))
     time.tzset()
     os.setsid()
     return [os.fsdecode(word) for word in rest[: int(number)]]
@@ -172,4 +177,3 @@ def _obey(connection: socket.socket) -> None:
         if not told:
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_kill(main_thread, told[0])
-
