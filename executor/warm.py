@@ -58,8 +58,8 @@ def call(words: list[str]) -> int | None:
             if _accepted(connection):
                 return _exit_code(connection)
         finally:
-            for number, handler in zip(_PASSED_ON, former, strict=True):
-                signal.signal(number, handler)
+            for known, handler in zip(_PASSED_ON, former, strict=True):
+                signal.signal(known, handler)
         for number in passed:
             os.kill(os.getpid(), number)
     finally:

@@ -22,7 +22,7 @@ from executor import warm
 _PARTS = "driver figures job kube local memory plan pods run_script suitability telemetry verdict"
 """What verbs import when they need it."""
 _IDLE_SECONDS = 600.0
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.fakes import runner_script
 from tests.fakes.runner_script import Folders, Payload, payload
+from tests.fakes.runtime import runtime_folder
 
 __all__ = ["BuildError", "Call", "Canceled", "Outcome", "Payload", "Runner", "SystemFailure", "payload"]
 
@@ -98,7 +99,8 @@ class Runner:
     ) -> None:
         self._driver = driver
         self._arguments = arguments
-        self._environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | (environment or {})
+        plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "XDG_RUNTIME_DIR": str(runtime_folder())}
+        self._environment = plain | (environment or {})
         self._graceful_kill_seconds = graceful_kill_seconds
         self._force_kill_seconds = force_kill_seconds
         self._pause_seconds = pause_seconds
