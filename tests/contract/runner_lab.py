@@ -28,6 +28,8 @@ class Lab:
     """Evicts the pod of a job by its id, with the pod's own grace."""
     remove: Callable[[int], None]
     """Removes the pod of a job by its id from the API, without any grace."""
+    phases: Callable[[int], list[str]]
+    """Tells the phases of the pods of a job by its id; empty when there is none."""
 
     def job(self, script: list[str], **changes: Any) -> Payload:
         """Return the payload of a job with an id, a name and a project of its own."""

@@ -5,6 +5,7 @@ What needs images, pods or a helper's gitlab-runner is left to the clusters.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +43,11 @@ def outcome(request: pytest.FixtureRequest, tmp_path: Path) -> Outcome:
         path.write_text(f'backend = "local"\n{folders}{top}\n[kubernetes]\n{kubernetes}\n')
         return Runner([sys.executable, "-m", "executor"], ["--config", str(path)], environment={"PYTHONPATH": str(CHECKOUT)})
 
-    def no_pod(job_id: int) -> None:
+    def no_pod(job_id: int) -> Any:
         raise AssertionError(job_id)
 
     story = story_of(request.node)
     assert story is not None
-    ended = story(Lab(runner=make, evict=no_pod, remove=no_pod))
+    ended = story(Lab(runner=make, evict=no_pod, remove=no_pod, phases=no_pod))
     assert "WARNING: " in ended.text or ended.reason, "each log says that there is no isolation"
     return ended

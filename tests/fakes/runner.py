@@ -45,7 +45,7 @@ class Outcome:
     state: str = ""
     reason: str = ""
     exit_code: int = 0
-    trace: bytes = b""
+    trace: bytearray = dataclasses.field(default_factory=bytearray)
     calls: list[Call] = dataclasses.field(default_factory=list)
 
     def call(self, name: str) -> Call:
@@ -95,15 +95,16 @@ class Runner:
         config_seconds: float = 3600,
         cleanup_seconds: float = 120,
         prepare_seconds: float = 3600,
+        finish_seconds: float = 300,
     ) -> None:
-        self._driver = driver
-        self._arguments = arguments
-        self._environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | (environment or {})
+        self.driver, self.arguments = driver, arguments
+        self.environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | (environment or {})
         self._graceful_kill_seconds = graceful_kill_seconds
         self._force_kill_seconds = force_kill_seconds
         self._pause_seconds = pause_seconds
         self._cleanup_seconds = cleanup_seconds
         self._config_seconds, self._prepare_seconds = config_seconds, prepare_seconds
+        self._finish_seconds = finish_seconds
         self._watchers: list[tuple[bytes, Callable[[], object]]] = []
         self._lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
@@ -210,7 +211,10 @@ class Runner:
     def _stages(self) -> None:
         """Run the build stages in the Runner's order; raise the first error by its priority."""
         job, folders = self._job, self._folders
-        self._run("prepare_script", ['echo "Running on $(hostname)..."'], exports=False, inside=False)
+        try:
+            self._run("prepare_script", ['echo "Running on $(hostname)..."'], exports=False, inside=False)
+        except (BuildError, SystemFailure) as failure:
+            raise (self._cancellation() if self._root.is_set() else failure) from failure
         error: Exception | None = None
         try:
             sources = runner_script.get_sources(job, folders)
@@ -330,7 +334,7 @@ class Runner:
         }
         variables |= {one["key"]: one["value"] for one in self._job["variables"]}
         return {
-            **self._environment,
+            **self.environment,
             "TMPDIR": str(self._folder),
             "BUILD_FAILURE_EXIT_CODE": "1",
             "SYSTEM_FAILURE_EXIT_CODE": "2",
@@ -357,7 +361,7 @@ class Runner:
 
     def _call(self, stage: str, context: threading.Event, *words: str, timeout: float = 86400) -> Call:
         """Call the driver; raise what its exit code means."""
-        argv = [*self._driver, stage, *self._arguments, *words]
+        argv = [*self.driver, stage, *self.arguments, *words]
         began = time.monotonic()
         try:
             process = self.process = subprocess.Popen(
@@ -384,10 +388,16 @@ class Runner:
     def _wait(
         self, process: subprocess.Popen[bytes], pumps: list[threading.Thread], context: threading.Event, timeout: float
     ) -> None:
-        """Wait for the exit and the end of both pipes; on cancel or timeout TERM the group, then KILL it."""
-        deadline, kill_at, give_up_at = time.monotonic() + timeout, 0.0, 0.0
+        """Wait for the exit and the end of both pipes; on cancel or timeout TERM the group, then KILL it.
+
+        A canceled build is left as it is after a while, and its cleanup called (WaitForBuildFinishTimeout, 5 min).
+        """
+        deadline, kill_at, give_up_at, left_at = time.monotonic() + timeout, 0.0, 0.0, 0.0
         while process.poll() is None or any(pump.is_alive() for pump in pumps):
             now = time.monotonic()
+            left_at = left_at or (now if context.is_set() and self._root.is_set() else 0.0)
+            if left_at and now - left_at > self._finish_seconds:
+                raise Canceled
             if not kill_at and (context.is_set() or now > deadline):
                 kill_at = now + self._graceful_kill_seconds
                 _kill(process, signal.SIGTERM)
