@@ -10,8 +10,9 @@ import msgspec
 from executor import names
 from executor.errors import RequestError
 from executor.job import Credential, Image, Job, expand
+from executor.measured import MeasuredSize
 from executor.settings import Settings
-from executor.sizes import MeasuredSize, Size, decide_size
+from executor.sizes import Size, decide_size
 
 DEADLINE_MARGIN_SECONDS = 300
 """From the job's own timeout to the pod's: the Runner ends the job first, and cleanup still finds the pod."""
