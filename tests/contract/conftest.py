@@ -117,7 +117,8 @@ def runner_factory(cluster: FakeCluster, folder: Path) -> Callable[..., Runner]:
             f'kubeconfig = "{kubeconfig or cluster.kubeconfig()}"\nhelper_image = "{helper_image}"\n{kubernetes}\n'
         )
         environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
-        return Runner([sys.executable, "-m", "executor"], ["--config", str(path)], environment=environment, **options)
+        program = options.pop("program", [sys.executable, "-m", "executor"])
+        return Runner(program, ["--config", str(path)], environment=environment, **options)
 
     return make
 

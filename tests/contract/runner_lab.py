@@ -23,7 +23,10 @@ class Lab:
     """A cluster and a driver in front of it."""
 
     runner: Callable[..., Runner]
-    """Makes a Runner; its first two arguments are TOML of the driver's settings: in `[kubernetes]`, and above it."""
+    """Makes a Runner; its first two arguments are TOML of the driver's settings: in `[kubernetes]`, and above it.
+
+    `program` is another driver than this checkout's.
+    """
     evict: Callable[[int], None]
     """Evicts the pod of a job by its id, with the pod's own grace."""
     remove: Callable[[int], None]

@@ -164,7 +164,7 @@ def runner(lab: Lab, settings_file: Callable[..., Path]) -> Callable[..., Runner
     def make(kubernetes: str = "", top: str = "", kubeconfig: Path | None = None, **options: Any) -> Runner:
         path = settings_file(kubernetes, top, kubeconfig)
         environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
-        driver = [*lab.inside, sys.executable, "-m", "executor"]
-        return Runner(driver, ["--config", str(path)], environment=environment, **options)
+        program = options.pop("program", [sys.executable, "-m", "executor"])
+        return Runner([*lab.inside, *program], ["--config", str(path)], environment=environment, **options)
 
     return make

@@ -12,6 +12,7 @@ from tests.contract.test_runner_deaths import *
 from tests.contract.test_runner_disruption import *
 from tests.contract.test_runner_prepare import *
 from tests.contract.test_runner_results import *
+from tests.contract.test_runner_swap import *
 from tests.e2e.conftest import NAMESPACE, Lab
 from tests.fakes.runner import Outcome, Runner
 
