@@ -152,8 +152,9 @@ def _create(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], N
             raise errors.RequestError(f"the cluster does not admit this job's pod: {error}") from error
         except errors.Rejected as error:
             raise errors.RequestError(f"the API server refuses this job's pod: {error}") from error
-        sleep(_QUOTA_PAUSE_SECONDS)
-        waited += _QUOTA_PAUSE_SECONDS
+        pause = min(_QUOTA_PAUSE_SECONDS, budgets.quota_seconds)
+        sleep(pause)
+        waited += pause
 
 
 def _adopt(api: Api, plan: PodPlan) -> Pod:

@@ -81,6 +81,16 @@ def test_quota_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
     assert outcome.text.count("waiting for quota") == 1
 
 
+def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+    full = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9'
+    cluster.faults.add(PODS, code=403, reason="Forbidden", message=full, times=99)
+    outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert outcome.text.count("no quota within 1 s") == 3
+    assert full in outcome.text
+
+
 def test_a_registry_that_does_not_answer_is_tried_again(lab: Lab, cluster: FakeCluster) -> None:
     trouble = "failed to do request: dial tcp 10.0.0.1:443: i/o timeout"
     cluster.images.add("registry.example/busy:1", pull_errors=[trouble] * 2)
@@ -158,13 +168,6 @@ def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
         outcomes = list(pool.map(lambda code: lab.run(["seq 1 3000", f"exit {code}"]), range(1, JOBS_IN_CI + 1)))
     assert [outcome.exit_code for outcome in outcomes] == list(range(1, JOBS_IN_CI + 1))
     assert all(numbers(outcome) == list(range(1, 3001)) for outcome in outcomes)
-
-
-def test_a_helper_image_without_gitlab_runner_is_never_silent(lab: Lab) -> None:
-    """The Runner's own scripts only print that artifacts are disabled, and the job succeeds without them."""
-    outcome = lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"]))
-    assert outcome.reason == "runner_system_failure", outcome.text
-    assert "has no gitlab-runner: artifacts and caches would be lost" in outcome.text
 
 
 def test_a_helper_older_than_the_runner_is_refused(lab: Lab, cluster: FakeCluster) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.contract.runner_lab import Lab, outcome_of
+from tests.contract.test_runner_prepare import NOWHERE
 from tests.fakes.runner import Outcome, Runner
 from tests.fakes.runner_process import runner_process
 
-NOWHERE = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 3'
 WAITING = "waiting: 0/1 nodes"
 
 

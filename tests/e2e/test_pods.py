@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 
-from tests.e2e.conftest import CHECKOUT
+from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
 from tests.e2e.test_memory import job_named
 from tests.fakes.runner import Runner, payload
 
@@ -47,3 +47,23 @@ def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Call
     assert told["asked"]["memory_limit_bytes"] == 256 << 20
     assert told["totals"]["memory_working_set_peak_bytes"] > 0
     assert (told["job"]["node"], told["job"]["pod"]) == ("node1", path.stem)
+
+
+def test_quota_is_waited_for(lab: Lab, runner: Callable[..., Runner]) -> None:
+    lab.kubectl("create", "quota", "none", "--hard=pods=0", "-n", NAMESPACE)
+    wait_for(lambda: lab.kubectl("get", "quota", "none", "-n", NAMESPACE, "-o", "jsonpath={.status.hard}"))
+    job = runner()
+    job.when("waiting for quota", lambda: lab.kubectl("delete", "quota", "none", "-n", NAMESPACE))
+    outcome = job.run(payload(["true"]))
+    lab.kubectl("delete", "quota", "none", "-n", NAMESPACE, "--ignore-not-found")
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("waiting for quota") == 1
+
+
+def test_a_registry_that_does_not_answer_is_tried_until_its_budget_is_used_up(runner: Callable[..., Runner]) -> None:
+    budgets = "[budgets]\npull_seconds = 3\nstart_seconds = 3"
+    image = {"name": "127.0.0.1:1/nothing:1", "pull_policy": ["always"]}
+    outcome = runner(f'allowed_pull_policies = ["always"]\n{budgets}').run(payload(["true"], image=image))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "waiting: image pull failed, trying again" in outcome.text
+    assert outcome.text.count("timed out waiting for pod to start (last phase: pulling images") == 3
