@@ -158,10 +158,10 @@ def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:
         return None, None
     text = str(options.user)
     user, _, group = text.partition(":")
-    if settings.hardened and user == "0":
-        raise RequestError("image:kubernetes:user is root, which the operator's `hardened = true` does not allow")
     if not (user.isdecimal() and (group.isdecimal() or not group)):
         raise RequestError(f"image:kubernetes:user {text!r} is neither `uid` nor `uid:gid`")
+    if settings.hardened and int(user) == 0:
+        raise RequestError("image:kubernetes:user is root, which the operator's `hardened = true` does not allow")
     if settings.kubernetes.allowed_users and text not in settings.kubernetes.allowed_users:
         raise RequestError(f"user {text} is not allowed; allowed: {', '.join(settings.kubernetes.allowed_users)}")
     return int(user), int(group) if group else None

@@ -54,6 +54,7 @@ def test_a_role_that_does_not_suffice_is_a_system_failure(lab: Lab, cluster: Fak
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
     assert words in outcome.text
+    assert "docs/reference/rbac.yaml" in outcome.text
 
 
 @pytest.mark.parametrize(("code", "times"), [(429, 2), (500, 1), (503, 3), (504, 1)])
@@ -87,7 +88,7 @@ def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeClust
     outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
-    assert outcome.text.count("no quota within 1 s") == 3
+    assert outcome.text.count("no quota within 1 s, see budgets: ") == 3
     assert full in outcome.text
 
 
