@@ -178,7 +178,7 @@ def test_a_jobs_variables_change_nothing_but_its_sizes() -> None:
         "CI_JOB_TIMEOUT": "9",
         "CI_JOB_ID": "9",
     }
-    assert manifest(**wishes) == manifest()
+    assert manifest(None, None, **wishes) == manifest()
 
 
 def test_sizes_are_written_as_exact_quantities_and_absent_ones_left_out() -> None:
