@@ -4,11 +4,14 @@ Each test breaks a fake cluster of its own. Requirements R4, R7, R18.
 """
 
 import concurrent.futures
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.contract.runner_lab import Lab
+from tests.contract.test_runner_deaths import running
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome
 
@@ -161,6 +164,28 @@ def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, 
     assert len(cuts) == CUTS_IN_CI
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 9), outcome.text[-2000:]
     assert numbers(outcome) == list(range(1, 9001))
+
+
+def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> None:
+    """256 MiB, or a manager that hangs for an hour fills the node's disk."""
+    runner = lab.runner()
+    sizes: list[int] = []
+
+    def written() -> int:
+        return sum(log.stat().st_size for log in tmp_path.glob("cluster/pods/*/control/build/stages/build_script-*/log.*"))
+
+    def stop() -> None:
+        process = running(runner)
+        process.send_signal(signal.SIGSTOP)
+        while len(sizes) < 2 or sizes[-1] < 256 << 20 or sizes[-1] != sizes[-2]:
+            sizes.append(written())
+            time.sleep(1)
+        process.kill()
+
+    runner.when("\nbegun\n", stop)
+    outcome = runner.run(lab.job(["echo begun; sleep 1; head -c 500000000 /dev/zero"]))
+    assert outcome.reason == "runner_system_failure", outcome.text[-500:]
+    assert 256 << 20 <= sizes[-1] <= 288 << 20
 
 
 def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
