@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab
+from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
 from tests.fakes.runner import Runner, payload
 
 NUMBERS = [str(number) for number in range(1, 201)]
@@ -85,3 +85,17 @@ def test_later_stages_of_a_lost_pod_fail_within_a_second(lab: Lab, runner: Calla
     later = [call for call in outcome.calls if call.script in {"after_script", "cleanup_file_variables"}]
     assert [call.code for call in later] == [2, 2], outcome.text
     assert min(call.seconds for call in later) < 1
+
+
+@pytest.mark.alone  # it measures a time
+def test_a_finished_pod_is_off_its_node_within_three_seconds(lab: Lab, runner: Callable[..., Runner]) -> None:
+    """Counted from the end of cleanup; the API server forgets a pod once the kubelet has ended all of it."""
+
+    def seconds_after_a_job() -> float:
+        outcome = runner().run(payload(["true"]))
+        assert outcome.state == "success", outcome.text
+        ended = time.monotonic()
+        wait_for(lambda: not lab.pods())
+        return time.monotonic() - ended
+
+    assert min(seconds_after_a_job() for _ in range(3)) < 3
