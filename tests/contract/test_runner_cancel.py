@@ -33,11 +33,20 @@ def test_a_graceful_cancel_ends_the_script_and_runs_after_script_in_the_same_pod
     assert outcome.call("upload_artifacts_on_failure").code == 0
 
 
-@outcome_of(lambda lab: canceled(lab, ["trap '' TERM; echo begun; while :; do sleep 1; done"], top="cancel_seconds = 1"))
+def deaf(lab: Lab) -> Outcome:
+    return canceled(lab, ["trap '' TERM; echo begun; while :; do sleep 1; done"], top="cancel_seconds = 1")
+
+
+@outcome_of(deaf)
 def test_a_script_that_ignores_term_is_killed(outcome: Outcome) -> None:
     assert outcome.reason == "job_canceled", outcome.text
     assert outcome.call("build_script").code == 2
     assert "\nafter canceled\n" in outcome.text
+
+
+@outcome_of(deaf)
+def test_that_a_script_was_killed_is_told(outcome: Outcome) -> None:
+    assert "WARNING: the script did not end within 1 s of TERM: it is killed\n" in outcome.text
 
 
 @outcome_of(lambda lab: canceled(lab, ["trap 'echo cleaned up; exit 0' TERM; echo begun; while :; do sleep 0.1; done"]))
