@@ -83,6 +83,14 @@ def test_the_scripts_own_timeout_leaves_the_later_stages(outcome: Outcome) -> No
     assert "\nafter\n" in outcome.text
 
 
+@outcome_of(lambda lab: lab.run(["echo ran"], after=[SLEEPER], variables={"RUNNER_AFTER_SCRIPT_TIMEOUT": "3s"}))
+def test_an_after_script_beyond_its_timeout_changes_nothing(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    assert outcome.call("after_script").code in {2, -signal.SIGTERM}  # it may come before the driver has begun
+    assert "after_script failed, but job will continue unaffected" in outcome.text
+    assert outcome.call("cleanup_file_variables").code == 0
+
+
 def canceled_in_helper_stage(lab: Lab) -> Outcome:
     job = lab.runner()
     job.when("\nbegun\n", job.cancel)

@@ -22,6 +22,18 @@ def test_a_hardened_job_is_neither_root_nor_has_it_any_capability(runner: Callab
     assert "NoNewPrivs:\t1" in outcome.text
 
 
+def test_a_build_container_of_another_user_shares_its_files_with_the_helper(runner: Callable[..., Runner]) -> None:
+    image = {"name": "localhost/busybox:1", "executor_opts": {"kubernetes": {"user": "1000:1000"}}}
+    artifacts = [{"name": "a", "paths": ["kept"], "when": "always"}]
+    secret = {"key": "A_FILE", "value": "content", "public": False, "masked": False, "file": True}
+    script = ["id -u", "echo x >kept", 'cat "$A_FILE"']
+    outcome = runner().run(payload(script, image=image, artifacts=artifacts, secret_variables=[secret], after=["cat kept"]))
+    assert outcome.state == "success", outcome.text
+    assert "\n1000\n" in outcome.text
+    assert "content" in outcome.text
+    assert outcome.call("after_script").stdout.endswith(b"x\n")
+
+
 def test_a_job_that_passes_its_disk_limit_makes_137_and_the_next_attempt_gets_more(runner: Callable[..., Runner]) -> None:
     disk = 'ephemeral_storage_limit = "20Mi"\nephemeral_storage_limit_overwrite_max_allowed = "1Gi"'
     info = job_named("disk")
