@@ -206,9 +206,12 @@ class ScriptRun:
         words = agent(self._script.container, "signal", self._script.folder, name)
         try:
             with Channel(self._api, self._attempt.namespace, self._attempt.pod, self._script.container, words) as channel:
-                capture(channel, timeout_seconds=5)
+                _, complaint, code = capture(channel, timeout_seconds=5)
         except errors.ClusterError as error:
-            self._job_log.warning(f"the script could not be sent {name}: {error}")
+            code, complaint = 1, str(error).encode()
+        if code:
+            told = complaint.decode("utf-8", "replace").strip()[:500]
+            self._job_log.warning(f"the script could not be sent {name}: {told}")
 
     def _ended(self) -> ScriptEnd | Cancelled | None:
         """Return the end if everything is known; a log whose last bytes do not come is given up after a while."""
