@@ -82,7 +82,7 @@ class Notices:
     def watch(self, api: Api, attempt: Attempt) -> None:
         """Watch the pod from now on; a second call changes nothing."""
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch, args=(Api(api.credentials), attempt), daemon=True)
+            self._watcher = threading.Thread(target=self._watch, args=(api, attempt), daemon=True)
             self._watcher.start()
 
     def _note_term(self, number: int, frame: FrameType | None) -> None:
@@ -98,7 +98,8 @@ class Notices:
         told = ""
         while True:
             try:
-                for event in api.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
+                fresh = Api(api.credentials)  # a connection of this thread's own; the credentials may be new ones
+                for event in fresh.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
                     pod = read_pod(event["object"])
                     words = notice(pod)
                     if words not in {"", told} and not pod.is_over:
