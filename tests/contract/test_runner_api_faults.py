@@ -168,7 +168,7 @@ def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, 
 
 def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> None:
     """256 MiB, or a manager that hangs for an hour fills the node's disk."""
-    runner = lab.runner()
+    runner = lab.runner(environment={"SPACK_FARM_EXECUTOR_WARM": "no"})  # it is the reader itself that is stopped
     sizes: list[int] = []
 
     def written() -> int:
@@ -177,7 +177,8 @@ def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> Non
     def stop() -> None:
         process = running(runner)
         process.send_signal(signal.SIGSTOP)
-        while len(sizes) < 2 or sizes[-1] < 256 << 20 or sizes[-1] != sizes[-2]:
+        deadline = time.monotonic() + 200
+        while (len(sizes) < 2 or sizes[-1] < 256 << 20 or sizes[-1] != sizes[-2]) and time.monotonic() < deadline:
             sizes.append(written())
             time.sleep(1)
         process.kill()

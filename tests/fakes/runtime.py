@@ -14,10 +14,16 @@ _SECONDS = 30.0
 
 @functools.cache
 def runtime_folder() -> Path:
-    """Return a folder for $XDG_RUNTIME_DIR; it goes when this process ends, and warm processes go with it."""
-    folder = Path(tempfile.mkdtemp(prefix="runtime-"))
-    atexit.register(end_warm_processes, folder)
-    return folder
+    """Return a folder for $XDG_RUNTIME_DIR; `end_all` removes it, at the latest when this process ends."""
+    atexit.register(end_all)
+    return Path(tempfile.mkdtemp(prefix="runtime-"))
+
+
+def end_all() -> None:
+    """End what `runtime_folder` has been given to, if it has been."""
+    if runtime_folder.cache_info().currsize:
+        end_warm_processes(runtime_folder())
+        runtime_folder.cache_clear()
 
 
 def warm_processes(folder: Path) -> list[psutil.Process]:
