@@ -94,11 +94,10 @@ collect() {
     [ -n "$over" ] && exec cat >/dev/null   # what the script left running has no log once all of its own is written
     [ -e exit ] && over=1
     dd bs=$pipe_bytes count=$reads of="log.$number" 2>/dev/null || { : >broken; exec cat >/dev/null; }
-    size=$(wc -c <"log.$number")
-    total=$((total + size))
+    [ -s "log.$number" ] || { : >closed; wake; return; }
+    total=$((total + $(wc -c <"log.$number")))
     echo "$total" >end.part && mv end.part "end.$number"
     wake
-    [ "$size" -gt 0 ] || { : >closed; wake; return; }
     number=$((number + 1))
     while read -r acked <acked && [ $((total - acked)) -gt $ahead_bytes ]; do nap 0.2; done
   done
@@ -115,7 +114,7 @@ wrap() {
       trap - TERM INT HUP
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
-      exec setsid sh -c 'echo $$ >"$1/group.part" && mv "$1/group.part" "$1/group"; exec "$2" "$1/script"' \
+      exec setsid sh -c 'echo $$ >"$1/group"; exec "$2" "$1/script"' \
         script "$stage" "$shell" 5<&-
     ) 2>&1
     code=$?
@@ -124,7 +123,7 @@ wrap() {
     echo $code >exit.part && mv exit.part exit
     wake
     case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
-    rm -f script
+    : >script   # it may hold secrets
   } | collect
 }
 
@@ -159,20 +158,24 @@ run() {
   exec 3<&0 </dev/null
   home=$PWD
   mkdir -p "$stage" && cd "$stage" || { say "fault the control volume cannot be written to"; exit 3; }
-  if [ ! -d started ]; then
+  if [ ! -e started ]; then
     command -v setsid >/dev/null || { say "fault the image has no setsid (package util-linux, or busybox)"; exit 3; }
     say need
     umask 077
     head -c "$size" <&3 >"script.$$"
-    [ "$(wc -c <"script.$$")" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
+    wc -c <"script.$$" >"size.$$"
+    read -r sent <"size.$$" && [ "$sent" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
     mv "script.$$" script
     echo 0 >acked
     umask 022
-    if mkdir started 2>/dev/null; then
+    set -C   # of several calls one makes the file
+    if true >started 2>/dev/null; then
+      set +C
       [ -n "$BASH_VERSION" ] && set -m
       (cd "$home" && exec setsid "$shell" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
       set +m
     fi
+    set +C
   fi
   say following
   listen "$segment" <&3 &
@@ -199,8 +202,8 @@ follow() {
     ended= over=
     [ -e "end.$segment" ] && ended=1
     [ -e exit ] && over=1
-    if [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
-      ! [ "log.$segment" -ot $looked ]; then
+    if [ -s "log.$segment" ] && { [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
+      ! [ "log.$segment" -ot $looked ]; }; then
       : >$looked
       cat <&4
     fi
@@ -225,7 +228,13 @@ follow() {
 case $1 in
   run) run "$@" ;;
   wrap) wrap ;;
-  signal) read -r group <"$stage/group" && kill "-$3" "-$group" ;;
+  signal)
+    tries=0   # it may only just be starting
+    until read -r group 2>/dev/null <"$stage/group"; do
+      [ $tries -lt 20 ] || exit 1
+      tries=$((tries + 1)); nap 0.1
+    done
+    kill "-$3" "-$group" ;;
   facts) facts ;;
   wait_facts) wait_facts "$@" ;;
   *) say "fault unknown word $1"; exit 2 ;;
