@@ -91,7 +91,7 @@ def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign
     announced = [
         record.Announced(manifest=each.key, hash=each.hash, blobs=[blob.checksum for blob in each.blobs]) for each in batch
     ]
-    record.announce(target, announced, nodes)
+    records = record.announce(target, announced, nodes, at_once=options.workers)
     push.wait_for_prune(target, options.pushing)
     push.ensure_layout(target)
 
@@ -101,7 +101,9 @@ def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign
             _copy(places.blob(blob.checksum), blob.checksum, source, target)
         target.write(each.key, signed)
 
-    return [each.key for each, _ in in_parallel(batch, one, workers=options.workers)]
+    done = [each.key for each, _ in in_parallel(batch, one, workers=options.workers)]
+    record.complete(target, records)
+    return done
 
 
 def _copy(key: str, checksum: str, source: Store, target: Store) -> None:

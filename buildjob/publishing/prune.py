@@ -173,7 +173,7 @@ def _announced(store: Store) -> set[str]:
     """Return the keys of all that pushes are about to use."""
     found: set[str] = set()
     for seen in record.pending(store):
-        for entry in (record.read(store, seen.key) or ([],))[0]:
+        for entry in (record.read(store, seen.key) or record.Push()).entries:
             found.add(entry.manifest)
             found.update(places.blob(checksum) for checksum in entry.blobs)
     return found

@@ -4,6 +4,7 @@ The announcement first, then blobs, then the manifest: its appearance is the com
 consistent mirror and a repeated run finishes. Writes no keys, ever.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from buildjob.telemetry import Publish
 
 Sign = Callable[[bytes, str], bytes]
 """Takes a manifest's text and its name, returns what is to stand on the mirror."""
+_SMALL_BYTES = 256 << 10
+"""Up to this size asking first costs more than sending on the condition that there is none."""
 _PRUNE_SECONDS = 3600.0
 """A prune that has not ended after so long was killed."""
 
@@ -118,14 +121,16 @@ def _require_checksum(path: Path, blob: mirror.Blob) -> None:
 def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Pushed:
     """Send what is planned, then bring the index up to date. Raises PublishError; the mirror stays consistent."""
     if not asked.entries:
-        updated = index.update(store, options.indexing) if options.update_index else None
+        known = msgspec.structs.replace(options.indexing, appeared=frozenset(asked.there))
+        updated = index.update(store, known) if options.update_index else None
         return Pushed(manifests=asked.there, bytes=0, index=updated)
     sign(asked.entries[0].text, asked.entries[0].key)  # before anything is written: an unusable key leaves no trace
     announced = [
         record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
         for entry in asked.entries
     ]
-    record.announce(store, announced, asked.nodes)
+    keys = [entry.key for entry in asked.entries]
+    records = record.announce(store, announced, asked.nodes, at_once=options.workers)
     wait_for_prune(store, options)
     ensure_layout(store)
     sent = 0
@@ -139,11 +144,18 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
     for done, (_, size) in enumerate(in_parallel(asked.entries, one, workers=options.workers), 1):
         sent += size
         options.progress(done, len(asked.entries), sent)
-    keys = [entry.key for entry in asked.entries]
+    record.complete(store, records)
     updated = None
     if options.update_index:
-        known = msgspec.structs.replace(options.indexing, appeared=frozenset(keys))
-        updated = index.update(store, known)
+        updated = index.update(
+            store,
+            msgspec.structs.replace(
+                options.indexing,
+                appeared=frozenset(asked.there),
+                own=record.Push(entries=announced, nodes=dict(asked.nodes)),
+                own_records=frozenset(records),
+            ),
+        )
     return Pushed(manifests=keys, bytes=sent, index=updated)
 
 
@@ -151,6 +163,11 @@ def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:
     """Send one blob unless the mirror has it; return the number of bytes sent."""
     key, path = places.blob(blob.checksum), unsigned / blob.relative_path
     local = Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
+    if blob.content_length <= _SMALL_BYTES:
+        _require_checksum(path, blob)
+        with contextlib.suppress(Conflict, Unsupported):  # there is one; whether it is whole is to be seen
+            store.send(key, local, if_absent=True)
+            return blob.content_length
     if store.holds(key, local):
         return 0
     _require_checksum(path, blob)

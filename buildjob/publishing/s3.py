@@ -168,16 +168,19 @@ class S3Store:
                 return there.tag
             raise
 
-    def send(self, key: str, blob: Blob) -> None:
-        """Send a local file, in parts if it is large."""
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+        """Send a local file; in parts, and then whatever is there, if it is large."""
         if blob.size_bytes >= self._access.multipart_bytes:
             self._send_parts(key, blob)
             return
         sha256 = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
 
         def call() -> None:
             with blob.path.open("rb") as file:
-                self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=file, ChecksumSHA256=sha256)
+                self._client.put_object(
+                    Bucket=self.bucket, Key=self._prefix + key, Body=file, ChecksumSHA256=sha256, **condition
+                )
 
         self._ask(key, call)
 

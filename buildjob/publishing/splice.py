@@ -291,6 +291,14 @@ def entries(old: BinaryIO | None) -> Iterator[tuple[str, Entry, bytes]]:
             yield dag_hash, Entry(ref_count=row.ref_count, in_buildcache=row.in_buildcache), bytes(row.spec)
 
 
+def cached_among(old: BinaryIO | None, hashes: set[str]) -> set[str]:
+    """Return those of the hashes whose binary an index names already."""
+    found: set[str] = set()
+    for rows, _window in windows(old):
+        found |= {dag_hash for dag_hash in rows.keys() & hashes if _row(rows[dag_hash], dag_hash).in_buildcache}
+    return found
+
+
 def windows(old: BinaryIO | None, *, window_bytes: int = _WINDOW_BYTES) -> Iterator[tuple[dict[str, msgspec.Raw], bytes]]:
     """Yield an index in windows of about 1 MiB: the entries by hash, and the bytes that hold them. None is an empty index.
 

@@ -67,8 +67,11 @@ class Store(Protocol):
         condition does not hold, Unsupported if the storage has no conditions.
         """
 
-    def send(self, key: str, blob: Blob) -> None:
-        """Write a local file, checked end to end; whatever is there is replaced."""
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+        """Write a local file, checked end to end; whatever is there is replaced.
+
+        `if_absent`, for what goes in one piece, replaces nothing: raises Conflict and Unsupported as `write` does.
+        """
 
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""

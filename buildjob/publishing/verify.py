@@ -103,7 +103,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify(store: Store, trust: TrustHome | None, verdict: Verdict, options: Options) -> Iterator[Fault]:
     """Yield the faults of a mirror; `verdict` counts meanwhile."""
-    announced = {entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or ([],))[0]}
+    announced = {
+        entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or record.Push()).entries
+    }
     there: set[str] = set()
     keys = options.only or manifests(store)
     checked = in_parallel(keys, lambda key: binary(store, key, trust, blobs=options.blobs), workers=options.workers)

@@ -43,15 +43,22 @@ def _front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler
         wbufsize = -1
         swallow = False
 
+        def setup(self) -> None:
+            super().setup()
+            self.ahead = http.client.HTTPConnection(host, int(port), timeout=60)  # as long as the client's own
+
+        def finish(self) -> None:
+            self.ahead.close()
+            super().finish()
+
         def pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if fault(self):
                 return
-            with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=60)) as ahead:
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-                ahead.request(self.command, self.path, body, headers)
-                answer = ahead.getresponse()
-                content = answer.read()
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            self.ahead.request(self.command, self.path, body, headers)
+            answer = self.ahead.getresponse()
+            content = answer.read()
             if self.swallow:
                 self.close_connection = True
                 return

@@ -78,7 +78,7 @@ def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_st
     add_entry(tmp_path / "killed", "killed")
     asked = push.plan(tmp_path / "killed", store, replace=False)
     (entry,) = asked.entries
-    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes)
+    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1)
     add_entry(tmp_path / "other", "other")
     push.publish(tmp_path / "other", store, sign=as_it_is)
     assert installs(store) == expected({"other": []})
