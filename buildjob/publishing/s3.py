@@ -178,8 +178,10 @@ class S3Store:
 
         def call() -> None:
             with blob.path.open("rb") as file:
+                # of a file, boto3 asks the server first whether it may come: one more way there and back
+                body = file.read() if blob.size_bytes <= CHUNK_BYTES else file
                 self._client.put_object(
-                    Bucket=self.bucket, Key=self._prefix + key, Body=file, ChecksumSHA256=sha256, **condition
+                    Bucket=self.bucket, Key=self._prefix + key, Body=body, ChecksumSHA256=sha256, **condition
                 )
 
         self._ask(key, call)
