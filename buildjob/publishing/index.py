@@ -5,11 +5,11 @@ update was faster, it merges again on what that one wrote. Memory does not grow 
 """
 
 import contextlib
-import math
+import itertools
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,18 +17,12 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
-from buildjob.publishing import conditions, documents, lock, places, record, splice
+from buildjob.publishing import announced, conditions, documents, lock, places, record, spec_nodes, splice
 from buildjob.publishing.retry import Patience
-from buildjob.publishing.store import ABSENT, Blob, Seen, Store, in_parallel
+from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 
 _GRACE_SECONDS = 3600.0
-"""So long a replaced index stays, for who has just read its manifest, and a record whose manifest has not appeared."""
-_KILLED_SECONDS = 300.0
-"""A push is rarely longer under way; until then nobody looks whether its record can be deleted."""
-_CLOCK_SECONDS = 2.0
-"""The time of an object is told in whole seconds by some answers."""
-_BATCH_BYTES = 24 << 20
-"""Nodes held in memory at a time."""
+"""So long a replaced index stays, for who has just read its manifest."""
 _LARGEST_INDEX_BYTES = 8 << 30
 _TRIES = 100
 """Each lost race is another writer's success; with growing random waits, a hundred in a row do not happen."""
@@ -55,14 +49,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Read every spec on the mirror instead of the index; what Spack's update-index does."""
     single_writer: bool = False
     """The user promises that no other update runs: neither conditions nor a lock are needed."""
-    appeared: frozenset[str] = frozenset()
-    """Manifests that are known to be there, so that nobody asks for them."""
-    own: record.Push = record.Push()
-    """What the caller has just put on the mirror: it is merged even if its records should be gone."""
-    own_records: frozenset[str] = frozenset()
-    """The keys of those records."""
-    gone: frozenset[str] = frozenset()
-    """Hashes whose binary has been taken away."""
+    known: announced.Known = announced.Known()
+    """What need not be asked for."""
     workers: int = 8
     wall: Callable[[], float] = time.time
     patience: Patience = Patience()
@@ -79,23 +67,6 @@ class _Current(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     overwritten: str = ""
     """SHA-256 of an older index that the manifest names: who wrote it had lost the lock. `sha256` is the newest one."""
-
-
-class _Batch(msgspec.Struct, kw_only=True):
-    """Announced changes that are merged together."""
-
-    cached: set[str] = msgspec.field(default_factory=set)
-    manifests: set[str] = msgspec.field(default_factory=set)
-    nodes: dict[str, splice.Node] = msgspec.field(default_factory=dict)
-    bytes: int = 0
-
-    def add(self, entry: record.Announced, nodes: dict[str, splice.Node]) -> None:
-        self.cached.add(entry.hash)
-        self.manifests.add(entry.manifest)
-        for each, node in nodes.items():
-            if each not in self.nodes:
-                self.nodes[each] = node
-                self.bytes += len(node.text)
 
 
 def update(store: Store, options: Options) -> Updated:
@@ -131,40 +102,36 @@ class _Work:
         self._rebuilt: Path | None = None
         self._in_rebuilt: set[str] = set()
         """Manifests whose specs the rebuilt file has: an attempt that lost need not read them again."""
-        self._there = dict.fromkeys(options.appeared, math.inf)
-        """Manifests that are on the mirror, and since when."""
-        self._there |= {entry.manifest: math.inf for entry in options.own.entries}
+        self._announced = announced.Announcements(store, options.known, workers=options.workers, wall=options.wall)
 
     def attempt(self) -> Updated:
         """Merge once and swing. Raises Conflict if another update was faster."""
-        merged: list[str] = []
-        late: list[str] = []
         current = self.current()
+        self._announced.begin(current.path)
         from_nothing = current.path is None or self._options.rebuild
         path, edited = (self._rebuilt, _Count()) if from_nothing else (current.path, _Count())
-        seen_keys: set[str] = set()
         in_file: set[str] = set()
-        for batch in (self._own(), *self._announced(merged, late, seen_keys, current)):
+        for batch in itertools.chain([self._announced.own()], self._announced.batches()):
             path = self._merge(path, batch, edited) if batch.cached else path
             in_file |= batch.manifests
         if from_nothing:
             path = self._read_all(path, edited, in_file)
-        if self._options.gone and not from_nothing:
-            path = self._merge(path, _Batch(), edited)
+        if self._options.known.gone and not from_nothing:
+            path = self._merge(path, announced.Batch(), edited)
         swung = path is not None and path != current.path
         if swung:
             # what was announced meanwhile comes along: many pushes at once make few swings
-            for batch in self._announced(merged, late, seen_keys, current):
-                path = self._merge(path, batch, edited)
+            for batch in self._announced.batches():
+                path = self._merge(path, batch, edited) if batch.cached else path
         if swung or current.overwritten:
             assert path is not None
             self._swing(current, path)
-        list(in_parallel(merged, self._store.delete, workers=self._options.workers))
+        list(in_parallel(self._announced.done, self._store.delete, workers=self._options.workers))
         return Updated(
             swung=swung or bool(current.overwritten),
             added=edited.added,
             dropped=edited.dropped,
-            unfinished=len(late),
+            unfinished=len(self._announced.late),
         )
 
     def current(self) -> _Current:
@@ -194,89 +161,6 @@ class _Work:
             raise Unavailable(f"{self._store.url}/{places.blob(sha256)}: arrived with another checksum")
         return _Current(tag=stored.tag, sha256=found, path=path, overwritten=overwritten)
 
-    def _announced(self, merged: list[str], late: list[str], seen_keys: set[str], current: _Current) -> Iterator[_Batch]:
-        """Yield what the records not seen before announce and what has appeared; tell which records are done with."""
-        for group in self._records(merged, seen_keys):
-            in_index = self._indexed(group, current)
-            batch = _Batch()
-            for seen, pushed in group:
-                missing = self._missing(pushed, in_index, seen.modified_seconds)
-                for entry in pushed.entries:
-                    if entry.manifest in self._there:
-                        batch.add(entry, splice.reachable([entry.hash], pushed.nodes))
-                if not missing or seen.modified_seconds < self._options.wall() - _GRACE_SECONDS:
-                    merged.append(seen.key)
-                late += [each.manifest for each in missing if each.hash not in in_index]
-            yield batch
-
-    def _own(self) -> _Batch:
-        """Return what the caller has put on the mirror."""
-        batch = _Batch()
-        for entry in self._options.own.entries:
-            batch.add(entry, splice.reachable([entry.hash], self._options.own.nodes))
-        return batch
-
-    def _records(self, merged: list[str], seen_keys: set[str]) -> Iterator[list[tuple[Seen, record.Push]]]:
-        """Yield the records not seen before, as many at a time as memory may hold."""
-        group: list[tuple[Seen, record.Push]] = []
-        for seen in record.pending(self._store):
-            if seen.key in seen_keys:
-                continue
-            seen_keys.add(seen.key)
-            if seen.key in self._options.own_records:
-                merged.append(seen.key)
-                continue
-            pushed = record.read(self._store, seen.key)
-            if pushed is not None:
-                group.append((seen, pushed))
-            if sum(each.bytes for _, each in group) >= _BATCH_BYTES:
-                yield group
-                group = []
-        if group:
-            yield group
-
-    def _indexed(self, group: Sequence[tuple[Seen, record.Push]], current: _Current) -> set[str]:
-        """Return which of the hashes that are announced, and not known to be there, the index has already."""
-        asked = {each.hash for _, pushed in group for each in pushed.entries if each.manifest not in self._there}
-        asked -= self._options.gone
-        if not asked or current.path is None:
-            return set()
-        with current.path.open("rb") as file:
-            return splice.cached_among(file, asked)
-
-    def _missing(self, pushed: record.Push, in_index: set[str], since_seconds: float) -> list[record.Announced]:
-        """Return what a push has announced and not put there since, asking for as few as possible: others run for long.
-
-        What the index has needs no merging. That a record is done with is seen only when its push may have been killed:
-        one that lives deletes it itself.
-        """
-        if pushed.complete:
-            self._there |= {each.manifest: math.inf for each in pushed.entries}
-        old = since_seconds < self._options.wall() - _KILLED_SECONDS
-        if self._look([each for each in pushed.entries if each.hash not in in_index], pushed.at_once) and old:
-            self._look(pushed.entries, pushed.at_once)
-        since = since_seconds - _CLOCK_SECONDS  # what --replace is to replace is there all the time
-        return [each for each in pushed.entries if self._there.get(each.manifest, -math.inf) < since]
-
-    def _look(self, entries: Sequence[record.Announced], at_once: int) -> bool:
-        """Look for manifests; say whether all are there.
-
-        They are begun in this order. Where more in a row are missing than can be under way, nothing behind them is there.
-        """
-        unknown = [each.manifest for each in entries if each.manifest not in self._there]
-        row = 0
-        for start in range(0, len(unknown), self._options.workers):
-            some = unknown[start : start + self._options.workers]
-            looked = dict(in_parallel(some, self._store.look, workers=self._options.workers))
-            for key in some:
-                seen = looked[key]
-                row = 0 if seen else row + 1
-                if seen:
-                    self._there[key] = seen.modified_seconds
-            if row > at_once:
-                break
-        return all(key in self._there for key in unknown)
-
     def _read_all(self, path: Path | None, edited: "_Count", in_file: set[str]) -> Path:
         """Merge every spec on the mirror that the file has not yet, as Spack does."""
         has = self._in_rebuilt | in_file
@@ -285,31 +169,31 @@ class _Work:
             for seen in self._store.list(places.SPECS)
             if seen.key.endswith(places.MANIFEST_END) and seen.key not in has
         )
-        batch = _Batch()
+        batch = announced.Batch()
         for key, nodes in in_parallel(unknown, self._read_spec, workers=self._options.workers):
             if nodes is None:  # deleted meanwhile
                 continue
             in_file.add(key)
             root = next(iter(nodes))
-            batch.add(record.Announced(manifest=key, hash=root, blobs=[]), splice.reachable([root], nodes))
-            if batch.bytes >= _BATCH_BYTES:
+            batch.add(record.Announced(manifest=key, hash=root, blobs=[]), spec_nodes.reachable([root], nodes))
+            if batch.bytes >= announced.BATCH_BYTES:
                 path = self._merge(path, batch, edited)
-                batch = _Batch()
+                batch = announced.Batch()
         path = self._merge(path, batch, edited) if batch.cached or path is None else path
         assert path is not None
         self._rebuilt = path
         self._in_rebuilt = self._in_rebuilt | in_file
         return path
 
-    def _read_spec(self, key: str) -> dict[str, splice.Node] | None:
+    def _read_spec(self, key: str) -> dict[str, spec_nodes.Node] | None:
         try:
             return documents.read_spec(self._store, key)
         except NotFound:
             return None
 
-    def _merge(self, path: Path | None, batch: _Batch, edited: "_Count") -> Path | None:
+    def _merge(self, path: Path | None, batch: announced.Batch, edited: "_Count") -> Path | None:
         """Return the file with the batch merged in: a new one, or the same if it holds everything already."""
-        changes = splice.Changes(cached=frozenset(batch.cached), nodes=batch.nodes, gone=self._options.gone)
+        changes = splice.Changes(cached=frozenset(batch.cached), nodes=batch.nodes, gone=self._options.known.gone)
         with path.open("rb") if path else contextlib.nullcontext() as old:
             edits = splice.plan(old, changes)
             if not edits and path is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from buildjob import sign
 from buildjob.errors import PublishError
-from buildjob.publishing import index, keys, places, push, record, splice, verify
+from buildjob.publishing import announced, index, keys, places, push, record, spec_nodes, verify
 from buildjob.publishing.store import Blob, Store, in_parallel
 
 
@@ -79,13 +79,13 @@ def notarize(
         return
     if not keys.published(target):
         keys.add(target, signer.public_key())
-    appeared = msgspec.structs.replace(options.pushing.indexing, appeared=frozenset(taken))
-    index.update(target, appeared)
+    known = announced.Known(appeared=frozenset(taken))
+    index.update(target, msgspec.structs.replace(options.pushing.indexing, known=known))
 
 
 def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign.Signer, options: Options) -> list[str]:
     """Sign and copy some binaries, in the order that a push keeps; return their keys."""
-    nodes: dict[str, splice.Node] = {}
+    nodes: dict[str, spec_nodes.Node] = {}
     for each in batch:
         nodes |= each.nodes
     announced = [

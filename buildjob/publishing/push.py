@@ -13,7 +13,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, PublishError, Unsupported
-from buildjob.publishing import documents, index, places, record, splice
+from buildjob.publishing import announced, documents, index, places, record, spec_nodes
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from buildjob.telemetry import Publish
 
@@ -41,7 +41,7 @@ class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     unsigned: Path
     entries: list[Entry]
-    nodes: Mapping[str, splice.Node]
+    nodes: Mapping[str, spec_nodes.Node]
     there: list[str] = []
     """Manifests that the mirror has already and that stay as they are."""
 
@@ -83,7 +83,7 @@ def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> Pu
         looked = in_parallel((entry.key for entry in entries), store.look, workers=workers)
         there = {key for key, seen in looked if seen is not None}
     wanted = [entry for entry in entries if entry.key not in there]
-    nodes: dict[str, splice.Node] = {}
+    nodes: dict[str, spec_nodes.Node] = {}
     for entry in wanted:
         nodes |= _nodes(entry, unsigned)
     return PushPlan(unsigned=unsigned, entries=wanted, nodes=nodes, there=sorted(there))
@@ -98,13 +98,13 @@ def _entry(path: Path, unsigned: Path) -> Entry:
     return Entry(key=key, hash=places.hash_of(key), text=text, blobs=manifest.data)
 
 
-def _nodes(entry: Entry, unsigned: Path) -> dict[str, splice.Node]:
+def _nodes(entry: Entry, unsigned: Path) -> dict[str, spec_nodes.Node]:
     """Return the nodes of an entry's concrete spec. Raises PublishError if it is not the one that the name says."""
     for blob in entry.blobs:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
             path = unsigned / blob.relative_path
             _require_checksum(path, blob)
-            nodes = splice.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
+            nodes = spec_nodes.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
             if next(iter(nodes)) != entry.hash:
                 raise PublishError(f"{unsigned / entry.key}: its spec has another hash: {next(iter(nodes))}")
             return nodes
@@ -121,22 +121,22 @@ def _require_checksum(path: Path, blob: mirror.Blob) -> None:
 def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Pushed:
     """Send what is planned, then bring the index up to date. Raises PublishError; the mirror stays consistent."""
     if not asked.entries:
-        known = msgspec.structs.replace(options.indexing, appeared=frozenset(asked.there))
-        updated = index.update(store, known) if options.update_index else None
+        updated = _update(store, options, announced.Known(appeared=frozenset(asked.there)))
         return Pushed(manifests=asked.there, bytes=0, index=updated)
-    sign(asked.entries[0].text, asked.entries[0].key)  # before anything is written: an unusable key leaves no trace
-    announced = [
+    first, *_ = asked.entries
+    first_signed = sign(first.text, first.key)  # before anything is written: an unusable key leaves no trace
+    entries = [
         record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
         for entry in asked.entries
     ]
     keys = [entry.key for entry in asked.entries]
-    records = record.announce(store, announced, asked.nodes, at_once=options.workers)
+    records = record.announce(store, entries, asked.nodes, at_once=options.workers)
     wait_for_prune(store, options)
     ensure_layout(store)
     sent = 0
 
     def one(entry: Entry) -> int:
-        signed = sign(entry.text, entry.key)
+        signed = first_signed if entry is first else sign(entry.text, entry.key)
         total = sum(_send_blob(blob, asked.unsigned, store) for blob in entry.blobs)
         store.write(entry.key, signed)
         return total + len(signed)
@@ -145,18 +145,16 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
         sent += size
         options.progress(done, len(asked.entries), sent)
     record.complete(store, records)
-    updated = None
-    if options.update_index:
-        updated = index.update(
-            store,
-            msgspec.structs.replace(
-                options.indexing,
-                appeared=frozenset(asked.there),
-                own=record.Push(entries=announced, nodes=dict(asked.nodes)),
-                own_records=frozenset(records),
-            ),
-        )
+    own = record.Push(entries=entries, nodes=dict(asked.nodes))
+    known = announced.Known(appeared=frozenset(asked.there), own=own, own_records=frozenset(records))
+    updated = _update(store, options, known)
     return Pushed(manifests=keys, bytes=sent, index=updated)
+
+
+def _update(store: Store, options: Options, known: announced.Known) -> index.Updated | None:
+    if not options.update_index:
+        return None
+    return index.update(store, msgspec.structs.replace(options.indexing, known=known))
 
 
 def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from buildjob.errors import NotFound, PublishError
-from buildjob.publishing import places, splice
+from buildjob.publishing import places, spec_nodes
 from buildjob.publishing.store import Seen, Store
 
 ENTRIES_PER_RECORD = 500
@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def announce(
-    store: Store, entries: Sequence[Announced], nodes: Mapping[str, splice.Node], *, at_once: int
+    store: Store, entries: Sequence[Announced], nodes: Mapping[str, spec_nodes.Node], *, at_once: int
 ) -> dict[str, Record]:
     """Write the records of a push, which must keep the entries' order and never have more than `at_once` under way.
 
@@ -55,7 +55,7 @@ def announce(
     records = {}
     for start in range(0, len(entries), ENTRIES_PER_RECORD):
         some = list(entries[start : start + ENTRIES_PER_RECORD])
-        needed = splice.reachable((entry.hash for entry in some), nodes)
+        needed = spec_nodes.reachable((entry.hash for entry in some), nodes)
         texts = {dag_hash: msgspec.Raw(node.text) for dag_hash, node in needed.items()}
         record = Record(entries=some, nodes=texts, at_once=at_once)
         now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
@@ -85,7 +85,7 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     """A record that was read."""
 
     entries: list[Announced] = []
-    nodes: dict[str, splice.Node] = {}
+    nodes: dict[str, spec_nodes.Node] = {}
     at_once: int = 1
     complete: bool = False
 
@@ -107,7 +107,7 @@ def read(store: Store, key: str) -> Push | None:
         if unpack.unconsumed_tail or not unpack.eof:
             raise PublishError(f"{store.url}/{key}: a record that is cut off or too large; delete it")
         record = msgspec.json.decode(text, type=Record)
-        nodes = {dag_hash: splice.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
+        nodes = {dag_hash: spec_nodes.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
     except (zlib.error, msgspec.MsgspecError) as error:
         raise PublishError(f"{store.url}/{key}: no record of a push ({error}); delete it") from error
     if record.version != 1:
