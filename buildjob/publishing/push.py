@@ -5,6 +5,7 @@ consistent mirror and a repeated run finishes. Writes no keys, ever.
 """
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ Sign = Callable[[bytes, str], bytes]
 """Takes a manifest's text and its name, returns what is to stand on the mirror."""
 _SMALL_BYTES = 256 << 10
 """Up to this size asking first costs more than sending on the condition that there is none."""
+_WORTH_LISTING = 32
+"""From so many manifests on, one request that lists a thousand is cheaper than one for each."""
+_LISTED_FOR_EACH = 10
+"""On a mirror with more manifests for each that is asked for, the listing ends: it would take longer than asking."""
 _PRUNE_SECONDS = 3600.0
 """A prune that has not ended after so long was killed."""
 
@@ -78,15 +83,25 @@ def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> Pu
     entries = [_entry(path, unsigned) for path in sorted(unsigned.glob(f"{places.SPECS}*/*{places.MANIFEST_END}"))]
     if not entries:
         raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
-    there: set[str] = set()
-    if not replace:
-        looked = in_parallel((entry.key for entry in entries), store.look, workers=workers)
-        there = {key for key, seen in looked if seen is not None}
+    there = set() if replace else _there(store, {entry.key for entry in entries}, workers=workers)
     wanted = [entry for entry in entries if entry.key not in there]
     nodes: dict[str, spec_nodes.Node] = {}
     for entry in wanted:
         nodes |= _nodes(entry, unsigned)
     return PushPlan(unsigned=unsigned, entries=wanted, nodes=nodes, there=sorted(there))
+
+
+def _there(store: Store, keys: set[str], *, workers: int) -> set[str]:
+    """Return which of these manifests the mirror has: by listing where many are asked for, one by one what is left."""
+    found: set[str] = set()
+    if len(keys) >= _WORTH_LISTING:
+        most = _LISTED_FOR_EACH * len(keys)
+        listed = {seen.key for seen in itertools.islice(store.list(places.SPECS), most)}
+        found = keys & listed
+        if len(listed) < most:
+            return found  # that was all that there is
+    looked = in_parallel(keys - found, store.look, workers=workers)
+    return found | {key for key, seen in looked if seen is not None}
 
 
 def _entry(path: Path, unsigned: Path) -> Entry:

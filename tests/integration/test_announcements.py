@@ -53,6 +53,19 @@ def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_littl
     assert list(record.pending(store))
 
 
+def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_path: Path) -> None:
+    store = Asked(tmp_path / "m")
+    asked, _ = under_way(tmp_path / "u", store, done=10)
+    there = sorted(entry.key for entry in asked.entries[:10])
+    store.looked.clear()
+    assert push.plan(tmp_path / "u", store, replace=False).there == there
+    assert store.looked == []
+    for number in range(10 * COUNT):
+        store.write(f"{places.SPECS}a/a-1.0-{number}{places.MANIFEST_END}", b"")
+    assert push.plan(tmp_path / "u", store, replace=False).there == there
+    assert len(store.looked) == COUNT
+
+
 def test_nobody_asks_for_what_a_push_has_told_to_be_there(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
     asked = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
