@@ -84,7 +84,8 @@ def versitygw(program: Path, folder: Path) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]  # it has no port 0 that it would tell
     environment = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
-    argv = [str(program), "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
+    # without --keep-alive it closes each connection, which S3 does not
+    argv = [str(program), "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
     with log.open("wb") as file:
         process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     with _ended(process):
