@@ -86,8 +86,8 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(l
     assert (end.reason, end.exit_code) == ("script_failure", 1), broken.text
     error = telemetry(broken, "hello-broken")["first_error"]["text"]
     assert "error" in error
-    script = plain(broken.text).partition("Running after_script")[0]
-    assert error in "\n".join(script.splitlines()[-60:])
+    told = plain(broken.text).partition("Running after_script")[0]
+    assert error in "\n".join(told.splitlines()[-60:])
     (page,) = [path for path in files(broken).namelist() if "hello-broken" in path and path.endswith("report.html")]
     assert "broken.c" in files(broken).read(page).decode()
 
