@@ -48,8 +48,9 @@ class Block:
 def sections(text: str) -> dict[str, list[Block]]:
     """Return the fenced blocks below each heading of the second level, in the page's order."""
     parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: _blocks(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    return {name: blocks(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def _blocks(text: str) -> list[Block]:
+def blocks(text: str) -> list[Block]:
+    """Return all fenced blocks, in the page's order."""
     return [Block(found["language"], textwrap.dedent(found["text"])) for found in _FENCE.finditer(text)]

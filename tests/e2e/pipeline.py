@@ -1,4 +1,4 @@
-"""The thread's pipeline: jobs of one project, its protected variables, its mirror in S3, and what jobs left behind.
+"""The thread's pipeline: the jobs of docs/ci-job.md, a project's protected variables, its mirror in S3, what jobs left behind.
 
 The S3 server is versitygw in the cluster's network. Its credentials and the signing key reach jobs as GitLab gives such
 things: as masked variables and as files.
@@ -12,7 +12,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.farm import Farm
+import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client; no stubs
+
+from tests.e2e.farm import CHECKOUT, Farm
+from tests.e2e.page import blocks
 from tests.e2e.repository import publish_examples
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
@@ -21,8 +24,11 @@ from tests.integration.s3_server import Server
 
 BUCKET = "binaries"
 MIRROR = f"s3://{BUCKET}/farm"
-_ARTIFACTS = [{"paths": ["spack-farm-out/", "public.asc"], "when": "always", "artifact_type": "archive"}]
-_REPORT = "for each in spack-farm-out/*/cdash; do spack-farm ctest submit $each --url {url} --project Spack; done"
+_PAGE = (CHECKOUT / "docs/ci-job.md").read_text()
+JOBS: dict[str, Any] = {name: job for block in blocks(_PAGE) for name, job in yaml.safe_load(block.text).items()}
+"""The page's jobs by name."""
+SHARED: dict[str, Any] = JOBS[".build"]
+"""What they all extend."""
 
 
 class Pipeline:
@@ -40,12 +46,13 @@ class Pipeline:
                 variable("AWS_ACCESS_KEY_ID", store.access_key, masked=True),
                 variable("AWS_SECRET_ACCESS_KEY", store.secret_key, masked=True),
                 variable("AWS_ENDPOINT_URL", store.url),
+                variable("CDASH", cdash.url),
             ],
             "user": [
                 variable("AWS_SHARED_CREDENTIALS_FILE", credentials, file=True),
                 variable("AWS_ENDPOINT_URL", store.url),
             ],
-            "nobody": [],
+            "nobody": [variable("CDASH", cdash.url)],
         }
         self.secrets = [store.access_key, store.secret_key, *key.read_text().splitlines()[3:-3]]
         """What must be seen nowhere."""
@@ -59,18 +66,19 @@ class Pipeline:
     ) -> Payload:
         """Return a job that checks the examples out and uploads its reports; it gets the artifacts of the job that it needs.
 
+        All that is not the script is as the page's jobs have it.
+
         `who` has its variables: a `builder` may publish, a `user` reads the mirror, `nobody` has none.
         """
         source = self._source | {"variables": self._source["variables"] | {"CI": "true", "NO_COLOR": "1"}}
         return payload(
-            script,
-            image={"name": f"localhost/spack-farm-build-{system}:1", "entrypoint": [""]},
-            artifacts=_ARTIFACTS,
-            after=[_REPORT.format(url=self.cdash.url)],
+            [*SHARED["before_script"], *script],
+            image={"name": f"localhost/{SHARED['image'].replace('debian12', system)}:1", "entrypoint": [""]},
+            artifacts=[{"artifact_type": "archive"} | SHARED["artifacts"]],
             dependencies=[needs.as_dependency()] if needs else [],
             secret_variables=self._variables[who],
             **source,
-            **changes,
+            **{"after": SHARED["after_script"]} | changes,
         )
 
 

@@ -16,23 +16,24 @@ from tests.e2e.cluster.parts import NODE_ADDRESS
 from tests.e2e.conftest import NAMESPACE, Lab
 from tests.e2e.farm import Farm, load_images
 from tests.e2e.network import inside, listener_inside
-from tests.e2e.pipeline import BUCKET, MIRROR, Pipeline, built, files, fresh_keys, signing_key, telemetry, texts
+from tests.e2e.pipeline import BUCKET, JOBS, MIRROR, Pipeline, built, files, fresh_keys, signing_key, telemetry, texts
 from tests.e2e.test_real_runner import plain
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.server import Coordinator
 from tests.integration.s3_server import versitygw, versitygw_program
 
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
-PREPARE = 'rm -rf spack-farm-out; python3 examples/prepare.py "$CI_PROJECT_DIR/.spack" > /dev/null'
-BUILD = f'spack-farm build -C .spack/conf --mirror {MIRROR} --signing-key-file "$SIGNING_KEY"'
-COMMAND = 'spack-farm build --command "make -C examples/sources/libhello-1.0" --name libhello --version 1.0'
+NO_SPACK = [
+    "unset SPACK_ROOT SPACK_PYTHON; export PATH=/usr/local/bin:/usr/bin:/bin",
+    "if command -v spack; then exit 9; fi",
+]
 STOCK = [
     "mkdir -p .other/conf",
     """printf 'config: {install_tree: {root: %s}}' "$PWD/.other/opt" > .other/conf/config.yaml""",
     f"""printf 'mirrors:: {{m: {{url: "{MIRROR}", endpoint_url: "%s"}}}}' "$AWS_ENDPOINT_URL" > .other/conf/mirrors.yaml""",
     "export SPACK_GNUPGHOME=$PWD/.other/gpg SPACK_USER_CACHE_PATH=$PWD/.other/cache SPACK_DISABLE_LOCAL_CONFIG=1",
     "spack -C .spack/conf -C .other/conf install --cache-only hello-app && exit 9 || echo untrusted is refused",
-    "spack -C .spack/conf -C .other/conf gpg trust public.asc",
+    "spack -C .spack/conf -C .other/conf gpg trust spack-farm-out/public.asc",
     "spack -C .spack/conf -C .other/conf install --cache-only hello-app",
     ".other/opt/*/hello-app-1.0-*/bin/hello-app thread",
 ]
@@ -59,7 +60,7 @@ def pipeline(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.mark.timeout(900)  # the first one here loads 640 MiB of image, on a machine that may be busy
 def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(lab: Lab, pipeline: Pipeline) -> None:
-    need_spack()
+    need_spack("the thread of Spack builds; `build --command` ran in the same pods")
     pipeline.cdash.taken.clear()  # other tests here have reported theirs
     seen: list[str] = []
 
@@ -67,16 +68,17 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(l
         seen.extend(lab.kubectl("get", kind, "-n", NAMESPACE, "-o", "json") for kind in ("pods", "events", "configmaps"))
 
     mark = "mkdir -p .cached && ls .cached && echo $CI_JOB_NAME >> .cached/stamp"
-    script = [mark, PREPARE, 'cp "$PUBLIC_KEY" public.asc', f"{BUILD} libhello"]
-    library = pipeline.submit(script, cache=CACHE)
-    broken = pipeline.submit([PREPARE, f"{BUILD} hello-broken"], system="debian13")
+    library = pipeline.submit([mark, *JOBS["libhello"]["script"]], cache=CACHE)
+    failing = [line.replace("libhello", "hello-broken") for line in JOBS["libhello"]["script"]]
+    broken = pipeline.submit(failing, system="debian13")
     library.when("libhello@1.0", look)
     assert library.wait().state == "success", library.text
     assert telemetry(library, "libhello")["outcome"] == "built"
     assert telemetry(library, "libhello")["publish"]["url"].startswith(f"{MIRROR}/v3/manifests/spec/libhello/")
     assert telemetry(library, "libhello")["job"]["id"] == str(library.number)
 
-    application = pipeline.submit([mark, PREPARE, f"{BUILD} hello-app"], needs=library, cache=CACHE)
+    script = [mark, *JOBS["hello-app"]["script"], 'cp "$PUBLIC_KEY" spack-farm-out/public.asc']
+    application = pipeline.submit(script, cache=CACHE)
     assert application.wait().state == "success", application.text
     assert "stamp" in plain(application.text).splitlines(), "the cache of the first job is there"
     assert telemetry(application, "hello-app")["outcome"] == "built"
@@ -97,7 +99,7 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(l
 
     assert_reported(pipeline.cdash, errors={"libhello": [False, False], "hello-app": [False], "hello-broken": [True]})
 
-    user = pipeline.submit([PREPARE, *STOCK], needs=application, who="user")
+    user = pipeline.submit(STOCK, needs=application, who="user", after=None)
     user.when("untrusted is refused", look)
     assert user.wait().state == "success", user.text
     said = plain(user.text).splitlines()
@@ -115,14 +117,18 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(l
 @pytest.mark.parametrize("executor", ["official", "shell"])
 def test_the_agent_needs_nothing_of_our_driver(farm: Farm, pipeline: Pipeline, executor: str) -> None:
     gitlab: Coordinator = getattr(farm, executor)
-    job = gitlab.submit(pipeline.payload([COMMAND], who="nobody"))
+    job = gitlab.submit(pipeline.payload(JOBS["measured"]["script"], who="nobody"))
     assert job.wait().state == "success", job.text
     assert telemetry(job, "libhello-1.0")["outcome"] == "built"
 
 
 def test_without_spack_the_same_pod_measures_a_command(pipeline: Pipeline) -> None:
-    job = pipeline.submit([COMMAND], who="nobody")
+    script = [*NO_SPACK, "spack-farm build libhello || echo code $?", *JOBS["measured"]["script"]]
+    job = pipeline.submit(script, who="nobody")
     assert job.wait().state == "success", job.text
+    told = plain(job.text)
+    assert "no Spack found" in told
+    assert "code 3" in told.splitlines()
     document = telemetry(job, "libhello-1.0")
     assert document["outcome"] == "built"
     assert document["totals"]["cpu_seconds"] > 0
@@ -149,8 +155,8 @@ def assert_reported(cdash: CDash, *, errors: dict[str, list[bool]]) -> None:
     assert {name: found[name] for name in errors} == errors
 
 
-def need_spack() -> None:
-    """Skip a test where the build image has no Spack."""
+def need_spack(what: str) -> None:
+    """Skip a test where the build images have no Spack, naming what does not run."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     if not (cache / "spack-farm/spack/v1.1.0/complete").exists():
-        pytest.skip("no Spack (scripts/get-spack): the thread of Spack builds; `build --command` ran in the same pods")
+        pytest.skip(f"no Spack (scripts/get-spack): {what}")
