@@ -1,4 +1,4 @@
-"""The thread's pipeline: the jobs of docs/ci-job.md, a project's protected variables, its mirror in S3, what jobs left behind.
+"""The thread's pipeline: jobs of docs/ci-job.md, a project's protected variables, its mirror in S3, what jobs left behind.
 
 The S3 server is versitygw in the cluster's network. Its credentials and the signing key reach jobs as GitLab gives such
 things: as masked variables and as files.
