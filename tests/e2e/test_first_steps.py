@@ -94,7 +94,7 @@ def assert_green(reader: Reader, blocks: list[Block]) -> None:
     named = re.search(r"Pod default/(job-\d+-\w+) is ready", log)
     assert named, log
     assert f"hello from {named[1]}" in log
-    assert re.search(r"^used .* CPU", log, re.MULTILINE), log
+    assert re.search(r"^used .* s$", log, re.MULTILINE), log
     wait_for(lambda: all(line in reader.said(look) for line in look.output))
 
 
