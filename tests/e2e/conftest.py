@@ -95,7 +95,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
             argv = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("admin"))]
             found = Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
         found.kubectl("create", "namespace", NAMESPACE)
-        role = (CHECKOUT / "docs/reference/rbac.yaml").read_text().replace("namespace: default", f"namespace: {NAMESPACE}")
+        role = (
+            (CHECKOUT / "docs/reference/rbac.yaml").read_text().replace("namespace: default\n", f"namespace: {NAMESPACE}\n")
+        )
         found.kubectl("apply", "-f", "-", text=role)
         wait_for(lambda: found.kubectl("get", "serviceaccount", "default", "-n", NAMESPACE, "--ignore-not-found"))
         yield found

@@ -70,7 +70,7 @@ def test_a_build_image_measures_a_build_and_is_not_root(lab: Lab, image: str) ->
 
 @pytest.mark.parametrize(("image", "system"), [("build-debian12", "debian12"), ("build-debian13", "debian13")])
 def test_a_build_image_has_a_spack_that_can_concretize(lab: Lab, image: str, system: str) -> None:
-    need_spack()
+    need_spack("whether a build image's Spack can concretize")
     assert f"-{system}-" in said_in_pod(lab, image, SPACK)
 
 

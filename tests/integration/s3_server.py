@@ -1,4 +1,7 @@
-"""S3 servers for tests: moto's and, where it is built, versitygw; each a process of its own on a free port of loopback."""
+"""S3 servers for tests: moto's and, where it is built, versitygw; each a process of its own on a free port.
+
+On loopback, unless a test wants it elsewhere.
+"""
 
 import contextlib
 import os
@@ -7,9 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -21,17 +24,19 @@ from buildjob.publishing.s3 import S3Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret"
+_Result = TypeVar("_Result")
 
 
 class Server:
     """A running server, and how to reach it."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, *, keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)) -> None:
         self.name = name
         self.url = url
+        self.access_key, self.secret_key = keys
         self.environment = {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ENDPOINT_URL": url,
@@ -44,8 +49,8 @@ class Server:
             "s3",
             endpoint_url=self.url,
             region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             config=Config(s3={"addressing_style": "path"}),
         )
 
@@ -75,22 +80,39 @@ def moto(folder: Path) -> Iterator[Server]:
         yield Server("moto", found[1].decode())
 
 
+def _here(act: Callable[[], _Result]) -> _Result:
+    return act()
+
+
 @contextlib.contextmanager
-def versitygw(program: Path, folder: Path) -> Iterator[Server]:
-    """versitygw: a real server over a folder."""
+def versitygw(
+    program: Path,
+    folder: Path,
+    *,
+    address: str = "127.0.0.1",
+    within: Callable[[Callable[[], Any]], Any] = _here,
+    keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY),
+) -> Iterator[Server]:
+    """versitygw: a real server over a folder. `within` calls a function where the address is, such as another namespace."""
     (folder / "data").mkdir()
     log = folder / "versitygw.log"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]  # it has no port 0 that it would tell
-    environment = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+    port = within(lambda: _free_port(address))
+    environment = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": keys[0], "ROOT_SECRET_KEY": keys[1]}
     # without --keep-alive it closes each connection, which S3 does not
-    argv = [str(program), "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder / "data")]
+    argv = [str(program), "--keep-alive", "--port", f"{address}:{port}", "posix", str(folder / "data")]
     with log.open("wb") as file:
-        process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder)
+        process = within(lambda: subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder))
     with _ended(process):
-        _wait_for(lambda: _answers(port), process, log)
-        yield Server("versitygw", f"http://127.0.0.1:{port}")
+        _wait_for(lambda: within(lambda: _answers(address, port)), process, log)
+        yield Server("versitygw", f"http://{address}:{port}", keys=keys)
+
+
+def _free_port(address: str) -> int:
+    """Return a port that nothing has: the program has no port 0 that it would tell."""
+    with socket.socket() as free:
+        free.bind((address, 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def versitygw_program() -> Path:
@@ -101,8 +123,8 @@ def versitygw_program() -> Path:
     return Path(done.stdout.strip())
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def _answers(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
         return True
     return False
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 NODE_ADDRESS = "10.78.0.1"
 SERVER = "https://127.0.0.1:16443"
+_API_SERVICE = "10.96.0.1"
+DRIVER = "system:serviceaccount:default:spack-farm"
 # user name and groups by token; `driver` has what docs/reference/rbac.yaml gives it and nothing else
 TOKENS = {
     "admin": 'admin,1,"system:masters"',
     "kcm": "system:kube-controller-manager,2",
     "scheduler": "system:kube-scheduler,3",
     "node": 'system:node:node1,4,"system:nodes"',
-    "driver": "driver,5",
+    "driver": f"{DRIVER},5",
 }
 # kubelet would change these for the whole machine; inside the cluster's mount namespace scratch files lie over them
 SHIELDED_SYSCTLS = {
@@ -37,6 +39,8 @@ while read -r name value; do
   file={home}/sysctl/$(echo $name | tr / _); echo $value >$file; mount --bind $file /proc/sys/$name
 done <{home}/sysctl/list
 ip link set lo up; ip addr add {address}/32 dev lo; echo 1 >/proc/sys/net/ipv4/ip_forward
+ip addr add {service}/32 dev lo   # without kube-proxy: where pods find the API server
+iptables -w -t nat -A PREROUTING -d {service} -p tcp --dport 443 -j REDIRECT --to-ports 16443
 cd /
 touch {home}/ready
 set +e
@@ -61,11 +65,11 @@ openssl ecparam -name prime256v1 -genkey -noout -out sa.key
 openssl ec -in sa.key -pubout -out sa.pub
 """
 
-AUDIT_POLICY = """
+AUDIT_POLICY = f"""
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
-rules: [{level: Metadata, users: [driver]}, {level: None}]
+rules: [{{level: Metadata, users: ["{DRIVER}"]}}, {{level: None}}]
 """
 
 _CONTAINERD = """
@@ -145,7 +149,7 @@ def files(home: Path) -> dict[str, str]:
         "plugins": [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}],
     }
     texts = {
-        "init.sh": INIT.format(home=home, address=NODE_ADDRESS),
+        "init.sh": INIT.format(home=home, address=NODE_ADDRESS, service=_API_SERVICE),
         "sysctl/list": "".join(f"{name} {value}\n" for name, value in SHIELDED_SYSCTLS.items()),
         "pki/make.sh": PKI,
         "audit.yaml": AUDIT_POLICY,
@@ -168,7 +172,7 @@ def commands(home: Path, programs: Path) -> dict[str, list[str]]:
         ],
         "containerd": ["containerd", "-c", f"{home}/containerd.toml"],
         "apiserver": [
-            f"{programs}/kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", "--secure-port=16443",
+            f"{programs}/kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=0.0.0.0", "--secure-port=16443",
             "--advertise-address=127.0.0.1", f"--tls-cert-file={pki}/apiserver.crt",
             f"--tls-private-key-file={pki}/apiserver.key", f"--client-ca-file={pki}/ca.crt",
             f"--token-auth-file={kube}/tokens.csv", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
