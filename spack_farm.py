@@ -4,19 +4,20 @@ The folders beside it have generic names (PyPI has an unrelated `executor`), so 
 are its own. Verbs import lazily: a verb pays only for what it uses.
 """
 
-import argparse
-import importlib
-import importlib.util
 import sys
-from collections.abc import Callable
-from pathlib import Path
+
+TYPE_CHECKING = False  # typing costs as much as all the rest of a driver's call
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from types import ModuleType
 
 FOLDERS = ("buildjob", "ctest_xml", "executor")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
-    "executor": ("executor.__main__", "run GitLab jobs in pods: the custom-executor driver"),
+    "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
     "publish": ("buildjob.publish_cli", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
     "doctor": ("buildjob.doctor", "look at what a build here will need, and say what to mend"),
 }
@@ -25,12 +26,14 @@ VERBS = {
 
 def main() -> int:
     """Run what the command line names; return its exit code."""
+    words = sys.argv[1:]
+    if words[:1] == ["executor"] and (code := _by_warm_process(words[1:])) is not None:
+        return code
     if stranger := _stranger():
         sys.stderr.write(f"spack-farm: {stranger}\n")
         return 2
-    words = sys.argv[1:]
     if words and words[0] in VERBS:
-        verb: int = importlib.import_module(VERBS[words[0]][0]).main(words[1:])
+        verb: int = _module_of(words[0]).main(words[1:])
         return verb
     if words and words[0] in _ASIDES:
         return _ASIDES[words[0]](words[1:])
@@ -38,6 +41,24 @@ def main() -> int:
         f"spack-farm: {f'unknown verb {words[0]!r}' if words else 'no verb given'}; verbs: {', '.join(VERBS)}; see --help\n"
     )
     return 2
+
+
+def _by_warm_process(words: list[str]) -> int | None:
+    """Have the warm process run a driver's verb before anything is imported; None if it is to be run here."""
+    import executor  # noqa: PLC0415  lazily, as all verbs
+
+    home = __file__.rpartition("/")[0]
+    if (executor.__file__ or "").rpartition("/")[0] != f"{home}/executor":
+        return None
+    from executor import warm  # noqa: PLC0415
+
+    return warm.call(words)
+
+
+def _module_of(verb: str) -> "ModuleType":
+    import importlib  # noqa: PLC0415  lazily: a verb of the driver is done before
+
+    return importlib.import_module(VERBS[verb][0])
 
 
 def _help(_words: list[str]) -> int:
@@ -87,11 +108,11 @@ def _man(_words: list[str]) -> int:
     return 0
 
 
-def _parsers() -> dict[str, argparse.ArgumentParser]:
-    return {verb: importlib.import_module(module).parser() for verb, (module, _) in VERBS.items()}
+def _parsers() -> "dict[str, argparse.ArgumentParser]":
+    return {verb: _module_of(verb).parser() for verb in VERBS}
 
 
-_ASIDES: dict[str, Callable[[list[str]], int]] = {
+_ASIDES: "dict[str, Callable[[list[str]], int]]" = {
     "-h": _help,
     "--help": _help,
     "help": _help,
@@ -107,6 +128,9 @@ def _stranger() -> str:
 
     Two distributions may write into one folder: the last one's `__init__.py` stands there, and ours says its name.
     """
+    import importlib.util  # noqa: PLC0415  lazily, as above
+    from pathlib import Path  # noqa: PLC0415
+
     home = Path(__file__).resolve().parent
     for folder in FOLDERS:
         spec = importlib.util.find_spec(folder)

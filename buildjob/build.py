@@ -31,10 +31,13 @@ def build(request: BuildRequest, log: Log) -> int:
     with child.StopRequest() as stop:
         session = Session(request, log, stop)
         own_environment.forget(session.environments.secret_names)
-        if request.command:
-            _run_command(session, request.command)
-        else:
-            _build_with_spack(session)
+        try:
+            if request.command:
+                _run_command(session, request.command)
+            else:
+                _build_with_spack(session)
+        finally:
+            destination.send_telemetry(session)
     if len(session.results) > 1:
         rows = [result.telemetry for result in session.results]
         log.plain(summary.overview(rows, color=log.color, width=log.width))

@@ -54,6 +54,11 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         help="leave the unsigned entry in the output folder",
     )
     publish.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
+    publish.add_argument(
+        "--telemetry-mirror",
+        metavar="MIRROR",
+        help="send what was measured to telemetry/v1/ there, from which sizes are learned; a warning if that fails",
+    )
     run = new.add_argument_group("running")
     run.add_argument("--out", metavar="FOLDER", help="where each run gets a folder of its own (default: spack-farm-out)")
     run.add_argument("--timeout", metavar="TIME", help="stop after this time in all: 90s, 15m, 1h30m")

@@ -1,4 +1,4 @@
-"""Where binaries go: whether the mirror has one already, and how what Spack packed gets there.
+"""Where binaries go, and what was measured: whether the mirror has one already, and how what Spack packed gets there.
 
 A folder is written by the agent itself, S3 by a process of its own (`remote`). Knows nothing of builds and their outcomes.
 """
@@ -6,12 +6,15 @@ A folder is written by the agent itself, S3 by a process of its own (`remote`). 
 import shutil
 from pathlib import Path
 
-from buildjob import mirror, remote, sign, telemetry
-from buildjob.errors import PublishError
+from buildjob import mirror, remote, run, sign, telemetry
+from buildjob.errors import AgentError, PublishError
 from buildjob.request import Target
 from buildjob.schedule import Node
 from buildjob.session import Session
 from buildjob.spack import Plan
+
+_TELEMETRY_SECONDS = 60.0
+"""Measurements may be sent for so long, even if the time for the builds is over: those that took long matter most."""
 
 
 def on_mirror(session: Session, plan: Plan, trust: sign.TrustHome | None) -> frozenset[str]:
@@ -48,6 +51,19 @@ def send(session: Session, unsigned: Path, target: Target) -> telemetry.Publish:
         published = _send_to_folder(unsigned, target, target.folder)
     shutil.rmtree(unsigned)
     return published
+
+
+def send_telemetry(session: Session) -> None:
+    """Send what was measured of every package that was run, if the request asks for it. Never fails: a warning at most."""
+    url = session.request.telemetry_mirror
+    ran = [result.folder / run.TELEMETRY for result in session.results if result.telemetry.totals.wall_seconds > 0]
+    if not url or not ran or session.stop.signal_number:
+        return
+    call: remote.Call = lambda argv, given: session.call(argv, given, within_seconds=_TELEMETRY_SECONDS)  # noqa: E731  typed
+    try:
+        remote.send_telemetry(call, url, ran, variables=session.request.variables)
+    except (AgentError, OSError) as error:
+        session.log.warning(f"what was measured was not sent to {url}: {error}")
 
 
 def _send_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:

@@ -17,10 +17,11 @@ from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
 from buildjob.publish_arguments import Arguments, add_environment, connections_of, parser
-from buildjob.publish_opening import indexing, open_mirror, signer, trust
+from buildjob.publish_opening import indexing, open_mirror, signer, signer_meanwhile, trust
 
 if TYPE_CHECKING:
     from buildjob.publishing import push
+    from buildjob.sign import Signer
 
 _FAULTS = 1
 
@@ -52,13 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _push(arguments: Arguments, log: Log) -> int:
-    from buildjob.publishing import push  # noqa: PLC0415
-
     folder = Path(arguments.unsigned_folder)
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such folder")
     if arguments.unsigned and (arguments.signing_key_file or arguments.signing_key_command):
         raise RequestError("--unsigned and a signing key exclude each other")
+    with contextlib.ExitStack() as stack:
+        own = None if arguments.unsigned or arguments.dry_run else stack.enter_context(signer_meanwhile(arguments))
+        return _push_signed(arguments, log, folder, own)
+
+
+def _push_signed(arguments: Arguments, log: Log, folder: Path, own: "Callable[[], Signer] | None") -> int:
+    from buildjob.publishing import push  # noqa: PLC0415
+
     store = open_mirror(arguments, arguments.mirror)
     asked = push.plan(folder, store, replace=arguments.replace, workers=connections_of(arguments))
     if asked.there:
@@ -74,11 +81,9 @@ def _push(arguments: Arguments, log: Log) -> int:
         indexing=indexing(arguments),
         progress=_progress(),
     )
-    if arguments.unsigned:
-        pushed = push.push(asked, store, sign=lambda text, _where: text, options=options)
-    else:
-        with signer(arguments) as own:
-            pushed = push.push(asked, store, sign=lambda text, where: own.clearsign(text, where=where), options=options)
+    signer = own() if own else None
+    sign: push.Sign = lambda text, where: signer.clearsign(text, where=where) if signer else text  # noqa: E731  typed here
+    pushed = push.push(asked, store, sign=sign, options=options)
     if asked.entries:
         log.note(f"sent {len(pushed.manifests)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
     _tell_index(log, pushed)

@@ -3,10 +3,11 @@
 Everything is loaded when it is needed: a folder costs no boto3, an unsigned mirror no GnuPG.
 """
 
+import concurrent.futures
 import contextlib
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,14 @@ def signer(arguments: Arguments) -> Iterator["sign.Signer"]:
         raise RequestError(f"--signing-passphrase-file {passphrase}: there is no such file")
     with sign.throw_away_home() as home:
         yield sign.Signer(home, Path(file) if file else _key_of(command or ""), passphrase)
+
+
+@contextlib.contextmanager
+def signer_meanwhile(arguments: Arguments) -> Iterator[Callable[[], "sign.Signer"]]:
+    """Give what waits for the signer, which gpg makes while the caller loads boto3 and looks at the mirror."""
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        soon = pool.submit(lambda: stack.enter_context(signer(arguments)))
+        yield soon.result
 
 
 def _key_of(command: str) -> bytes:

@@ -72,6 +72,14 @@ def send(call: Call, target: Target, unsigned: Path, *, variables: Mapping[str, 
     )
 
 
+def send_telemetry(call: Call, mirror_url: str, documents: Sequence[Path], *, variables: Mapping[str, str]) -> None:
+    """Send what was measured. Raises PublishError with its words."""
+    argv = _argv("telemetry", *map(str, documents), mirror_url)
+    code, printed = call(argv, _environment(variables))
+    if code != 0:
+        raise PublishError(_words(printed))
+
+
 def _argv(*words: str) -> list[str]:
     return [sys.executable, str(Path(__file__).resolve().parents[1] / "spack_farm.py"), "publish", *words]
 

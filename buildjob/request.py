@@ -23,7 +23,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 _FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
-    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group"), "text"),
+    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
 }
@@ -85,6 +85,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """None: binaries are not published."""
     keep_unsigned: bool
     """Leave the unsigned entry in the output folder (`--no-publish`)."""
+    telemetry_mirror: str = ""
+    """Where what was measured goes, as `spack-farm publish telemetry` takes it; nowhere if empty."""
     trust: list[Path] = []
     jobs: int | None = None
     timeout_seconds: float | None = None
@@ -122,6 +124,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         out=_writable(Path(values["out"] or "spack-farm-out")),
         target=target if values["publish"] else None,
         keep_unsigned=not values["publish"],
+        telemetry_mirror=_telemetry_mirror(values["telemetry_mirror"]),
         trust=[_file(text, "--trust") for text in values["trust"]],
         jobs=_count(values["jobs"]),
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
@@ -245,7 +248,7 @@ def _target(values: Mapping[str, Any]) -> Target | None:
             f"--mirror {values['mirror']} needs --signing-key-file FILE, or --unsigned if its users don't check signatures"
         )
     passphrase = values["signing_passphrase_file"]
-    folder = _mirror_folder(values["mirror"])
+    folder = _mirror_folder(values["mirror"], "--mirror")
     if values["publish"] and folder:
         _writable(folder)
     return Target(
@@ -256,14 +259,21 @@ def _target(values: Mapping[str, Any]) -> Target | None:
     )
 
 
-def _mirror_folder(text: str) -> Path | None:
+def _telemetry_mirror(text: str | None) -> str:
+    if not text:
+        return ""
+    folder = _mirror_folder(text, "--telemetry-mirror")
+    return folder.as_uri() if folder else text
+
+
+def _mirror_folder(text: str, option: str) -> Path | None:
     """Return the folder that a path or a `file://` URL names; None for a mirror in S3."""
     url = urlsplit(text)
     if url.scheme in {"", "file"}:
         return Path(unquote(url.path) if url.scheme else text).resolve()
     if url.scheme == "s3" and len(url.netloc) >= 3:
         return None
-    raise RequestError(f"--mirror {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
+    raise RequestError(f"{option} {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
 
 
 def _file(text: str, option: str) -> Path:

@@ -32,20 +32,23 @@ class Session:
         """Whether binaries are to be written at all."""
         return self.request.target is not None or self.request.keep_unsigned
 
-    def call(self, argv: list[str], environment: Mapping[str, str]) -> tuple[int, bytes]:
+    def call(
+        self, argv: list[str], environment: Mapping[str, str], *, within_seconds: float | None = None
+    ) -> tuple[int, bytes]:
         """Run a program that is no build to its end; return its exit code and what it printed.
 
-        Raises Interrupted, and TimedOut.
+        It has until the request's deadline, or `within_seconds` where given. Raises Interrupted, and TimedOut.
         """
+        deadline = self.deadline if within_seconds is None else run.deadline(within_seconds)
         printed = io.BytesIO()
         ended = child.run(
             child.Program(argv=argv, environment=environment, folder=Path.cwd()),
             output=child.Output(printed, terminal=None, listen=lambda _chunk: None),
             stop=self.stop,
-            deadline=self.deadline,
+            deadline=deadline,
         )
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:
-            raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(argv[-3:])}")
+            raise TimedOut(f"the time was over while {Path(argv[0]).name} was running: {shlex.join(argv[-3:])}")
         return ended.exit_code, printed.getvalue()

@@ -1,112 +1,19 @@
-"""`python -m executor VERB`: the one way out. Only this module prints errors, maps them to exit codes, and catches broadly.
+"""`python -m executor VERB`: have the warm process run the verb, or run it here. `driver` is what is run."""
 
-Python's own exit code for an unknown exception is 1, which the Runner books as the user's failure: so nothing leaks.
-"""
-
-import argparse
-import contextlib
 import sys
-import traceback
-from pathlib import Path
 
-from executor import errors, stages
-from executor.environment import Invocation, exit_code, process_environment, read_invocation
-from executor.log import Log, shows_color
-from executor.settings import ignored_keys, load_settings
-
-_SYSTEM_FAILURE = 2
-_EPILOG = """\
-example, in the Runner's own config.toml:
-  run_exec = "spack-farm"
-  run_args = ["executor", "run", "--config", "/etc/spack-farm/settings.toml"]
-
-exit codes: what the Runner gives in BUILD_FAILURE_EXIT_CODE (the script's fault) and SYSTEM_FAILURE_EXIT_CODE (2 by default)
-"""
+from executor import warm
 
 
-class Arguments(argparse.Namespace):
-    """The command line."""
-
-    verb: str
-    config: Path | None
-    script: Path
-    stage: str
-
-
-def main(argv: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run a verb and return the exit code that the Runner is to see."""
-    arguments = parser().parse_args(argv, namespace=Arguments())
-    environ = process_environment()
-    system_failure = exit_code(environ, "SYSTEM_FAILURE_EXIT_CODE", default=_SYSTEM_FAILURE)
-    talks_to_job = arguments.verb in {"prepare", "run"}
-    job_log = Log(1 if talks_to_job else 2, color=talks_to_job and shows_color(environ))
-    invocation = None
-    try:
-        if arguments.verb != "config":
-            invocation = read_invocation(environ)
-        return _call(arguments, invocation, job_log)
-    except errors.Terminated:
-        _try_to_say(job_log, "ended by the Runner's TERM")
-    except errors.DriverError as error:
-        _try_to_say(job_log, str(error))
-        if error.blame is errors.Blame.BUILD and invocation is not None and talks_to_job:
-            return stages.build_failure(invocation, invocation.build_failure)
-    except BrokenPipeError:
-        pass  # nobody reads; GitLab Runner is gone
-    except BaseException:  # noqa: BLE001 (the one way out)
-        _try_to_say(job_log, f"unexpected, please report:\n{traceback.format_exc()}")
-    return system_failure
+    words = sys.argv[1:] if words is None else words
+    code = warm.call(words)
+    if code is None:
+        from executor import driver  # noqa: PLC0415 (the warm process has imported it already)
 
-
-def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> int:
-    """Call the verb's story."""
-    settings = load_settings(arguments.config)
-    if invocation is None:
-        sys.stdout.write(stages.config(settings) + "\n")
-        sys.stdout.flush()
-        return 0
-    if arguments.verb == "prepare":
-        for words in ignored_keys(arguments.config):
-            job_log.note(f"settings: {words}")
-        stages.prepare(invocation, settings, job_log)
-        return 0
-    if arguments.verb == "cleanup":
-        stages.cleanup(invocation, settings)
-        return 0
-    verdict = stages.run(invocation, settings, job_log, script=arguments.script, stage=arguments.stage)
-    if verdict.warning:
-        job_log.warning(verdict.warning)
-    if verdict.error:
-        job_log.error(verdict.error)
-    return stages.exit_code_of(verdict, invocation)
-
-
-def _try_to_say(job_log: Log, words: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may read any more
-        job_log.error(words)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line; argparse ends a wrong one with 2, which is a system failure."""
-    parser = argparse.ArgumentParser(
-        prog="spack-farm executor",
-        description="GitLab Runner's custom executor over Kubernetes",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, words in (
-        ("config", "print what the Runner is to know, as JSON"),
-        ("prepare", "launch the job's pod"),
-        ("run", "run one script in it"),
-        ("cleanup", "delete the pod"),
-    ):
-        verb = verbs.add_parser(name, help=words, description=words)
-        verb.add_argument("--config", type=Path, metavar="FILE", help="the operator's settings (TOML)")
-        if name == "run":
-            verb.add_argument("script", type=Path, help="the script, given by the Runner")
-            verb.add_argument("stage", help="the stage's name, given by the Runner")
-    return parser
+        code = driver.main(words)
+    return code
 
 
 if __name__ == "__main__":

@@ -14,19 +14,26 @@ pipe_bytes=16384 reads=1024 ahead_bytes=268435456
 
 # bash, where there is one, starts background jobs with SIGINT as it is; POSIX lets other shells ignore it in them.
 if [ -z "$BASH_VERSION" ]; then
-  for shell in /usr/local/bin/bash /usr/bin/bash /bin/bash; do
-    [ -x $shell ] && exec $shell "$0" "$@"
+  for bash in /usr/local/bin/bash /usr/bin/bash /bin/bash; do
+    [ -x $bash ] && exec $bash "$0" "$@"
   done
 fi
 
 say() { printf '%s\n' "$*" >&2; }
+# bash waits without a process of its own, and no longer than until a line comes through the pipe `wake`.
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
-script_shell() { if [ -n "$BASH_VERSION" ]; then echo bash; else echo sh; fi; }
+wake() { :; }
+if [ -n "$BASH_VERSION" ] && [ -p "$root/wake" ]; then
+  nap() { read -rt "$1" _ <&5; }
+  wake() { echo >&5; }
+  exec 5<>"$root/wake"
+fi
+shell=sh; [ -n "$BASH_VERSION" ] && shell=bash
 
 facts() {
   eval "quoted=\$'a'"
   quoting=no; [ "$quoted" = a ] && quoting=yes
-  echo "shell $(script_shell)"
+  echo "shell $shell"
   echo "quoting $quoting"
   for tool in setsid head dd git gitlab-runner gitlab-runner-helper; do
     command -v $tool >/dev/null && echo "tool $tool"
@@ -36,9 +43,13 @@ facts() {
     ln -sf "$helper" "$root/bin/gitlab-runner" && echo "tool gitlab-runner"
   fi
   case $root in
-    */helper) PATH=$root/bin:$PATH gitlab-runner --version 2>/dev/null | while read -r key value; do
-        [ "$key" = Version: ] && echo "runner_version $value"
-      done ;;
+    */helper) if [ -r /usr/share/gitlab-runner/version ] && read -r value </usr/share/gitlab-runner/version; then
+        echo "runner_version $value"   # asking the program itself takes a tenth of a second
+      else
+        PATH=$root/bin:$PATH gitlab-runner --version 2>/dev/null | while read -r key value; do
+          [ "$key" = Version: ] && echo "runner_version $value"
+        done
+      fi ;;
   esac
   echo "end"
 }
@@ -83,10 +94,10 @@ collect() {
     [ -n "$over" ] && exec cat >/dev/null   # what the script left running has no log once all of its own is written
     [ -e exit ] && over=1
     dd bs=$pipe_bytes count=$reads of="log.$number" 2>/dev/null || { : >broken; exec cat >/dev/null; }
-    size=$(wc -c <"log.$number")
-    total=$((total + size))
+    [ -s "log.$number" ] || { : >closed; wake; return; }
+    total=$((total + $(wc -c <"log.$number")))
     echo "$total" >end.part && mv end.part "end.$number"
-    [ "$size" -gt 0 ] || { : >closed; return; }
+    wake
     number=$((number + 1))
     while read -r acked <acked && [ $((total - acked)) -gt $ahead_bytes ]; do nap 0.2; done
   done
@@ -103,21 +114,26 @@ wrap() {
       trap - TERM INT HUP
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
-      exec setsid sh -c 'echo $$ >"$1/group.part" && mv "$1/group.part" "$1/group"; exec "$2" "$1/script"' \
-        script "$stage" "$(script_shell)"
+      exec setsid sh -c 'echo $$ >"$1/group"; exec "$2" "$1/script"' \
+        script "$stage" "$shell" 5<&-
     ) 2>&1
     code=$?
     counters >counters.after
     printf '\036%s\036' "${stage##*/}"
     echo $code >exit.part && mv exit.part exit
+    wake
     case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
-    rm -f script
+    : >script   # it may hold secrets
   } | collect
 }
 
 tell_result() {
-  say "counters before"; cat counters.before >&2
-  say "counters after"; cat counters.after >&2
+  for section in before after; do
+    words="counters $section"
+    while read -r line; do words="$words
+$line"; done <"counters.$section"
+    say "$words"
+  done
   [ -r "$root/peak" ] && read -r peak <"$root/peak" && say "memory.working_set_peak $peak"
   read -r code <exit
   say "exit $code"
@@ -142,20 +158,24 @@ run() {
   exec 3<&0 </dev/null
   home=$PWD
   mkdir -p "$stage" && cd "$stage" || { say "fault the control volume cannot be written to"; exit 3; }
-  if [ ! -d started ]; then
+  if [ ! -e started ]; then
     command -v setsid >/dev/null || { say "fault the image has no setsid (package util-linux, or busybox)"; exit 3; }
     say need
     umask 077
     head -c "$size" <&3 >"script.$$"
-    [ "$(wc -c <"script.$$")" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
+    wc -c <"script.$$" >"size.$$"
+    read -r sent <"size.$$" && [ "$sent" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
     mv "script.$$" script
     echo 0 >acked
     umask 022
-    if mkdir started 2>/dev/null; then
+    set -C   # of several calls one makes the file
+    if true >started 2>/dev/null; then
+      set +C
       [ -n "$BASH_VERSION" ] && set -m
-      (cd "$home" && exec setsid "$(script_shell)" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
+      (cd "$home" && exec setsid "$shell" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
       set +m
     fi
+    set +C
   fi
   say following
   listen "$segment" <&3 &
@@ -176,12 +196,17 @@ follow() {
   skip=0
   if [ -e "log.$segment" ]; then exec 4<"log.$segment"; skip=$((received - base)); else exec 4</dev/null; fi
   [ $skip -le 0 ] || dd bs=$skip count=1 of=/dev/null <&4 2>/dev/null
-  rounds=0 told= broken=
+  # A log that is older than the last look at it is not looked at: an idle script costs no process. A clock may be set back.
+  rounds=0 told= broken= looked=looked.$$
   while :; do
     ended= over=
     [ -e "end.$segment" ] && ended=1
     [ -e exit ] && over=1
-    cat <&4
+    if [ -s "log.$segment" ] && { [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
+      ! [ "log.$segment" -ot $looked ]; }; then
+      : >$looked
+      cat <&4
+    fi
     if [ -n "$ended" ]; then
       read -r total <"end.$segment"
       say "segment $segment $total"
@@ -203,7 +228,13 @@ follow() {
 case $1 in
   run) run "$@" ;;
   wrap) wrap ;;
-  signal) read -r group <"$stage/group" && kill "-$3" "-$group" ;;
+  signal)
+    tries=0   # it may only just be starting
+    until read -r group 2>/dev/null <"$stage/group"; do
+      [ $tries -lt 20 ] || exit 1
+      tries=$((tries + 1)); nap 0.1
+    done
+    kill "-$3" "-$group" ;;
   facts) facts ;;
   wait_facts) wait_facts "$@" ;;
   *) say "fault unknown word $1"; exit 2 ;;

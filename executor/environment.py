@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from executor.errors import SettingsError
+from executor.warm import RUNNER_PROCESS
 
 _PREFIX = "CUSTOM_ENV_"
 
@@ -28,6 +29,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """The job's payload, from GitLab itself."""
     variables: dict[str, str]
     """The job's variables, expanded: the user may have overridden any of them."""
+    runner_process: int
+    """Process id of the Runner."""
 
     @property
     def attempt(self) -> str:
@@ -52,6 +55,7 @@ def read_invocation(environ: dict[str, str]) -> Invocation:
         exit_code_file=Path(code_file) if code_file else None,
         response_file=Path(environ["JOB_RESPONSE_FILE"]),
         variables={name.removeprefix(_PREFIX): value for name, value in environ.items() if name.startswith(_PREFIX)},
+        runner_process=int(environ.get(RUNNER_PROCESS) or os.getppid()),
     )
 
 

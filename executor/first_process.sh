@@ -7,6 +7,7 @@ going=
 trap 'going=1' TERM
 umask 022
 mkdir -p "$root/bin" || exit 70
+mkfifo "$root/wake" 2>/dev/null   # with it the agent waits without processes
 printf '%s\n' "$4" >"$root/agent.part" && mv "$root/agent.part" "$root/agent" || exit 70
 sh "$root/agent" facts >"$root/facts.part" 2>/dev/null </dev/null
 mv "$root/facts.part" "$root/facts"

@@ -4,12 +4,15 @@ Output arrives in order on one channel, the agent's lines on another, and either
 line tells absolute numbers, and a position in bytes is all that a new connection needs.
 """
 
+from collections import deque
+
 import msgspec
 
 from executor.control import end_marker
 from executor.counters import Counters, parse_counters
 
-_LONGEST_LINE = 1 << 16
+_LONGEST_LINE = 500
+_MOST_LINES = 200  # that one reading of the counters may have
 
 
 class ScriptEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +34,7 @@ class Following:
         self._held = b""
         self._lines = b""
         self._totals: dict[int, int] = {}
-        self._reading: dict[str, list[str]] = {"": [], "before": [], "after": []}
+        self._reading = _empty_reading()
         self._section = ""
         self._exit_code: int | None = None
         self.received = 0
@@ -73,9 +76,9 @@ class Following:
     def told(self, content: bytes) -> None:
         """Take bytes of the agent's lines."""
         *lines, self._lines = (self._lines + content).split(b"\n")
-        self._lines = self._lines[-_LONGEST_LINE:]
+        self._lines = self._lines[:_LONGEST_LINE]
         for line in lines:
-            self._line(line.decode("utf-8", "replace"))
+            self._line(line[:_LONGEST_LINE].decode("utf-8", "replace"))
 
     def acknowledged(self) -> tuple[int, int] | None:
         """Return the next segment and the bytes before it if whole segments have come since the last call."""
@@ -89,7 +92,7 @@ class Following:
     def new_connection(self) -> None:
         """Forget what belongs to a connection: an unfinished line, a half-told result."""
         self._lines, self._section = b"", ""
-        self._reading = {"": [], "before": [], "after": []}
+        self._reading = _empty_reading()
         self._exit_code = None
         self.needs_script = self.is_following = False
 
@@ -104,8 +107,8 @@ class Following:
         ]
         return ScriptEnd(
             exit_code=self._exit_code,
-            before=parse_counters(self._reading["before"]),
-            after=parse_counters(after),
+            before=parse_counters([*self._reading["before"]]),
+            after=parse_counters([*after]),
             working_set_peak_bytes=int(peaks[0]) if peaks and peaks[0].isdecimal() else 0,
             log_is_whole=whole,
         )
@@ -123,8 +126,9 @@ class Following:
                     self._totals[int(number)] = int(total)
             case "counters":
                 self._section = rest if rest in self._reading else ""
+                self._reading[self._section].clear()
             case "exit":
-                self._exit_code = int(rest) if rest.isdecimal() else None
+                self._exit_code = int(rest) if rest.isdecimal() and len(rest) <= 3 else None
             case "broken":
                 self.is_broken = True
             case "fault":
@@ -133,7 +137,12 @@ class Following:
                 self.last_words = rest
             case _:
                 self._reading[self._section].append(line)
-                self.last_words = line[:500]
+                self.last_words = line
+
+
+def _empty_reading() -> dict[str, deque[str]]:
+    """Return room for what the agent says before a script, after it, and else."""
+    return {section: deque(maxlen=_MOST_LINES) for section in ("", "before", "after")}
 
 
 def _overlap(text: bytes, marker: bytes) -> int:

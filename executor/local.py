@@ -57,8 +57,10 @@ def run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Sett
     script.unlink()
     try:
         _pass_on(process, settings, notices)
-    except BaseException:
+    except BaseException as error:
         _signal_group(process.pid, signal.SIGKILL)
+        if isinstance(error, errors.RunnerGone | BrokenPipeError):
+            cleanup(invocation)  # nobody else will call it
         raise
     finally:
         code = process.wait()

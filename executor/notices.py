@@ -10,6 +10,7 @@ import select
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -25,11 +26,12 @@ _WATCH_SILENCE_SECONDS = 330.0
 class Notices:
     """A context manager: installs the signal handler, and puts the former one back."""
 
-    def __init__(self) -> None:
+    def __init__(self, runner_process: int) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
-        self._parent = os.getppid()
+        self._runner = runner_process
+        self._birth = _birth(runner_process)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
         self.terminated_at: float | None = None
@@ -59,8 +61,8 @@ class Notices:
             os.read(self._read, 4096)
 
     def check(self) -> None:
-        """Raise RunnerGone if the Runner has died: this process has another parent then."""
-        if os.getppid() != self._parent:
+        """Raise RunnerGone if the Runner has died."""
+        if self._runner != os.getppid() and _birth(self._runner) != self._birth:
             raise errors.RunnerGone("GitLab Runner is gone")
 
     def sleep(self, seconds: float) -> None:
@@ -80,7 +82,7 @@ class Notices:
     def watch(self, api: Api, attempt: Attempt) -> None:
         """Watch the pod from now on; a second call changes nothing."""
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch, args=(Api(api.credentials), attempt), daemon=True)
+            self._watcher = threading.Thread(target=self._watch, args=(api, attempt), daemon=True)
             self._watcher.start()
 
     def _note_term(self, number: int, frame: FrameType | None) -> None:
@@ -96,7 +98,8 @@ class Notices:
         told = ""
         while True:
             try:
-                for event in api.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
+                fresh = Api(api.credentials)  # a connection of this thread's own; the credentials may be new ones
+                for event in fresh.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
                     pod = read_pod(event["object"])
                     words = notice(pod)
                     if words not in {"", told} and not pod.is_over:
@@ -112,3 +115,13 @@ class Notices:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.write(self._write, b"\0")
+
+
+def _birth(process: int) -> str:
+    """Return when a process was started; "" if it has ended, which a number that is given again can't hide."""
+    with contextlib.suppress(OSError):
+        state, *fields = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return "" if state in {"Z", "X"} else fields[18]
+    return ""

@@ -10,8 +10,9 @@ import msgspec
 from executor import names
 from executor.errors import RequestError
 from executor.job import Credential, Image, Job, expand
+from executor.measured import MeasuredSize
 from executor.settings import Settings
-from executor.sizes import MeasuredSize, Size, decide_size
+from executor.sizes import Size, decide_size
 
 DEADLINE_MARGIN_SECONDS = 300
 """From the job's own timeout to the pod's: the Runner ends the job first, and cleanup still finds the pod."""
@@ -157,10 +158,10 @@ def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:
         return None, None
     text = str(options.user)
     user, _, group = text.partition(":")
-    if settings.hardened and user == "0":
-        raise RequestError("image:kubernetes:user is root, which the operator's `hardened = true` does not allow")
     if not (user.isdecimal() and (group.isdecimal() or not group)):
         raise RequestError(f"image:kubernetes:user {text!r} is neither `uid` nor `uid:gid`")
+    if settings.hardened and int(user) == 0:
+        raise RequestError("image:kubernetes:user is root, which the operator's `hardened = true` does not allow")
     if settings.kubernetes.allowed_users and text not in settings.kubernetes.allowed_users:
         raise RequestError(f"user {text} is not allowed; allowed: {', '.join(settings.kubernetes.allowed_users)}")
     return int(user), int(group) if group else None

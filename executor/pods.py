@@ -74,7 +74,8 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
         remaining = limits[state.stand] - (now() - began.setdefault(state.stand, now()))
         if remaining <= 0:
             raise errors.PodFailed(
-                f"timed out waiting for pod to start (last phase: {state.stand.value}, {limits[state.stand]} s): "
+                "timed out waiting for pod to start "
+                f"(last phase: {state.stand.value}, {limits[state.stand]} s, see budgets): "
                 f"pod {plan.name}: {state.words}{_last_events(api, plan)}",
                 waited_seconds=scheduling + waited_seconds if state.stand is Stand.SCHEDULING else 0,
             )
@@ -96,7 +97,10 @@ def facts_of(api: Api, plan: PodPlan) -> dict[str, dict[str, set[str]]]:
             out, complaint, code = capture(channel, timeout_seconds=2 * seconds + 30)
         if code:
             told = complaint.decode("utf-8", "replace").strip()
-            raise errors.PodFailed(f"pod {plan.name}: the helper container could not begin (exit code {code}): {told[:500]}")
+            raise errors.PodFailed(
+                f"pod {plan.name}: the helper container could not begin (exit code {code}); see kubernetes.helper_image: "
+                f"{told[:500]}"
+            )
         return out
 
     facts: dict[str, dict[str, set[str]]] = {}
@@ -145,15 +149,16 @@ def _create(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], N
             if waited == 0:
                 job_log.note(f"waiting for quota: {error}")
             if waited >= budgets.quota_seconds:
-                raise errors.PodFailed(f"no quota within {budgets.quota_seconds} s: {error}") from error
+                raise errors.PodFailed(f"no quota within {budgets.quota_seconds} s, see budgets: {error}") from error
         except errors.Forbidden as error:
             if "cannot create resource" in str(error):  # the role's own refusal has the same status as an admission's
-                raise
+                raise errors.Forbidden(f"{error}; the rights that the driver needs: docs/reference/rbac.yaml") from error
             raise errors.RequestError(f"the cluster does not admit this job's pod: {error}") from error
         except errors.Rejected as error:
             raise errors.RequestError(f"the API server refuses this job's pod: {error}") from error
-        sleep(_QUOTA_PAUSE_SECONDS)
-        waited += _QUOTA_PAUSE_SECONDS
+        pause = min(_QUOTA_PAUSE_SECONDS, budgets.quota_seconds)
+        sleep(pause)
+        waited += pause
 
 
 def _adopt(api: Api, plan: PodPlan) -> Pod:

@@ -42,7 +42,6 @@ class ContainerStatus(msgspec.Struct, frozen=True):
     """One container."""
 
     name: str = ""
-    image: str = ""
     state: ContainerState = ContainerState()
 
 

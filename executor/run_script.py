@@ -53,9 +53,6 @@ class PodLoss(msgspec.Struct, frozen=True, kw_only=True):
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """The script was ended because the Runner said so."""
 
-    killed: bool
-    """Whether TERM was not enough."""
-
 
 class ScriptRun:
     """One run of a script: its connection, its place in the output, and the clock. Used once."""
@@ -201,6 +198,7 @@ class ScriptRun:
             self._signal("TERM")
         elif self._kill_sent is None and now - self._term_sent > self._settings.cancel_seconds:
             self._kill_sent = now
+            self._job_log.warning(f"the script did not end within {self._settings.cancel_seconds} s of TERM: it is killed")
             self._signal("KILL")
 
     def _signal(self, name: str) -> None:
@@ -208,9 +206,12 @@ class ScriptRun:
         words = agent(self._script.container, "signal", self._script.folder, name)
         try:
             with Channel(self._api, self._attempt.namespace, self._attempt.pod, self._script.container, words) as channel:
-                capture(channel, timeout_seconds=5)
+                _, complaint, code = capture(channel, timeout_seconds=5)
         except errors.ClusterError as error:
-            self._job_log.warning(f"the script could not be sent {name}: {error}")
+            code, complaint = 1, str(error).encode()
+        if code:
+            told = complaint.decode("utf-8", "replace").strip()[:500]
+            self._job_log.warning(f"the script could not be sent {name}: {told}")
 
     def _ended(self) -> ScriptEnd | Cancelled | None:
         """Return the end if everything is known; a log whose last bytes do not come is given up after a while."""
@@ -222,17 +223,17 @@ class ScriptRun:
         if end is None:
             return self._give_up()
         write_all(self._output, self._following.rest())
-        return Cancelled(killed=self._kill_sent is not None) if self._term_sent is not None else end
+        return Cancelled() if self._term_sent is not None else end
 
     def _give_up(self) -> Cancelled | None:
         """Stop waiting for a script that was killed, or could not even be reached for its cancel."""
         now = self._now()
         if self._kill_sent is not None and now - self._kill_sent > _KILL_SECONDS:
-            return Cancelled(killed=True)
+            return Cancelled()
         if self._notices.terminated_at is not None:
             limit = self._settings.cancel_seconds + 2 * _KILL_SECONDS
             if now - self._notices.terminated_at > limit:
-                return Cancelled(killed=True)
+                return Cancelled()
         return None
 
     def _look(self, trouble: errors.ClusterError) -> PodLoss | None:

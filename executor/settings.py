@@ -26,7 +26,7 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pull_seconds: int
     """For pulling images, counted from the node's choice; a registry that does not answer is tried until then."""
     start_seconds: int
-    """From pulled images to running containers."""
+    """For starting containers, on top of `pull_seconds`: a pod tells the two apart only in words; then for their shells."""
     quota_seconds: int
     """For a namespace's quota to become free."""
     api_seconds: int

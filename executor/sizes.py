@@ -7,6 +7,7 @@ memory over all of them, within the same caps. The wording follows the official 
 import msgspec
 
 from executor.errors import RequestError
+from executor.measured import MeasuredSize
 from executor.settings import Settings
 from executor.units import QuantityError, format_bytes, format_millicores, in_gib, parse_bytes, parse_millicores
 
@@ -22,24 +23,6 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit_bytes: int | None = None
     ephemeral_storage_request_bytes: int | None = None
     ephemeral_storage_limit_bytes: int | None = None
-
-
-class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of `sizes.json`: what earlier builds of the same thing used."""
-
-    cpu_millicores: int | None = None
-    memory_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    disk_bytes: int | None = None
-    expected_seconds: float | None = None
-    source: str = ""
-
-
-class SizeTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`sizes.json`, version 1."""
-
-    version: int
-    sizes: dict[str, MeasuredSize] = {}
 
 
 class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,18 +74,6 @@ def next_memory_limit(settings: Settings, killed_at_bytes: int) -> int | None:
         return None
     size = min(wanted, cap)
     return size if size > killed_at_bytes else None
-
-
-def find_measured(table: SizeTable, variables: dict[str, str]) -> MeasuredSize | None:
-    """Return the most exact entry for what the job says it builds: hash, then name@version%compiler, name@version, name."""
-    name = variables.get("SPACK_JOB_SPEC_PKG_NAME", "")
-    version = variables.get("SPACK_JOB_SPEC_PKG_VERSION", "")
-    compiler = variables.get("SPACK_JOB_SPEC_COMPILER_NAME", "")
-    if variables.get("SPACK_JOB_SPEC_COMPILER_VERSION"):
-        compiler += f"@{variables['SPACK_JOB_SPEC_COMPILER_VERSION']}"
-    dag_hash = variables.get("SPACK_JOB_SPEC_DAG_HASH", "")
-    keys = [f"/{dag_hash}", f"{name}@{version}%{compiler}", f"{name}@{version}", name]
-    return next((table.sizes[key] for key in keys if key in table.sizes), None)
 
 
 def _memory_cap(settings: Settings) -> int | None:

@@ -4,10 +4,12 @@ The contract: gitlab-runner docs/executors/custom.md and executors/custom/custom
 broadly; `__main__` does.
 """
 
+import contextlib
 import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,9 +24,8 @@ from executor.log import Log
 from executor.settings import Settings
 
 if TYPE_CHECKING:
-    from executor.following import ScriptEnd  # `config` does without all of these
+    from executor.measured import MeasuredSize
     from executor.plan import Planned, PodPlan
-    from executor.sizes import MeasuredSize
     from executor.verdict import Verdict
 
 VERSION = "0.1.0"
@@ -40,6 +41,22 @@ def config(settings: Settings) -> str:
     })  # fmt: skip
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise Terminated on TERM within. After it TERM ends the process at once: raised there, nobody would catch it."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise errors.Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@_terminable()
 def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     """Launch the attempt's pod and wait until scripts can run in it. Whatever fails, nothing is left behind.
 
@@ -50,7 +67,6 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     from executor.kube import Api  # noqa: PLC0415
     from executor.plan import make_plan  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _terminate)
     job = read_job(invocation.response_file)
     measured = _measured(settings, invocation, job_log)
     if settings.backend == "local":
@@ -153,7 +169,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
     began = time.time()
-    with Notices() as notices:
+    with Notices(invocation.runner_process) as notices:
         try:
             end = ScriptRun(api, attempt, job, settings, output=1, job_log=job_log, notices=notices).result()
         except (errors.RunnerGone, BrokenPipeError) as error:
@@ -171,7 +187,9 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
 
                 job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
             if is_build_script(stage) and settings.telemetry.folder:
-                _write_telemetry(end, attempt, invocation, settings, job_log, began=began)
+                from executor import telemetry  # noqa: PLC0415 (only where a folder is set)
+
+                telemetry.leave(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
         if verdict.lost or verdict.build_dead:
             fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
@@ -184,6 +202,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     return verdict
 
 
+@_terminable()
 def cleanup(invocation: Invocation, settings: Settings) -> None:
     """Delete the attempt's pod without waiting for it; absence is fine, and so is an attempt that never began.
 
@@ -200,7 +219,6 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
     from executor import credentials, pods  # noqa: PLC0415 (as in prepare)
     from executor.kube import Api  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, _terminate)
     access = credentials.load(invocation.folder)
     api = Api(access, renew=lambda: credentials.resolve(access.source))
     grace = settings.kubernetes.cleanup_grace_period_seconds
@@ -243,19 +261,13 @@ def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> "Meas
     """Return what earlier builds of the same thing used, if the operator's size table has it."""
     if not settings.sizes_file:
         return None
-    from executor.sizes import SizeTable, find_measured  # noqa: PLC0415 (rarely used)
+    from executor.measured import find_measured, read_table  # noqa: PLC0415 (rarely used)
 
     try:
-        table = msgspec.json.decode(Path(settings.sizes_file).read_bytes(), type=SizeTable)
-    except (OSError, msgspec.DecodeError) as error:
-        job_log.warning(f"the size table {settings.sizes_file} is not used: {error}")
+        return find_measured(read_table(Path(settings.sizes_file)), invocation.variables)
+    except errors.SettingsError as error:
+        job_log.warning(f"no size comes from measured builds: {error}; see sizes_file")
         return None
-    if table.version != 1:
-        job_log.warning(
-            f"the size table {settings.sizes_file} is not used: it has version {table.version}, this driver reads 1"
-        )
-        return None
-    return find_measured(table, invocation.variables)
 
 
 def _tell(planned: "Planned", job_log: Log) -> None:
@@ -275,32 +287,12 @@ def _run_locally(  # noqa: PLR0913 (as `run`)
     from executor.verdict import judge_script  # noqa: PLC0415
 
     began = time.time()
-    with Notices() as notices:
+    with Notices(invocation.runner_process) as notices:
         end = local.run(content, attempt, invocation, settings, notices)
     if is_user_script(stage):
         job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
     if is_build_script(stage) and settings.telemetry.folder:
-        _write_telemetry(end, attempt, invocation, settings, job_log, began=began)
+        from executor import telemetry  # noqa: PLC0415 (as in run)
+
+        telemetry.leave(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
     return judge_script(end, stage=stage, container=container_of(stage), attempt=attempt, settings=settings)
-
-
-def _write_telemetry(  # noqa: PLR0913 (a document, its sources, and a log)
-    end: "ScriptEnd", attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, began: float
-) -> None:
-    """Leave a document about the attempt in the operator's folder; that it cannot be written is no failure of the job."""
-    from executor import telemetry  # noqa: PLC0415 (only where a folder is set)
-    from executor.job import read_job  # noqa: PLC0415
-
-    content = telemetry.document(
-        end, attempt, read_job(invocation.response_file), variables=invocation.variables, began=began, ended=time.time(),
-        version=VERSION,
-    )  # fmt: skip
-    try:
-        telemetry.write(content, Path(settings.telemetry.folder), attempt.pod)
-    except OSError as error:
-        job_log.warning(f"the document about this attempt cannot be written to telemetry.folder: {error}")
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise errors.Terminated

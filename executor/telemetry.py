@@ -1,20 +1,47 @@
 """The document about an attempt, for the operator's `[telemetry] folder`: what its build script was given and used.
 
-Pure but for `write`. The keys are those of telemetry.json, version 1 (docs/reference/telemetry.md); the driver measures a
-container, not a package, so it knows no phases and no samples, and says 0 where a required figure is unknown to it.
+Deciding is `document`, doing is `leave`. The keys are those of telemetry.json, version 1 (docs/reference/telemetry.md); the
+driver measures a container, not a package, so it knows no phases and no samples, and says 0 where a required figure is
+unknown to it.
 """
 
 import datetime as dt
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from executor.attempt import Attempt
+from executor.environment import Invocation
 from executor.files import write_private
 from executor.following import ScriptEnd
-from executor.job import Job
+from executor.job import Job, read_job
+from executor.log import Log
+from executor.settings import Settings
+
+
+def leave(  # noqa: PLR0913 (a document's sources, and a log)
+    end: ScriptEnd,
+    attempt: Attempt,
+    invocation: Invocation,
+    settings: Settings,
+    job_log: Log,
+    *,
+    began: float,
+    version: str,
+) -> None:
+    """Write a document that appears whole into the operator's folder; that this cannot be done is no failure of the job."""
+    job = read_job(invocation.response_file)
+    content = document(
+        end, attempt, job, variables=invocation.variables, began=began, ended=time.time(), version=version
+    )  # fmt: skip
+    path = Path(settings.telemetry.folder) / f"{attempt.pod}.json"
+    try:
+        write_private(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    except OSError as error:
+        job_log.warning(f"the document about this attempt cannot be written, see telemetry.folder: {error}")
 
 
 def document(  # noqa: PLR0913 (each is a source of its own)
@@ -68,11 +95,6 @@ def document(  # noqa: PLR0913 (each is a source of its own)
         "memory_kills": [kill] * kills,
         "versions": {"spack_farm": version, "python": platform.python_version()},
     }
-
-
-def write(content: dict[str, Any], folder: Path, name: str) -> None:
-    """Write a document as `NAME.json` into an existing folder; it appears whole. Raises OSError."""
-    write_private(folder / f"{name}.json", msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
 def _rfc3339(seconds: float) -> str:

@@ -7,6 +7,8 @@ import socket
 import hypothesis
 import pytest
 
+from tests.fakes.runtime import end_all
+
 # A busy machine is no fault of the code: how long an example takes is limited by the test's timeout alone.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
@@ -34,6 +36,11 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no warm process behind: a worker among several ends without its exit functions."""
+    end_all()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from buildjob import mirror
 from buildjob.publishing import places
-from buildjob.publishing.store import Store
+from buildjob.publishing.store import Store, in_parallel
 
 
 def dag_hash(text: str) -> str:
@@ -105,11 +105,11 @@ def expected(trees: dict[str, list[str]]) -> dict[str, Any]:
 
 def consistent(store: Store) -> int:
     """Check that every manifest's blobs are there and whole; return the number of manifests."""
-    count = 0
-    for seen in store.list(places.SPECS):
-        if seen.key.endswith(places.MANIFEST_END):
-            for blob in mirror.parse_manifest(store.read(seen.key).data, where=seen.key).data:
-                data = store.read(places.blob(blob.checksum)).data
-                assert hashlib.sha256(data).hexdigest() == blob.checksum
-            count += 1
-    return count
+
+    def check(key: str) -> None:
+        for blob in mirror.parse_manifest(store.read(key).data, where=key).data:
+            data = store.read(places.blob(blob.checksum)).data
+            assert hashlib.sha256(data).hexdigest() == blob.checksum
+
+    keys = (seen.key for seen in store.list(places.SPECS) if seen.key.endswith(places.MANIFEST_END))
+    return len(list(in_parallel(keys, check, workers=4)))

@@ -16,7 +16,7 @@ import msgspec
 
 from buildjob.publishing import places, record
 from buildjob.publishing.s3 import S3Store
-from buildjob.publishing.store import Store
+from buildjob.publishing.store import Store, in_parallel
 from tests.integration.faulty_server import Fault, in_front_of
 from tests.integration.s3_server import Server
 from tests.mirrors import add_entry, consistent, expected, installs
@@ -159,9 +159,9 @@ def _problem(store: Store, everything: dict[str, list[str]], tally: Tally) -> st
 
 def _strays(store: Store) -> int:
     blobs = {seen.key for seen in store.list(places.BLOBS)}
-    for seen in store.list("v3/manifests/"):
-        text = store.read(seen.key).data
-        blobs -= set(_named(text))
+    keys = (seen.key for seen in store.list("v3/manifests/"))
+    for _, stored in in_parallel(keys, store.read, workers=4):
+        blobs -= set(_named(stored.data))
     return len(blobs - {places.blob(seen.key.removeprefix(places.REPLACED)) for seen in store.list(places.REPLACED)})
 
 

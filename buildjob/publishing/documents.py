@@ -10,7 +10,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import PublishError
-from buildjob.publishing import places, splice
+from buildjob.publishing import places, spec_nodes
 from buildjob.publishing.store import Blob, Store
 
 _LARGEST_SPEC_BYTES = 64 << 20
@@ -28,20 +28,20 @@ def manifest_text(blob: Blob, *, media_type: str, fence: str = "") -> bytes:
     return msgspec.json.encode({"version": 3, "data": [row]} | ({"spack-farm-fence": fence} if fence else {}))
 
 
-def read_spec(store: Store, manifest_key: str) -> dict[str, splice.Node]:
+def read_spec(store: Store, manifest_key: str) -> dict[str, spec_nodes.Node]:
     """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is not whole."""
     where = f"{store.url}/{manifest_key}"
     return spec_of(store, mirror.parse_manifest(store.read(manifest_key).data, where=where), where=where)
 
 
-def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, splice.Node]:
+def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, spec_nodes.Node]:
     """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
     for blob in manifest.data:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
             packed = store.read(places.blob(blob.checksum)).data
             if hashlib.sha256(packed).hexdigest() != blob.checksum:
                 raise PublishError(f"{where}: the spec's blob has another content than its name says")
-            return splice.parse_spec(unpacked(packed, where=where), where=where)
+            return spec_nodes.parse_spec(unpacked(packed, where=where), where=where)
     raise PublishError(f"{where}: names no concrete spec")
 
 

@@ -76,7 +76,7 @@ class FolderStore:
                     temporary.replace(self._path(key))
         return _tag(data)
 
-    def send(self, key: str, blob: Blob) -> None:
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
         """Copy a local file in, checking what is copied."""
         digest = hashlib.sha256()
         with self._faults(key), self._temporary(key) as temporary:
@@ -88,7 +88,10 @@ class FolderStore:
                 os.fsync(target.fileno())
             if digest.hexdigest() != blob.sha256:
                 raise StoreError(f"{blob.path}: its content does not have the checksum that its name promises")
-            temporary.replace(self._path(key))
+            if if_absent:
+                os.link(temporary, self._path(key))
+            else:
+                temporary.replace(self._path(key))
 
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""

@@ -5,10 +5,11 @@ update was faster, it merges again on what that one wrote. Memory does not grow 
 """
 
 import contextlib
+import itertools
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,14 +17,12 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
-from buildjob.publishing import conditions, documents, lock, places, record, splice
+from buildjob.publishing import announced, conditions, documents, lock, places, record, spec_nodes, splice
 from buildjob.publishing.retry import Patience
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 
 _GRACE_SECONDS = 3600.0
-"""So long a replaced index stays, for who has just read its manifest, and a record whose manifest has not appeared."""
-_BATCH_BYTES = 24 << 20
-"""Nodes held in memory at a time."""
+"""So long a replaced index stays, for who has just read its manifest."""
 _LARGEST_INDEX_BYTES = 8 << 30
 _TRIES = 100
 """Each lost race is another writer's success; with growing random waits, a hundred in a row do not happen."""
@@ -50,10 +49,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Read every spec on the mirror instead of the index; what Spack's update-index does."""
     single_writer: bool = False
     """The user promises that no other update runs: neither conditions nor a lock are needed."""
-    appeared: frozenset[str] = frozenset()
-    """Manifests that are known to be there, so that nobody asks for them."""
-    gone: frozenset[str] = frozenset()
-    """Hashes whose binary has been taken away."""
+    known: announced.Known = announced.Known()
+    """What need not be asked for."""
     workers: int = 8
     wall: Callable[[], float] = time.time
     patience: Patience = Patience()
@@ -70,21 +67,6 @@ class _Current(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     overwritten: str = ""
     """SHA-256 of an older index that the manifest names: who wrote it had lost the lock. `sha256` is the newest one."""
-
-
-class _Batch(msgspec.Struct, kw_only=True):
-    """Announced changes that are merged together."""
-
-    cached: set[str] = msgspec.field(default_factory=set)
-    nodes: dict[str, splice.Node] = msgspec.field(default_factory=dict)
-    bytes: int = 0
-
-    def add(self, dag_hash: str, nodes: dict[str, splice.Node]) -> None:
-        self.cached.add(dag_hash)
-        for each, node in nodes.items():
-            if each not in self.nodes:
-                self.nodes[each] = node
-                self.bytes += len(node.text)
 
 
 def update(store: Store, options: Options) -> Updated:
@@ -118,36 +100,38 @@ class _Work:
         self._folder = folder
         self._held = held
         self._rebuilt: Path | None = None
-        self._known: set[str] = set()
+        self._in_rebuilt: set[str] = set()
+        """Manifests whose specs the rebuilt file has: an attempt that lost need not read them again."""
+        self._announced = announced.Announcements(store, options.known, workers=options.workers, wall=options.wall)
 
     def attempt(self) -> Updated:
         """Merge once and swing. Raises Conflict if another update was faster."""
-        merged: list[str] = []
-        late: list[str] = []
         current = self.current()
+        self._announced.begin(current.path)
         from_nothing = current.path is None or self._options.rebuild
         path, edited = (self._rebuilt, _Count()) if from_nothing else (current.path, _Count())
-        seen_keys: set[str] = set()
-        for batch in self._announced(merged, late, seen_keys):
-            path = self._merge(path, batch, edited)
+        in_file: set[str] = set()
+        for batch in itertools.chain([self._announced.own()], self._announced.batches()):
+            path = self._merge(path, batch, edited) if batch.cached else path
+            in_file |= batch.manifests
         if from_nothing:
-            path = self._read_all(path, edited)
-        if self._options.gone and not from_nothing:
-            path = self._merge(path, _Batch(), edited)
+            path = self._read_all(path, edited, in_file)
+        if self._options.known.gone and not from_nothing:
+            path = self._merge(path, announced.Batch(), edited)
         swung = path is not None and path != current.path
         if swung:
             # what was announced meanwhile comes along: many pushes at once make few swings
-            for batch in self._announced(merged, late, seen_keys):
-                path = self._merge(path, batch, edited)
+            for batch in self._announced.batches():
+                path = self._merge(path, batch, edited) if batch.cached else path
         if swung or current.overwritten:
             assert path is not None
             self._swing(current, path)
-        list(in_parallel(merged, self._store.delete, workers=self._options.workers))
+        list(in_parallel(self._announced.done, self._store.delete, workers=self._options.workers))
         return Updated(
             swung=swung or bool(current.overwritten),
             added=edited.added,
             dropped=edited.dropped,
-            unfinished=len(late),
+            unfinished=len(self._announced.late),
         )
 
     def current(self) -> _Current:
@@ -177,68 +161,39 @@ class _Work:
             raise Unavailable(f"{self._store.url}/{places.blob(sha256)}: arrived with another checksum")
         return _Current(tag=stored.tag, sha256=found, path=path, overwritten=overwritten)
 
-    def _announced(self, merged: list[str], late: list[str], seen_keys: set[str]) -> Iterator[_Batch]:
-        """Yield what the records not seen before announce and what has appeared; tell which records are done with."""
-        batch = _Batch()
-        for seen in record.pending(self._store):
-            if seen.key in seen_keys:
-                continue
-            seen_keys.add(seen.key)
-            read = record.read(self._store, seen.key)
-            if read is None:
-                continue
-            entries, nodes = read
-            appeared = self._appeared(entries)
-            missing = [entry.manifest for entry in entries if entry.manifest not in appeared]
-            for entry in entries:
-                if entry.manifest in appeared:
-                    batch.add(entry.hash, splice.reachable([entry.hash], nodes))
-                    self._known.add(entry.manifest)
-            if not missing or seen.modified_seconds < self._options.wall() - _GRACE_SECONDS:
-                merged.append(seen.key)
-            late += missing
-            if batch.bytes >= _BATCH_BYTES:
-                yield batch
-                batch = _Batch()
-        if batch.cached:
-            yield batch
-
-    def _appeared(self, entries: Sequence[record.Announced]) -> set[str]:
-        found = {entry.manifest for entry in entries} & self._options.appeared
-        unknown = [entry.manifest for entry in entries if entry.manifest not in found]
-        looked = in_parallel(unknown, self._store.look, workers=self._options.workers)
-        return found | {key for key, seen in looked if seen is not None}
-
-    def _read_all(self, path: Path | None, edited: "_Count") -> Path:
-        """Merge every spec on the mirror that is not known yet, as Spack does."""
+    def _read_all(self, path: Path | None, edited: "_Count", in_file: set[str]) -> Path:
+        """Merge every spec on the mirror that the file has not yet, as Spack does."""
+        has = self._in_rebuilt | in_file
         unknown = (
             seen.key
             for seen in self._store.list(places.SPECS)
-            if seen.key.endswith(places.MANIFEST_END) and seen.key not in self._known
+            if seen.key.endswith(places.MANIFEST_END) and seen.key not in has
         )
-        batch = _Batch()
+        batch = announced.Batch()
         for key, nodes in in_parallel(unknown, self._read_spec, workers=self._options.workers):
-            self._known.add(key)
             if nodes is None:  # deleted meanwhile
                 continue
-            batch.add(next(iter(nodes)), splice.reachable([next(iter(nodes))], nodes))
-            if batch.bytes >= _BATCH_BYTES:
+            in_file.add(key)
+            root = next(iter(nodes))
+            batch.add(record.Announced(manifest=key, hash=root, blobs=[]), spec_nodes.reachable([root], nodes))
+            if batch.bytes >= announced.BATCH_BYTES:
                 path = self._merge(path, batch, edited)
-                batch = _Batch()
+                batch = announced.Batch()
         path = self._merge(path, batch, edited) if batch.cached or path is None else path
         assert path is not None
         self._rebuilt = path
+        self._in_rebuilt = self._in_rebuilt | in_file
         return path
 
-    def _read_spec(self, key: str) -> dict[str, splice.Node] | None:
+    def _read_spec(self, key: str) -> dict[str, spec_nodes.Node] | None:
         try:
             return documents.read_spec(self._store, key)
         except NotFound:
             return None
 
-    def _merge(self, path: Path | None, batch: _Batch, edited: "_Count") -> Path | None:
+    def _merge(self, path: Path | None, batch: announced.Batch, edited: "_Count") -> Path | None:
         """Return the file with the batch merged in: a new one, or the same if it holds everything already."""
-        changes = splice.Changes(cached=frozenset(batch.cached), nodes=batch.nodes, gone=self._options.gone)
+        changes = splice.Changes(cached=frozenset(batch.cached), nodes=batch.nodes, gone=self._options.known.gone)
         with path.open("rb") if path else contextlib.nullcontext() as old:
             edits = splice.plan(old, changes)
             if not edits and path is not None:

@@ -12,7 +12,7 @@ import msgspec
 
 from buildjob import sign
 from buildjob.errors import PublishError
-from buildjob.publishing import index, keys, places, push, record, splice, verify
+from buildjob.publishing import announced, index, keys, places, push, record, spec_nodes, verify
 from buildjob.publishing.store import Blob, Store, in_parallel
 
 
@@ -79,19 +79,19 @@ def notarize(
         return
     if not keys.published(target):
         keys.add(target, signer.public_key())
-    appeared = msgspec.structs.replace(options.pushing.indexing, appeared=frozenset(taken))
-    index.update(target, appeared)
+    known = announced.Known(appeared=frozenset(taken))
+    index.update(target, msgspec.structs.replace(options.pushing.indexing, known=known))
 
 
 def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign.Signer, options: Options) -> list[str]:
     """Sign and copy some binaries, in the order that a push keeps; return their keys."""
-    nodes: dict[str, splice.Node] = {}
+    nodes: dict[str, spec_nodes.Node] = {}
     for each in batch:
         nodes |= each.nodes
     announced = [
         record.Announced(manifest=each.key, hash=each.hash, blobs=[blob.checksum for blob in each.blobs]) for each in batch
     ]
-    record.announce(target, announced, nodes)
+    records = record.announce(target, announced, nodes, at_once=options.workers)
     push.wait_for_prune(target, options.pushing)
     push.ensure_layout(target)
 
@@ -101,7 +101,9 @@ def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign
             _copy(places.blob(blob.checksum), blob.checksum, source, target)
         target.write(each.key, signed)
 
-    return [each.key for each, _ in in_parallel(batch, one, workers=options.workers)]
+    done = [each.key for each, _ in in_parallel(batch, one, workers=options.workers)]
+    record.complete(target, records)
+    return done
 
 
 def _copy(key: str, checksum: str, source: Store, target: Store) -> None:

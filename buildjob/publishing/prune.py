@@ -13,7 +13,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, NotFound, PublishError, RequestError
-from buildjob.publishing import conditions, index, places, record, verify
+from buildjob.publishing import announced, conditions, index, places, record, verify
 from buildjob.publishing.store import ABSENT, Store, in_parallel
 
 _LEASE_SECONDS = 600.0
@@ -155,7 +155,7 @@ def delete(store: Store, asked: Plan, options: index.Options, *, clock: Callable
         manifests = [key for key in asked.due_manifests if key not in spared and _is_unchanged(store, key, asked)]
         hashes = frozenset(places.hash_of(key) for key in manifests)
         if hashes:
-            index.update(store, msgspec.structs.replace(options, gone=hashes))
+            index.update(store, msgspec.structs.replace(options, known=announced.Known(gone=hashes)))
         gone = _until(store, manifests, lambda: clock() - begun < _LEASE_SECONDS)
         named = {blob for key in verify.manifests(store) for blob in _blobs(store, key)}
         blobs = [key for key in asked.due_blobs if key not in spared and key not in named]
@@ -173,7 +173,7 @@ def _announced(store: Store) -> set[str]:
     """Return the keys of all that pushes are about to use."""
     found: set[str] = set()
     for seen in record.pending(store):
-        for entry in (record.read(store, seen.key) or ([],))[0]:
+        for entry in (record.read(store, seen.key) or record.Push()).entries:
             found.add(entry.manifest)
             found.update(places.blob(checksum) for checksum in entry.blobs)
     return found

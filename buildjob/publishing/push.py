@@ -4,6 +4,8 @@ The announcement first, then blobs, then the manifest: its appearance is the com
 consistent mirror and a repeated run finishes. Writes no keys, ever.
 """
 
+import contextlib
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +14,18 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, PublishError, Unsupported
-from buildjob.publishing import documents, index, places, record, splice
+from buildjob.publishing import announced, documents, index, places, record, spec_nodes
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from buildjob.telemetry import Publish
 
 Sign = Callable[[bytes, str], bytes]
 """Takes a manifest's text and its name, returns what is to stand on the mirror."""
+_SMALL_BYTES = 256 << 10
+"""Up to this size asking first costs more than sending on the condition that there is none."""
+_WORTH_LISTING = 32
+"""From so many manifests on, one request that lists a thousand is cheaper than one for each."""
+_LISTED_FOR_EACH = 10
+"""On a mirror with more manifests for each that is asked for, the listing ends: it would take longer than asking."""
 _PRUNE_SECONDS = 3600.0
 """A prune that has not ended after so long was killed."""
 
@@ -38,7 +46,7 @@ class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     unsigned: Path
     entries: list[Entry]
-    nodes: Mapping[str, splice.Node]
+    nodes: Mapping[str, spec_nodes.Node]
     there: list[str] = []
     """Manifests that the mirror has already and that stay as they are."""
 
@@ -75,15 +83,25 @@ def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> Pu
     entries = [_entry(path, unsigned) for path in sorted(unsigned.glob(f"{places.SPECS}*/*{places.MANIFEST_END}"))]
     if not entries:
         raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
-    there: set[str] = set()
-    if not replace:
-        looked = in_parallel((entry.key for entry in entries), store.look, workers=workers)
-        there = {key for key, seen in looked if seen is not None}
+    there = set() if replace else _there(store, {entry.key for entry in entries}, workers=workers)
     wanted = [entry for entry in entries if entry.key not in there]
-    nodes: dict[str, splice.Node] = {}
+    nodes: dict[str, spec_nodes.Node] = {}
     for entry in wanted:
         nodes |= _nodes(entry, unsigned)
     return PushPlan(unsigned=unsigned, entries=wanted, nodes=nodes, there=sorted(there))
+
+
+def _there(store: Store, keys: set[str], *, workers: int) -> set[str]:
+    """Return which of these manifests the mirror has: by listing where many are asked for, one by one what is left."""
+    found: set[str] = set()
+    if len(keys) >= _WORTH_LISTING:
+        most = _LISTED_FOR_EACH * len(keys)
+        listed = {seen.key for seen in itertools.islice(store.list(places.SPECS), most)}
+        found = keys & listed
+        if len(listed) < most:
+            return found  # that was all that there is
+    looked = in_parallel(keys - found, store.look, workers=workers)
+    return found | {key for key, seen in looked if seen is not None}
 
 
 def _entry(path: Path, unsigned: Path) -> Entry:
@@ -95,13 +113,13 @@ def _entry(path: Path, unsigned: Path) -> Entry:
     return Entry(key=key, hash=places.hash_of(key), text=text, blobs=manifest.data)
 
 
-def _nodes(entry: Entry, unsigned: Path) -> dict[str, splice.Node]:
+def _nodes(entry: Entry, unsigned: Path) -> dict[str, spec_nodes.Node]:
     """Return the nodes of an entry's concrete spec. Raises PublishError if it is not the one that the name says."""
     for blob in entry.blobs:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
             path = unsigned / blob.relative_path
             _require_checksum(path, blob)
-            nodes = splice.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
+            nodes = spec_nodes.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
             if next(iter(nodes)) != entry.hash:
                 raise PublishError(f"{unsigned / entry.key}: its spec has another hash: {next(iter(nodes))}")
             return nodes
@@ -118,20 +136,22 @@ def _require_checksum(path: Path, blob: mirror.Blob) -> None:
 def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Pushed:
     """Send what is planned, then bring the index up to date. Raises PublishError; the mirror stays consistent."""
     if not asked.entries:
-        updated = index.update(store, options.indexing) if options.update_index else None
+        updated = _update(store, options, announced.Known(appeared=frozenset(asked.there)))
         return Pushed(manifests=asked.there, bytes=0, index=updated)
-    sign(asked.entries[0].text, asked.entries[0].key)  # before anything is written: an unusable key leaves no trace
-    announced = [
+    first, *_ = asked.entries
+    first_signed = sign(first.text, first.key)  # before anything is written: an unusable key leaves no trace
+    entries = [
         record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
         for entry in asked.entries
     ]
-    record.announce(store, announced, asked.nodes)
+    keys = [entry.key for entry in asked.entries]
+    records = record.announce(store, entries, asked.nodes, at_once=options.workers)
     wait_for_prune(store, options)
     ensure_layout(store)
     sent = 0
 
     def one(entry: Entry) -> int:
-        signed = sign(entry.text, entry.key)
+        signed = first_signed if entry is first else sign(entry.text, entry.key)
         total = sum(_send_blob(blob, asked.unsigned, store) for blob in entry.blobs)
         store.write(entry.key, signed)
         return total + len(signed)
@@ -139,18 +159,28 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
     for done, (_, size) in enumerate(in_parallel(asked.entries, one, workers=options.workers), 1):
         sent += size
         options.progress(done, len(asked.entries), sent)
-    keys = [entry.key for entry in asked.entries]
-    updated = None
-    if options.update_index:
-        known = msgspec.structs.replace(options.indexing, appeared=frozenset(keys))
-        updated = index.update(store, known)
+    record.complete(store, records)
+    own = record.Push(entries=entries, nodes=dict(asked.nodes))
+    known = announced.Known(appeared=frozenset(asked.there), own=own, own_records=frozenset(records))
+    updated = _update(store, options, known)
     return Pushed(manifests=keys, bytes=sent, index=updated)
+
+
+def _update(store: Store, options: Options, known: announced.Known) -> index.Updated | None:
+    if not options.update_index:
+        return None
+    return index.update(store, msgspec.structs.replace(options.indexing, known=known))
 
 
 def _send_blob(blob: mirror.Blob, unsigned: Path, store: Store) -> int:
     """Send one blob unless the mirror has it; return the number of bytes sent."""
     key, path = places.blob(blob.checksum), unsigned / blob.relative_path
     local = Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
+    if blob.content_length <= _SMALL_BYTES:
+        _require_checksum(path, blob)
+        with contextlib.suppress(Conflict, Unsupported):  # there is one; whether it is whole is to be seen
+            store.send(key, local, if_absent=True)
+            return blob.content_length
     if store.holds(key, local):
         return 0
     _require_checksum(path, blob)

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from buildjob.errors import NotFound, PublishError
-from buildjob.publishing import places, splice
+from buildjob.publishing import places, spec_nodes
 from buildjob.publishing.store import Seen, Store
 
 ENTRIES_PER_RECORD = 500
+_WORTH_TELLING = 8
 _LARGEST_RECORD_BYTES = 64 << 20
 """Unpacked; 500 specs with all that they depend on take 2 MiB."""
 
@@ -38,20 +39,41 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Announced]
     nodes: dict[str, msgspec.Raw]
     """Concrete specs by hash: the entries' own and all that they depend on."""
+    at_once: int = 64
+    """The entries are begun in their order, and so many are under way at most."""
+    complete: bool = False
+    """All of them are on the mirror: nobody need ask for them."""
 
 
-def announce(store: Store, entries: Sequence[Announced], nodes: Mapping[str, splice.Node]) -> list[str]:
-    """Write the records of a push; return their keys."""
-    keys = []
+def announce(
+    store: Store, entries: Sequence[Announced], nodes: Mapping[str, spec_nodes.Node], *, at_once: int
+) -> dict[str, Record]:
+    """Write the records of a push, which must keep the entries' order and never have more than `at_once` under way.
+
+    Returns them by their keys.
+    """
+    records = {}
     for start in range(0, len(entries), ENTRIES_PER_RECORD):
         some = list(entries[start : start + ENTRIES_PER_RECORD])
-        needed = splice.reachable((entry.hash for entry in some), nodes)
-        record = Record(entries=some, nodes={dag_hash: msgspec.Raw(node.text) for dag_hash, node in needed.items()})
+        needed = spec_nodes.reachable((entry.hash for entry in some), nodes)
+        texts = {dag_hash: msgspec.Raw(node.text) for dag_hash, node in needed.items()}
+        record = Record(entries=some, nodes=texts, at_once=at_once)
         now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
         key = f"{places.PENDING}{now}-{secrets.token_hex(8)}.json.gz"
-        store.write(key, gzip.compress(msgspec.json.encode(record), 6, mtime=0), only_if=None)
-        keys.append(key)
-    return keys
+        _write(store, key, record)
+        records[key] = record
+    return records
+
+
+def complete(store: Store, records: Mapping[str, Record]) -> None:
+    """Tell that all is there, where that saves others more requests than it takes."""
+    for key, record in records.items():
+        if len(record.entries) >= _WORTH_TELLING:
+            _write(store, key, msgspec.structs.replace(record, complete=True))
+
+
+def _write(store: Store, key: str, record: Record) -> None:
+    store.write(key, gzip.compress(msgspec.json.encode(record), 6, mtime=0))
 
 
 def pending(store: Store) -> Iterator[Seen]:
@@ -59,8 +81,22 @@ def pending(store: Store) -> Iterator[Seen]:
     return store.list(places.PENDING)
 
 
-def read(store: Store, key: str) -> tuple[list[Announced], dict[str, splice.Node]] | None:
-    """Return a record's entries and nodes; None if another update has merged it meanwhile. Raises PublishError if broken."""
+class Push(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was read."""
+
+    entries: list[Announced] = []
+    nodes: dict[str, spec_nodes.Node] = {}
+    at_once: int = 1
+    complete: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """What its nodes take in memory."""
+        return sum(len(node.text) for node in self.nodes.values())
+
+
+def read(store: Store, key: str) -> Push | None:
+    """Return what a record says; None if another update has merged it meanwhile. Raises PublishError if it is broken."""
     try:
         packed = store.read(key).data
     except NotFound:
@@ -71,9 +107,9 @@ def read(store: Store, key: str) -> tuple[list[Announced], dict[str, splice.Node
         if unpack.unconsumed_tail or not unpack.eof:
             raise PublishError(f"{store.url}/{key}: a record that is cut off or too large; delete it")
         record = msgspec.json.decode(text, type=Record)
-        nodes = {dag_hash: splice.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
+        nodes = {dag_hash: spec_nodes.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
     except (zlib.error, msgspec.MsgspecError) as error:
         raise PublishError(f"{store.url}/{key}: no record of a push ({error}); delete it") from error
     if record.version != 1:
         raise PublishError(f"{store.url}/{key}: version {record.version}; a newer spack-farm wrote it")
-    return record.entries, nodes
+    return Push(entries=record.entries, nodes=nodes, at_once=record.at_once, complete=record.complete)

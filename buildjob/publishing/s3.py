@@ -10,49 +10,21 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable, Unsupported
+from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable
 from buildjob.publishing.access import Access
+from buildjob.publishing.part import Part
 from buildjob.publishing.retry import Patience, patiently
+from buildjob.publishing.s3_answers import classified
 from buildjob.publishing.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
 
 _Result = TypeVar("_Result")
 
-# Status -> what it means to us; what is not named is final. 409 is two conditional writes at the same instant.
-_BY_STATUS: dict[int, type[StoreError]] = {
-    404: NotFound,
-    409: Unavailable,
-    412: Conflict,
-    429: Unavailable,
-    500: Unavailable,
-    501: Unsupported,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-}
-# Codes that come with a status which says less.
-_BY_CODE: dict[str, type[StoreError]] = {
-    "BadDigest": Unavailable,  # what arrived was not what we sent
-    "IncompleteBody": Unavailable,
-    "RequestTimeout": Unavailable,
-    "XAmzContentChecksumMismatch": Unavailable,
-    "XAmzContentSHA256Mismatch": Unavailable,
-    "NoSuchBucket": StoreError,
-}
-_TELL: dict[str, str] = {
-    "AccessDenied": "these credentials may not do that; see the policy in docs/publish.md",
-    "ExpiredToken": "the credentials have expired; get new ones and run it again, it goes on where it stopped",
-    "InvalidAccessKeyId": "the server does not know this access key",
-    "NoSuchBucket": "make the bucket first; nothing here makes buckets",
-    "PermanentRedirect": "the bucket is in another region: give --region",
-    "RequestTimeTooSkewed": "this machine's clock is wrong",
-    "SignatureDoesNotMatch": "the secret key is wrong, or a proxy changes requests",
-}
 _NO_ANSWER = (
     botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,  # closed, timed out, broken off while reading
@@ -168,16 +140,21 @@ class S3Store:
                 return there.tag
             raise
 
-    def send(self, key: str, blob: Blob) -> None:
-        """Send a local file, in parts if it is large."""
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+        """Send a local file; in parts, and then whatever is there, if it is large."""
         if blob.size_bytes >= self._access.multipart_bytes:
             self._send_parts(key, blob)
             return
         sha256 = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
 
         def call() -> None:
             with blob.path.open("rb") as file:
-                self._client.put_object(Bucket=self.bucket, Key=self._prefix + key, Body=file, ChecksumSHA256=sha256)
+                # of a file, boto3 asks the server first whether it may come: one more way there and back
+                body = file.read() if blob.size_bytes <= CHUNK_BYTES else file
+                self._client.put_object(
+                    Bucket=self.bucket, Key=self._prefix + key, Body=body, ChecksumSHA256=sha256, **condition
+                )
 
         self._ask(key, call)
 
@@ -239,7 +216,7 @@ class S3Store:
         try:
             digest = hashlib.sha256()
             with blob.path.open("rb") as file:
-                windows = (_Part(file, number, self._access.part_bytes) for number in range(1, count + 1))
+                windows = (Part(file, number, self._access.part_bytes) for number in range(1, count + 1))
                 parts = [self._send_part(key, place, window, digest) for window in windows]
             self._complete(key, place, parts, blob, whole=digest.hexdigest() == blob.sha256)
         except BaseException:
@@ -260,7 +237,7 @@ class S3Store:
             if there is None or there.size_bytes != blob.size_bytes:
                 raise
 
-    def _send_part(self, key: str, place: Mapping[str, str], part: "_Part", digest: Any) -> dict[str, Any]:
+    def _send_part(self, key: str, place: Mapping[str, str], part: Part, digest: Any) -> dict[str, Any]:
         """Send one part, read twice and never held in memory; return its row for the completion."""
         own = hashlib.sha256()
         for chunk in part.chunks():
@@ -294,41 +271,6 @@ class S3Store:
         return self._access.endpoint_url or "AWS"
 
 
-class _Part:
-    """A window of an open file that reads like a file of its own; what boto3 needs of a body, and no more."""
-
-    def __init__(self, file: BinaryIO, number: int, part_bytes: int) -> None:
-        self._file = file
-        self.number = number
-        self._start = (number - 1) * part_bytes
-        file.seek(0, 2)
-        self._size = min(part_bytes, file.tell() - self._start)
-        self._at = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = self._size - self._at
-        size = left if size is None or size < 0 else min(size, left)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(size)
-        self._at += len(data)
-        return data
-
-    def chunks(self) -> Iterator[bytes]:
-        self.seek(0)
-        while chunk := self.read(CHUNK_BYTES):
-            yield chunk
-
-
 def split_url(url: str) -> tuple[str, str]:
     """Return bucket and prefix of `s3://bucket/prefix`. Raises RequestError if it is none."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
@@ -343,8 +285,5 @@ def _status(error: botocore.exceptions.ClientError) -> int:
 
 def _classified(error: botocore.exceptions.ClientError, where: str) -> StoreError:
     """Return what a server's error means."""
-    status, code = _status(error), str(error.response.get("Error", {}).get("Code", ""))
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, StoreError)
-    said = error.response.get("Error", {}).get("Message") or code or "no reason given"
-    advice = f"; {_TELL[code]}" if code in _TELL else ""
-    return kind(f"{where}: the server answers {status} {code}: {said}{advice}")
+    told = error.response.get("Error", {})
+    return classified(_status(error), str(told.get("Code", "")), str(told.get("Message") or ""), where=where)

@@ -4,6 +4,7 @@ Keys are relative, with `/`. An object appears whole or not at all. Knows nothin
 """
 
 import concurrent.futures
+import queue
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -67,8 +68,11 @@ class Store(Protocol):
         condition does not hold, Unsupported if the storage has no conditions.
         """
 
-    def send(self, key: str, blob: Blob) -> None:
-        """Write a local file, checked end to end; whatever is there is replaced."""
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+        """Write a local file, checked end to end; whatever is there is replaced.
+
+        `if_absent`, for what goes in one piece, replaces nothing: raises Conflict and Unsupported as `write` does.
+        """
 
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""
@@ -93,21 +97,18 @@ def in_parallel(
     """
     with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="publish") as pool:
         running: dict[concurrent.futures.Future[_Result], _Item] = {}
+        ended: queue.SimpleQueue[concurrent.futures.Future[_Result]] = queue.SimpleQueue()
         try:
             for item in items:
-                running[pool.submit(work, item)] = item
+                future = pool.submit(work, item)
+                running[future] = item
+                future.add_done_callback(ended.put)
                 if len(running) >= 2 * workers:
-                    yield from _finished(running)
+                    future = ended.get()
+                    yield running.pop(future), future.result()
             while running:
-                yield from _finished(running)
+                future = ended.get()
+                yield running.pop(future), future.result()
         finally:
             for future in running:
                 future.cancel()
-
-
-def _finished(
-    running: dict[concurrent.futures.Future[_Result], _Item],
-) -> Iterator[tuple[_Item, _Result]]:
-    done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-    for future in done:
-        yield running.pop(future), future.result()

@@ -12,7 +12,7 @@ import msgspec
 
 from buildjob import mirror
 from buildjob.errors import NotFound, PublishError
-from buildjob.publishing import documents, index, places, record, splice
+from buildjob.publishing import documents, index, places, record, spec_nodes, splice
 from buildjob.publishing.store import Store, in_parallel
 from buildjob.sign import TrustHome
 
@@ -34,7 +34,7 @@ class Binary(msgspec.Struct, frozen=True, kw_only=True):
     text: bytes
     """Its manifest without the signature, as gpg gave it where there is one."""
     blobs: list[mirror.Blob]
-    nodes: dict[str, splice.Node]
+    nodes: dict[str, spec_nodes.Node]
     """Of its concrete spec."""
 
 
@@ -57,7 +57,7 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
     except PublishError as error:
         return Fault(key=key, text=str(error))
     root, node = next(iter(nodes.items()))
-    if not splice.is_named(key.removeprefix(places.SPECS), root, node):
+    if not spec_nodes.is_named(key.removeprefix(places.SPECS), root, node):
         return Fault(key=key, text=f"it holds another spec than its name says: {root}")
     return Binary(key=key, hash=root, text=text, blobs=manifest.data, nodes=nodes)
 
@@ -103,7 +103,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify(store: Store, trust: TrustHome | None, verdict: Verdict, options: Options) -> Iterator[Fault]:
     """Yield the faults of a mirror; `verdict` counts meanwhile."""
-    announced = {entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or ([],))[0]}
+    announced = {
+        entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or record.Push()).entries
+    }
     there: set[str] = set()
     keys = options.only or manifests(store)
     checked = in_parallel(keys, lambda key: binary(store, key, trust, blobs=options.blobs), workers=options.workers)
@@ -132,7 +134,7 @@ def _index_faults(store: Store, there: set[str], announced: set[str], verdict: V
         for dag_hash, entry, spec in splice.entries(file):
             verdict.indexed += entry.in_buildcache
             counts[dag_hash] = entry.ref_count
-            for dependency in splice.parse_node(spec).dependencies:
+            for dependency in spec_nodes.parse_node(spec).dependencies:
                 needed[dependency] = needed.get(dependency, 0) + 1
             if entry.in_buildcache and dag_hash not in there:
                 yield Fault(key=places.INDEX, text=f"promises {dag_hash}, which is not on the mirror")

@@ -7,6 +7,7 @@ prefixes; Spack writes the tarballs for both, and what that takes is a column of
 """
 
 import argparse
+import datetime as dt
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from buildjob.paths import from_environment
 from buildjob.publishing import documents, places, push
 from buildjob.publishing.s3 import S3Store
 from buildjob.publishing.store import Blob, in_parallel
-from tests.integration.conftest import ROOT, Key, Lab
+from tests.integration.conftest import ROOT, Key, Lab, read_telemetry
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server, versitygw
 from tests.integration.test_publish_on_spack import mirror_in_s3
@@ -139,6 +140,7 @@ def many_small(bench: Bench, count: int) -> list[Row]:
     verified, _ = bench.ours("verify", theirs_url, "--trust", bench.key.public)
 
     sent, peak = bench.ours("push", unsigned, our_url, "--signing-key-file", bench.key.secret)
+    plain, _ = bench.ours("push", unsigned, f"{our_url}-plain", "--unsigned")
     seen, _ = bench.ours("verify", our_url, "--trust", bench.key.public)
     equal = _cached(bench.server.store(our_url)) == _cached(bench.server.store(theirs_url))
     if not equal:
@@ -149,6 +151,7 @@ def many_small(bench: Bench, count: int) -> list[Row]:
             what=f"{count:,} small binaries: sign, send, index", ours_seconds=sent,
             spack_seconds=pushed - tarballs + indexed, peak_mib=peak,
         ),
+        Row(what=f"{count:,} small binaries: the same, unsigned", ours_seconds=plain),
         Row(what=f"{count:,} small binaries: verify (ours; Spack has none)", ours_seconds=seen, spack_seconds=verified),
         Row(
             what=f"{count:,} small binaries: the whole", ours_seconds=tarballs + sent + seen,
@@ -159,6 +162,34 @@ def many_small(bench: Bench, count: int) -> list[Row]:
 
 def _cached(store: S3Store) -> set[str]:
     return {key for key, entry in installs(store).items() if entry["in_buildcache"]}
+
+
+def one_from_the_agent(bench: Bench) -> list[Row]:
+    """Have the agent build one package; tell what passes between the end of its build and the message that it is there."""
+    bench.lab.build("libhello", "--out", bench.folder / "needed", timeout=1000)
+    out = bench.folder / "agent"
+    words = ("hello-app", "--mirror", f"s3://{bench.server.bucket()}/agent", "--signing-key-file", bench.key.secret)
+    argv = bench.lab.agent_argv(*words, "--out", out)
+    at = 0.0
+    said = ""
+    with subprocess.Popen(
+        argv, env=bench.lab.environment | bench.environment, cwd=bench.folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as agent:  # fmt: skip
+        assert agent.stdout
+        for line in agent.stdout:
+            said += line
+            if ": published to " in line:
+                at = time.time()
+    if agent.returncode or not at:
+        raise SystemExit(f"scripts/bench: the agent ended with {agent.returncode}\n{said[-2000:]}")
+    document = read_telemetry(out, "hello-app")
+    assert document.publish
+    ended = dt.datetime.fromisoformat(document.ended_at).timestamp()
+    return [
+        Row(what="one binary from the agent: Spack packs it, we sign, send, index", ours_seconds=at - ended),
+        Row(what="one binary from the agent: of that, sign, send, index", ours_seconds=document.publish.wall_seconds),
+    ]
 
 
 def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
@@ -243,8 +274,10 @@ def main() -> int:
             bench = Bench(place, server)
             rows.append(one_more(bench, _LARGE[turn], with_spack=False))
             _tell(rows[-1:])
+            rows += one_from_the_agent(bench)
+            _tell(rows[-2:])
             rows += many_small(bench, _SIZES[turn])
-            _tell(rows[-4:])
+            _tell(rows[-5:])
             rows.append(one_more(bench, _MIRRORS[turn], with_spack=True))
             _tell(rows[-1:])
     print(json.dumps({"bench": "publish", "id": secrets.token_hex(4), "rows": msgspec.to_builtins(rows)}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from executor.names import JOB_ID
 from tests.contract.runner_lab import Lab, story_of
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome, Runner
@@ -86,13 +87,16 @@ def lab_on(cluster: FakeCluster, folder: Path) -> Lab:
     def remove(job_id: int) -> None:
         cluster.kubelet.delete(pod_of(cluster, job_id), grace_seconds=0)
 
-    return Lab(runner=runner_factory(cluster, folder), evict=evict, remove=remove)
+    def phases(job_id: int) -> list[str]:
+        return [pod["status"]["phase"] for pod in cluster.pods() if pod["metadata"]["labels"][JOB_ID] == str(job_id)]
+
+    return Lab(runner=runner_factory(cluster, folder), evict=evict, remove=remove, phases=phases)
 
 
 def pod_of(cluster: FakeCluster, job_id: int) -> str:
     """Return the name of a job's pod."""
     labels = {pod["metadata"]["name"]: pod["metadata"]["labels"] for pod in cluster.pods()}
-    (name,) = (name for name, found in labels.items() if found["spack-farm.io/job-id"] == str(job_id))
+    (name,) = (name for name, found in labels.items() if found[JOB_ID] == str(job_id))
     return str(name)
 
 
@@ -113,7 +117,8 @@ def runner_factory(cluster: FakeCluster, folder: Path) -> Callable[..., Runner]:
             f'kubeconfig = "{kubeconfig or cluster.kubeconfig()}"\nhelper_image = "{helper_image}"\n{kubernetes}\n'
         )
         environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
-        return Runner([sys.executable, "-m", "executor"], ["--config", str(path)], environment=environment, **options)
+        program = options.pop("program", [sys.executable, "-m", "executor"])
+        return Runner(program, ["--config", str(path)], environment=environment, **options)
 
     return make
 

@@ -23,11 +23,16 @@ class Lab:
     """A cluster and a driver in front of it."""
 
     runner: Callable[..., Runner]
-    """Makes a Runner; its first two arguments are TOML of the driver's settings: in `[kubernetes]`, and above it."""
+    """Makes a Runner; its first two arguments are TOML of the driver's settings: in `[kubernetes]`, and above it.
+
+    `program` is another driver than this checkout's.
+    """
     evict: Callable[[int], None]
     """Evicts the pod of a job by its id, with the pod's own grace."""
     remove: Callable[[int], None]
     """Removes the pod of a job by its id from the API, without any grace."""
+    phases: Callable[[int], list[str]]
+    """Tells the phases of the pods of a job by its id; empty when there is none."""
 
     def job(self, script: list[str], **changes: Any) -> Payload:
         """Return the payload of a job with an id, a name and a project of its own."""

@@ -46,7 +46,12 @@ def loaded(folder: Path, verb: str) -> tuple[set[str], int]:
     out = folder / "modules"
     words = [str(folder / "script"), "build_script"] if verb == "run" else []
     argv = [sys.executable, "-c", _CODE.format(out=str(out)), "executor", verb, f"--config={settings}", *words]
-    environment = {"PYTHONPATH": str(CHECKOUT), "TMPDIR": str(folder), "JOB_RESPONSE_FILE": str(folder / "response.json")}
+    environment = {
+        "SPACK_FARM_EXECUTOR_WARM": "no",
+        "PYTHONPATH": str(CHECKOUT),
+        "TMPDIR": str(folder),
+        "JOB_RESPONSE_FILE": str(folder / "response.json"),
+    }
     done = subprocess.run(argv, env=environment, capture_output=True, check=False, timeout=100)
     return set(out.read_text().split("\n")), done.returncode
 

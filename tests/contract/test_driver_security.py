@@ -130,4 +130,5 @@ def test_a_failing_verb_prints_no_secret(lab: Lab, cluster: FakeCluster, verb: s
     assert "cannot create resource" in printed
     assert not [name for name, secret in SECRETS.items() if secret in printed]
     for pod in cluster.pods():  # where cleanup could not
-        cluster.kubelet.delete(pod["metadata"]["name"], grace_seconds=0)
+        if "deletionTimestamp" not in pod["metadata"]:
+            cluster.kubelet.delete(pod["metadata"]["name"], grace_seconds=0)

@@ -4,11 +4,14 @@ Each test breaks a fake cluster of its own. Requirements R4, R7, R18.
 """
 
 import concurrent.futures
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.contract.runner_lab import Lab
+from tests.contract.test_runner_deaths import running
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome
 
@@ -54,6 +57,7 @@ def test_a_role_that_does_not_suffice_is_a_system_failure(lab: Lab, cluster: Fak
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
     assert words in outcome.text
+    assert "docs/reference/rbac.yaml" in outcome.text
 
 
 @pytest.mark.parametrize(("code", "times"), [(429, 2), (500, 1), (503, 3), (504, 1)])
@@ -79,6 +83,16 @@ def test_quota_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
     assert outcome.state == "success", outcome.text
     assert quota.seen == 1
     assert outcome.text.count("waiting for quota") == 1
+
+
+def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+    full = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9'
+    cluster.faults.add(PODS, code=403, reason="Forbidden", message=full, times=99)
+    outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert outcome.text.count("no quota within 1 s, see budgets: ") == 3
+    assert full in outcome.text
 
 
 def test_a_registry_that_does_not_answer_is_tried_again(lab: Lab, cluster: FakeCluster) -> None:
@@ -152,19 +166,35 @@ def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, 
     assert numbers(outcome) == list(range(1, 9001))
 
 
+def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> None:
+    """256 MiB, or a manager that hangs for an hour fills the node's disk."""
+    runner = lab.runner(environment={"SPACK_FARM_EXECUTOR_WARM": "no"})  # it is the reader itself that is stopped
+    sizes: list[int] = []
+
+    def written() -> int:
+        return sum(log.stat().st_size for log in tmp_path.glob("cluster/pods/*/control/build/stages/build_script-*/log.*"))
+
+    def stop() -> None:
+        process = running(runner)
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 200
+        while (len(sizes) < 2 or sizes[-1] < 256 << 20 or sizes[-1] != sizes[-2]) and time.monotonic() < deadline:
+            sizes.append(written())
+            time.sleep(1)
+        process.kill()
+
+    runner.when("\nbegun\n", stop)
+    outcome = runner.run(lab.job(["echo begun; sleep 1; head -c 500000000 /dev/zero"]))
+    assert outcome.reason == "runner_system_failure", outcome.text[-500:]
+    assert 256 << 20 <= sizes[-1] <= 288 << 20
+
+
 def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
     """200 jobs: scripts/prove many-jobs."""
     with concurrent.futures.ThreadPoolExecutor(JOBS_IN_CI) as pool:
         outcomes = list(pool.map(lambda code: lab.run(["seq 1 3000", f"exit {code}"]), range(1, JOBS_IN_CI + 1)))
     assert [outcome.exit_code for outcome in outcomes] == list(range(1, JOBS_IN_CI + 1))
     assert all(numbers(outcome) == list(range(1, 3001)) for outcome in outcomes)
-
-
-def test_a_helper_image_without_gitlab_runner_is_never_silent(lab: Lab) -> None:
-    """The Runner's own scripts only print that artifacts are disabled, and the job succeeds without them."""
-    outcome = lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"]))
-    assert outcome.reason == "runner_system_failure", outcome.text
-    assert "has no gitlab-runner: artifacts and caches would be lost" in outcome.text
 
 
 def test_a_helper_older_than_the_runner_is_refused(lab: Lab, cluster: FakeCluster) -> None:

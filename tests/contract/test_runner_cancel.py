@@ -33,11 +33,20 @@ def test_a_graceful_cancel_ends_the_script_and_runs_after_script_in_the_same_pod
     assert outcome.call("upload_artifacts_on_failure").code == 0
 
 
-@outcome_of(lambda lab: canceled(lab, ["trap '' TERM; echo begun; while :; do sleep 1; done"], top="cancel_seconds = 1"))
+def deaf(lab: Lab) -> Outcome:
+    return canceled(lab, ["trap '' TERM; echo begun; while :; do sleep 1; done"], top="cancel_seconds = 1")
+
+
+@outcome_of(deaf)
 def test_a_script_that_ignores_term_is_killed(outcome: Outcome) -> None:
     assert outcome.reason == "job_canceled", outcome.text
     assert outcome.call("build_script").code == 2
     assert "\nafter canceled\n" in outcome.text
+
+
+@outcome_of(deaf)
+def test_that_a_script_was_killed_is_told(outcome: Outcome) -> None:
+    assert "WARNING: the script did not end within 1 s of TERM: it is killed\n" in outcome.text
 
 
 @outcome_of(lambda lab: canceled(lab, ["trap 'echo cleaned up; exit 0' TERM; echo begun; while :; do sleep 0.1; done"]))
@@ -72,6 +81,14 @@ def test_the_scripts_own_timeout_leaves_the_later_stages(outcome: Outcome) -> No
     assert outcome.reason == "job_execution_timeout", outcome.text
     assert outcome.stages[-3:] == ["after_script", "cleanup_file_variables", "cleanup"]
     assert "\nafter\n" in outcome.text
+
+
+@outcome_of(lambda lab: lab.run(["echo ran"], after=[SLEEPER], variables={"RUNNER_AFTER_SCRIPT_TIMEOUT": "3s"}))
+def test_an_after_script_beyond_its_timeout_changes_nothing(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    assert outcome.call("after_script").code in {2, -signal.SIGTERM}  # it may come before the driver has begun
+    assert "after_script failed, but job will continue unaffected" in outcome.text
+    assert outcome.call("cleanup_file_variables").code == 0
 
 
 def canceled_in_helper_stage(lab: Lab) -> Outcome:

@@ -9,7 +9,7 @@ from tests.fakes.runner import Outcome
 
 def evicted(lab: Lab) -> Outcome:
     runner = lab.runner("pod_termination_grace_period_seconds = 90")
-    job = lab.job(["echo begun; trap 'echo got TERM' TERM; sleep 4; echo ended"], after=["echo and after"])
+    job = lab.job(["echo begun; trap 'echo got TERM' TERM; sleep 12; echo ended"], after=["echo and after"])
     runner.when("\nbegun\n", lambda: lab.evict(job["id"]))
     return runner.run(job)
 
@@ -22,6 +22,7 @@ def test_an_evicted_pod_goes_on_for_its_grace_and_the_job_succeeds(outcome: Outc
     assert "got TERM" not in outcome.call("build_script").stdout.decode().splitlines()
     assert "WARNING: the pod goes: EvictionByEvictionAPI" in outcome.text
     assert "it has 90 s left" in outcome.text
+    assert outcome.text.index("the pod goes") < outcome.text.index("\nended\n"), "it is told at once"
 
 
 def removed(lab: Lab) -> Outcome:

@@ -4,12 +4,15 @@ Source: gitlab-runner 19.4 docs/executors/custom.md, common/build.go (Preparatio
 """
 
 import json
+import sys
+import tempfile
 from pathlib import Path
 
-from tests.contract.runner_lab import outcome_of
+from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.runner import Outcome
 
 ONCE = ["config", "prepare", "cleanup"]
+NOWHERE = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 3'
 
 
 @outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/nothing:1"}))
@@ -73,3 +76,49 @@ def test_config_prints_json_and_nothing_else(outcome: Outcome) -> None:
 def test_services_that_are_not_there_yet_are_refused_with_words(outcome: Outcome) -> None:
     assert outcome.reason == "script_failure", outcome.text
     assert "services" in outcome.text
+
+
+@outcome_of(lambda lab: lab.runner(NOWHERE).run(lab.job(["echo never"])))
+def test_three_attempts_share_the_budget_for_a_node(outcome: Outcome) -> None:
+    """The Runner repeats what waited in vain, and a full cluster would hold the job three times as long."""
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert "timed out waiting for pod to start (last phase: waiting for a node, 3 s, see budgets)" in outcome.text
+    assert outcome.text.count("\nwaiting: 0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector\n") == 3
+    assert "an earlier attempt of this job has waited 3 s for a node: this one waits 2 s" in outcome.text
+    assert "an earlier attempt of this job has waited 5 s for a node: this one waits 2 s" in outcome.text
+
+
+@outcome_of(lambda lab: lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"])))
+def test_a_helper_image_without_gitlab_runner_is_never_silent(outcome: Outcome) -> None:
+    """The Runner's own scripts only print that artifacts are disabled, and the job succeeds without them."""
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "has no gitlab-runner: artifacts and caches would be lost" in outcome.text
+
+
+@outcome_of(lambda lab: lab.runner(top="allow_missing_helper = true", helper_image="localhost/norunner:1").run(
+    lab.job(["echo ran"], artifacts=[{"name": "a", "paths": ["x"]}])
+))  # fmt: skip
+def test_an_operator_may_do_without_gitlab_runner(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    assert "\nMissing gitlab-runner. Uploading artifacts is disabled.\n" in outcome.text
+
+
+def prepared_twice(lab: Lab) -> Outcome:
+    """Prepare the same attempt twice, as after an answer that was lost: the API server says 409 to the second."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        driver = folder / "driver"
+        call = f'{sys.executable} -m executor "$@"'
+        driver.write_text(f"#!/bin/sh\n[ $1 != prepare ] || {call} || exit\nexec {call}\n")
+        driver.chmod(0o755)
+        return lab.runner(program=[str(driver)]).run(lab.job(["echo ran"]))
+
+
+@outcome_of(prepared_twice)
+def test_a_pod_that_is_there_already_is_taken_over(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    assert "\nran\n" in outcome.text
+    (pod,) = {line.split()[1] for line in outcome.text.splitlines() if line.endswith(" is ready")}
+    assert outcome.text.count(f"Pod {pod} is ready") == 2

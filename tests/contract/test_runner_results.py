@@ -117,6 +117,34 @@ def test_any_bytes_come_through_unchanged_whatever_the_script_leaves_running(out
     assert outcome.call("build_script").seconds < 60
 
 
+MEGABYTES = [
+    "head -c 20000000 /dev/urandom | tee blob; echo; printf sum:; sha256sum <blob",
+    # the script's own folder in the control volume; its first segment of output goes once the driver has read it
+    'i=0; while [ -e "${0%/*}/log.0" ] && [ $i -lt 600 ]; do i=$((i+1)); sleep 0.1; done; ls "${0%/*}"',
+]
+
+
+@outcome_of(lambda lab: lab.run(MEGABYTES))
+def test_megabytes_come_through_unchanged_and_leave_the_volume_once_they_are_read(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text[-500:]
+    told = outcome.call("build_script").stdout
+    begin = told.index(b"sha256sum <blob\n") + len(b"sha256sum <blob\n")
+    assert told[begin + 20_000_000 : begin + 20_000_005] == b"\nsum:"
+    assert hashlib.sha256(told[begin : begin + 20_000_000]).hexdigest().encode() in told[begin + 20_000_005 :]
+    left = told[told.rindex(b"ls ") :].split()
+    assert b"script" in left
+    assert b"log.0" not in left
+
+
+@outcome_of(
+    lambda lab: lab.run(["echo ${BASH_VERSION:+bash}", "x=(1 2 3); echo ${#x[@]}"], image={"name": "localhost/bash:1"})
+)
+def test_bash_runs_the_script_where_there_is_one(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    assert "\nbash\n" in outcome.text
+    assert "\n3\n" in outcome.text
+
+
 def killed_driver(lab: Lab) -> Outcome:
     job = lab.runner()
     job.when("\nbegun\n", lambda: _kill_driver(job))

@@ -7,7 +7,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from executor.sizes import SizeTable, find_measured
+from executor.errors import SettingsError
+from executor.measured import SizeTable, find_measured, read_table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SAMPLE = (_ROOT / "tests/data/sizes/sample.json").read_bytes()
@@ -46,3 +47,22 @@ def test_a_package_without_an_entry_has_no_measured_size() -> None:
     table = msgspec.json.decode(_SAMPLE, type=SizeTable)
     assert find_measured(table, {"SPACK_JOB_SPEC_PKG_NAME": "hdf5"}) is None
     assert find_measured(table, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        (b"{", "cannot be read"),
+        (b'{"version": 1, "sizes": {"zlib": {"memory_bytes": "2G"}}}', "Expected `int | null`"),
+        (b'{"version": 2, "sizes": {}}', "has version 2, this driver reads 1"),
+        (b" " * (64 << 20) + b"{}", "is larger than 64 MiB"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "sizes.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=words.replace("|", r"\|")) as raised:
+        read_table(path)
+    assert str(path) in str(raised.value)

@@ -148,11 +148,13 @@ def no_pod_is_left(lab: Lab, turn: None) -> Iterator[None]:
 def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a settings file for the cluster: its arguments are TOML in [kubernetes], and above."""
 
-    def write(kubernetes: str = "", top: str = "", kubeconfig: Path | None = None) -> Path:
+    def write(
+        kubernetes: str = "", top: str = "", kubeconfig: Path | None = None, helper_image: str = "localhost/busybox:1"
+    ) -> Path:
         path = tmp_path / "settings.toml"
         path.write_text(
             f'{top}\n[kubernetes]\nnamespace = "{NAMESPACE}"\nkubeconfig = "{kubeconfig or lab.kubeconfig}"\n'
-            f'helper_image = "localhost/busybox:1"\npull_policy = "never"\n{kubernetes}\n'
+            f'helper_image = "{helper_image}"\npull_policy = "never"\n{kubernetes}\n'
         )
         return path
 
@@ -163,10 +165,11 @@ def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
 def runner(lab: Lab, settings_file: Callable[..., Path]) -> Callable[..., Runner]:
     """Return a function that makes a Runner whose driver is this checkout's."""
 
-    def make(kubernetes: str = "", top: str = "", kubeconfig: Path | None = None, **options: Any) -> Runner:
-        path = settings_file(kubernetes, top, kubeconfig)
+    def make(kubernetes: str = "", top: str = "", **options: Any) -> Runner:
+        written = {key: options.pop(key) for key in ("kubeconfig", "helper_image") if key in options}
+        path = settings_file(kubernetes, top, **written)
         environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
-        driver = [*lab.inside, sys.executable, "-m", "executor"]
-        return Runner(driver, ["--config", str(path)], environment=environment, **options)
+        program = options.pop("program", [sys.executable, "-m", "executor"])
+        return Runner([*lab.inside, *program], ["--config", str(path)], environment=environment, **options)
 
     return make

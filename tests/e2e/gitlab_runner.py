@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.fakes.runtime import end_warm_processes
+
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 
@@ -38,7 +40,7 @@ def environment(folder: Path) -> dict[str, str]:
     launcher.parent.mkdir(exist_ok=True)
     launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/spack_farm.py "$@"\n')
     launcher.chmod(0o755)
-    return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder)}
+    return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder / "run")}
 
 
 def call(inside: list[str], folder: Path, *words: str) -> str:
@@ -54,6 +56,7 @@ def call(inside: list[str], folder: Path, *words: str) -> str:
 def running(inside: list[str], folder: Path, config: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the Runner with a config.toml below `folder`, its log in `folder/runner.log`; end it by TERM."""
     path = folder / "config.toml"
+    (folder / "run").mkdir(exist_ok=True)
     path.write_text(config)
     path.chmod(0o600)
     argv = [*inside, str(programs() / "gitlab-runner"), "run", "--config", str(path)]
@@ -68,3 +71,4 @@ def running(inside: list[str], folder: Path, config: str) -> Iterator[subprocess
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        end_warm_processes(folder / "run")

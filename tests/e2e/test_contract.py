@@ -8,9 +8,11 @@ import pytest
 from tests.contract.runner_lab import Lab as ContractLab
 from tests.contract.runner_lab import story_of
 from tests.contract.test_runner_cancel import *
+from tests.contract.test_runner_deaths import *
 from tests.contract.test_runner_disruption import *
 from tests.contract.test_runner_prepare import *
 from tests.contract.test_runner_results import *
+from tests.contract.test_runner_swap import *
 from tests.e2e.conftest import NAMESPACE, Lab
 from tests.fakes.runner import Outcome, Runner
 
@@ -19,9 +21,16 @@ from tests.fakes.runner import Outcome, Runner
 def outcome(request: pytest.FixtureRequest, lab: Lab, runner: Callable[..., Runner]) -> Outcome:
     """Run the test's job."""
 
+    def pods(job_id: int, field: str) -> list[str]:
+        words = ["-l", f"spack-farm.io/job-id={job_id}", "-o", f"jsonpath={{.items[*].{field}}}"]
+        return lab.kubectl("get", "pods", "-n", NAMESPACE, *words).split()
+
     def pod(job_id: int) -> str:
-        selector = f"spack-farm.io/job-id={job_id}"
-        return lab.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "jsonpath={.items[0].metadata.name}")
+        (name,) = pods(job_id, "metadata.name")
+        return name
+
+    def phases(job_id: int) -> list[str]:
+        return pods(job_id, "status.phase")
 
     def evict(job_id: int) -> None:
         name = pod(job_id)
@@ -34,4 +43,4 @@ def outcome(request: pytest.FixtureRequest, lab: Lab, runner: Callable[..., Runn
 
     story = story_of(request.node)
     assert story is not None
-    return story(ContractLab(runner=runner, evict=evict, remove=remove))
+    return story(ContractLab(runner=runner, evict=evict, remove=remove, phases=phases))

@@ -1,14 +1,12 @@
-"""What a pod is like inside, what its size does, and a job that changes drivers half-way."""
+"""What a pod is like inside, and what its size does."""
 
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 
-from tests.e2e.conftest import CHECKOUT, Lab
+from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
 from tests.e2e.test_memory import job_named
 from tests.fakes.runner import Runner, payload
 
@@ -24,6 +22,18 @@ def test_a_hardened_job_is_neither_root_nor_has_it_any_capability(runner: Callab
     assert "NoNewPrivs:\t1" in outcome.text
 
 
+def test_a_build_container_of_another_user_shares_its_files_with_the_helper(runner: Callable[..., Runner]) -> None:
+    image = {"name": "localhost/busybox:1", "executor_opts": {"kubernetes": {"user": "1000:1000"}}}
+    artifacts = [{"name": "a", "paths": ["kept"], "when": "always"}]
+    secret = {"key": "A_FILE", "value": "content", "public": False, "masked": False, "file": True}
+    script = ["id -u", "echo x >kept", 'cat "$A_FILE"']
+    outcome = runner().run(payload(script, image=image, artifacts=artifacts, secret_variables=[secret], after=["cat kept"]))
+    assert outcome.state == "success", outcome.text
+    assert "\n1000\n" in outcome.text
+    assert "content" in outcome.text
+    assert outcome.call("after_script").stdout.endswith(b"x\n")
+
+
 def test_a_job_that_passes_its_disk_limit_makes_137_and_the_next_attempt_gets_more(runner: Callable[..., Runner]) -> None:
     disk = 'ephemeral_storage_limit = "20Mi"\nephemeral_storage_limit_overwrite_max_allowed = "1Gi"'
     info = job_named("disk")
@@ -34,39 +44,6 @@ def test_a_job_that_passes_its_disk_limit_makes_137_and_the_next_attempt_gets_mo
     again = runner(disk).run(payload(["true"], job_info=info, id=102))
     assert "disk raised to 30 MiB: an earlier attempt of this job passed 20 MiB" in again.text
     assert again.state == "success", again.text
-
-
-def job_with_swapped_driver(lab: Lab, settings: Path, folder: Path, *, version: int, known: str) -> Runner:
-    """Return a Runner whose driver is this checkout's until the pod is there, and one of another protocol after it."""
-    newer = folder / "newer"
-    shutil.copytree(CHECKOUT / "executor", newer / "executor", ignore=shutil.ignore_patterns("__pycache__"))
-    (newer / "executor/agent.sh").write_text("exit 99\n")  # only the one in the pod counts
-    control = newer / "executor/control.py"
-    text = control.read_text().replace("PROTOCOL_VERSION = 1", f"PROTOCOL_VERSION = {version}")
-    assert text != control.read_text()
-    control.write_text(text.replace("frozenset({1})", f"frozenset({known})"))
-    swap = folder / "driver"
-    swap.write_text(
-        f"#!/bin/sh\ncase $1 in config|prepare) PYTHONPATH={CHECKOUT} ;; *) PYTHONPATH={newer} ;; esac\n"
-        f'export PYTHONPATH\nexec {sys.executable} -m executor "$@"\n'
-    )
-    swap.chmod(0o755)
-    return Runner([*lab.inside, str(swap)], ["--config", str(settings)])
-
-
-def test_a_driver_of_the_next_version_finishes_a_job(lab: Lab, settings_file: Callable[..., Path], tmp_path: Path) -> None:
-    job = job_with_swapped_driver(lab, settings_file(), tmp_path, version=2, known="{1, 2}")
-    outcome = job.run(payload(["seq 1 500", "exit 4"], after=["echo after"]))
-    assert (outcome.reason, outcome.exit_code) == ("script_failure", 4), outcome.text
-    assert "\n499\n500\n" in outcome.text
-    assert "\nafter\n" in outcome.text
-
-
-def test_a_driver_that_is_two_versions_ahead_says_so(lab: Lab, settings_file: Callable[..., Path], tmp_path: Path) -> None:
-    job = job_with_swapped_driver(lab, settings_file(), tmp_path, version=3, known="{2, 3}")
-    outcome = job.run(payload(["echo never"]))
-    assert outcome.reason == "runner_system_failure", outcome.text
-    assert "repeat the job" in outcome.text
 
 
 def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Callable[..., Runner], tmp_path: Path) -> None:
@@ -84,12 +61,21 @@ def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Call
     assert (told["job"]["node"], told["job"]["pod"]) == ("node1", path.stem)
 
 
-def test_three_attempts_share_the_budget_for_a_node(runner: Callable[..., Runner]) -> None:
-    nowhere = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 10'
-    outcome = runner(nowhere).run(payload(["echo never"], job_info=job_named("nowhere")))
+def test_quota_is_waited_for(lab: Lab, runner: Callable[..., Runner]) -> None:
+    lab.kubectl("create", "quota", "none", "--hard=pods=0", "-n", NAMESPACE)
+    wait_for(lambda: lab.kubectl("get", "quota", "none", "-n", NAMESPACE, "-o", "jsonpath={.status.hard}"))
+    job = runner()
+    job.when("waiting for quota", lambda: lab.kubectl("delete", "quota", "none", "-n", NAMESPACE))
+    outcome = job.run(payload(["true"]))
+    lab.kubectl("delete", "quota", "none", "-n", NAMESPACE, "--ignore-not-found")
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("waiting for quota") == 1
+
+
+def test_a_registry_that_does_not_answer_is_tried_until_its_budget_is_used_up(runner: Callable[..., Runner]) -> None:
+    budgets = "[budgets]\npull_seconds = 3\nstart_seconds = 3"
+    image = {"name": "127.0.0.1:1/nothing:1", "pull_policy": ["always"]}
+    outcome = runner(f'allowed_pull_policies = ["always"]\n{budgets}').run(payload(["true"], image=image))
     assert outcome.reason == "runner_system_failure", outcome.text
-    assert outcome.stages == ["config", "prepare", "cleanup"] * 3
-    assert "timed out waiting for pod to start (last phase: waiting for a node, 10 s)" in outcome.text
-    assert "waiting: 0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector" in outcome.text
-    assert "an earlier attempt of this job has waited 10 s for a node: this one waits 2 s" in outcome.text
-    assert "an earlier attempt of this job has waited 12 s for a node: this one waits 2 s" in outcome.text
+    assert "waiting: image pull failed, trying again" in outcome.text
+    assert outcome.text.count("timed out waiting for pod to start (last phase: pulling images") == 3

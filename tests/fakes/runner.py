@@ -1,41 +1,26 @@
 """A GitLab Runner for tests: what `gitlab-runner run-single` does with a custom executor, without GitLab.
 
-Written from gitlab-runner 19.4: executors/custom, common/build.go, helpers/process/killer.go, shells/bash.go. Cache and
-artifact stages call a `gitlab-runner` in the container, as the real ones do. Left out: masking, timestamps, sections.
+Written from gitlab-runner 19.4: executors/custom, common/build.go, shells/bash.go. Cache and artifact stages call a
+`gitlab-runner` in the container, as the real ones do. Left out: masking, timestamps, sections.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.fakes import runner_script
+from tests.fakes.driver_call import BuildError, Call, Canceled, DriverCall, Limits, SystemFailure, judge
 from tests.fakes.runner_script import Folders, Payload, payload
+from tests.fakes.runtime import runtime_folder
 
 __all__ = ["BuildError", "Call", "Canceled", "Outcome", "Payload", "Runner", "SystemFailure", "payload"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """One call of the driver."""
-
-    stage: str
-    """config, prepare, run or cleanup."""
-    script: str
-    """For run: the build stage."""
-    code: int
-    """The exit code; -N for signal N."""
-    seconds: float
-    stdout: bytes
-    stderr: bytes
 
 
 @dataclasses.dataclass
@@ -45,7 +30,7 @@ class Outcome:
     state: str = ""
     reason: str = ""
     exit_code: int = 0
-    trace: bytes = b""
+    trace: bytearray = dataclasses.field(default_factory=bytearray)
     calls: list[Call] = dataclasses.field(default_factory=list)
 
     def call(self, name: str) -> Call:
@@ -64,22 +49,6 @@ class Outcome:
         return self.trace.decode("utf-8", "replace")
 
 
-class BuildError(Exception):
-    """The job's own failure."""
-
-    def __init__(self, reason: str, code: int = 0) -> None:
-        super().__init__(f"{reason} {code}")
-        self.reason, self.code = reason, code
-
-
-class SystemFailure(Exception):  # noqa: N818 (the Runner's word)
-    """The Runner's failure."""
-
-
-class Canceled(Exception):  # noqa: N818 (the Runner's word)
-    """The context of a call was canceled."""
-
-
 class Runner:
     """Runs one job after another through a driver. Settings of the Runner are parameters, as in its config.toml."""
 
@@ -95,12 +64,12 @@ class Runner:
         config_seconds: float = 3600,
         cleanup_seconds: float = 120,
         prepare_seconds: float = 3600,
+        finish_seconds: float = 300,
     ) -> None:
-        self._driver = driver
-        self._arguments = arguments
-        self._environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | (environment or {})
-        self._graceful_kill_seconds = graceful_kill_seconds
-        self._force_kill_seconds = force_kill_seconds
+        self.driver, self.arguments = driver, arguments
+        plain = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "XDG_RUNTIME_DIR": str(runtime_folder())}
+        self.environment = plain | (environment or {})
+        self._limits = Limits(graceful_kill=graceful_kill_seconds, force_kill=force_kill_seconds, finish=finish_seconds)
         self._pause_seconds = pause_seconds
         self._cleanup_seconds = cleanup_seconds
         self._config_seconds, self._prepare_seconds = config_seconds, prepare_seconds
@@ -210,7 +179,10 @@ class Runner:
     def _stages(self) -> None:
         """Run the build stages in the Runner's order; raise the first error by its priority."""
         job, folders = self._job, self._folders
-        self._run("prepare_script", ['echo "Running on $(hostname)..."'], exports=False, inside=False)
+        try:
+            self._run("prepare_script", ['echo "Running on $(hostname)..."'], exports=False, inside=False)
+        except (BuildError, SystemFailure) as failure:
+            raise (self._cancellation() if self._root.is_set() else failure) from failure
         error: Exception | None = None
         try:
             sources = runner_script.get_sources(job, folders)
@@ -330,7 +302,7 @@ class Runner:
         }
         variables |= {one["key"]: one["value"] for one in self._job["variables"]}
         return {
-            **self._environment,
+            **self.environment,
             "TMPDIR": str(self._folder),
             "BUILD_FAILURE_EXIT_CODE": "1",
             "SYSTEM_FAILURE_EXIT_CODE": "2",
@@ -357,53 +329,15 @@ class Runner:
 
     def _call(self, stage: str, context: threading.Event, *words: str, timeout: float = 86400) -> Call:
         """Call the driver; raise what its exit code means."""
-        argv = [*self._driver, stage, *self._arguments, *words]
-        began = time.monotonic()
-        try:
-            process = self.process = subprocess.Popen(
-                argv, cwd=self._folder, env=self._call_environment(), stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
-            )  # fmt: skip
-        except OSError as error:
-            raise SystemFailure(f"failed to start command: {error}") from error
-        outputs: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        to_trace = {"config": {"stderr"}, "cleanup": set[str]()}.get(stage, {"stdout", "stderr"})
-        pumps = [
-            threading.Thread(target=self._pump, args=(getattr(process, name), kept, name in to_trace))
-            for name, kept in outputs.items()
-        ]
-        for pump in pumps:
-            pump.start()
-        self._wait(process, pumps, context, timeout)
-        script = words[-1] if words else ""
-        call = Call(stage, script, process.returncode, time.monotonic() - began, *map(bytes, outputs.values()))
+        argv = [*self.driver, stage, *self.arguments, *words]
+        environment = self._call_environment()
+        running = DriverCall(argv, stage, folder=self._folder, environment=environment, write=self._write)
+        self.process = running.process
+        running.wait(context, self._root, seconds=timeout, limits=self._limits)
+        call = running.ended(words[-1] if words else "")
         self._outcome.calls.append(call)
-        self._judge(call)
+        judge(call, self._folder / "build_exit_code")
         return call
-
-    def _wait(
-        self, process: subprocess.Popen[bytes], pumps: list[threading.Thread], context: threading.Event, timeout: float
-    ) -> None:
-        """Wait for the exit and the end of both pipes; on cancel or timeout TERM the group, then KILL it."""
-        deadline, kill_at, give_up_at = time.monotonic() + timeout, 0.0, 0.0
-        while process.poll() is None or any(pump.is_alive() for pump in pumps):
-            now = time.monotonic()
-            if not kill_at and (context.is_set() or now > deadline):
-                kill_at = now + self._graceful_kill_seconds
-                _kill(process, signal.SIGTERM)
-            elif kill_at and not give_up_at and now > kill_at:
-                give_up_at = now + self._force_kill_seconds
-                _kill(process, signal.SIGKILL)
-            elif give_up_at and now > give_up_at:
-                raise SystemFailure(f"failed to kill process PID={process.pid}, likely process is dormant")
-            time.sleep(0.01)
-
-    def _pump(self, pipe: Any, kept: bytearray, to_trace: bool) -> None:  # noqa: FBT001 (a thread's argument)
-        with pipe:
-            while content := os.read(pipe.fileno(), 65536):
-                kept += content
-                if to_trace:
-                    self._write(content)
 
     def _write(self, content: bytes) -> None:
         with self._lock:
@@ -413,26 +347,5 @@ class Runner:
         for _, action in due:
             threading.Thread(target=action, daemon=True).start()
 
-    def _judge(self, call: Call) -> None:
-        """Raise what an exit code means. Source: executors/custom/command/command.go, waitForCommand."""
-        if call.code == 0:
-            return
-        file = self._folder / "build_exit_code"
-        if call.code == 2:
-            raise SystemFailure("exit status 2")
-        if call.code != 1:
-            raise SystemFailure(f"unknown Custom executor executable exit code {call.code}")
-        if not file.exists():
-            raise BuildError("script_failure", 1)
-        first = file.read_text().split("\n")[0]
-        if not first.lstrip("-").isdigit():
-            raise SystemFailure(f"unknown Custom executor executable exit code {call.code}; {first!r}")
-        raise BuildError("script_failure", int(first))
-
     def _cancellation(self) -> Exception:
         return BuildError("job_execution_timeout") if self._timed_out else Canceled()
-
-
-def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.integration.s3_server import Server
 
 Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
-"""Says whether it has answered; may set `swallow` on the request, and then the true answer is lost."""
+"""Says whether it has answered; may set `swallow` on the request, and then the true answer is lost, and `lost` called."""
 
 
 @contextlib.contextmanager
@@ -42,18 +42,32 @@ def _front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler
         protocol_version = "HTTP/1.1"
         wbufsize = -1
         swallow = False
+        lost = staticmethod(lambda: None)
+
+        def setup(self) -> None:
+            super().setup()
+            self.ahead = http.client.HTTPConnection(host, int(port), timeout=60)  # as long as the client's own
+
+        def handle_expect_100(self) -> bool:
+            super().handle_expect_100()
+            self.wfile.flush()  # else boto3 waits a second for it
+            return True
+
+        def finish(self) -> None:
+            self.ahead.close()
+            super().finish()
 
         def pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if fault(self):
                 return
-            with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=60)) as ahead:
-                headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-                ahead.request(self.command, self.path, body, headers)
-                answer = ahead.getresponse()
-                content = answer.read()
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            self.ahead.request(self.command, self.path, body, headers)
+            answer = self.ahead.getresponse()
+            content = answer.read()
             if self.swallow:
                 self.close_connection = True
+                self.lost()
                 return
             self.send_response_only(answer.status)
             for name, value in answer.getheaders():

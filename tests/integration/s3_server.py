@@ -98,7 +98,8 @@ def versitygw(
     log = folder / "versitygw.log"
     port = within(lambda: _free_port(address))
     environment = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": keys[0], "ROOT_SECRET_KEY": keys[1]}
-    argv = [str(program), "--port", f"{address}:{port}", "posix", str(folder / "data")]
+    # without --keep-alive it closes each connection, which S3 does not
+    argv = [str(program), "--keep-alive", "--port", f"{address}:{port}", "posix", str(folder / "data")]
     with log.open("wb") as file:
         process = within(lambda: subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder))
     with _ended(process):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildjob.errors import PublishError
-from buildjob.publishing import conditions, documents, index, places, push, record
+from buildjob.publishing import announced, conditions, documents, index, places, push, record
 from buildjob.publishing.folder import FolderStore
 from buildjob.publishing.store import Blob, Store, in_parallel
 from tests.integration.conftest import ROOT, MakeStore
@@ -39,7 +39,7 @@ def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store:
         options = push.Options(workers=1, update_index=False)
         done = push.push(asked, store, sign=as_it_is, options=options)
         together.wait(60)
-        return index.update(store, index.Options(appeared=frozenset(done.manifests), workers=1))
+        return index.update(store, index.Options(known=announced.Known(appeared=frozenset(done.manifests)), workers=1))
 
     updates = [updated for _, updated in in_parallel(range(WRITERS), one, workers=WRITERS)]
     assert installs(store) == expected(everything)
@@ -78,7 +78,7 @@ def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_st
     add_entry(tmp_path / "killed", "killed")
     asked = push.plan(tmp_path / "killed", store, replace=False)
     (entry,) = asked.entries
-    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes)
+    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1)
     add_entry(tmp_path / "other", "other")
     push.publish(tmp_path / "other", store, sign=as_it_is)
     assert installs(store) == expected({"other": []})

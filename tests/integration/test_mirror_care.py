@@ -209,7 +209,7 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
     again = push.plan(tmp_path / "u", store, replace=True)
     (entry,) = (each for each in again.entries if each.hash == dag_hash("lib"))
     announced = record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
-    (waiting,) = record.announce(store, [announced], again.nodes)
+    (waiting,) = record.announce(store, [announced], again.nodes, at_once=1)
     deleted = prune.delete(store, second, index.Options())
     assert (deleted.manifests, deleted.is_complete) == (1, True)
     assert consistent(store) == 2

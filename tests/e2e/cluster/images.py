@@ -20,13 +20,15 @@ def write_images(folder: Path) -> list[Path]:
     """Write the archives that the cluster's tests use; return their paths.
 
     `busybox` (sh, and a stand-in for gitlab-runner), `bash` (the same with bash), `dash` (busybox tools, but dash as sh),
-    `noshell` (nothing but the pause program), `pause` (the pods' sandbox). All are `localhost/NAME:1`.
+    `norunner` (busybox without that stand-in), `noshell` (nothing but the pause program), `pause` (the pods' sandbox). All
+    are `localhost/NAME:1`.
     """
-    roots = {name: folder / f"root-{name}" for name in ("busybox", "bash", "dash", "noshell", "pause")}
-    for name in ("busybox", "bash", "dash"):
+    roots = {name: folder / f"root-{name}" for name in ("busybox", "bash", "dash", "norunner", "noshell", "pause")}
+    for name in ("busybox", "bash", "dash", "norunner"):
         _busybox(roots[name])
     shutil.copy2("/bin/bash-static", roots["bash"] / "bin/bash")
     _dash(roots["dash"])
+    (roots["norunner"] / "bin/gitlab-runner").unlink()
     for name in ("noshell", "pause"):
         roots[name].mkdir(parents=True)
         subprocess.run(["gcc", "-Os", "-static", "-s", "-o", roots[name] / "pause", HERE / "pause.c"], check=True)

@@ -22,6 +22,8 @@ class Fault:
     times: int = 1
     after: bool = False
     """Whether the call is done before its answer is lost."""
+    action: Callable[[], object] = lambda: None
+    """Called while the driver waits for the answer."""
     seen: int = 0
     """How often it went wrong so far."""
 
@@ -37,7 +39,7 @@ class Faults:
         self.is_down = False
         """Whether every connection is closed at once."""
 
-    def add(self, pattern: str, **what: int | str | bool) -> Fault:
+    def add(self, pattern: str, **what: int | str | bool | Callable[[], object]) -> Fault:
         """Let the next calls that match a pattern go wrong; see Fault."""
         fault = Fault(pattern, **what)  # type: ignore[arg-type]
         with self._lock:

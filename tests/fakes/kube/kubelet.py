@@ -16,6 +16,11 @@ from tests.fakes.kube.images import Image, Images
 from tests.fakes.kube.store import ApiError, Object, Store
 from tests.fakes.kube.streams import CLOSE, STATUS, STDERR, STDIN, STDOUT, Stream, StreamEnded
 
+_NO_SUCH_NODE = (
+    "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. preemption: 0/1 nodes are available: "
+    "1 Preemption is not helpful for scheduling."
+)
+
 
 @dataclasses.dataclass
 class Life:
@@ -115,18 +120,18 @@ class Kubelet:
 
     def _live(self, life: Life, pod: Object) -> None:
         try:
-            self._schedule(life)
+            self._schedule(life, pod)
             containers = [(spec, self._pull(life, spec)) for spec in pod["spec"]["containers"]]
             self._run(life, pod, containers)
         except ApiError:  # it was deleted meanwhile
             _kill(life)
 
-    def _schedule(self, life: Life) -> None:
-        """Wait for a node with room."""
-        while words := self.unschedulable:
+    def _schedule(self, life: Life, pod: Object) -> None:
+        """Wait for a node with room. The only node has no labels."""
+        while words := _NO_SUCH_NODE if pod["spec"].get("nodeSelector") else self.unschedulable:
             self._condition(life, "PodScheduled", "False", "Unschedulable", words)
             self._event(life, "FailedScheduling", words)
-            while self.unschedulable == words and not life.gone.wait(0.05):
+            while words in {_NO_SUCH_NODE, self.unschedulable} and not life.gone.wait(0.05):
                 pass
             if life.gone.is_set():
                 raise ApiError(404, "NotFound", life.name)

@@ -150,6 +150,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         )
         cluster.calls.append(request.call)
         fault = cluster.faults.take(request.call)
+        if fault is not None and not fault.after:
+            fault.action()
         if cluster.faults.is_down or (fault is not None and not fault.after and not fault.code):
             self.close_connection = True
             return
@@ -177,6 +179,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             return
         answer = _done(cluster, kind, name or "", request)
         if fault is not None:
+            fault.action()
             self.close_connection = True
             return
         self._answer(201 if request.method == "POST" else 200, json.dumps(answer).encode())

@@ -87,17 +87,17 @@ def test_descendants_are_found_and_psutil_finds_the_same() -> None:
     assert child.stdout
     grandchild = int(child.stdout.readline())
     try:
-        ours = walk_descendants((), own_pid=os.getpid())
-        theirs = walk_with_psutil((), own_pid=os.getpid())
-        assert {child.pid, grandchild} <= {pid for pid, _ in ours}
-        assert {pid for pid, _ in ours} == {pid for pid, _ in theirs}
+        assert {child.pid, grandchild} <= {pid for pid, _ in walk_descendants((), own_pid=os.getpid())}
+        # Of the child alone: this process may have other children that come and go.
+        ours = walk_descendants((), own_pid=child.pid)
+        theirs = walk_with_psutil((), own_pid=child.pid)
+        assert {pid for pid, _ in ours} == {pid for pid, _ in theirs} == {grandchild}
         strangers = frozenset(ours)
-        assert not walk_descendants((), own_pid=os.getpid(), strangers=strangers)
-        assert not walk_with_psutil((), own_pid=os.getpid(), strangers=frozenset(theirs))
-        assert {pid for pid, _ in walk_descendants((child.pid,), own_pid=os.getpid(), strangers=strangers)} == {
-            child.pid,
-            grandchild,
-        }
+        assert not walk_descendants((), own_pid=child.pid, strangers=strangers)
+        assert not walk_with_psutil((), own_pid=child.pid, strangers=frozenset(theirs))
+        strangers |= {key for key in walk_descendants((), own_pid=os.getpid()) if key[0] == child.pid}
+        found = walk_descendants((child.pid,), own_pid=1 << 22, strangers=strangers)
+        assert {pid for pid, _ in found} == {child.pid, grandchild}
         assert {pid for pid, _ in walk_descendants((grandchild,), own_pid=1 << 22)} == {grandchild}
         members = walk_members([child.pid, os.getpid(), 1 << 22], own_pid=os.getpid())
         assert [stat.pid for stat in members.values()] == [child.pid]

@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,25 @@ def test_segments_are_acknowledged_once_their_bytes_are_here() -> None:
 
 
 def test_hostile_lines_are_harmless() -> None:
+    """A script can write where the agent's lines go: to the descriptors of a process of its own user."""
     following = Following(FOLDER)
-    following.told(b"segment x y\nexit many\ncounters elsewhere\n\xff\xfe\n" + b"x" * 200_000)
+    huge = b"9" * 5000
+    following.told(b"segment x y\nexit many\ncounters elsewhere\n\xff\xfe\nexit \xd9\xa1\xc2\xb2\n" + b"x" * 200_000)
+    following.told(b"\nsegment %b 1\nexit %b\ncounters after\nevents.oom_kill %b\n" % (huge, huge, huge))
     assert following.ended(give_up_log=True) is None
+
+
+def test_what_is_kept_of_the_agents_lines_is_bounded() -> None:
+    following = Following(FOLDER)
+    tracemalloc.start()
+    for _ in range(200):
+        following.told(b"x" * 100_000)
+        following.told(b"\nevents.some 1" * 10_000)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    following.told(b"\n" + RESULT)
+    following.output(MARKER)
+    end = following.ended()
+    assert end is not None
+    assert end.after.memory_kills == 2
+    assert kept < 1_000_000

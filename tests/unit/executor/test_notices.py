@@ -9,7 +9,7 @@ from executor.notices import Notices
 
 
 def test_term_is_noted_wakes_a_select_and_ends_nothing() -> None:
-    with Notices() as notices:
+    with Notices(os.getppid()) as notices:
         os.kill(os.getpid(), signal.SIGTERM)
         assert select.select([notices], [], [], 30)[0]
         assert notices.terminated
@@ -30,7 +30,7 @@ def test_the_former_handler_is_put_back() -> None:
 
     before = signal.signal(signal.SIGTERM, former)
     try:
-        with Notices():
+        with Notices(os.getppid()):
             os.kill(os.getpid(), signal.SIGTERM)
         assert seen == []
         os.kill(os.getpid(), signal.SIGTERM)
@@ -40,7 +40,7 @@ def test_the_former_handler_is_put_back() -> None:
 
 
 def test_without_news_there_is_none_and_a_living_parent_is_no_news() -> None:
-    with Notices() as notices:
+    with Notices(os.getppid()) as notices:
         assert notices.news() == []
         assert not notices.pod_is_gone
         notices.check()

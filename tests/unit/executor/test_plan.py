@@ -157,6 +157,30 @@ def test_hardened_drops_everything_whatever_else_is_set() -> None:
         assert not context.get("privileged")
 
 
+@pytest.mark.parametrize("user", ["0", "00", "0:0"])
+def test_hardened_refuses_root(user: str) -> None:
+    with pytest.raises(RequestError, match="root, which the operator's `hardened = true` does not allow"):
+        plan(job(image={"name": "a", "executor_opts": {"kubernetes": {"user": user}}}), settings({"hardened": True}))
+
+
+def test_a_jobs_variables_change_nothing_but_its_sizes() -> None:
+    """They are the user's words: what the official executor lets operators open, this driver does not read."""
+    wishes = {
+        "KUBERNETES_NAMESPACE_OVERWRITE": "kube-system",
+        "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE": "admin",
+        "KUBERNETES_BEARER_TOKEN": "t",
+        "KUBERNETES_NODE_SELECTOR_A": "a=b",
+        "KUBERNETES_NODE_TOLERATIONS_A": "a=b:NoSchedule",
+        "KUBERNETES_POD_LABELS_A": "a=b",
+        "KUBERNETES_POD_ANNOTATIONS_A": "a=b",
+        "KUBERNETES_MEMORY_REQUEST": "1Gi",  # without a cap
+        "CI_JOB_IMAGE": "other",
+        "CI_JOB_TIMEOUT": "9",
+        "CI_JOB_ID": "9",
+    }
+    assert manifest(None, None, **wishes) == manifest()
+
+
 def test_sizes_are_written_as_exact_quantities_and_absent_ones_left_out() -> None:
     capped = settings(memory_request_overwrite_max_allowed="64G", cpu_request="750m")
     resources = container("build", manifest(over=capped, KUBERNETES_MEMORY_REQUEST="16G"))["resources"]

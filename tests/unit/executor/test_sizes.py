@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import RequestError
+from executor.measured import MeasuredSize, SizeTable, find_measured
 from executor.settings import Settings, load_settings
-from executor.sizes import MeasuredSize, SizeTable, decide_size, find_measured, next_memory_limit
+from executor.sizes import decide_size, next_memory_limit
 from executor.units import format_bytes
 
 GIB = 1 << 30

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildjob.errors import PublishError
-from buildjob.publishing import splice
+from buildjob.publishing import spec_nodes, splice, windows
 from tests.mirrors import dag_hash, expected, nodes_of
 
 NAMES = [f"p{number}" for number in range(12)]
 PYTHON_LIKE = {name: sorted(NAMES[:at])[::3] for at, name in enumerate(NAMES)}
 
 
-def nodes(names: Iterable[str]) -> dict[str, splice.Node]:
-    found: dict[str, splice.Node] = {}
+def nodes(names: Iterable[str]) -> dict[str, spec_nodes.Node]:
+    found: dict[str, spec_nodes.Node] = {}
     for name in names:
         text = json.dumps({"spec": {"_meta": {"version": 5}, "nodes": whole(name)}}).encode()
-        found |= splice.parse_spec(text, where="test")
+        found |= spec_nodes.parse_spec(text, where="test")
     return found
 
 
@@ -88,7 +88,7 @@ def test_any_sequence_of_pushes_and_removals_gives_the_rebuild(steps: list[tuple
 def test_the_size_of_the_windows_changes_nothing(window_bytes: int) -> None:
     index = merged(None, add=NAMES)
     rows = itertools.chain.from_iterable(
-        part.items() for part, _ in splice.windows(io.BytesIO(index), window_bytes=window_bytes)
+        part.items() for part, _ in windows.windows(io.BytesIO(index), window_bytes=window_bytes)
     )
     assert {key: json.loads(bytes(raw)) for key, raw in rows} == rebuilt(NAMES)
 
@@ -128,9 +128,9 @@ def test_a_broken_index_is_refused(text: bytes, complaint: str) -> None:
 def test_a_spec_that_is_not_whole_is_refused() -> None:
     spec = {"spec": {"_meta": {"version": 5}, "nodes": whole("p9")[:1]}}
     with pytest.raises(PublishError, match="is not whole"):
-        splice.parse_spec(json.dumps(spec).encode(), where="test")
+        spec_nodes.parse_spec(json.dumps(spec).encode(), where="test")
     with pytest.raises(PublishError, match="without nodes"):
-        splice.parse_spec(b'{"spec":{"_meta":{"version":5},"nodes":[]}}', where="test")
+        spec_nodes.parse_spec(b'{"spec":{"_meta":{"version":5},"nodes":[]}}', where="test")
     old = {"spec": {"_meta": {"version": 4}, "nodes": whole("p9")}}
     with pytest.raises(PublishError, match="spec format 4"):
-        splice.parse_spec(json.dumps(old).encode(), where="test")
+        spec_nodes.parse_spec(json.dumps(old).encode(), where="test")

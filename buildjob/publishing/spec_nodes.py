@@ -1,0 +1,106 @@
+"""Concrete specs, read as far as an index needs it: their nodes as they stand, by hash, and who depends on whom.
+
+Pure; knows the form of a spec file, not where it lies. Source: Spack 1.1, lib/spack/spack/spec.py (`to_dict`, format 5).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from buildjob.errors import PublishError
+
+_SPEC_VERSION = 5
+_HASH = re.compile(r"[a-z2-7]{32}")
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One concrete spec, as Spack writes it into spec files and into the index alike."""
+
+    text: bytes
+    """Its JSON."""
+    dependencies: tuple[str, ...]
+    """Hashes of its direct dependencies, each once."""
+
+
+class _Head(msgspec.Struct):
+    """Of a node, only what is read."""
+
+    hash: str
+    dependencies: list["_Dependency"] = []
+
+
+class _Dependency(msgspec.Struct):
+    hash: str
+
+
+class _SpecFile(msgspec.Struct):
+    spec: "_Nodes"
+
+
+class _Meta(msgspec.Struct):
+    version: int
+
+
+class _Nodes(msgspec.Struct):
+    nodes: list[msgspec.Raw]
+    meta: _Meta = msgspec.field(name="_meta")
+
+
+def parse_spec(text: bytes, *, where: str) -> dict[str, Node]:
+    """Return the nodes of a concrete spec file by hash, the root first. Raises PublishError, naming `where`."""
+    try:
+        spec = msgspec.json.decode(text, type=_SpecFile).spec
+        nodes = dict(_node(bytes(raw)) for raw in spec.nodes)
+    except msgspec.MsgspecError as error:
+        raise PublishError(f"{where}: not a concrete spec: {error}") from error
+    if spec.meta.version != _SPEC_VERSION:
+        # Spack would translate its nodes for the index
+        raise PublishError(f"{where}: spec format {spec.meta.version}, and Spack 1.1 writes {_SPEC_VERSION}; build it anew")
+    for dag_hash, node in nodes.items():
+        if not _HASH.fullmatch(dag_hash) or any(each not in nodes for each in node.dependencies):
+            raise PublishError(f"{where}: node '{dag_hash[:40]}' is not whole")
+    if not nodes:
+        raise PublishError(f"{where}: a spec without nodes")
+    return nodes
+
+
+def parse_node(text: bytes) -> Node:
+    """Return a node. Raises msgspec.MsgspecError if it is none."""
+    return _node(text)[1]
+
+
+def _node(text: bytes) -> tuple[str, Node]:
+    head = msgspec.json.decode(text, type=_Head)
+    return head.hash, Node(text=text, dependencies=tuple(dict.fromkeys(edge.hash for edge in head.dependencies)))
+
+
+class _Named(msgspec.Struct):
+    """Of a node, what its manifest's folder is named after."""
+
+    name: str
+
+
+def is_named(path: str, dag_hash: str, node: Node) -> bool:
+    """Say whether a manifest's path, below those of all specs, is the one of this node.
+
+    The version in it is not compared: Spack writes it with characters replaced that a path may not have.
+    Source: url_buildcache.py, `get_manifest_url`.
+    """
+    name = msgspec.json.decode(node.text, type=_Named).name
+    return path.startswith(f"{name}/{name}-") and path.endswith(f"-{dag_hash}.spec.manifest.json") and path.count("/") == 1
+
+
+def reachable(roots: Iterable[str], nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Return the nodes that can be reached from the roots. Raises PublishError if one is missing."""
+    found: dict[str, Node] = {}
+    waiting = list(roots)
+    while waiting:
+        dag_hash = waiting.pop()
+        if dag_hash in found:
+            continue
+        if dag_hash not in nodes:
+            raise PublishError(f"node {dag_hash} is missing in the record of a push")
+        found[dag_hash] = nodes[dag_hash]
+        waiting += nodes[dag_hash].dependencies
+    return found

@@ -1,0 +1,58 @@
+"""`sizes.json`, version 1: what earlier builds used, written by `sizing/` and looked up by what a job says it builds.
+
+The schema is docs/reference/sizes.schema.json. Knows no caps and decides no size.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from executor.errors import SettingsError
+
+VERSION = 1
+_LARGEST = 64 << 20
+
+
+class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of `sizes.json`: what earlier builds of the same thing used."""
+
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    disk_bytes: int | None = None
+    expected_seconds: float | None = None
+    source: str = ""
+
+
+class SizeTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`sizes.json`, version 1."""
+
+    version: int
+    sizes: dict[str, MeasuredSize] = {}
+
+
+def read_table(path: Path) -> SizeTable:
+    """Return the table of a file. Raises SettingsError if it is not there, too large, no table, or of another version."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise SettingsError(f"{path} is larger than {_LARGEST >> 20} MiB")
+        table = msgspec.json.decode(content, type=SizeTable)
+    except (OSError, msgspec.DecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    if table.version != VERSION:
+        raise SettingsError(f"{path} has version {table.version}, this driver reads {VERSION}")
+    return table
+
+
+def find_measured(table: SizeTable, variables: dict[str, str]) -> MeasuredSize | None:
+    """Return the most exact entry for what the job says it builds: hash, then name@version%compiler, name@version, name."""
+    name = variables.get("SPACK_JOB_SPEC_PKG_NAME", "")
+    version = variables.get("SPACK_JOB_SPEC_PKG_VERSION", "")
+    compiler = variables.get("SPACK_JOB_SPEC_COMPILER_NAME", "")
+    if variables.get("SPACK_JOB_SPEC_COMPILER_VERSION"):
+        compiler += f"@{variables['SPACK_JOB_SPEC_COMPILER_VERSION']}"
+    dag_hash = variables.get("SPACK_JOB_SPEC_DAG_HASH", "")
+    keys = [f"/{dag_hash}", f"{name}@{version}%{compiler}", f"{name}@{version}", name]
+    return next((table.sizes[key] for key in keys if key in table.sizes), None)

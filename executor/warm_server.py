@@ -1,0 +1,179 @@
+"""The warm process. It imports once, and forks for each call that comes.
+
+It knows nothing of a call: what it reads would be in every later child's memory, so the child reads it. A child has the
+caller's streams, environment, folder and umask, ends with the caller, and gets the signals that the caller gets.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from executor import warm
+
+_PARTS = "driver figures job kube local memory plan pods run_script suitability telemetry verdict"
+"""What verbs import when they need it."""
+_IDLE_SECONDS = 600.0
+_LOOK_SECONDS = 0.5
+_READ_SECONDS = 10.0
+
+
+def main(folder: str, name: str) -> None:
+    """Serve on a socket until no call has come for ten minutes, or its folder is gone; not if another does so already."""
+    os.closerange(3, 4096)  # what the first caller happened to have open
+    os.umask(0o077)
+    os.chdir(folder)
+    with Path(f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        surroundings = warm.surroundings_of_this_process()
+        verb = "prepare" if name.endswith("-prepare") else "run"
+        if name != warm.name_of(surroundings, verb):
+            return  # the program was changed in this very moment
+        _import_everything(for_prepare=verb == "prepare")
+        _serve(Path(name), surroundings)
+
+
+def _import_everything(*, for_prepare: bool) -> None:
+    """Import what verbs import; the official client, which is large, only for the verb that needs it."""
+    for name in _PARTS.split():
+        importlib.import_module(f"executor.{name}")
+    if for_prepare:
+        importlib.import_module("kubernetes.config")
+        importlib.import_module("kubernetes.client")
+    gc.collect()
+    gc.freeze()  # collecting would copy every page in every child
+
+
+def _serve(path: Path, surroundings: bytes) -> None:
+    """Take calls until it is time to go; those that came in before the end are still taken."""
+    children: set[int] = set()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        fresh = Path(f"{path}.{os.getpid()}")
+        listener.bind(str(fresh))
+        own = fresh.stat().st_ino
+        listener.listen(512)
+        fresh.rename(path)
+        listener.settimeout(_LOOK_SECONDS)
+        last = time.monotonic()
+        while children or time.monotonic() - last < _IDLE_SECONDS:
+            if _take(listener, surroundings, children):
+                last = time.monotonic()
+            elif not _is_there(path, own) and not children:
+                return
+        for name in (path, Path(f"{path}.lock")):
+            name.unlink(missing_ok=True)
+        listener.settimeout(0)
+        while _take(listener, surroundings, children):
+            pass
+
+
+def _take(listener: socket.socket, surroundings: bytes, children: set[int]) -> bool:
+    """Take one call, by a child; tell whether there was one."""
+    for child in list(children):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            children.discard(child)
+    try:
+        connection, _ = listener.accept()
+    except (TimeoutError, BlockingIOError):
+        return False
+    with connection:
+        child = os.fork()
+        if child == 0:
+            listener.close()
+            _run(connection, surroundings)
+    children.add(child)
+    return True
+
+
+def _is_there(path: Path, own: int) -> bool:
+    with contextlib.suppress(OSError):
+        return path.stat().st_ino == own
+    return False
+
+
+def _run(connection: socket.socket, surroundings: bytes) -> None:
+    """Be the child: become what the caller is, run its verb, tell the exit code. Never returns."""
+    from executor import driver  # noqa: PLC0415 (imported already, after the lock was ours)
+
+    code = 1
+    try:
+        connection.settimeout(_READ_SECONDS)
+        words = _become(connection, surroundings)
+        connection.settimeout(None)
+        connection.sendall(warm.ACCEPTED)
+        threading.Thread(target=_obey, args=(connection,), daemon=True).start()
+        try:
+            code = driver.main(words)
+        except SystemExit as end:  # argparse has said what is wrong
+            code = end.code if isinstance(end.code, int) else 1
+        sys.stdout.flush()
+        atexit._run_exitfuncs()  # noqa: SLF001 (the official client deletes its certificate files there)
+        connection.sendall(bytes([code]))
+    finally:
+        os._exit(code)
+
+
+def _become(connection: socket.socket, surroundings: bytes) -> list[str]:
+    """Read the request and take on the caller's streams, folder, umask and environment; return the command line's words.
+
+    Raises OSError or ValueError if the caller is gone, or of other surroundings: nothing has happened then.
+    """
+    start, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    theirs = _part(connection, start)
+    facts = _part(connection, b"")
+    if len(streams) != 3 or theirs != surroundings:
+        raise ValueError("of other surroundings")
+    folder, umask, runner, number, *rest = facts.split(b"\0")
+    for place, stream in enumerate(streams):
+        os.dup2(stream, place)
+        os.close(stream)
+    os.chdir(folder)
+    os.umask(int(umask))
+    os.environb.clear()
+    for word in rest[int(number) :]:
+        key, _, value = word.partition(b"=")
+        os.environb[key] = value
+    os.environ[warm.RUNNER_PROCESS] = str(int(runner))
+    time.tzset()
+    os.setsid()
+    return [os.fsdecode(word) for word in rest[: int(number)]]
+
+
+def _part(connection: socket.socket, start: bytes) -> bytes:
+    """Return one part of the request: eight bytes of length, and so many bytes."""
+    length = int.from_bytes(_exactly(connection, 8, start), "big")
+    return _exactly(connection, length, b"")
+
+
+def _exactly(connection: socket.socket, length: int, start: bytes) -> bytes:
+    content = bytearray(start)
+    while len(content) < length:
+        more = connection.recv(min(length - len(content), 1 << 16))
+        if not more:
+            raise ConnectionResetError("the caller is gone")
+        content += more
+    return bytes(content)
+
+
+def _obey(connection: socket.socket) -> None:
+    """Pass on what the caller is sent, and end with it, as if it had been this process."""
+    main_thread = threading.main_thread().ident or 0
+    while True:
+        try:
+            told = connection.recv(1)
+        except OSError:
+            told = b""
+        if not told:
+            os.kill(os.getpid(), signal.SIGKILL)
+        signal.pthread_kill(main_thread, told[0])

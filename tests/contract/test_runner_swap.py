@@ -1,0 +1,126 @@
+"""Clause: `run` and `cleanup` speak the control volume's protocol and the one before it: a driver may be replaced mid-job.
+
+The words and files of a protocol are those of the two programs in the pod, which were made with it. tests/data/control/N
+keeps them as they were when version N was first released: they are never edited, and a pod made with them is what an older
+driver leaves to a newer one. Runs on every backend that has pods.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION
+from tests.contract.runner_lab import Lab, outcome_of
+from tests.contract.test_runner_prepare import ONCE
+from tests.fakes.runner import Outcome, Payload
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+KEPT = CHECKOUT / "tests/data/control"
+PROGRAMS = ("agent.sh", "first_process.sh")
+
+
+def swapped(
+    lab: Lab, job: Payload, *, makes: int, goes_on: int | None = None, known: str = "", cancels: bool = False
+) -> Outcome:
+    """Run a job whose pod a driver of protocol `makes` makes, and another one, this checkout's by default, goes on with."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        first = copied(folder / "first", makes)
+        for program in PROGRAMS:
+            shutil.copy(KEPT / str(makes) / program, first / "executor" / program)
+        then = CHECKOUT if goes_on is None else copied(folder / "then", goes_on, known)
+        if then != CHECKOUT:
+            (then / "executor/agent.sh").write_text("exit 99\n")  # only the one in the pod counts
+        driver = folder / "driver"
+        driver.write_text(
+            f"#!/bin/sh\ncase $1 in config|prepare) PYTHONPATH={first} ;; *) PYTHONPATH={then} ;; esac\n"
+            f'export PYTHONPATH\nexec {sys.executable} -m executor "$@"\n'
+        )
+        driver.chmod(0o755)
+        runner = lab.runner(program=[str(driver)])
+        if cancels:
+            runner.when("\nbegun\n", runner.cancel)
+        return runner.run(job)
+
+
+def copied(folder: Path, version: int, known: str = "") -> Path:
+    """Copy this checkout's driver, with another number for its protocol; return the copy."""
+    shutil.copytree(CHECKOUT / "executor", folder / "executor", ignore=shutil.ignore_patterns("__pycache__"))
+    control = folder / "executor/control.py"
+    text = control.read_text()
+    changed = text.replace(f"PROTOCOL_VERSION = {PROTOCOL_VERSION}\n", f"PROTOCOL_VERSION = {version}\n")
+    if known:
+        changed = changed.replace(f"frozenset({set(KNOWN_PROTOCOLS)})", f"frozenset({known})")
+    assert changed != text or (version, known) == (PROTOCOL_VERSION, "")
+    control.write_text(changed)
+    return folder
+
+
+def oldest(lab: Lab) -> Outcome:
+    """Use each word that the driver has for a pod of the oldest protocol that it still speaks."""
+    script = ["echo x >kept; seq 1 500", "printf 'no newline'; exit 4"]
+    keeps = [{"name": "a", "paths": ["kept"], "when": "always"}]
+    job = lab.job(script, after=["echo after"], artifacts=keeps)
+    return swapped(lab, job, makes=min(KNOWN_PROTOCOLS))
+
+
+@outcome_of(oldest)
+def test_a_job_goes_on_in_a_pod_of_the_oldest_protocol_that_is_known(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 4), outcome.text
+    lines = outcome.call("build_script").stdout.decode().splitlines()
+    assert [line for line in lines if line.isdigit()] == [str(number) for number in range(1, 501)]
+    assert "no newlineused " in outcome.text
+    assert "\nafter\n" in outcome.text
+    assert outcome.call("upload_artifacts_on_failure").code == 0
+    assert outcome.call("cleanup").code == 0
+
+
+def canceled_in_oldest(lab: Lab) -> Outcome:
+    """Cancel is a word of the agent's too."""
+    job = lab.job(["echo begun; sleep 300"], after=["echo after"])
+    return swapped(lab, job, makes=min(KNOWN_PROTOCOLS), cancels=True)
+
+
+@outcome_of(canceled_in_oldest)
+def test_a_cancel_reaches_a_script_in_a_pod_of_the_oldest_protocol(outcome: Outcome) -> None:
+    assert outcome.reason == "job_canceled", outcome.text
+    assert outcome.call("build_script").code == 2
+    assert "could not be sent TERM" not in outcome.text
+    assert "\nafter\n" in outcome.text
+
+
+def next_version(lab: Lab) -> Outcome:
+    goes_on = PROTOCOL_VERSION + 1
+    known = str({PROTOCOL_VERSION, goes_on})
+    return swapped(lab, lab.job(["seq 1 500", "exit 4"]), makes=PROTOCOL_VERSION, goes_on=goes_on, known=known)
+
+
+@outcome_of(next_version)
+def test_a_driver_of_the_next_version_finishes_a_job(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 4), outcome.text
+    assert "\n499\n500\n" in outcome.text
+
+
+def two_ahead(lab: Lab) -> Outcome:
+    goes_on = PROTOCOL_VERSION + 2
+    known = str({PROTOCOL_VERSION + 1, goes_on})
+    return swapped(lab, lab.job(["echo never"]), makes=PROTOCOL_VERSION, goes_on=goes_on, known=known)
+
+
+@outcome_of(two_ahead)
+def test_a_driver_that_is_two_versions_ahead_says_so_and_takes_the_pod_away(outcome: Outcome) -> None:
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == [*ONCE[:2], "prepare_script", "cleanup"]
+    assert "repeat the job" in outcome.text
+    assert outcome.call("cleanup").code == 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_programs_of_every_known_protocol_are_kept(program: str) -> None:
+    """Who makes a new version keeps its programs here, and writes down how the former ones are spoken to."""
+    assert set(KNOWN_PROTOCOLS) == {PROTOCOL_VERSION, max(PROTOCOL_VERSION - 1, 1)}
+    assert all((KEPT / str(version) / program).is_file() for version in KNOWN_PROTOCOLS)

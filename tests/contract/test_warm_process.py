@@ -1,0 +1,225 @@
+"""Clause: docs/executor.md, "The warm process": a call is the same with it and without it, and nothing depends on it."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fakes.runtime import end_warm_processes, warm_processes
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+CALL = [sys.executable, "-P", "-m", "executor"]
+"""Of the driver that PYTHONPATH names, wherever this is called."""
+_LOADED = """
+import atexit, os, runpy, sys
+atexit.register(lambda: open(os.environ["LOADED"], "w").write(" ".join(sys.modules)))
+sys.argv = ["executor", *sys.argv[1:]]
+runpy.run_module("executor", run_name="__main__")
+"""
+_STAND_IN = """
+import os, signal, sys, time
+def main(words):
+    print("words", *words)
+    print("folder", os.getcwd(), "umask", oct(os.umask(0)), "input", sys.stdin.buffer.raw.read().decode())
+    print("told", os.environ["TOLD"], "runner", os.environ["SPACK_FARM_RUNNER_PROCESS"], flush=True)
+    os.write(2, b"complaint\\n")
+    if "--config=wait" in words:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(8))
+        os.write(1, b"waits %d\\n" % os.getpid())
+        while True:
+            time.sleep(0.1)
+    return 7
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder for $XDG_RUNTIME_DIR. Its path is longer than a socket's may be."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    yield folder
+    end_warm_processes(folder)
+
+
+@pytest.fixture
+def environment(runtime: Path, tmp_path: Path) -> dict[str, str]:
+    """Return a call's environment."""
+    return {
+        "PYTHONPATH": str(CHECKOUT), "XDG_RUNTIME_DIR": str(runtime), "PATH": os.environ["PATH"],
+        "LOADED": str(tmp_path / "loaded"), "TOLD": "first",
+    }  # fmt: skip
+
+
+def call(environment: dict[str, str], *words: str) -> tuple[subprocess.CompletedProcess[str], bool]:
+    """Call the driver; return what it did, and whether it did so itself."""
+    argv = [sys.executable, "-c", _LOADED, *words]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100, input="typed")
+    return done, "executor.driver" in Path(environment["LOADED"]).read_text().split()
+
+
+def until_warm(environment: dict[str, str], verb: str = "config") -> None:
+    """Call until a warm process has served a call."""
+    deadline = time.monotonic() + 60
+    while call(environment, verb, "--help")[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_first_call_is_run_here_and_a_later_one_by_the_warm_process_with_the_same_result(
+    environment: dict[str, str],
+) -> None:
+    first, here = call(environment, "config")
+    assert here
+    assert first.returncode == 0
+    until_warm(environment)
+    second, here = call(environment, "config")
+    assert not here
+    assert (second.returncode, second.stdout, second.stderr) == (first.returncode, first.stdout, first.stderr)
+    failed, here = call(environment | {"SYSTEM_FAILURE_EXIT_CODE": "77"}, "prepare")
+    wrong, _ = call(environment, "config", "--no-such-flag")
+    assert failed.returncode == 77, "the environment is the caller's"
+    assert "TMPDIR is not set" in failed.stdout
+    assert wrong.returncode == 2
+    assert "--no-such-flag" in wrong.stderr
+
+
+def test_prepare_has_a_warm_process_of_its_own(environment: dict[str, str]) -> None:
+    until_warm(environment)
+    until_warm(environment, "prepare")
+    names = {word for one in warm_processes(Path(environment["XDG_RUNTIME_DIR"])) for word in one.cmdline()[-1:]}
+    assert sorted(name.partition("-")[2] for name in names) == ["all", "prepare"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: folder.chmod(0o755),
+        lambda folder: (folder.rmdir(), folder.symlink_to(folder.parent.parent)),
+        lambda folder: (folder.rmdir(), folder.write_text("a file")),
+    ],
+    ids=["others may enter", "a link", "a file"],
+)
+def test_a_folder_that_is_not_ours_alone_is_not_used(
+    environment: dict[str, str], runtime: Path, spoil: Callable[[Path], object]
+) -> None:
+    folder = runtime / f"spack-farm-executor-{os.geteuid()}"
+    folder.mkdir(mode=0o700)
+    spoil(folder)
+    done, here = call(environment, "config")
+    assert (done.returncode, here) == (0, True)
+    assert not warm_processes(runtime)
+
+
+def test_it_can_be_switched_off(environment: dict[str, str], runtime: Path) -> None:
+    done, here = call(environment | {"SPACK_FARM_EXECUTOR_WARM": "no"}, "config")
+    assert (done.returncode, here) == (0, True)
+    assert not list(runtime.iterdir())
+
+
+def test_one_call_that_differs_in_what_a_process_cannot_change_gets_a_warm_process_of_its_own(
+    environment: dict[str, str], runtime: Path
+) -> None:
+    until_warm(environment)
+    _, here = call(environment | {"LANG": "C.UTF-8"}, "config")
+    assert here
+    assert len({one.cmdline()[-1] for one in warm_processes(runtime)}) == 2
+
+
+def test_many_first_calls_at_once_leave_one_warm_process(environment: dict[str, str], runtime: Path) -> None:
+    argv = [sys.executable, "-m", "executor", "config"]
+    calls = [subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL) for _ in range(8)]
+    assert [one.wait(100) for one in calls] == [0] * 8
+    until_warm(environment)
+    deadline = time.monotonic() + 30
+    while len(warm_processes(runtime)) != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (folder,) = runtime.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(next(path for path in folder.iterdir() if path.is_socket()).stat().st_mode) == 0o700
+    end_warm_processes(runtime)
+    assert not warm_processes(runtime)
+
+
+@pytest.fixture
+def stand_in(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Return the environment of calls of a copy of the driver, whose verbs tell what they see."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(copy)], check=True)
+    changed = environment | {"PYTHONPATH": str(copy)}
+    (copy / "executor/driver.py").write_text(_STAND_IN)
+    deadline = time.monotonic() + 60
+    while (
+        subprocess.run(
+            [*CALL, "config"], env=changed, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=100
+        ).returncode
+        != 7
+    ):  # only the warm process tells a verb which process is the Runner's
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return changed
+
+
+def test_a_verb_sees_what_its_caller_sees(stand_in: dict[str, str], tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    long = "a\nb" * 30_000
+    done = subprocess.run(
+        [*CALL, "run", "a script", "ünï"], env=stand_in | {"TOLD": long, "TWO": long}, cwd=place,
+        umask=0o037, input="typed", capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 7
+    assert done.stdout.splitlines()[0] == "words run a script ünï"
+    assert f"folder {place} umask 0o37 input typed" in done.stdout
+    assert f"told {long} runner {os.getpid()}" in done.stdout
+    assert done.stderr == "complaint\n"
+
+
+@pytest.fixture
+def waiting(stand_in: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+    """Yield a call that waits, and the process that runs its verb."""
+    argv = [*CALL, "run", "--config=wait"]
+    process = subprocess.Popen(
+        argv, env=stand_in, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    line = next(line for line in process.stdout if line.startswith("waits "))
+    yield process, psutil.Process(int(line.split()[1]))
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 9), (signal.SIGINT, 8)])
+def test_a_signal_reaches_the_verb(
+    waiting: tuple[subprocess.Popen[str], psutil.Process], number: signal.Signals, code: int
+) -> None:
+    process, _ = waiting
+    process.send_signal(number)
+    assert process.wait(60) == code
+
+
+def test_a_killed_call_ends_its_verb(waiting: tuple[subprocess.Popen[str], psutil.Process]) -> None:
+    process, verb = waiting
+    process.kill()
+    process.wait(60)
+    psutil.wait_procs([verb], timeout=60)
+    assert not verb.is_running() or verb.status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_death_of_a_verb_is_a_system_failure_with_a_word(
+    waiting: tuple[subprocess.Popen[str], psutil.Process],
+) -> None:
+    process, verb = waiting
+    verb.kill()
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the driver's process died" in complaint

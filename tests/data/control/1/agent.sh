@@ -1,0 +1,210 @@
+# The driver's hands in a container. Written to the control volume by the first process; called by exec:
+#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE   start a script, or find it started, and follow its output
+#   sh agent signal STAGE TERM|KILL                 signal the script's process group
+#   sh agent facts                                  what this image offers
+#   sh agent wait_facts SECONDS                     the facts of both containers
+# Standard output carries the script's bytes and nothing else; standard error carries lines for the driver:
+#   need | segment N TOTAL | counters before|after | NAME VALUE | exit CODE | broken | beat | fault WORDS
+# Standard input: the script's SIZE bytes after `need`, then `alive N` and `acked SEGMENT TOTAL` lines.
+# POSIX sh with coreutils or busybox; no program here reads more of a pipe than it writes.
+root=${0%/*}
+stage=$root/stages/$2
+# A segment is at most 16 MiB; a script 256 MiB ahead waits.
+pipe_bytes=16384 reads=1024 ahead_bytes=268435456
+
+# bash, where there is one, starts background jobs with SIGINT as it is; POSIX lets other shells ignore it in them.
+if [ -z "$BASH_VERSION" ]; then
+  for shell in /usr/local/bin/bash /usr/bin/bash /bin/bash; do
+    [ -x $shell ] && exec $shell "$0" "$@"
+  done
+fi
+
+say() { printf '%s\n' "$*" >&2; }
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+script_shell() { if [ -n "$BASH_VERSION" ]; then echo bash; else echo sh; fi; }
+
+facts() {
+  eval "quoted=\$'a'"
+  quoting=no; [ "$quoted" = a ] && quoting=yes
+  echo "shell $(script_shell)"
+  echo "quoting $quoting"
+  for tool in setsid head dd git gitlab-runner gitlab-runner-helper; do
+    command -v $tool >/dev/null && echo "tool $tool"
+  done
+  helper=$(command -v gitlab-runner-helper)
+  if [ -n "$helper" ] && ! command -v gitlab-runner >/dev/null; then
+    ln -sf "$helper" "$root/bin/gitlab-runner" && echo "tool gitlab-runner"
+  fi
+  case $root in
+    */helper) PATH=$root/bin:$PATH gitlab-runner --version 2>/dev/null | while read -r key value; do
+        [ "$key" = Version: ] && echo "runner_version $value"
+      done ;;
+  esac
+  echo "end"
+}
+
+wait_facts() {
+  tries=0
+  for container in helper build; do
+    until [ -r "$root/../$container/facts" ]; do
+      [ $tries -lt $(($2 * 10)) ] || { echo "missing $container"; return; }
+      tries=$((tries + 1)); nap 0.1
+    done
+    echo "container $container"
+    cat "$root/../$container/facts"
+  done
+}
+
+# What the kernel has counted for this container, as `NAME VALUE` lines; v2 first, else v1.
+counters() {
+  group=/sys/fs/cgroup
+  if [ -r $group/memory.events ]; then
+    while read -r key value; do echo "events.$key $value"; done <$group/memory.events
+    for file in memory.current memory.peak memory.max cpu.max; do
+      [ -r $group/$file ] && read -r value <$group/$file && echo "$file $value"
+    done
+    while read -r key value; do [ "$key" = usage_usec ] && echo "cpu.usage_usec $value"; done <$group/cpu.stat
+    while read -r key value; do [ "$key" = inactive_file ] && echo "memory.inactive_file $value"; done <$group/memory.stat
+    return
+  fi
+  [ -r $group/memory/memory.oom_control ] || return
+  while read -r key value; do [ "$key" = oom_kill ] && echo "events.oom_kill $value"; done <$group/memory/memory.oom_control
+  read -r value <$group/memory/memory.usage_in_bytes && echo "memory.current $value"
+  read -r value <$group/memory/memory.max_usage_in_bytes && echo "memory.peak $value"
+  read -r value <$group/memory/memory.limit_in_bytes && echo "memory.max $value"
+  read -r value <$group/cpuacct/cpuacct.usage && echo "cpu.usage_nsec $value"
+  while read -r key value; do [ "$key" = total_inactive_file ] && echo "memory.inactive_file $value"; done <$group/memory/memory.stat
+}
+
+# Cuts the script's output into segments: each dd ends after so many reads, and never reads what it does not write.
+collect() {
+  number=0 total=0 over=
+  while :; do
+    [ -n "$over" ] && exec cat >/dev/null   # what the script left running has no log once all of its own is written
+    [ -e exit ] && over=1
+    dd bs=$pipe_bytes count=$reads of="log.$number" 2>/dev/null || { : >broken; exec cat >/dev/null; }
+    size=$(wc -c <"log.$number")
+    total=$((total + size))
+    echo "$total" >end.part && mv end.part "end.$number"
+    [ "$size" -gt 0 ] || { : >closed; return; }
+    number=$((number + 1))
+    while read -r acked <acked && [ $((total - acked)) -gt $ahead_bytes ]; do nap 0.2; done
+  done
+}
+
+# Runs in a session of its own, and outlives the call that started it.
+wrap() {
+  trap '' TERM INT HUP
+  home=$PWD
+  cd "$stage" || exit 70
+  counters >counters.before
+  {
+    (
+      trap - TERM INT HUP
+      cd "$home" || exit 70
+      case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
+      exec setsid sh -c 'echo $$ >"$1/group.part" && mv "$1/group.part" "$1/group"; exec "$2" "$1/script"' \
+        script "$stage" "$(script_shell)"
+    ) 2>&1
+    code=$?
+    counters >counters.after
+    printf '\036%s\036' "${stage##*/}"
+    echo $code >exit.part && mv exit.part exit
+    case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
+    rm -f script
+  } | collect
+}
+
+tell_result() {
+  say "counters before"; cat counters.before >&2
+  say "counters after"; cat counters.after >&2
+  [ -r "$root/peak" ] && read -r peak <"$root/peak" && say "memory.working_set_peak $peak"
+  read -r code <exit
+  say "exit $code"
+}
+
+# Reads the driver's lines; the end of them is the end of this call, not of the script.
+listen() {
+  oldest=$1
+  while read -r word number total; do
+    case $word in
+      alive) echo "$number" >"$root/alive" ;;
+      acked)
+        echo "$total" >acked.part && mv acked.part acked
+        while [ "$oldest" -lt "$number" ]; do rm -f "log.$oldest" "end.$oldest"; oldest=$((oldest + 1)); done ;;
+    esac
+  done
+  kill $$ 2>/dev/null
+}
+
+run() {
+  segment=$3 base=$4 received=$5 size=$6
+  exec 3<&0 </dev/null
+  home=$PWD
+  mkdir -p "$stage" && cd "$stage" || { say "fault the control volume cannot be written to"; exit 3; }
+  if [ ! -d started ]; then
+    command -v setsid >/dev/null || { say "fault the image has no setsid (package util-linux, or busybox)"; exit 3; }
+    say need
+    umask 077
+    head -c "$size" <&3 >"script.$$"
+    [ "$(wc -c <"script.$$")" -eq "$size" ] || { rm -f "script.$$"; exit 4; }
+    mv "script.$$" script
+    echo 0 >acked
+    umask 022
+    if mkdir started 2>/dev/null; then
+      [ -n "$BASH_VERSION" ] && set -m
+      (cd "$home" && exec setsid "$(script_shell)" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
+      set +m
+    fi
+  fi
+  say following
+  listen "$segment" <&3 &
+  trap 'kill $! 2>/dev/null' EXIT
+  exec 3<&-
+  follow   # until the driver ends the connection: what a process writes just before its end may be lost
+}
+
+follow() {
+  rounds=0
+  while [ -e "end.$segment" ] && read -r total <"end.$segment" && [ "$total" -le "$received" ]; do
+    base=$total segment=$((segment + 1))
+  done
+  until [ -e "log.$segment" ] || [ -e closed ] || [ -e broken ]; do
+    [ $rounds -lt 500 ] || { say "lost the script was never started"; exit 3; }
+    rounds=$((rounds + 1)); nap 0.02
+  done
+  skip=0
+  if [ -e "log.$segment" ]; then exec 4<"log.$segment"; skip=$((received - base)); else exec 4</dev/null; fi
+  [ $skip -le 0 ] || dd bs=$skip count=1 of=/dev/null <&4 2>/dev/null
+  rounds=0 told= broken=
+  while :; do
+    ended= over=
+    [ -e "end.$segment" ] && ended=1
+    [ -e exit ] && over=1
+    cat <&4
+    if [ -n "$ended" ]; then
+      read -r total <"end.$segment"
+      say "segment $segment $total"
+      segment=$((segment + 1))
+      until [ -e "log.$segment" ] || [ -e closed ] || [ -e exit ] || [ -e broken ]; do nap 0.02; done
+      [ -e "log.$segment" ] && exec 4<"log.$segment" && continue
+    fi
+    if [ -n "$over" ] && [ -z "$told" ]; then told=1 rounds=0; tell_result; fi
+    [ -n "$told" ] && [ $rounds -gt 200 ] && exit 0
+    [ -e broken ] && [ -z "$broken" ] && { broken=1; say broken; }
+    rounds=$((rounds + 1))
+    if [ $rounds -lt 20 ]; then nap 0.02; elif [ $rounds -lt 50 ]; then nap 0.1; else
+      nap 0.5
+      [ $((rounds % 10)) -eq 0 ] && say beat
+    fi
+  done
+}
+
+case $1 in
+  run) run "$@" ;;
+  wrap) wrap ;;
+  signal) read -r group <"$stage/group" && kill "-$3" "-$group" ;;
+  facts) facts ;;
+  wait_facts) wait_facts "$@" ;;
+  *) say "fault unknown word $1"; exit 2 ;;
+esac

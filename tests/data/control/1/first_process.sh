@@ -1,0 +1,44 @@
+# The first process of each container: outlives every script, and ends the pod when no driver has touched it for long.
+# sh -c THIS first_process CONTROL_FOLDER CONTAINER ORPHAN_AFTER_SECONDS AGENT_PROGRAM
+# TERM is the pod's notice, not the script's: what runs goes on until the grace is over. POSIX sh with coreutils or busybox.
+root=$1/$2 control=$1 orphan_after=$3
+trap '' INT HUP
+going=
+trap 'going=1' TERM
+umask 022
+mkdir -p "$root/bin" || exit 70
+printf '%s\n' "$4" >"$root/agent.part" && mv "$root/agent.part" "$root/agent" || exit 70
+sh "$root/agent" facts >"$root/facts.part" 2>/dev/null </dev/null
+mv "$root/facts.part" "$root/facts"
+
+# The working set is what Kubernetes evicts by: usage without the file cache that can be dropped.
+if [ -r /sys/fs/cgroup/memory.current ]; then
+  usage_file=/sys/fs/cgroup/memory.current stat_file=/sys/fs/cgroup/memory.stat cache_key=inactive_file
+else
+  usage_file=/sys/fs/cgroup/memory/memory.usage_in_bytes stat_file=/sys/fs/cgroup/memory/memory.stat
+  cache_key=total_inactive_file
+fi
+peak=0
+sample() {
+  read -r usage <$usage_file || return
+  while read -r key value; do
+    [ "$key" = $cache_key ] && { usage=$((usage - value)); break; }
+  done <$stat_file
+  [ "$usage" -gt "$peak" ] || return
+  peak=$usage
+  echo "$peak" >"$root/peak"
+}
+
+idle=0 seen=
+while :; do
+  sleep 2 &
+  wait $!
+  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last stage nothing is worth the grace
+  now=
+  for file in "$1"/*/alive; do
+    [ -r "$file" ] && read -r line <"$file" && now="$now $line"
+  done
+  if [ "$now" = "$seen" ]; then idle=$((idle + 2)); else idle=0 seen=$now; fi
+  [ "$idle" -lt "$orphan_after" ] || exit 75
+  [ -r $usage_file ] && sample 2>/dev/null
+done

@@ -1,0 +1,155 @@
+"""What pushes announce: an update asks for as little of it as it can, and forgets nothing of it too early."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from buildjob.publishing import index, places, push, record
+from buildjob.publishing.folder import FolderStore
+from buildjob.publishing.store import Seen, Store
+from tests.integration.conftest import MakeStore
+from tests.mirrors import add_entry, as_it_is, consistent, expected, installs
+
+COUNT = 40
+TREES: dict[str, list[str]] = {f"p{number:02}": [] for number in range(COUNT)}
+
+
+class Asked(FolderStore):
+    """A mirror that tells what was looked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.looked: list[str] = []
+
+    def look(self, key: str) -> Seen | None:
+        if key.startswith(places.SPECS):
+            self.looked.append(key)
+        return super().look(key)
+
+
+def under_way(folder: Path, store: Store, *, done: int, at_once: int = 2) -> tuple[push.PushPlan, list[record.Announced]]:
+    """Announce all binaries and put the first ones there."""
+    for name, needed in TREES.items():
+        add_entry(folder, name, needed)
+    asked = push.plan(folder, store, replace=True)
+    entries = [record.Announced(manifest=each.key, hash=each.hash, blobs=[]) for each in asked.entries]
+    record.announce(store, entries, asked.nodes, at_once=at_once)
+    for each in asked.entries[:done]:
+        store.write(each.key, each.text)
+    return asked, entries
+
+
+def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_little_more(tmp_path: Path) -> None:
+    store = Asked(tmp_path / "m")
+    asked, _ = under_way(tmp_path / "u", store, done=10)
+    done = index.update(store, index.Options(workers=1))
+    assert (done.added, done.unfinished) == (10, COUNT - 10)
+    assert installs(store) == expected({name: [] for name in list(TREES)[:10]})
+    assert len(store.looked) == 10 + 3, "three in a row are missing, and two at most are under way"
+    store.looked.clear()
+    store.write(asked.entries[11].key, asked.entries[11].text)  # the tenth takes longer
+    assert index.update(store, index.Options(workers=1)).added == 1
+    assert len(store.looked) == 2 + 3, "what the index has is not looked for"
+    assert list(record.pending(store))
+
+
+def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_path: Path) -> None:
+    store = Asked(tmp_path / "m")
+    asked, _ = under_way(tmp_path / "u", store, done=10)
+    there = sorted(entry.key for entry in asked.entries[:10])
+    store.looked.clear()
+    assert push.plan(tmp_path / "u", store, replace=False).there == there
+    assert store.looked == []
+    for number in range(10 * COUNT):
+        store.write(f"{places.SPECS}a/a-1.0-{number}{places.MANIFEST_END}", b"")
+    assert push.plan(tmp_path / "u", store, replace=False).there == there
+    assert len(store.looked) == COUNT
+
+
+def test_nobody_asks_for_what_a_push_has_told_to_be_there(tmp_path: Path) -> None:
+    store = Asked(tmp_path / "m")
+    asked = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
+    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    store.looked.clear()
+    assert index.update(store, index.Options()).added == COUNT
+    assert store.looked == []
+    assert installs(store) == expected(TREES)
+    assert not list(record.pending(store))
+
+
+def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_there(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "m")
+    add_entry(tmp_path / "u", "a")
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    asked = push.plan(tmp_path / "u", store, replace=True)
+    (entry,) = asked.entries
+    (waiting,) = record.announce(
+        store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
+    )  # fmt: skip
+    announced = store.look(waiting)
+    assert announced
+    old = announced.modified_seconds - 100
+    os.utime(store.root / entry.key, (old, old))
+    later = index.Options(wall=lambda: announced.modified_seconds + 400)
+    index.update(store, later)
+    assert [seen.key for seen in record.pending(store)] == [waiting]
+    os.utime(store.root / entry.key)
+    index.update(store, later)
+    assert not list(record.pending(store))
+    assert installs(store) == expected({"a": []})
+
+
+def test_a_push_puts_its_own_into_the_index_though_its_announcement_has_gone(tmp_path: Path) -> None:
+    class Forgetful(FolderStore):
+        def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+            if key.startswith(places.SPECS):
+                for seen in list(record.pending(self)):
+                    self.delete(seen.key)
+            return super().write(key, data, only_if=only_if)
+
+    store = Forgetful(tmp_path / "m")
+    add_entry(tmp_path / "u", "a")
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    assert installs(store) == expected({"a": []})
+
+
+def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile(tmp_path: Path) -> None:
+    """Another push announces after the rebuild has read everything, and merges it before the rebuild swings."""
+    meanwhile: list[str] = ["late"]
+
+    class Raced(FolderStore):
+        def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+            if key.startswith(places.REPLACED) and meanwhile:
+                name = meanwhile.pop()
+                push.publish(tmp_path / name, FolderStore(self.root), sign=as_it_is)
+            return super().write(key, data, only_if=only_if)
+
+        def list(self, prefix: str) -> Iterator[Seen]:
+            listed = super().list(prefix)
+            if prefix == places.PENDING:
+                self.turns += 1
+                if self.turns == 2:  # the second look of an attempt: it is announced by now, and there
+                    asked = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
+                    push.push(asked, FolderStore(self.root), sign=as_it_is, options=push.Options(update_index=False))
+                    return super().list(prefix)
+            return listed
+
+        turns = 0
+
+    add_entry(tmp_path / "first", "first")
+    add_entry(tmp_path / "late", "late")
+    push.publish(tmp_path / "first", FolderStore(tmp_path / "m"), sign=as_it_is)
+    done = index.update(Raced(tmp_path / "m"), index.Options(rebuild=True))
+    assert done.conflicts == 1
+    assert installs(FolderStore(tmp_path / "m")) == expected({"first": [], "late": []})
+
+
+def test_a_small_blob_that_is_damaged_on_the_mirror_is_sent_again(make_store: MakeStore, tmp_path: Path) -> None:
+    store = make_store()
+    add_entry(tmp_path / "u", "a")
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    (entry,) = push.plan(tmp_path / "u", store, replace=True).entries
+    for blob in entry.blobs:
+        store.write(places.blob(blob.checksum), b"cut off")
+    push.publish(tmp_path / "u", store, sign=as_it_is)
+    assert consistent(store) == 1

@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from executor.errors import SettingsError
+from executor.job import Credential, Job, read_job
+
+
+def test_only_what_is_declared_is_read_and_the_rest_may_be_anything(tmp_path: Path) -> None:
+    path = tmp_path / "response.json"
+    document = {"id": 7, "token": "t", "later": {"x": [1]}, "image": {"name": "a", "ports": [], "alias": None}}
+    path.write_text(json.dumps(document | {"credentials": None, "services": [], "run": None}))
+    job = read_job(path)
+    assert (job.id, job.image and job.image.name, job.runner_info.timeout) == (7, "a", 3600)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "the job's payload cannot be read"),
+        ("[]", "not a job payload"),
+        ('{"id": "7"}', "not a job payload: Expected `int`, got `str` - at `$.id`"),
+        ("{", "not a job payload"),
+    ],
+)
+def test_what_is_no_payload_is_the_runners_fault(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "response.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError) as raised:
+        read_job(path)
+    assert words in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+def test_a_payload_beyond_any_reason_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "response.json"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(SettingsError, match="larger than 64 MiB"):
+        read_job(path)
+
+
+def test_a_password_is_not_printed() -> None:
+    credential = Credential(type="registry", url="registry.example", username="u", password="s3cret")
+    assert "s3cret" not in repr(Job(id=1, credentials=[credential]))
