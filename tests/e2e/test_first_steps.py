@@ -114,9 +114,6 @@ def test_the_first_job_on_a_machine(reader: Reader) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(
-    reason="executor/credentials.py keeps the `bearer ` that the client puts before a service account's token: 401"
-)
 def test_the_first_job_of_a_manager_in_a_pod(reader: Reader) -> None:
     provide(reader.cluster, "helper")
     provide(reader.cluster, "manager")
