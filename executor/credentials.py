@@ -66,7 +66,7 @@ def resolve(source: Source) -> Credentials:
     token = str(keys.get("BearerToken") or keys.get("authorization") or "")
     return Credentials(
         server=str(configuration.host).rstrip("/"),
-        token=token.removeprefix("Bearer ").strip(),
+        token=_bare(token),
         authority=_content(configuration.ssl_ca_cert),
         client_certificate=_content(configuration.cert_file),
         client_key=_content(configuration.key_file),
@@ -87,6 +87,12 @@ def load(folder: Path) -> Credentials:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=Credentials)
     except FileNotFoundError as error:
         raise SettingsError(f"{folder / _FILE} is missing: prepare has not run in this attempt") from error
+
+
+def _bare(token: str) -> str:
+    """Return a token without its scheme, which the client writes in capitals or not, by where the token came from."""
+    scheme, _, rest = token.partition(" ")
+    return (rest if scheme.lower() == "bearer" else token).strip()
 
 
 def _context_namespace(path: str, context: str) -> str:

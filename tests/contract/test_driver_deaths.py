@@ -15,6 +15,7 @@ import pytest
 from tests.contract.runner_lab import Lab
 from tests.contract.test_runner_deaths import codes, running, wait_until
 from tests.fakes.kube.server import FakeCluster
+from tests.fakes.runtime import runtime_folder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PODS = "/api/v1/namespaces/default/pods"
@@ -106,6 +107,7 @@ def by_hand(folder: Path, verb: str, *words: str, **variables: str) -> subproces
     (folder / "response.json").write_text('{"id": 1, "services": [{"name": "x"}], "image": {"name": "x"}}')
     environment = {
         "PATH": os.environ["PATH"],
+        "XDG_RUNTIME_DIR": str(runtime_folder()),
         "PYTHONPATH": str(CHECKOUT),
         "TMPDIR": str(folder),
         "JOB_RESPONSE_FILE": str(folder / "response.json"),

@@ -23,6 +23,7 @@ from tests.e2e.test_real_runner import plain
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import payload
+from tests.fakes.runtime import runtime_folder
 
 PAGE = sections((CHECKOUT / "docs/first-job.md").read_text())
 PUBLIC_NAMES = {
@@ -70,9 +71,10 @@ def reader(lab: Lab, tmp_path: Path) -> Iterator[Reader]:
     cluster = lab.cluster
     path = f"{gitlab_runner.programs()}:{cluster.programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     listener = listener_inside(cluster.init, address=NODE_ADDRESS)
+    variables = {"PATH": path, "XDG_RUNTIME_DIR": str(runtime_folder())}
     with (
         Coordinator(listener=listener, address=NODE_ADDRESS, runner_token="glrt-first") as gitlab,
-        machine(tmp_path, variables={"PATH": path}) as made,
+        machine(tmp_path, variables=variables) as made,
     ):
         yield Reader(cluster, made, gitlab)
 
@@ -91,7 +93,7 @@ def assert_green(reader: Reader, blocks: list[Block]) -> None:
     assert job.wait().state == "success", job.text
     log = plain(job.text)
     assert "Using Custom executor with driver spack-farm" in log
-    named = re.search(r"Pod default/(job-\d+-\w+) is ready", log)
+    named = re.search(r"Pod (job-\d+-\w+) is ready", log)
     assert named, log
     assert f"hello from {named[1]}" in log
     assert re.search(r"^used .* s$", log, re.MULTILINE), log
