@@ -1,6 +1,7 @@
 """Anything a log or a build may hold, made from seeded dice: for the fuzz proof and its small share in the fast tests."""
 
 import io
+import os
 import random
 import tracemalloc
 from collections.abc import Callable
@@ -269,10 +270,18 @@ def prove_one(seed: int) -> None:
 
 
 def memory_of(work: Callable[[], object]) -> int:
-    """Return the most bytes of Python memory that some work held at a time."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    """Return the most bytes of Python memory that some work held at a time; what else this process does doesn't count."""
+    reader, writer = os.pipe()
+    child = os.fork()  # other threads' memory would be counted here
+    if child == 0:
+        try:
+            tracemalloc.start()
+            work()
+            os.write(writer, str(tracemalloc.get_traced_memory()[1]).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        peak = int(told.read())
+    os.waitpid(child, 0)
+    return peak
