@@ -73,7 +73,7 @@ def test_term_in_cleanup_is_told_and_the_deletion_is_not_taken_for_done(lab: Lab
     lab.remove(job["id"])
 
 
-def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: Lab) -> None:
+def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: Lab, cluster: FakeCluster) -> None:
     """Python's own exit code for what escapes is 1."""
     for delay_seconds in (0.0, 0.1, 0.2, 0.4, 0.8):
         runner = lab.runner()
@@ -85,6 +85,10 @@ def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: Lab) ->
         runner.when("Using Custom executor", end)
         outcome = runner.run(lab.job(["true"]))
         assert {call.code for call in outcome.calls} <= {0, 2, -signal.SIGTERM}, outcome.text
+        left = [pod for pod in cluster.pods() if "deletionTimestamp" not in pod["metadata"]]
+        assert not left or codes(outcome, "cleanup") != [0], "only a cleanup that was ended itself may leave its pod"
+        for pod in left:
+            cluster.kubelet.delete(pod["metadata"]["name"], grace_seconds=0)
 
 
 def test_a_lost_pod_costs_later_stages_no_command_in_it(lab: Lab, cluster: FakeCluster) -> None:
