@@ -1,6 +1,6 @@
 """The Runner's side of the warm process: hand a verb over to it, pass signals on, return its exit code.
 
-Ten calls a job would spend nine tenths of their time on starting Python and importing. So a process that has imported
+Ten calls a job would spend most of their time on starting Python and importing. So a process that has imported
 everything waits for calls, and forks for each; it starts with the first call and ends when none has come for a while. Where
 there is none, the caller runs the verb itself: nothing depends on it. `warm_server` is the other side.
 
