@@ -84,15 +84,16 @@ class FakeCluster:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def kubeconfig(self) -> Path:
-        """Write the kubeconfig that leads here; return its path."""
+        """Write the kubeconfig that leads here; return its path. Whoever reads it meanwhile sees it whole."""
         path = self._folder / "kubeconfig"
         parts = {
             "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
             "users": [{"name": "driver", "user": {"token": next(iter(self.tokens))}}],
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "driver", "namespace": NAMESPACE}}],
         }
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "fake"} | parts))
-        return path
+        part = path.with_name(f"kubeconfig.{threading.get_ident()}")
+        part.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "fake"} | parts))
+        return part.replace(path)
 
     def pods(self) -> list[Object]:
         """Return the pods that are left."""
