@@ -1,4 +1,4 @@
-"""`python -m executor VERB`: the one way out. Only this module prints errors, maps them to exit codes, and catches broadly.
+"""Runs a verb in this process: the one way out. Only this module prints errors, maps them to exit codes, catches broadly.
 
 Python's own exit code for an unknown exception is 1, which the Runner books as the user's failure: so nothing leaks.
 """
