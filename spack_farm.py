@@ -27,8 +27,8 @@ VERBS = {
 def main() -> int:
     """Run what the command line names; return its exit code."""
     words = sys.argv[1:]
-    if words[:1] == ["executor"] and (code := _by_warm_process(words[1:])) is not None:
-        return code
+    if words[:1] == ["executor"]:
+        _try_warm_process(words[1:])
     if stranger := _stranger():
         sys.stderr.write(f"spack-farm: {stranger}\n")
         return 2
@@ -43,16 +43,15 @@ def main() -> int:
     return 2
 
 
-def _by_warm_process(words: list[str]) -> int | None:
-    """Have the warm process run a driver's verb before anything is imported; None if it is to be run here."""
+def _try_warm_process(words: list[str]) -> None:
+    """Have the warm process run a driver's verb before anything is imported; return only if it is to be run here."""
     import executor  # noqa: PLC0415  lazily, as all verbs
 
     home = __file__.rpartition("/")[0]
-    if (executor.__file__ or "").rpartition("/")[0] != f"{home}/executor":
-        return None
-    from executor import warm  # noqa: PLC0415
+    if (executor.__file__ or "").rpartition("/")[0] == f"{home}/executor":
+        from executor import warm  # noqa: PLC0415
 
-    return warm.call(words)
+        warm.call(words)
 
 
 def _module_of(verb: str) -> "ModuleType":

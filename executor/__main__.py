@@ -8,12 +8,10 @@ from executor import warm
 def main(words: list[str] | None = None) -> int:
     """Run a verb and return the exit code that the Runner is to see."""
     words = sys.argv[1:] if words is None else words
-    code = warm.call(words)
-    if code is None:
-        from executor import driver  # noqa: PLC0415 (the warm process has imported it already)
+    warm.call(words)
+    from executor import driver  # noqa: PLC0415 (the warm process has imported it already)
 
-        code = driver.main(words)
-    return code
+    return driver.main(words)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The Runner's side of the warm process: hand a verb over to it, pass signals on, return its exit code.
+"""The Runner's side of the warm process: hand a verb over to it, then be a shell that waits for its exit code.
 
 Ten calls a job would spend most of their time on starting Python and importing. So a process that has imported
 everything waits for calls, and forks for each; it starts with the first call and ends when none has come for a while. Where
@@ -15,11 +15,14 @@ import zlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from typing import NoReturn
 else:
     import _signal as signal  # `signal` is this and enums
 
 ACCEPTED = b"+"
-"""The other side's first byte: it has read the whole request, and the verb is now its business."""
+"""The other side's first byte: it has read the whole request and can run the verb."""
+BEGIN = b"!"
+"""This side's answer: from here on it passes signals on, so that the verb may begin."""
 RUNNER_PROCESS = "SPACK_FARM_RUNNER_PROCESS"
 """Variable that tells a verb which process has called, where that is not its parent."""
 OFF = "SPACK_FARM_EXECUTOR_WARM"
@@ -29,42 +32,39 @@ _PARENT = os.path.dirname(_HOME)
 _KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE")
 _VERBS = (["config"], ["prepare"], ["run"], ["cleanup"])
 _ACCEPT_SECONDS = 30.0
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
-_LOST_WORDS = b"ERROR: the driver's process died in the middle of the stage (killed for memory, perhaps)\n"
+_SHELL = "/bin/sh"
+_LOST_WORDS = "ERROR: the driver's process died in the middle of the stage (killed for memory, perhaps)"
+WAIT = f"""
+trap '' PIPE
+trap 'signaled=1; printf "\\{signal.SIGTERM:03o}" 2>/dev/null >&9' TERM
+trap 'signaled=1; printf "\\{signal.SIGINT:03o}" 2>/dev/null >&9' INT
+printf "{BEGIN.decode()}" 2>/dev/null >&9
+until read -r code <&9; do
+  [ -n "$signaled" ] || {{ printf '%s\\n' "$2" >&2; exit "$1"; }}
+  signaled=
+done
+exit "$code"
+"""
+"""A call waits as long as its verb runs, for hours: as a shell it needs a tenth of Python's memory.
+
+A signal ends `read`. One that comes before the traps are set ends the call, and nothing has happened.
+"""
 
 
-def call(words: list[str]) -> int | None:
-    """Have a verb run by the warm process and return its exit code; None if it is to be run here."""
-    if sys.platform != "linux" or os.environ.get(OFF) == "no" or words[:1] not in _VERBS:
-        return None
+def call(words: list[str]) -> None:
+    """Have a verb run by the warm process, and end with its exit code; return only if it is to be run here."""
+    if sys.platform != "linux" or os.environ.get(OFF) == "no" or words[:1] not in _VERBS or not os.access(_SHELL, os.X_OK):
+        return
     try:
         surroundings = surroundings_of_this_process()
         connection = _connected(name_of(surroundings, words[0]))
     except OSError:
-        return None
+        return
     if connection is None:
-        return None
-    try:
-        if not _sent(connection, surroundings, words):
-            return None
-        passed: list[int] = []
-
-        def pass_on(number: int, _: object) -> None:
-            passed.append(number)
-            _send_signal(connection, number)
-
-        former = [signal.signal(number, pass_on) for number in _PASSED_ON]
-        try:
-            if _accepted(connection):
-                return _exit_code(connection)
-        finally:
-            for known, handler in zip(_PASSED_ON, former, strict=True):
-                signal.signal(known, handler)
-        for number in passed:
-            os.kill(os.getpid(), number)
-    finally:
-        connection.close()
-    return None
+        return
+    if _sent(connection, surroundings, words) and _accepted(connection):
+        _wait(connection)
+    connection.close()
 
 
 def surroundings_of_this_process() -> bytes:
@@ -137,30 +137,17 @@ def _sent(connection: _socket.socket, surroundings: bytes, words: list[str]) -> 
 
 
 def _accepted(connection: _socket.socket) -> bool:
-    """Tell whether the other side has taken the request. Until then nothing has happened."""
+    """Tell whether the other side has taken the request."""
     try:
-        accepted = connection.recv(1) == ACCEPTED
+        return connection.recv(1) == ACCEPTED
     except OSError:
         return False
-    connection.settimeout(None)
-    return accepted
 
 
-def _send_signal(connection: _socket.socket, number: int) -> None:
-    try:
-        connection.send(bytes([number]))
-    except OSError:
-        pass  # it has ended already
-
-
-def _exit_code(connection: _socket.socket) -> int:
-    """Wait for the verb's end; the death of the process that runs it is a system failure."""
-    try:
-        told = connection.recv(1)
-    except OSError:
-        told = b""
-    if told:
-        return told[0]
-    os.write(2, _LOST_WORDS)
+def _wait(connection: _socket.socket) -> "NoReturn":
+    """Become the shell that waits for the verb's end; the death of the process that runs it is a system failure."""
     code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
-    return int(code) if code.isascii() and code.isdigit() else 2
+    connection.setblocking(True)
+    os.dup2(connection.fileno(), 9)
+    failure = code if code.isascii() and code.isdigit() else "2"
+    os.execve(_SHELL, ["sh", "-c", WAIT, "spack-farm", failure, _LOST_WORDS], {})  # noqa: S606 (nothing is interpreted)

@@ -110,8 +110,10 @@ def _run(connection: socket.socket, surroundings: bytes) -> None:
     try:
         connection.settimeout(_READ_SECONDS)
         words = _become(connection, surroundings)
-        connection.settimeout(None)
         connection.sendall(warm.ACCEPTED)
+        if connection.recv(1) != warm.BEGIN:
+            return
+        connection.settimeout(None)
         threading.Thread(target=_obey, args=(connection,), daemon=True).start()
         try:
             code = driver.main(words)
@@ -119,7 +121,7 @@ def _run(connection: socket.socket, surroundings: bytes) -> None:
             code = end.code if isinstance(end.code, int) else 1
         sys.stdout.flush()
         atexit._run_exitfuncs()  # noqa: SLF001 (the official client deletes its certificate files there)
-        connection.sendall(bytes([code]))
+        connection.sendall(b"%d\n" % code)
     finally:
         os._exit(code)
 

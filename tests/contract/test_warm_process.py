@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from executor import warm
 from tests.fakes.runtime import end_warm_processes, warm_processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -19,7 +21,7 @@ CALL = [sys.executable, "-P", "-m", "executor"]
 """Of the driver that PYTHONPATH names, wherever this is called."""
 _LOADED = """
 import atexit, os, runpy, sys
-atexit.register(lambda: open(os.environ["LOADED"], "w").write(" ".join(sys.modules)))
+atexit.register(lambda: "executor.driver" in sys.modules and open(os.environ["LOADED"], "w").close())
 sys.argv = ["executor", *sys.argv[1:]]
 runpy.run_module("executor", run_name="__main__")
 """
@@ -38,6 +40,8 @@ def main(words):
             time.sleep(0.1)
     return 7
 """
+
+_AS_NINE = "import os, sys; os.dup2(int(sys.argv[1]), 9); os.execvp(sys.argv[2], sys.argv[2:])"
 
 
 @pytest.fixture
@@ -61,8 +65,10 @@ def environment(runtime: Path, tmp_path: Path) -> dict[str, str]:
 def call(environment: dict[str, str], *words: str) -> tuple[subprocess.CompletedProcess[str], bool]:
     """Call the driver; return what it did, and whether it did so itself."""
     argv = [sys.executable, "-c", _LOADED, *words]
+    loaded = Path(environment["LOADED"])
+    loaded.unlink(missing_ok=True)
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100, input="typed")
-    return done, "executor.driver" in Path(environment["LOADED"]).read_text().split()
+    return done, loaded.exists()
 
 
 def until_warm(environment: dict[str, str], verb: str = "config") -> None:
@@ -223,3 +229,19 @@ def test_the_death_of_a_verb_is_a_system_failure_with_a_word(
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "the driver's process died" in complaint
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["bash", "--posix"], ["busybox", "sh"]], ids=" ".join)
+def test_any_shell_can_wait(shell: list[str], tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, (tmp_path / "said").open("w+") as said:
+        argv = [sys.executable, "-c", _AS_NINE, str(theirs.fileno()), *shell, "-c", warm.WAIT, "spack-farm", "3", "lost"]
+        waiting = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stderr=said)
+        theirs.close()
+        assert ours.recv(1) == warm.BEGIN
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            waiting.send_signal(number)
+            assert ours.recv(1) == bytes([number])
+        ours.sendall(b"200\n")
+        assert waiting.wait(60) == 200
+        assert Path(said.name).read_text() == ""
