@@ -15,6 +15,8 @@ from pathlib import Path
 
 CONTROL_FOLDER = "/.spack-farm"
 PROTOCOL_VERSION = 1
+FACTS_BEGIN = "\nspack-farm's facts of this image:\n"
+"""What a container's first process prints before the facts; `end` in a line of its own follows them."""
 KNOWN_PROTOCOLS = frozenset({1})
 _HERE = Path(__file__).parent
 

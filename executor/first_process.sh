@@ -11,6 +11,8 @@ mkfifo "$root/wake" 2>/dev/null   # with it the agent waits without processes
 printf '%s\n' "$4" >"$root/agent.part" && mv "$root/agent.part" "$root/agent" || exit 70
 sh "$root/agent" facts >"$root/facts.part" 2>/dev/null </dev/null
 mv "$root/facts.part" "$root/facts"
+printf '%s\n' '' "spack-farm's facts of this image:"
+while read -r line; do printf '%s\n' "$line"; done <"$root/facts"
 
 # The working set is what Kubernetes evicts by: usage without the file cache that can be dropped.
 if [ -r /sys/fs/cgroup/memory.current ]; then

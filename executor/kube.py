@@ -50,6 +50,13 @@ class Api:
 
         A 401 resolves the credentials once and repeats the request.
         """
+        return _decoded(self._answer(method, path, body, query))
+
+    def text(self, path: str, query: dict[str, str]) -> str:
+        """Return an answer that is no JSON; what is no UTF-8 in it is replaced. Raises as `call`."""
+        return self._answer("GET", path, None, query).decode("utf-8", "replace")
+
+    def _answer(self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None) -> bytes:
         target = f"{path}?{urlencode(query)}" if query else path
         content = None if body is None else json.dumps(body).encode()
         try:
@@ -60,7 +67,7 @@ class Api:
             self.close()
             raise errors.Unavailable(f"the API server {self.credentials.server} does not answer: {error!r}") from error
         if 200 <= status < 300:
-            return _decoded(answer)
+            return answer
         raise error_of(status, answer, f"{method} {path}")
 
     def watch(self, path: str, query: dict[str, str], *, timeout_seconds: float) -> Iterator[JsonObject]:

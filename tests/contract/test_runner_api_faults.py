@@ -128,6 +128,26 @@ def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> N
     assert outcome.state == "success", outcome.text
 
 
+def asked_for_facts(cluster: FakeCluster) -> list[list[str]]:
+    return [words for words in cluster.commands if "wait_facts" in words]
+
+
+def test_what_images_offer_costs_no_process_in_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert not asked_for_facts(cluster)
+
+
+@pytest.mark.parametrize(("code", "reason"), [(403, "Forbidden"), (500, "InternalError")])
+def test_where_logs_cannot_be_read_a_command_tells_what_images_offer(
+    lab: Lab, cluster: FakeCluster, code: int, reason: str
+) -> None:
+    cluster.faults.add("GET .*/log$", code=code, reason=reason, times=99)
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert len(asked_for_facts(cluster)) == 1
+
+
 def test_a_token_that_expires_is_resolved_again(lab: Lab, cluster: FakeCluster) -> None:
     def expire() -> None:
         cluster.tokens.clear()

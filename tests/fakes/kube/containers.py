@@ -31,6 +31,7 @@ class Container:
         self.image = image
         self._control = pod_folder / "control"
         self.group = pod_folder / f"cgroup-{self.name}"
+        self.log = pod_folder / f"log-{self.name}"
         self._home = pod_folder / f"root-{self.name}"
         self._mark = f"{uid}/{self.name}"
         self._first: subprocess.Popen[bytes] | None = None
@@ -57,9 +58,10 @@ class Container:
         words = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
         if self.image.start_delay_seconds:
             words = ["sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *words]
-        self._first = self.run([word.replace("$$", "$") for word in words], pipes=subprocess.DEVNULL)
+        with self.log.open("wb") as log:
+            self._first = self.run([word.replace("$$", "$") for word in words], pipes=subprocess.DEVNULL, out=log.fileno())
 
-    def run(self, words: list[str], *, pipes: int) -> subprocess.Popen[bytes]:
+    def run(self, words: list[str], *, pipes: int, out: int | None = None) -> subprocess.Popen[bytes]:
         """Start a process in the container. Raises FileNotFoundError if the image has no such program."""
         argv = [self._inside(word) for word in words]
         program = argv[0] if "/" in argv[0] else str(self.image.bin / argv[0])
@@ -75,7 +77,7 @@ class Container:
         }
         return subprocess.Popen(
             argv, executable=program, env=environment, cwd=self._home, start_new_session=True,
-            stdin=pipes, stdout=pipes, stderr=pipes,
+            stdin=pipes, stdout=pipes if out is None else out, stderr=pipes if out is None else out,
         )  # fmt: skip
 
     def wait(self) -> int:

@@ -23,7 +23,7 @@ from tests.fakes.kube.store import ApiError, Object, Store
 from tests.fakes.kube.streams import Stream, StreamEnded
 
 NAMESPACE = "default"
-_PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|secrets|configmaps|events)(?:/([^/]+))?(?:/(exec))?")
+_PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|secrets|configmaps|events)(?:/([^/]+))?(?:/(exec|log))?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -172,8 +172,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         if match is None:
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
         _, kind, name, part = match.groups()
-        if part:
+        if part == "exec":
             self._exec(cluster, name, request)
+            return
+        if part == "log":
+            log = cluster.kubelet.container(name, request.first("container")).log
+            self._answer(200, log.read_bytes()[: int(request.first("limitBytes", "1000000"))])
             return
         if request.first("watch"):
             self._watch(cluster, kind, request)
