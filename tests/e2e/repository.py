@@ -9,13 +9,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
-    """Make the bare repository grp/proj.git of the examples; return the payload's keys for a job on its main branch."""
-    bare, work = repositories / "grp" / "proj.git", repositories / "work"
-    shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    _git("init", "--quiet", str(work))
-    _git("-C", str(work), "add", ".")
-    _git("-C", str(work), "commit", "--quiet", "--message", "The examples of spack-farm")
-    _git("clone", "--quiet", "--bare", str(work), str(bare))
+    """Make the bare repository grp/proj.git of the examples; return the payload's keys for a job on its main branch.
+
+    A repository that is there is taken as it is: tests of other modules may come between those of one.
+    """
+    bare = repositories / "grp" / "proj.git"
+    if not bare.exists():
+        _make(bare, repositories / "work")
     sha = _git("-C", str(bare), "rev-parse", "main").strip()
     info = {
         "repo_url": f"{url}/grp/proj.git",
@@ -27,6 +27,14 @@ def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
         "depth": 1,
     }
     return {"git_info": info, "allow_git_fetch": True, "variables": {"GIT_STRATEGY": "fetch", "GIT_DEPTH": "1"}}
+
+
+def _make(bare: Path, work: Path) -> None:
+    shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    _git("init", "--quiet", str(work))
+    _git("-C", str(work), "add", ".")
+    _git("-C", str(work), "commit", "--quiet", "--message", "The examples of spack-farm")
+    _git("clone", "--quiet", "--bare", str(work), str(bare))
 
 
 def _git(*words: str) -> str:
