@@ -5,6 +5,7 @@ Python's own exit code for an unknown exception is 1, which the Runner books as 
 
 import argparse
 import contextlib
+import functools
 import sys
 import traceback
 from pathlib import Path
@@ -86,6 +87,7 @@ def _try_to_say(job_log: Log, words: str) -> None:
         job_log.error(words)
 
 
+@functools.cache
 def parser() -> argparse.ArgumentParser:
     """Return the command line; argparse ends a wrong one with 2, which is a system failure."""
     parser = argparse.ArgumentParser(

@@ -4,6 +4,7 @@ Key names below `[kubernetes]` are those of the official Kubernetes executor. De
 overrides them key by key. Whatever is wrong is told in one message, each fault with its path. Reads no environment.
 """
 
+import functools
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -198,7 +199,7 @@ QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
 
 def load_settings(path: Path | None) -> Settings:
     """Return the settings of a file over the defaults. Raises SettingsError with every fault of the file."""
-    document = _read(DEFAULTS)
+    document = {key: dict(value) if isinstance(value, dict) else value for key, value in defaults().items()}
     if path is None:
         return msgspec.convert(document, Settings)
     given = _read(path)
@@ -211,6 +212,17 @@ def load_settings(path: Path | None) -> Settings:
     if faults:
         raise SettingsError(f"{path}: " + "; ".join(faults))
     return msgspec.convert(document, Settings)
+
+
+@functools.cache
+def defaults() -> dict[str, Any]:
+    """Return the document of the defaults; not to be changed."""
+    for table_type in TABLES.values():
+        _hints(table_type)
+    return _read(DEFAULTS)
+
+
+_hints = functools.cache(get_type_hints)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -237,7 +249,7 @@ def _faults(given: dict[str, Any]) -> list[str]:
         if name and not isinstance(given.get(name, {}), dict):
             faults.append(f"{name} must be a table")
             continue
-        hints = get_type_hints(table_type)
+        hints = _hints(table_type)
         for key, value in _table(given, name).items():
             where = f"{name}.{key}".lstrip(".")
             if key not in hints:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from executor import warm
 
-_PARTS = "driver figures job kube local memory plan pods run_script suitability telemetry verdict"
-"""What verbs import when they need it."""
+_PARTS = "driver figures job kube local memory plan pods run_script settings suitability telemetry verdict"
+_LATE = ("encodings.idna",)
+"""What verbs import when they need it: of the driver, and of Python's own (for the names of hosts)."""
 _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
@@ -45,9 +46,14 @@ def main(folder: str, name: str) -> None:
 
 
 def _import_everything(*, for_prepare: bool) -> None:
-    """Import what verbs import; the official client, which is large, only for the verb that needs it."""
-    for name in _PARTS.split():
-        importlib.import_module(f"executor.{name}")
+    """Import what verbs import; the official client, which is large, only for the verb that needs it.
+
+    What is the same in every call, the command line's grammar and the settings' defaults, is made here too.
+    """
+    for name in (*_LATE, *(f"executor.{part}" for part in _PARTS.split())):
+        importlib.import_module(name)
+    sys.modules["executor.driver"].parser()
+    sys.modules["executor.settings"].defaults()
     if for_prepare:
         importlib.import_module("kubernetes.config")
         importlib.import_module("kubernetes.client")

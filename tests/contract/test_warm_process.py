@@ -27,6 +27,7 @@ runpy.run_module("executor", run_name="__main__")
 """
 _STAND_IN = """
 import os, signal, sys, time
+def parser(): pass
 def main(words):
     print("words", *words)
     print("folder", os.getcwd(), "umask", oct(os.umask(0)), "input", sys.stdin.buffer.raw.read().decode())
