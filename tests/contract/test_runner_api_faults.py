@@ -91,7 +91,7 @@ def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeClust
     outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
-    assert outcome.text.count("no quota within 1 s, see budgets: ") == 3
+    assert outcome.text.count("no quota within 1 s, see budgets.quota_seconds: ") == 3
     assert full in outcome.text
 
 
@@ -221,11 +221,12 @@ def numbers(outcome: Outcome) -> list[int]:
 
 
 def test_each_verb_calls_no_more_of_the_api_than_it_needs(lab: Lab, cluster: FakeCluster) -> None:
-    """config calls nothing; a run that ends soon is one exec; cleanup is one deletion."""
+    """config calls nothing; events are not asked for; a run that ends soon is one exec; cleanup a deletion."""
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
     execs = sum(call.endswith("/exec") for call in cluster.calls)
     runs = sum(call.stage == "run" for call in outcome.calls)
     assert execs <= runs + 2  # prepare's own, and one more should the helper have been slow
     assert sum(call.startswith("DELETE") for call in cluster.calls) == 1
+    assert not [call for call in cluster.calls if call.endswith("/events")]
     assert cluster.calls[0].startswith("GET /api/v1/namespaces/default/configmaps/memory-")
