@@ -5,6 +5,7 @@ broadly; `__main__` does.
 """
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -81,7 +82,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     source = credentials.Source(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context)
     access = credentials.resolve(source)
     credentials.save(access, invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     namespace = settings.kubernetes.namespace or access.namespace
     record = names.memory_record_name(job)
     earlier = memory.recall(api, namespace, record, job_log)
@@ -111,7 +112,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             attempt,
             uid=pod.metadata.uid,
             node=pod.spec.node_name,
-            quoting="yes" in build["quoting"],
+            quoting="yes" in build.get("quoting", ()),
             shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
@@ -165,7 +166,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     if attempt.backend == "local":
         return _run_locally(content, attempt, invocation, settings, job_log, stage=stage)
     access = credentials.load(invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
     began = time.time()
@@ -220,7 +221,7 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
     from executor.kube import Api  # noqa: PLC0415
 
     access = credentials.load(invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     grace = settings.kubernetes.cleanup_grace_period_seconds
     pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=min(50, settings.budgets.api_seconds))
 
