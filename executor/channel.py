@@ -23,6 +23,7 @@ from executor.kube import Api, error_of, pods_path
 STDIN, STDOUT, STDERR, STATUS = 0, 1, 2, 3
 _PROTOCOL = "v4.channel.k8s.io"
 _LARGEST_FRAME = 32 << 10
+_LARGEST_ANSWER = 128 << 10  # to the handshake
 _LARGEST_MESSAGE = 4 << 20  # servers pass streams on in pieces of 32 KiB
 _LARGEST_READ = 64 << 10
 _OPEN_SECONDS = 30.0
@@ -48,15 +49,20 @@ class _Bounded:
 
     def __init__(self, connected: socket.socket) -> None:
         self._connected = connected
+        self._largest = _LARGEST_ANSWER
         self.taken = 0
         """Bytes since the last whole message. Control frames between its parts count too, or they would hide its length."""
 
     def recv(self, count: int) -> bytes:
         content = self._connected.recv(min(count, _LARGEST_READ))
         self.taken += len(content)
-        if self.taken > _LARGEST_MESSAGE:
-            raise errors.Garbled(f"the exec stream has a message, or an answer, of more than {_LARGEST_MESSAGE >> 20} MiB")
+        if self.taken > self._largest:
+            raise errors.Garbled(f"more than {self._largest >> 10} KiB came in one message of the exec stream")
         return content
+
+    def begin_messages(self) -> None:
+        """Take messages from now on: the handshake is done."""
+        self._largest, self.taken = _LARGEST_MESSAGE, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connected, name)
@@ -90,6 +96,7 @@ class Channel:
                 f"{scheme}://{server.netloc}{server.path.rstrip('/')}{path}", socket=self._bounded,
                 subprotocols=[_PROTOCOL], header=headers, suppress_origin=True, timeout=_OPEN_SECONDS, redirect_limit=0,
             )  # fmt: skip
+            self._bounded.begin_messages()
             if self._web.getstatus() != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 raise error_of(self._web.getstatus() or 0, b"", what)
         except websocket.WebSocketBadStatusException as error:

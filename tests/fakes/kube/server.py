@@ -241,8 +241,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         cluster.streams.add(stream)
         try:
             stream.accept(request.headers)
+            if cluster.faults.exec_bytes is not None:
+                for part in cluster.faults.exec_bytes():
+                    self.connection.sendall(part)
+                return
             cluster.kubelet.execute(name, container, request.query["command"], stream)
-        except (StreamEnded, ApiError):
+        except (StreamEnded, ApiError, OSError):
             pass
         finally:
             cluster.streams.discard(stream)
