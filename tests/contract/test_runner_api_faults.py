@@ -157,6 +157,41 @@ def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: Lab, cluster:
     assert numbers(outcome) == list(range(1, 61))
 
 
+def test_an_api_server_that_stays_away_mid_script_is_a_system_failure_once_its_budget_is_used_up(
+    lab: Lab, cluster: FakeCluster
+) -> None:
+    def vanish() -> None:
+        cluster.faults.is_down = True
+        cluster.cut_streams()
+
+    runner = lab.runner(f"{BUDGETS}api_seconds = 2")
+    runner.when("\nbegun\n", vanish)
+    job = lab.job(["echo begun; sleep 300"], after=["echo never"])
+    outcome = runner.run(job)
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "nothing was heard from the API server for" in outcome.text
+    assert [outcome.call(stage).code for stage in ("build_script", "after_script", "cleanup")] == [2, 2, 2]
+    cluster.faults.is_down = False
+    lab.remove(job["id"])
+
+
+def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used_up(lab: Lab, cluster: FakeCluster) -> None:
+    """The API server is there, and says that it does not reach the kubelet."""
+    words = "error dialing backend: dial tcp 10.0.0.9:10250: i/o timeout"
+
+    def vanish() -> None:
+        cluster.faults.add("GET .*/exec$", code=500, reason="InternalError", message=words, times=10_000)
+        cluster.cut_streams()
+
+    runner = lab.runner(f"{BUDGETS}api_seconds = 2")
+    runner.when("\nbegun\n", vanish)
+    outcome = runner.run(lab.job(["echo begun; sleep 300"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "has not answered for" in outcome.text
+    assert words in outcome.text
+    assert [outcome.call(stage).code for stage in ("build_script", "cleanup")] == [2, 0]
+
+
 def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, cluster: FakeCluster) -> None:
     """1,000 cuts: scripts/prove stream-cuts."""
     cuts = cluster.faults.cut_streams_at_random(seed=CUTS_IN_CI, largest=30_000, times=CUTS_IN_CI)
