@@ -73,7 +73,9 @@ class JobInfo(msgspec.Struct, frozen=True):
     name: str = ""
     pipeline_id: int = 0
     project_id: int = 0
+    project_name: str = ""
     project_full_path: str = ""
+    namespace_id: int = 0
 
 
 class GitInfo(msgspec.Struct, frozen=True):

@@ -120,6 +120,29 @@ def test_no_variable_of_the_job_is_in_the_pods_environment(planted: Planted) -> 
     assert not told & {variable["key"] for variable in VARIABLES}
 
 
+def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decides(lab: Lab, cluster: FakeCluster) -> None:
+    """Job variables come after the Runner's own in the environment, so anybody may override those."""
+    plain, asked = lab.job(["true"]), lab.job(["true"])
+    asked |= {key: plain[key] for key in ("id", "job_info")}
+    asked["variables"] = plain["variables"] + [
+        {"key": key, "value": value, "public": True, "masked": False, "file": False}
+        for key, value in {
+            "CI_JOB_IMAGE": "evil", "CI_JOB_ID": "1", "CI_PROJECT_ID": "1", "CI_JOB_TIMEOUT": "999999",
+            "CI_RUNNER_VERSION": "1",
+            "KUBERNETES_NAMESPACE_OVERWRITE": "kube-system", "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE": "admin",
+            "KUBERNETES_BEARER_TOKEN": "x", "KUBERNETES_NODE_SELECTOR_A": "b=c", "TMPDIR": "/tmp",
+        }.items()
+    ]  # fmt: skip
+    cluster.images.add("localhost/helper:19.4.0")
+    runner = lab.runner(helper_image="localhost/helper:$CI_RUNNER_VERSION")
+    assert [runner.run(job).state for job in (plain, asked)] == ["success", "success"]
+    first, second = cluster.created
+    for pod in (first, second):
+        pod["metadata"].pop("name")
+        pod["metadata"]["labels"].pop("spack-farm.io/attempt")
+    assert first == second
+
+
 @pytest.mark.parametrize("verb", ["prepare", "run", "cleanup"])
 def test_a_failing_verb_prints_no_secret(lab: Lab, cluster: FakeCluster, verb: str) -> None:
     """What the API server says is passed on; our requests and our environment are not."""
