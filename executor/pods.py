@@ -46,11 +46,13 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     job_log: Log,
     *,
     waited_seconds: int = 0,
+    check: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
 ) -> Pod:
     """Wait until both containers run, telling each change once; return the pod.
 
-    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job.
+    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job. `check` is called now and
+    then; what it raises ends the wait.
     Raises RequestError for an image that will never come, PodFailed when a budget is used up or the pod has failed.
     """
     asked = _asked(plan)
@@ -68,6 +70,7 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
         if state.words != told:
             told = state.words
             job_log.note(told)
+        check()
         pod = changes.send(min(patience.left(state, pod), _LONGEST_SILENCE_SECONDS))
 
 

@@ -66,8 +66,10 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     from executor import credentials, memory, names, pods, suitability  # noqa: PLC0415 (ssl and http only where used)
     from executor.job import read_job  # noqa: PLC0415
     from executor.kube import Api  # noqa: PLC0415
+    from executor.notices import Notices  # noqa: PLC0415
     from executor.plan import make_plan  # noqa: PLC0415
 
+    runner = Notices(invocation.runner_process)
     job = read_job(invocation.response_file)
     measured = _measured(settings, invocation, job_log)
     if settings.backend == "local":
@@ -104,7 +106,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     try:
         pod = pods.launch(api, plan, job_log)
         waited_seconds = (earlier.waited_seconds or 0) if earlier.waited_job_id == job.id else 0
-        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds)
+        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=runner.check)
         facts = pods.facts_of(api, plan)
         suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
         build = facts["build"]
@@ -116,6 +118,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
+        job_log.note(f"Pod {plan.name} is ready")
     except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
@@ -126,7 +129,6 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
             memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
-    job_log.note(f"Pod {plan.name} is ready")
 
 
 def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
