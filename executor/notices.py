@@ -97,9 +97,9 @@ class Notices:
         """
         query = {"fieldSelector": f"metadata.name={attempt.pod}"}
         told, pause = "", _WATCH_PAUSE_SECONDS
+        own = api.another()
         while True:
             try:
-                own = api.another()
                 for event in own.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
                     pause = _WATCH_PAUSE_SECONDS
                     pod = read_pod(event.get("object"))

@@ -5,6 +5,8 @@ Tokens of exec plugins live for minutes, jobs for hours. Each test has a fake cl
 
 import itertools
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from tests.contract.test_runner_deaths import wait_until
 from tests.fakes.kube.server import FakeCluster
 
 WATCH = "GET /api/v1/namespaces/default/pods"
-LEFT = "sleep 3141592"
 
 
 class Issuer:
@@ -122,8 +123,9 @@ def test_a_cancel_reaches_the_script_although_the_token_has_expired(
         runner.cancel()
 
     runner.when("\nbegun\n", expire_and_cancel)
-    after = [f"ps -ef 2>/dev/null | grep -c '[s]{LEFT[1:]}' || true"]
-    outcome = runner.run(lab.job([f"echo begun; {LEFT}"], after=after))
+    nap = f"sleep {os.getpid()}{time.time_ns() % 1000:03}"  # nobody else's
+    after = [f"ps -ef 2>/dev/null | grep -c '[s]{nap[1:]}' || true"]
+    outcome = runner.run(lab.job([f"echo begun; {nap}"], after=after))
     assert outcome.reason == "job_canceled", outcome.text
     assert "could not be sent" not in outcome.text
     assert outcome.call("after_script").stdout.endswith(b"\n0\n"), "the script was ended"

@@ -20,7 +20,7 @@ def run(lab: Lab, *, pull_seconds: int, start_seconds: int, image: str = "localh
 def test_a_pull_is_not_bounded_by_the_budget_for_starting(lab: Lab, cluster: FakeCluster) -> None:
     """Status says ContainerCreating all the while: that it pulls is known from the events, asked for when it matters."""
     cluster.images.add(LARGE, is_slow=True)
-    runner = lab.runner("[budgets]\npull_seconds = 600\nstart_seconds = 1")
+    runner = lab.runner("[budgets]\npull_seconds = 600\nstart_seconds = 3")
 
     def go_on_for_a_while() -> None:
         wait_until(lambda: cluster.calls.count(EVENTS) >= 3)
