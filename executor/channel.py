@@ -5,13 +5,16 @@ whatever is sent goes by byte count. The end of a connection without a Status sa
 """
 
 import contextlib
-import json
+import http
+import re
 import select
+import socket
 import ssl
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
 import websocket
 
 from executor import errors
@@ -20,32 +23,91 @@ from executor.kube import Api, error_of, pods_path
 STDIN, STDOUT, STDERR, STATUS = 0, 1, 2, 3
 _PROTOCOL = "v4.channel.k8s.io"
 _LARGEST_FRAME = 32 << 10
+_LARGEST_ANSWER = 128 << 10  # to the handshake
+_LARGEST_MESSAGE = 4 << 20  # servers pass streams on in pieces of 32 KiB
+_LARGEST_READ = 64 << 10
 _OPEN_SECONDS = 30.0
+
+
+class _Cause(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] | None = None
+
+
+class _Status(msgspec.Struct):
+    status: str = ""
+    message: str = ""
+    details: _Details | None = None
+
+
+class _Bounded:
+    """A socket that gives out one message of a sane length at most: the library gathers any length that is announced."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected = connected
+        self._largest = _LARGEST_ANSWER
+        self.taken = 0
+        """Bytes since the last whole message. Control frames between its parts count too, or they would hide its length."""
+
+    def recv(self, count: int) -> bytes:
+        content = self._connected.recv(min(count, _LARGEST_READ))
+        self.taken += len(content)
+        if self.taken > self._largest:
+            raise errors.Garbled(f"more than {self._largest >> 10} KiB came in one message of the exec stream")
+        return content
+
+    def begin_messages(self) -> None:
+        """Take messages from now on: the handshake is done."""
+        self._largest, self.taken = _LARGEST_MESSAGE, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connected, name)
 
 
 class Channel:
     """One running command. A context manager; leaving it ends the connection, not the command."""
 
     def __init__(self, api: Api, namespace: str, pod: str, container: str, command: list[str]) -> None:
+        """Start the command. A 401 renews the credentials once. Raises ClusterError."""
         query = [("container", container), ("stdin", "1"), ("stdout", "1"), ("stderr", "1")]
         query += [("command", word) for word in command]
+        path = f"{pods_path(namespace, pod, 'exec')}?{urlencode(query)}"
+        try:
+            self._open(api, path, f"exec in {pod}/{container}")
+        except errors.Unauthorized:
+            if not api.renew():
+                raise
+            self._open(api, path, f"exec in {pod}/{container}")
+
+    def _open(self, api: Api, path: str, what: str) -> None:
         server = urlsplit(api.credentials.server)
         scheme = "wss" if server.scheme == "https" else "ws"
-        path = f"{server.path.rstrip('/')}{pods_path(namespace, pod, 'exec')}?{urlencode(query)}"
         self._socket = api.open_socket(_OPEN_SECONDS)
+        self._bounded = _Bounded(self._socket)
         self._web = websocket.WebSocket(enable_multithread=False)
         headers = [f"{name}: {value}" for name, value in api.headers().items() if name != "Accept"]
         try:
+            # a redirection would take the token to wherever it leads
             self._web.connect(
-                f"{scheme}://{server.netloc}{path}", socket=self._socket, subprotocols=[_PROTOCOL], header=headers,
-                suppress_origin=True, timeout=_OPEN_SECONDS,
+                f"{scheme}://{server.netloc}{server.path.rstrip('/')}{path}", socket=self._bounded,
+                subprotocols=[_PROTOCOL], header=headers, suppress_origin=True, timeout=_OPEN_SECONDS, redirect_limit=0,
             )  # fmt: skip
+            self._bounded.begin_messages()
+            if self._web.getstatus() != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                raise error_of(self._web.getstatus() or 0, b"", what)
         except websocket.WebSocketBadStatusException as error:
             self._socket.close()
-            raise error_of(error.status_code, error.resp_body or b"", f"exec in {pod}/{container}") from error
-        except (OSError, websocket.WebSocketException) as error:
+            raise error_of(error.status_code, error.resp_body or b"", what) from error
+        except (OSError, ValueError, websocket.WebSocketException) as error:
             self._socket.close()
-            raise errors.Unavailable(f"exec in {pod}/{container}: no connection: {error!r}") from error
+            raise errors.Unavailable(f"{what}: no connection: {error!r}") from error
+        except errors.ClusterError:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +125,7 @@ class Channel:
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def receive(self) -> tuple[int, bytes] | None:
-        """Return the next channel number and bytes; None if the connection has ended in order. Raises Unavailable.
+        """Return the next channel number and bytes; None if the connection has ended in order. Raises Unavailable, Garbled.
 
         Answers pings itself. Blocks until a frame is there.
         """
@@ -76,6 +138,7 @@ class Channel:
                 return None
             if code in {websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG}:
                 return STDERR, b""  # a sign of life
+            self._bounded.taken = 0
             if content:
                 return content[0], content[1:]
 
@@ -117,13 +180,13 @@ def capture(channel: Channel, *, timeout_seconds: float, largest_bytes: int = 1 
 def exit_code_of(status: bytes) -> int:
     """Return the exit code that a Status object tells. Raises Unavailable if it tells of a failure to run the command."""
     try:
-        told = json.loads(status)
-    except ValueError as error:
+        told = msgspec.json.decode(status, type=_Status)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise errors.Unavailable(f"exec: unreadable status {status[:200]!r}") from error
-    if told.get("status") == "Success":
+    if told.status == "Success":
         return 0
-    causes = (told.get("details") or {}).get("causes") or []
-    code = next((cause.get("message", "") for cause in causes if cause.get("reason") == "ExitCode"), "")
-    if not str(code).isdecimal():
-        raise errors.Unavailable(f"exec: {str(told.get('message'))[:500]}")
+    causes = (told.details.causes if told.details else None) or []
+    code = next((cause.message for cause in causes if cause.reason == "ExitCode"), "")
+    if not re.fullmatch("[0-9]{1,3}", code):
+        raise errors.Unavailable(f"exec: {told.message[:500]}")
     return int(code)

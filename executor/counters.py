@@ -2,6 +2,7 @@
 
 import msgspec
 
+_MOST_DIGITS = 20
 _UNLIMITED = 1 << 60  # v1 says 2^63 rounded down to a page
 
 
@@ -27,10 +28,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_counters(lines: list[str]) -> Counters:
     """Return one reading; lines that are not understood are skipped."""
-    values = {
-        key: int(text) for key, _, text in (line.partition(" ") for line in lines) if text.isascii() and text.isdigit()
-    }
-    limit = values.get("memory.max")
+    values = {key: parse_count(text) for key, _, text in (line.partition(" ") for line in lines)}
+    limit = values.get("memory.max") or None
     return Counters(
         memory_kills=values.get("events.oom_kill", 0) + values.get("events.oom_group_kill", 0),
         memory_bytes=values.get("memory.current", 0),
@@ -39,3 +38,9 @@ def parse_counters(lines: list[str]) -> Counters:
         limit_bytes=limit if limit is not None and limit < _UNLIMITED else None,
         cpu_seconds=values.get("cpu.usage_usec", 0) / 1e6 + values.get("cpu.usage_nsec", 0) / 1e9,
     )
+
+
+def parse_count(text: str) -> int:
+    """Return a counter's value, of 64 bits; 0 for what is none: the lines come from the job's container."""
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
+    return value if value < 1 << 64 else 0

@@ -1,20 +1,29 @@
 """Access to the API server: resolved by the official client once per attempt, kept as contents in the attempt's folder.
 
 The one module that may import `kubernetes`, and only inside `resolve`. The client's certificate files vanish with its
-process, so contents are kept, mode 0600. Tokens of exec plugins and service accounts expire: a 401 resolves again.
+process, so contents are kept, mode 0600. Tokens of exec plugins and service accounts expire: a 401 renews them.
 """
 
+import contextlib
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from executor.errors import ClusterError, SettingsError
+from executor.errors import ClusterError, DriverError, SettingsError
 from executor.files import write_private
 
 _FILE = "credentials.json"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_RENEWAL = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from executor.credentials import renew_here; renew_here(sys.argv[2])"
+)
+_RENEWAL_SECONDS = 30.0
+_LONGEST_COMPLAINT = 1000
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +61,14 @@ def resolve(source: Source) -> Credentials:
 
     configuration: Any = client.Configuration()
     try:
-        if source.kubeconfig or not _SERVICE_ACCOUNT.exists():
-            path = source.kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
-            context = source.context or None
-            config.load_kube_config(config_file=path, context=context, client_configuration=configuration)
-            namespace = _context_namespace(path, source.context)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
-            namespace = (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+        with _complaints() as complaints:
+            namespace = _load(source, configuration)
     except (config.ConfigException, OSError) as error:
         raise ClusterError(f"no access to a cluster: {_tried(source)}: {error}; see kubernetes.kubeconfig") from error
     keys = configuration.api_key  # `BearerToken` since client 36, `authorization` before
     token = str(keys.get("BearerToken") or keys.get("authorization") or "")
+    if complaints and not token and not configuration.cert_file:  # of a plugin; the client goes on without credentials
+        raise ClusterError(f"no access to a cluster: {_tried(source)}: {'; '.join(complaints)[:_LONGEST_COMPLAINT]}")
     return Credentials(
         server=str(configuration.host).rstrip("/"),
         token=_bare(token),
@@ -74,6 +79,37 @@ def resolve(source: Source) -> Credentials:
         namespace=namespace or "default",
         source=source,
     )
+
+
+def _load(source: Source, configuration: Any) -> str:
+    """Have the official client fill its configuration; return the namespace that the source names."""
+    from kubernetes import config  # noqa: PLC0415 (see resolve)
+
+    if not source.kubeconfig and _SERVICE_ACCOUNT.exists():
+        config.load_incluster_config(client_configuration=configuration)
+        return (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+    path = source.kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
+    config.load_kube_config(config_file=path, context=source.context or None, client_configuration=configuration)
+    return _context_namespace(path, source.context)
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """Yield what the client logs meanwhile: that a plugin has failed it only logs, and goes on as nobody."""
+    import logging  # noqa: PLC0415 (the client has loaded it)
+
+    told: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    kept = Kept(logging.ERROR)
+    logging.getLogger().addHandler(kept)
+    try:
+        yield told
+    finally:
+        logging.getLogger().removeHandler(kept)
 
 
 def save(credentials: Credentials, folder: Path) -> None:
@@ -87,6 +123,43 @@ def load(folder: Path) -> Credentials:
         return msgspec.json.decode((folder / _FILE).read_bytes(), type=Credentials)
     except FileNotFoundError as error:
         raise SettingsError(f"{folder / _FILE} is missing: prepare has not run in this attempt") from error
+
+
+def renewed(folder: Path, refused: Credentials) -> Credentials:
+    """Return credentials in the place of ones that the server has refused, and keep them for the attempt's later calls.
+
+    Those that another thread or call has kept meanwhile are taken as they are. Otherwise a process of its own resolves them:
+    in this one the official client would stay for as long as the script runs. Raises ClusterError.
+    """
+    kept = load(folder)
+    if kept != refused:
+        return kept
+    import subprocess  # noqa: PLC0415 (rarely used)
+
+    argv = [sys.executable, "-P", "-c", _RENEWAL, str(Path(__file__).parents[1]), str(folder)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, process_group=0) as process:
+        try:
+            complaint = process.communicate(timeout=_RENEWAL_SECONDS)[1]
+        except BaseException as error:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with the plugin, which may be what hangs
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ClusterError(f"{_tried(kept.source)}: no answer within {_RENEWAL_SECONDS:.0f} s") from error
+            raise
+    if process.returncode:
+        words = complaint.decode("utf-8", "replace").strip()[-_LONGEST_COMPLAINT:]
+        raise ClusterError(words or f"{_tried(kept.source)}: it ended with {process.returncode}")
+    return load(folder)
+
+
+def renew_here(folder: str) -> None:
+    """Resolve the credentials of an attempt's folder again and keep them; what is wrong goes to standard error."""
+    place = Path(folder)
+    try:
+        save(resolve(load(place).source), place)
+    except DriverError as error:
+        sys.exit(str(error))
 
 
 def _bare(token: str) -> str:

@@ -63,6 +63,10 @@ class Unavailable(ClusterError):
     """No answer, a broken connection, 429 or 5xx: the same call may succeed later."""
 
 
+class Garbled(ClusterError):
+    """More came than any answer has: whoever sends it speaks another protocol, and would do so again."""
+
+
 class PodFailed(DriverError):
     """The pod never got ready; the message carries its last events."""
 

@@ -9,10 +9,11 @@ from collections import deque
 import msgspec
 
 from executor.control import end_marker
-from executor.counters import Counters, parse_counters
+from executor.counters import Counters, parse_count, parse_counters
 
 _LONGEST_LINE = 500
 _MOST_LINES = 200  # that one reading of the counters may have
+_MOST_SEGMENTS = 10_000  # that may be told of before they are read; the lines come from the job's own container
 
 
 class ScriptEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +110,7 @@ class Following:
             exit_code=self._exit_code,
             before=parse_counters([*self._reading["before"]]),
             after=parse_counters([*after]),
-            working_set_peak_bytes=int(peaks[0]) if peaks and peaks[0].isdecimal() else 0,
+            working_set_peak_bytes=parse_count(peaks[0]) if peaks else 0,
             log_is_whole=whole,
         )
 
@@ -122,7 +123,7 @@ class Following:
                 self.is_following = True
             case "segment":
                 number, _, total = rest.partition(" ")
-                if number.isdecimal() and total.isdecimal():
+                if number.isdecimal() and total.isdecimal() and self._is_due(int(number)):
                     self._totals[int(number)] = int(total)
             case "counters":
                 self._section = rest if rest in self._reading else ""
@@ -138,6 +139,9 @@ class Following:
             case _:
                 self._reading[self._section].append(line)
                 self.last_words = line
+
+    def _is_due(self, segment: int) -> bool:
+        return self.segment <= segment < self.segment + _MOST_SEGMENTS
 
 
 def _empty_reading() -> dict[str, deque[str]]:

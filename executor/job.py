@@ -3,6 +3,9 @@
 Only the fields that the driver reads are declared. Source: gitlab-runner common/spec/spec.go, `Job`.
 """
 
+import itertools
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,6 +13,10 @@ import msgspec
 from executor.errors import SettingsError
 
 _LARGEST = 64 << 20
+_DEPTH = 4
+_LONGEST_EXPANSION = 16 << 10
+_MOST_PIECES = 10_000
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))?")
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -66,7 +73,9 @@ class JobInfo(msgspec.Struct, frozen=True):
     name: str = ""
     pipeline_id: int = 0
     project_id: int = 0
+    project_name: str = ""
     project_full_path: str = ""
+    namespace_id: int = 0
 
 
 class GitInfo(msgspec.Struct, frozen=True):
@@ -115,35 +124,34 @@ def read_job(path: Path) -> Job:
         return msgspec.json.decode(path.read_bytes(), type=Job)
     except OSError as error:
         raise SettingsError(f"the job's payload cannot be read: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not a job payload: {error}") from error
 
 
-def expand(template: str, variables: dict[str, str], *, depth: int = 4) -> str:
+def expand(template: str, variables: dict[str, str]) -> str:
     """Replace `$NAME` and `${NAME}` in an operator's template; unknown names become nothing.
 
     Values are expanded in turn, with the same variables only: what is not public never comes in through another variable.
+    What a few values that name each other many times would grow to is cut off.
     """
-    out, rest = [], template
-    while rest:
-        before, dollar, rest = rest.partition("$")
-        out.append(before)
-        if not dollar:
+    left, out = _LONGEST_EXPANSION, []
+    for piece in itertools.islice(_pieces(template, variables, depth=_DEPTH), _MOST_PIECES):
+        out.append(piece[:left])
+        left -= len(piece)
+        if left <= 0:
             break
-        name, rest = _name(rest)
-        if name and depth:
-            out.append(expand(variables.get(name, ""), variables, depth=depth - 1))
-        elif not name:
-            out.append("$")
     return "".join(out)
 
 
-def _name(text: str) -> tuple[str, str]:
-    """Split a variable's name off the text after a dollar sign; "" if there is none."""
-    if text.startswith("{"):
-        name, brace, rest = text[1:].partition("}")
-        return (name, rest) if brace and name.replace("_", "a").isalnum() else ("", text)
-    length = 0
-    while length < len(text) and (text[length].isalnum() or text[length] == "_"):
-        length += 1
-    return text[:length], text[length:]
+def _pieces(text: str, variables: dict[str, str], *, depth: int) -> Iterator[str]:
+    """Yield an expansion in pieces, at least one for each reference, also to nothing."""
+    end = 0
+    for reference in _REFERENCE.finditer(text):
+        yield text[end : reference.start()]
+        end = reference.end()
+        name = reference[1] or reference[2]
+        if not name:
+            yield "$"
+        elif depth:
+            yield from _pieces(variables.get(name, ""), variables, depth=depth - 1)
+    yield text[end:]

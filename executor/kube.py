@@ -21,7 +21,8 @@ JsonObject = dict[str, Any]
 _Answer = TypeVar("_Answer")
 _TIMEOUT_SECONDS = 30.0
 _WATCH_SECONDS = 300
-_LARGEST_ANSWER = 32 << 20
+_LARGEST_ANSWER = 8 << 20  # etcd takes no object beyond 1.5 MiB, and no list of ours has more than a few hundred small ones
+_LONGEST_WORDS = 2000
 _BY_STATUS: dict[int, type[errors.ClusterError]] = {
     400: errors.Rejected,
     401: errors.Unauthorized,
@@ -38,7 +39,7 @@ _BY_STATUS: dict[int, type[errors.ClusterError]] = {
 class Api:
     """A connection to one API server. Not for use from two threads at once."""
 
-    def __init__(self, credentials: Credentials, *, renew: Callable[[], Credentials] | None = None) -> None:
+    def __init__(self, credentials: Credentials, *, renew: Callable[[Credentials], Credentials] | None = None) -> None:
         self.credentials = credentials
         self._renew = renew
         self._connection: http.client.HTTPConnection | None = None
@@ -48,7 +49,7 @@ class Api:
     ) -> JsonObject:
         """Send one request and return the answer. Raises a ClusterError by the answer's status and reason.
 
-        A 401 resolves the credentials once and repeats the request.
+        A 401 renews the credentials once and repeats the request.
         """
         return _decoded(self._answer(method, path, body, query))
 
@@ -73,22 +74,32 @@ class Api:
     def watch(self, path: str, query: dict[str, str], *, timeout_seconds: float) -> Iterator[JsonObject]:
         """Yield watch events over a connection of its own until the server ends it.
 
-        Raises Unavailable when nothing comes for `timeout_seconds`, or the connection breaks.
+        A 401 renews the credentials once. Raises Unavailable when nothing comes for `timeout_seconds`, or the connection
+        breaks.
         """
         target = f"{path}?{urlencode({**query, 'watch': '1', 'timeoutSeconds': str(_WATCH_SECONDS)})}"
+        try:
+            yield from self._watch_once(target, timeout_seconds=timeout_seconds)
+        except errors.Unauthorized:
+            if not self.renew():
+                raise
+            yield from self._watch_once(target, timeout_seconds=timeout_seconds)
+
+    def _watch_once(self, target: str, *, timeout_seconds: float) -> Iterator[JsonObject]:
+        what = f"watch {target.partition('?')[0]}"
         connection = self._connect(timeout_seconds)
         try:
             connection.request("GET", self._prefix + target, headers=self.headers())
             answer = connection.getresponse()
             if answer.status != 200:
-                raise error_of(answer.status, answer.read(_LARGEST_ANSWER), f"watch {path}")
-            while line := answer.readline(_LARGEST_ANSWER):
+                raise error_of(answer.status, _bounded(answer.read), what)
+            while line := _bounded(answer.readline):
                 event = _decoded(line)
                 if event.get("type") == "ERROR":
-                    raise error_of(int(event.get("object", {}).get("code", 500)), line, f"watch {path}")
+                    raise error_of(_code_of(event), line, what)
                 yield event
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(f"the watch on {path} broke: {error!r}") from error
+            raise errors.Unavailable(f"{what}: it broke: {error!r}") from error
         finally:
             connection.close()
 
@@ -113,12 +124,19 @@ class Api:
         return headers
 
     def renew(self) -> bool:
-        """Resolve the credentials again; tell whether there was a way to."""
+        """Renew the credentials after a 401; tell whether there is a way to. Raises Unauthorized if it leads nowhere."""
         if self._renew is None:
             return False
         self.close()
-        self.credentials = self._renew()
+        try:
+            self.credentials = self._renew(self.credentials)
+        except errors.ClusterError as error:
+            raise errors.Unauthorized(f"the credentials are refused, and could not be renewed: {error}") from error
         return True
+
+    def another(self) -> "Api":
+        """Return one with connections of its own, for another thread."""
+        return Api(self.credentials, renew=self._renew)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -145,7 +163,10 @@ class Api:
         try:
             connection.request(method, self._prefix + target, body=content, headers=headers)
             answer = connection.getresponse()
-            return answer.status, answer.read(_LARGEST_ANSWER)
+            return answer.status, _bounded(answer.read)
+        except errors.Garbled:
+            self.close()
+            raise
         except (OSError, http.client.HTTPException):
             self.close()
             if fresh or method == "POST":
@@ -201,12 +222,13 @@ def error_of(status: int, answer: bytes, what: str) -> errors.ClusterError:
         told = _decoded(answer)
     except errors.Unavailable:
         told = {}
-    told = told.get("object", told)
+    inner = told.get("object")  # in a watch
+    told = inner if isinstance(inner, dict) else told
     words = str(told.get("message") or answer[:300].decode("utf-8", "replace")).strip() or f"status {status}"
     kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.ClusterError)
     if kind is errors.Forbidden and "exceeded quota" in words:  # the API has no reason of its own for it
         kind = errors.OverQuota
-    return kind(f"{what}: {words} ({status} {told.get('reason', '')})".replace(" )", ")"))
+    return kind(f"{what}: {words[:_LONGEST_WORDS]} ({status} {told.get('reason', '')})".replace(" )", ")"))
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
@@ -238,10 +260,24 @@ def _content_type(method: str) -> str:
     return "application/merge-patch+json" if method == "PATCH" else "application/json"
 
 
+def _bounded(read: Callable[[int], bytes]) -> bytes:
+    """Return an answer, or a line of one. Raises Garbled if it does not end where any would."""
+    content = read(_LARGEST_ANSWER + 1)
+    if len(content) > _LARGEST_ANSWER:
+        raise errors.Garbled(f"an answer of the API server is larger than {_LARGEST_ANSWER >> 20} MiB")
+    return content
+
+
+def _code_of(event: JsonObject) -> int:
+    told = event.get("object")
+    code = told.get("code") if isinstance(told, dict) else None
+    return code if isinstance(code, int) else 500
+
+
 def _decoded(answer: bytes) -> JsonObject:
     try:
         value = json.loads(answer or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.Unavailable(f"the API server's answer is no JSON: {answer[:200]!r}") from error
     return value if isinstance(value, dict) else {}
 

@@ -39,7 +39,7 @@ def read_table(path: Path) -> SizeTable:
         if len(content) > _LARGEST:
             raise SettingsError(f"{path} is larger than {_LARGEST >> 20} MiB")
         table = msgspec.json.decode(content, type=SizeTable)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if table.version != VERSION:
         raise SettingsError(f"{path} has version {table.version}, this driver reads {VERSION}")

@@ -4,6 +4,7 @@ A config map beside the pods, so that any manager reads it; it carries a deadlin
 written or read costs a bigger size, never a job.
 """
 
+import re
 import time
 
 import msgspec
@@ -35,7 +36,9 @@ def recall(api: Api, namespace: str, name: str, job_log: Log, *, now: float | No
     except errors.ClusterError as error:
         job_log.warning(f"the record of earlier attempts cannot be read: {error}")
         return Earlier()
-    told = record.get("data") or {}
+    told = record.get("data")
+    if not isinstance(told, dict):
+        return Earlier()
     until = _number(told.get("until"))
     if until is None or until < (time.time() if now is None else now):
         return Earlier()
@@ -64,4 +67,5 @@ def record(  # noqa: PLR0913 (a place, a log, a record)
 
 
 def _number(text: object) -> int | None:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else None
+    is_number = isinstance(text, str) and re.fullmatch("[0-9]{1,18}", text)
+    return int(is_number[0]) if is_number else None

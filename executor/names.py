@@ -47,12 +47,17 @@ def is_key(text: str) -> bool:
 
 def job_labels(job: Job, *, runner: str, attempt: str) -> dict[str, str]:
     """Return the labels of an attempt's objects."""
+    namespace = job.job_info.project_full_path.rpartition("/")[0]
     labels = {
         MANAGED_BY: "executor",
         JOB_ID: str(job.id),
         RUNNER: runner,
         ATTEMPT: attempt,
         "project.runner.gitlab.com/id": str(job.job_info.project_id),
+        "project.runner.gitlab.com/name": job.job_info.project_name,
+        "project.runner.gitlab.com/namespace-id": str(job.job_info.namespace_id),
+        "project.runner.gitlab.com/namespace": namespace,
+        "project.runner.gitlab.com/root-namespace": namespace.partition("/")[0],
         "manager.runner.gitlab.com/id-short": runner,
     }
     return {key: label_value(value) for key, value in labels.items()}

@@ -20,6 +20,7 @@ from executor.kube import Api, pods_path
 from executor.podstatus import notice, read_pod
 
 _WATCH_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 300.0
 _WATCH_SILENCE_SECONDS = 330.0
 
 
@@ -95,12 +96,13 @@ class Notices:
         An eviction is told in two steps: first its cause, then the deletion with its grace.
         """
         query = {"fieldSelector": f"metadata.name={attempt.pod}"}
-        told = ""
+        told, pause = "", _WATCH_PAUSE_SECONDS
+        own = api.another()
         while True:
             try:
-                fresh = Api(api.credentials)  # a connection of this thread's own; the credentials may be new ones
-                for event in fresh.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
-                    pod = read_pod(event["object"])
+                for event in own.watch(pods_path(attempt.namespace), query, timeout_seconds=_WATCH_SILENCE_SECONDS):
+                    pause = _WATCH_PAUSE_SECONDS
+                    pod = read_pod(event.get("object"))
                     words = notice(pod)
                     if words not in {"", told} and not pod.is_over:
                         told = words
@@ -108,9 +110,11 @@ class Notices:
                     self.pod_is_gone = event.get("type") == "DELETED"
                     if words or self.pod_is_gone or pod.is_over:
                         self._wake()
-            except errors.ClusterError:
+            except errors.Unavailable:
                 pass
-            time.sleep(_WATCH_PAUSE_SECONDS)
+            except errors.DriverError:  # refused: each look may cost a renewal of the credentials
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            time.sleep(pause)
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING
 
 from executor import errors, names
 from executor.control import FACTS_BEGIN, patient_agent
@@ -10,14 +11,19 @@ from executor.kube import Api, events_path, patiently, pods_path, secrets_path
 from executor.log import Log
 from executor.manifest import pod_manifest, pull_secret_manifest
 from executor.plan import PodPlan
-from executor.podstatus import Pod, Stand, progress, read_pod
+from executor.podstatus import Pod, Progress, Stand, progress, read_pod
 from executor.units import in_cores, in_gib
+
+if TYPE_CHECKING:
+    from executor.startup import Event
 
 Facts = dict[str, dict[str, set[str]]]
 _QUOTA_PAUSE_SECONDS = 5.0
 _EVENTS_SHOWN = 5
+_MOST_EVENTS = 500
 _LOG_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 _LARGEST_LOG_BYTES = 1 << 20
+_LONGEST_SILENCE_SECONDS = 60.0
 _LEAST_SECONDS = 2  # a later attempt looks once, and no longer
 
 
@@ -43,26 +49,19 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     job_log: Log,
     *,
     waited_seconds: int = 0,
+    check: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.monotonic,
 ) -> Pod:
     """Wait until both containers run, telling each change once; return the pod.
 
-    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job.
+    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job. `check` is called now and
+    then; what it raises ends the wait.
     Raises RequestError for an image that will never come, PodFailed when a budget is used up or the pod has failed.
     """
     asked = _asked(plan)
-    began = {Stand.SCHEDULING: now()}
-    budgets = plan.settings.budgets
-    scheduling = budgets.schedule_seconds
-    if waited_seconds:
-        scheduling = max(scheduling - waited_seconds, _LEAST_SECONDS)
-        job_log.note(
-            f"an earlier attempt of this job has waited {waited_seconds} s for a node: this one waits {scheduling} s"
-        )
-    limits = {Stand.SCHEDULING: scheduling, Stand.PULLING: budgets.pull_seconds + budgets.start_seconds}
+    patience = _Patience(api, plan, job_log, waited_seconds=waited_seconds, now=now)
     told = ""
     changes = _changes(api, plan, pod)
-    remaining = float(limits[Stand.SCHEDULING])
     next(changes)
     while True:
         state = progress(pod, asked=asked)
@@ -74,15 +73,63 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
         if state.words != told:
             told = state.words
             job_log.note(told)
-        remaining = limits[state.stand] - (now() - began.setdefault(state.stand, now()))
-        if remaining <= 0:
-            raise errors.PodFailed(
-                "timed out waiting for pod to start "
-                f"(last phase: {state.stand.value}, {limits[state.stand]} s, see budgets): "
-                f"pod {plan.name}: {state.words}{_last_events(api, plan)}",
-                waited_seconds=scheduling + waited_seconds if state.stand is Stand.SCHEDULING else 0,
+        check()
+        pod = changes.send(min(patience.left(state, pod), _LONGEST_SILENCE_SECONDS))
+
+
+class _Patience:
+    """How long a pod may still be waited for. Invariant: the time on the node counts from when it was first seen there.
+
+    As long as no budget can be used up it makes no call: what the status does not tell is asked for only then.
+    """
+
+    def __init__(self, api: Api, plan: PodPlan, job_log: Log, *, waited_seconds: int, now: Callable[[], float]) -> None:
+        self._api, self._plan, self._job_log, self._now = api, plan, job_log, now
+        self._budgets = plan.settings.budgets
+        self._waited = waited_seconds
+        self._scheduling = self._budgets.schedule_seconds
+        if waited_seconds:
+            self._scheduling = max(self._scheduling - waited_seconds, _LEAST_SECONDS)
+            job_log.note(
+                f"an earlier attempt of this job has waited {waited_seconds} s for a node: "
+                f"this one waits {self._scheduling} s"
             )
-        pod = changes.send(min(remaining, 60.0))
+        self._began = now()
+        self._on_node: float | None = None
+        self._due = float(min(self._budgets.pull_seconds, self._budgets.start_seconds))
+        self._told = ""
+
+    def left(self, state: Progress, pod: Pod) -> float:
+        """Return the seconds until the next look at the pod. Raises PodFailed if a budget is used up."""
+        if state.stand is Stand.SCHEDULING:
+            return self._left_for_a_node(state)
+        if self._on_node is None:
+            self._on_node = self._now()
+        elapsed = self._now() - self._on_node
+        if elapsed >= self._due:
+            self._due = elapsed + self._left_on_node(state, pod, elapsed)
+        return self._due - elapsed
+
+    def _left_for_a_node(self, state: Progress) -> float:
+        left = self._scheduling - (self._now() - self._began)
+        if left > 0:
+            return left
+        words = _timed_out(state.stand, self._scheduling, "budgets.schedule_seconds", self._plan, state.words)
+        words += _last_events(self._api, self._plan)
+        raise errors.PodFailed(words, waited_seconds=self._scheduling + self._waited)
+
+    def _left_on_node(self, state: Progress, pod: Pod, elapsed: float) -> float:
+        from executor.startup import judge  # noqa: PLC0415 (most pods are ready before)
+
+        events = _events(self._api, self._plan)
+        judged = judge(state, pod, events, on_node_seconds=elapsed, budgets=self._budgets)
+        if judged.left_seconds <= 0:
+            words = _timed_out(judged.phase, judged.limit_seconds, judged.settings, self._plan, judged.words)
+            raise errors.PodFailed(words + _last_events(self._api, self._plan))
+        if judged.words not in {state.words, self._told}:
+            self._told = judged.words
+            self._job_log.note(judged.words)
+        return judged.left_seconds
 
 
 def facts_of(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.sleep) -> Facts:
@@ -178,7 +225,8 @@ def _create(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], N
             if waited == 0:
                 job_log.note(f"waiting for quota: {error}")
             if waited >= budgets.quota_seconds:
-                raise errors.PodFailed(f"no quota within {budgets.quota_seconds} s, see budgets: {error}") from error
+                told = f"no quota within {budgets.quota_seconds} s, see budgets.quota_seconds: {error}"
+                raise errors.PodFailed(told) from error
         except errors.Forbidden as error:
             if "cannot create resource" in str(error):  # the role's own refusal has the same status as an admission's
                 raise errors.Forbidden(f"{error}; the rights that the driver needs: docs/reference/rbac.yaml") from error
@@ -207,12 +255,15 @@ def _changes(api: Api, plan: PodPlan, pod: Pod) -> Generator[Pod, float, None]:
         began = time.monotonic()
         query = {"fieldSelector": f"metadata.name={plan.name}", "resourceVersion": version}
         try:
-            for event in api.watch(path, query, timeout_seconds=wait):
+            silence = wait
+            for event in api.watch(path, query, timeout_seconds=silence):
                 if event.get("type") == "DELETED":
                     raise errors.NotFound(f'pods "{plan.name}" not found: it was deleted while it started')
-                pod = read_pod(event["object"])
+                pod = read_pod(event.get("object"))
                 version = pod.metadata.resource_version
                 wait = yield pod
+                if wait < silence - 1:  # this watch would be waited on for longer
+                    break
         except errors.Unavailable:
             if time.monotonic() - began < 1:
                 time.sleep(1)
@@ -231,12 +282,26 @@ def _asked(plan: PodPlan) -> str:
     return f" ({', '.join(words)} asked)" if words else ""
 
 
+def _timed_out(phase: Stand, limit_seconds: int, settings: str, plan: PodPlan, words: str) -> str:
+    """Return what there is to say of a pod whose budget is used up."""
+    return (
+        f"timed out waiting for pod to start (last phase: {phase.value}, {limit_seconds} s, see {settings}): "
+        f"pod {plan.name}: {words}"
+    )
+
+
+def _events(api: Api, plan: PodPlan) -> "list[Event] | None":
+    """Return the pod's events; None if they cannot be had."""
+    from executor.startup import read_events  # noqa: PLC0415 (as above)
+
+    query = {"fieldSelector": f"involvedObject.name={plan.name}", "limit": str(_MOST_EVENTS)}
+    try:
+        return read_events(api.call("GET", events_path(plan.namespace), query=query))
+    except errors.ClusterError:
+        return None
+
+
 def _last_events(api: Api, plan: PodPlan) -> str:
     """Return the pod's last warnings, one a line; "" if there are none or they cannot be had."""
-    try:
-        query = {"fieldSelector": f"involvedObject.name={plan.name},type=Warning"}
-        events = api.call("GET", events_path(plan.namespace), query=query).get("items", [])
-    except errors.ClusterError:
-        return ""
-    lines = [f"\n  {event.get('reason', '')}: {str(event.get('message', ''))[:400]}" for event in events[-_EVENTS_SHOWN:]]
-    return "".join(lines)
+    words = [event.words for event in _events(api, plan) or [] if event.is_warning]
+    return "".join(f"\n  {one}" for one in words[-_EVENTS_SHOWN:])

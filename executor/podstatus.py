@@ -6,9 +6,10 @@ carry no code: registries' words are all there is, so they are compared, and wha
 
 import enum
 import re
-from typing import Any
 
 import msgspec
+
+from executor.errors import Unavailable
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -58,6 +59,8 @@ class _Status(msgspec.Struct, frozen=True, rename="camel"):
     phase: str = ""
     reason: str = ""
     message: str = ""
+    start_time: str = ""
+    """When kubelet took the pod on."""
     conditions: list[Condition] = []
     container_statuses: list[ContainerStatus] = []
 
@@ -106,7 +109,10 @@ class Stand(enum.Enum):
     """How far a pod has come."""
 
     SCHEDULING = "waiting for a node"
+    COMING = "pulling images or starting containers"
+    """On its node; the status alone does not tell which of the two."""
     PULLING = "pulling images"
+    STARTING = "starting containers"
     READY = "ready"
     REFUSED = "will never start, because of the job"
     FAILED = "will never start"
@@ -120,6 +126,8 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 _CONTAINERS = ("build", "helper")
+_STARTING = frozenset({"CreateContainerError", "RunContainerError"})
+"""What kubelet tries again: the node may only be busy."""
 _PASSING = re.compile(
     r"dial tcp|timeout|timed out|deadline exceeded"
     r"|no such host|connection re|network is unreachable|tls handshake"
@@ -132,14 +140,19 @@ _FINAL = re.compile(
     r"|no matching manifest|authentication required|authorization failed|\b40[134]\b",
     re.IGNORECASE,
 )
-_NO_SHELL = re.compile(
-    r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)|no such file or directory'
+_NO_SHELL = re.compile(  # runc's words, then crun's, then the kernel's on an interpreter that is not there
+    r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)'
+    r"|executable file `?[^` ]*`? not found|\bexec `?/[^ ]*`?: no such file or directory",
+    re.IGNORECASE,
 )
 
 
-def read_pod(document: dict[str, Any]) -> Pod:
-    """Return a pod from the API's JSON; what is missing is empty."""
-    return msgspec.convert(_without_nulls(document), Pod)
+def read_pod(document: object) -> Pod:
+    """Return a pod from the API's JSON; what is missing is empty. Raises Unavailable if it is no pod."""
+    try:
+        return msgspec.convert(_without_nulls(document), Pod)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Unavailable(f"the API server tells of a pod what no pod can be: {error}") from error
 
 
 def progress(pod: Pod, *, asked: str = "") -> Progress:
@@ -158,10 +171,13 @@ def progress(pod: Pod, *, asked: str = "") -> Progress:
         return Progress(Stand.READY, "ready")
     if pod.condition("PodScheduled") is None:
         return Progress(Stand.SCHEDULING, "waiting for the scheduler")
-    back_off = [state.waiting for state in states.values() if state.waiting and "Pull" in state.waiting.reason]
-    if back_off:
-        return Progress(Stand.PULLING, f"waiting: image pull failed, trying again: {_short(back_off[0].message)}")
-    return Progress(Stand.PULLING, "pulling images and starting containers")
+    for name, state in states.items():
+        if state.waiting and "Pull" in state.waiting.reason:
+            return Progress(Stand.PULLING, f"waiting: image pull failed, trying again: {_short(state.waiting.message)}")
+        if state.waiting and state.waiting.reason in _STARTING:
+            told = f"{state.waiting.reason}: {_short(state.waiting.message)}"
+            return Progress(Stand.STARTING, f"waiting: container {name} does not start, trying again: {told}")
+    return Progress(Stand.COMING, "pulling images and starting containers")
 
 
 def notice(pod: Pod) -> str:
@@ -197,11 +213,9 @@ def _trouble(name: str, state: ContainerState) -> Progress | None:
         if _FINAL.search(message) and not _PASSING.search(message):
             return Progress(refused, f"image pull failed: {_short(message)}")
         return None
-    if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-        if _NO_SHELL.search(message):
-            return Progress(
-                refused, f"the {name} image cannot start a shell: {_short(message)}; jobs need a POSIX shell `sh`"
-            )
+    if reason in _STARTING and _NO_SHELL.search(message):
+        return Progress(refused, f"the {name} image cannot start a shell: {_short(message)}; jobs need a POSIX shell `sh`")
+    if reason == "CreateContainerConfigError":  # a secret that is not there, a user that is not allowed
         return Progress(Stand.FAILED, f"container {name}: {reason}: {_short(message)}")
     return None
 

@@ -101,6 +101,7 @@ class ScriptRun:
             except errors.ClusterError as error:
                 end = None
                 trouble: errors.ClusterError = error
+                self._early_ends += isinstance(error, errors.Garbled)
             else:
                 trouble = errors.Unavailable("the exec stream ended early")
             end = end or self._give_up()
@@ -108,7 +109,7 @@ class ScriptRun:
                 return end
             self._notices.check()
             if self._early_ends > _EARLY_ENDS:
-                words = self._following.last_words
+                words = trouble if isinstance(trouble, errors.Garbled) else self._following.last_words
                 raise errors.ClusterError(
                     f"the agent in container {self._script.container} ends early, again and again: {words}"
                 )

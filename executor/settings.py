@@ -25,9 +25,9 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     schedule_seconds: int
     """Until the scheduler has found a node; nodes that an autoscaler brings take minutes."""
     pull_seconds: int
-    """For pulling images, counted from the node's choice; a registry that does not answer is tried until then."""
+    """For pulling images; a registry that does not answer is tried until then."""
     start_seconds: int
-    """For starting containers, on top of `pull_seconds`: a pod tells the two apart only in words; then for their shells."""
+    """On the node without pulling: volumes, network, containers; then again for the shells in them."""
     quota_seconds: int
     """For a namespace's quota to become free."""
     api_seconds: int

@@ -5,6 +5,7 @@ broadly; `__main__` does.
 """
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -65,8 +66,10 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     from executor import credentials, memory, names, pods, suitability  # noqa: PLC0415 (ssl and http only where used)
     from executor.job import read_job  # noqa: PLC0415
     from executor.kube import Api  # noqa: PLC0415
+    from executor.notices import Notices  # noqa: PLC0415
     from executor.plan import make_plan  # noqa: PLC0415
 
+    runner = Notices(invocation.runner_process)
     job = read_job(invocation.response_file)
     measured = _measured(settings, invocation, job_log)
     if settings.backend == "local":
@@ -81,7 +84,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     source = credentials.Source(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context)
     access = credentials.resolve(source)
     credentials.save(access, invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     namespace = settings.kubernetes.namespace or access.namespace
     record = names.memory_record_name(job)
     earlier = memory.recall(api, namespace, record, job_log)
@@ -103,7 +106,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     try:
         pod = pods.launch(api, plan, job_log)
         waited_seconds = (earlier.waited_seconds or 0) if earlier.waited_job_id == job.id else 0
-        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds)
+        pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=runner.check)
         facts = pods.facts_of(api, plan)
         suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
         build = facts["build"]
@@ -111,10 +114,11 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             attempt,
             uid=pod.metadata.uid,
             node=pod.spec.node_name,
-            quoting="yes" in build["quoting"],
+            quoting="yes" in build.get("quoting", ()),
             shell=next(iter(build["shell"])),
         )
         save_attempt(attempt, invocation.folder)
+        job_log.note(f"Pod {plan.name} is ready")
     except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         try:
@@ -125,7 +129,6 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
             news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
             memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
-    job_log.note(f"Pod {plan.name} is ready")
 
 
 def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
@@ -165,7 +168,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     if attempt.backend == "local":
         return _run_locally(content, attempt, invocation, settings, job_log, stage=stage)
     access = credentials.load(invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
     job = Script(content=content, container=container, stage=stage, folder=folder)
     began = time.time()
@@ -220,7 +223,7 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
     from executor.kube import Api  # noqa: PLC0415
 
     access = credentials.load(invocation.folder)
-    api = Api(access, renew=lambda: credentials.resolve(access.source))
+    api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     grace = settings.kubernetes.cleanup_grace_period_seconds
     pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=min(50, settings.budgets.api_seconds))
 

@@ -21,6 +21,9 @@ from executor.job import Job, read_job
 from executor.log import Log
 from executor.settings import Settings
 
+_MOST_KILLS = 100
+"""That are told one by one: the count comes from the job's container, which may say anything."""
+
 
 def leave(  # noqa: PLR0913 (a document's sources, and a log)
     end: ScriptEnd,
@@ -48,7 +51,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
     end: ScriptEnd, attempt: Attempt, job: Job, *, variables: dict[str, str], began: float, ended: float, version: str
 ) -> dict[str, Any]:
     """Return the document. `began` and `ended` are Unix times of the script's stage in seconds."""
-    kills = max(end.after.memory_kills - end.before.memory_kills, 0)
+    kills = min(max(end.after.memory_kills - end.before.memory_kills, 0), _MOST_KILLS)
     kill = {
         "process": None,
         "inferred": True,

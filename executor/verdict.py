@@ -17,6 +17,7 @@ from executor.sizes import next_memory_limit
 from executor.units import in_gib
 
 KILLED = 137
+_LONGEST_WORDS = 1000
 
 
 class Booking(enum.Enum):
@@ -83,7 +84,7 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
         )
         return _memory_verdict(happened, limit, settings, build_dead=happened)
     if pod.status.reason == "Evicted" and _is_own_disk(pod):
-        lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message}"
+        lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message[:_LONGEST_WORDS]}"
         error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
         limit = attempt.disk_limit_bytes
         return Verdict(
@@ -161,7 +162,7 @@ def _is_own_disk(pod: Pod) -> bool:
 def _why_gone(pod: Pod) -> str:
     disruption = pod.condition("DisruptionTarget")
     told = [pod.status.reason, pod.status.message, disruption.message if disruption else ""]
-    words = " ".join(" ".join(told).split())
+    words = " ".join(" ".join(told).split())[:_LONGEST_WORDS]
     if pod.status.reason in {"Terminated", "NodeShutdown", "Shutdown"} and "node shutdown" not in words:
         words += " Pod was terminated in response to imminent node shutdown"
     return words or "it was told to go"

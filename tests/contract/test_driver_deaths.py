@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract.runner_lab import Lab
-from tests.contract.test_runner_deaths import codes, running, wait_until
+from tests.contract.test_runner_deaths import codes, is_alive, running, wait_until
 from tests.fakes.kube.server import FakeCluster
+from tests.fakes.runner_process import runner_process
 from tests.fakes.runtime import runtime_folder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,26 @@ def test_a_prepare_that_ends_at_any_call_is_repeated(
     assert [fault.seen for fault in faults] == [1, 1]
     assert codes(outcome, "prepare") == [2 if number is signal.SIGTERM else -number] * 2 + [0]
     assert codes(outcome, "cleanup") == [0] * 3
+
+
+def test_a_prepare_whose_runner_is_gone_while_it_waits_takes_its_pod_away(lab: Lab, cluster: FakeCluster) -> None:
+    """It has nothing to print, so no broken pipe tells it."""
+    cluster.kubelet.unschedulable = "0/3 nodes are available: 3 Insufficient memory."
+    with runner_process(lab.runner(), lab.job(["echo never"]), when="waiting: 0/3 nodes") as (process, driver):
+        process.kill()
+        process.wait()
+        cluster.end_watches()
+        wait_until(lambda: not cluster.pods())
+        wait_until(lambda: not is_alive(driver))
+
+
+def test_a_prepare_whose_runner_is_gone_by_its_end_takes_its_pod_away(lab: Lab, cluster: FakeCluster) -> None:
+    cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 2
+    with runner_process(lab.runner(), lab.job(["echo never"]), when="pulling images and starting") as (process, driver):
+        process.kill()
+        process.wait()
+        wait_until(lambda: not is_alive(driver))
+        wait_until(lambda: not cluster.pods())
 
 
 def test_a_pod_whose_cleanup_was_killed_ends_itself(lab: Lab, cluster: FakeCluster) -> None:
@@ -136,6 +157,11 @@ def test_a_build_failure_has_the_runners_own_code_and_a_fresh_exit_code_file(tmp
     done = by_hand(tmp_path, "prepare", BUILD_FAILURE_EXIT_CODE="5")
     assert done.returncode == 5, done.stdout
     assert (tmp_path / "build_exit_code").read_text() == "5\n"
+
+
+def test_a_runner_without_an_exit_code_file_gets_the_code_alone(tmp_path: Path) -> None:
+    """Before 17.9 there was none."""
+    assert by_hand(tmp_path, "prepare", BUILD_EXIT_CODE_FILE="").returncode == 1
 
 
 @pytest.mark.parametrize("missing", ["TMPDIR", "JOB_RESPONSE_FILE"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.names import ATTEMPT
 from tests.contract.conftest import lab_on
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
@@ -118,6 +119,29 @@ def test_no_variable_of_the_job_is_in_the_pods_environment(planted: Planted) -> 
     containers = planted.cluster.created[0]["spec"]["containers"]
     told = {entry["name"] for container in containers for entry in container.get("env", [])}
     assert not told & {variable["key"] for variable in VARIABLES}
+
+
+def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decides(lab: Lab, cluster: FakeCluster) -> None:
+    """Job variables come after the Runner's own in the environment, so anybody may override those."""
+    plain, asked = lab.job(["true"]), lab.job(["true"])
+    asked |= {key: plain[key] for key in ("id", "job_info")}
+    asked["variables"] = plain["variables"] + [
+        {"key": key, "value": value, "public": True, "masked": False, "file": False}
+        for key, value in {
+            "CI_JOB_IMAGE": "evil", "CI_JOB_ID": "1", "CI_PROJECT_ID": "1", "CI_JOB_TIMEOUT": "999999",
+            "CI_RUNNER_VERSION": "1",
+            "KUBERNETES_NAMESPACE_OVERWRITE": "kube-system", "KUBERNETES_SERVICE_ACCOUNT_OVERWRITE": "admin",
+            "KUBERNETES_BEARER_TOKEN": "x", "KUBERNETES_NODE_SELECTOR_A": "b=c", "TMPDIR": "/tmp",
+        }.items()
+    ]  # fmt: skip
+    cluster.images.add("localhost/helper:19.4.0")
+    runner = lab.runner(helper_image="localhost/helper:$CI_RUNNER_VERSION")
+    assert [runner.run(job).state for job in (plain, asked)] == ["success", "success"]
+    first, second = cluster.created
+    assert first["spec"] == second["spec"]
+    assert first["spec"]["containers"][1]["image"] == "localhost/helper:19.4.0"
+    assert first["metadata"]["annotations"] == second["metadata"]["annotations"]
+    assert first["metadata"]["labels"] == second["metadata"]["labels"] | {ATTEMPT: first["metadata"]["labels"][ATTEMPT]}
 
 
 @pytest.mark.parametrize("verb", ["prepare", "run", "cleanup"])

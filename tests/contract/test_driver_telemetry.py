@@ -6,6 +6,11 @@ from pathlib import Path
 
 import jsonschema
 
+from executor import telemetry
+from executor.attempt import Attempt
+from executor.counters import Counters
+from executor.following import ScriptEnd
+from executor.job import Job
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 
@@ -39,3 +44,11 @@ def test_a_folder_that_cannot_be_written_to_costs_a_warning(lab: Lab) -> None:
     outcome = lab.runner('[telemetry]\nfolder = "/nonexistent"').run(lab.job(["true"]))
     assert outcome.state == "success", outcome.text
     assert "WARNING: the document about this attempt cannot be written, see telemetry.folder" in outcome.text
+
+
+def test_a_container_that_claims_any_number_of_kills_does_not_fill_the_document() -> None:
+    before, after = Counters(), Counters(memory_kills=10**12)
+    end = ScriptEnd(exit_code=1, before=before, after=after, working_set_peak_bytes=0, log_is_whole=True)
+    attempt = Attempt(pod="p", namespace="n")
+    told = telemetry.document(end, attempt, Job(id=1), variables={}, began=0, ended=1, version="0")
+    assert len(told["memory_kills"]) == 100

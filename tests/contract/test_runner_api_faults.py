@@ -91,7 +91,7 @@ def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeClust
     outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
-    assert outcome.text.count("no quota within 1 s, see budgets: ") == 3
+    assert outcome.text.count("no quota within 1 s, see budgets.quota_seconds: ") == 3
     assert full in outcome.text
 
 
@@ -177,6 +177,41 @@ def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: Lab, cluster:
     assert numbers(outcome) == list(range(1, 61))
 
 
+def test_an_api_server_that_stays_away_mid_script_is_a_system_failure_once_its_budget_is_used_up(
+    lab: Lab, cluster: FakeCluster
+) -> None:
+    def vanish() -> None:
+        cluster.faults.is_down = True
+        cluster.cut_streams()
+
+    runner = lab.runner(f"{BUDGETS}api_seconds = 2")
+    runner.when("\nbegun\n", vanish)
+    job = lab.job(["echo begun; sleep 300"], after=["echo never"])
+    outcome = runner.run(job)
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "nothing was heard from the API server for" in outcome.text
+    assert [outcome.call(stage).code for stage in ("build_script", "after_script", "cleanup")] == [2, 2, 2]
+    cluster.faults.is_down = False
+    lab.remove(job["id"])
+
+
+def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used_up(lab: Lab, cluster: FakeCluster) -> None:
+    """The API server is there, and says that it does not reach the kubelet."""
+    words = "error dialing backend: dial tcp 10.0.0.9:10250: i/o timeout"
+
+    def vanish() -> None:
+        cluster.faults.add("GET .*/exec$", code=500, reason="InternalError", message=words, times=10_000)
+        cluster.cut_streams()
+
+    runner = lab.runner(f"{BUDGETS}api_seconds = 2")
+    runner.when("\nbegun\n", vanish)
+    outcome = runner.run(lab.job(["echo begun; sleep 300"]))
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "has not answered for" in outcome.text
+    assert words in outcome.text
+    assert [outcome.call(stage).code for stage in ("build_script", "cleanup")] == [2, 0]
+
+
 def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, cluster: FakeCluster) -> None:
     """1,000 cuts: scripts/prove stream-cuts."""
     cuts = cluster.faults.cut_streams_at_random(seed=CUTS_IN_CI, largest=30_000, times=CUTS_IN_CI)
@@ -241,11 +276,12 @@ def numbers(outcome: Outcome) -> list[int]:
 
 
 def test_each_verb_calls_no_more_of_the_api_than_it_needs(lab: Lab, cluster: FakeCluster) -> None:
-    """config calls nothing; a run that ends soon is one exec; cleanup is one deletion."""
+    """config calls nothing; events are not asked for; a run that ends soon is one exec; cleanup a deletion."""
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
     execs = sum(call.endswith("/exec") for call in cluster.calls)
     runs = sum(call.stage == "run" for call in outcome.calls)
     assert execs <= runs + 2  # prepare's own, and one more should the helper have been slow
     assert sum(call.startswith("DELETE") for call in cluster.calls) == 1
+    assert not [call for call in cluster.calls if call.endswith("/events")]
     assert cluster.calls[0].startswith("GET /api/v1/namespaces/default/configmaps/memory-")

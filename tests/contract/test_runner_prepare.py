@@ -83,10 +83,15 @@ def test_three_attempts_share_the_budget_for_a_node(outcome: Outcome) -> None:
     """The Runner repeats what waited in vain, and a full cluster would hold the job three times as long."""
     assert outcome.reason == "runner_system_failure", outcome.text
     assert outcome.stages == ONCE * 3
-    assert "timed out waiting for pod to start (last phase: waiting for a node, 3 s, see budgets)" in outcome.text
+    assert (
+        "timed out waiting for pod to start (last phase: waiting for a node, 3 s, see budgets.schedule_seconds)"
+        in outcome.text
+    )
     assert outcome.text.count("\nwaiting: 0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector\n") == 3
     assert "an earlier attempt of this job has waited 3 s for a node: this one waits 2 s" in outcome.text
     assert "an earlier attempt of this job has waited 5 s for a node: this one waits 2 s" in outcome.text
+    names = {line.split()[2] for line in outcome.text.splitlines() if line.startswith("Preparing pod ")}
+    assert len(names) == 3, "a pod that goes still has its name"
 
 
 @outcome_of(lambda lab: lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"])))

@@ -175,3 +175,17 @@ def test_a_variable_beyond_the_kernels_limit_is_a_system_failure_in_three_attemp
 def test_a_shell_that_does_not_read_the_runners_quotes_is_told_what_to_do(outcome: Outcome) -> None:
     assert outcome.reason == "script_failure", outcome.text
     assert "FF_POSIXLY_CORRECT_ESCAPES" in outcome.text
+
+
+POSIX = {"FF_POSIXLY_CORRECT_ESCAPES": "true", "A_VALUE": "a 'b' \"c\" $d `e` \\f"}
+
+
+@outcome_of(
+    lambda lab: lab.run(
+        ['printf "<%s>\\n" "$A_VALUE"; exit 6'], image={"name": "localhost/dash:1"}, variables=POSIX, after=["echo after"]
+    )
+)
+def test_a_shell_like_dash_runs_scripts_whose_quotes_it_reads(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 6), outcome.text
+    assert f"\n<{POSIX['A_VALUE']}>\n" in outcome.text
+    assert "\nafter\n" in outcome.text

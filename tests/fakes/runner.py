@@ -233,7 +233,7 @@ class Runner:
         for step in self._job["steps"]:
             if step["name"] != "after_script":
                 name = "build_script" if step["name"] == "script" else f"step_{step['name'].lower()}"
-                self._run(name, runner_script.echoed(step["script"]), context=self._script)
+                self._run(name, self._echoed(step), context=self._script)
 
     def _after(self) -> None:
         """Run after_script within its own limit; its failure is only told."""
@@ -241,9 +241,13 @@ class Runner:
         for step in self._job["steps"]:
             if step["name"] == "after_script":
                 try:
-                    self._run("after_script", runner_script.echoed(step["script"]), timeout=limit)
+                    self._run("after_script", self._echoed(step), timeout=limit)
                 except (BuildError, SystemFailure) as error:
                     self._write(f"WARNING: after_script failed, but job will continue unaffected: {error}\n".encode())
+
+    def _echoed(self, step: Payload) -> list[str]:
+        posix = self._variable("FF_POSIXLY_CORRECT_ESCAPES") == "true"
+        return runner_script.echoed(step["script"], posix=posix)
 
     def _uploads(self, *, failed: bool) -> Exception | None:
         """Archive caches and upload artifacts; return the first error."""
@@ -292,7 +296,6 @@ class Runner:
         variables = {
             "FF_KUBERNETES_HONOR_ENTRYPOINT": "false",
             "CI_RUNNER_SHORT_TOKEN": "abcdefgh",
-            "CI_RUNNER_VERSION": "19.4.0",
             "CI_PROJECT_DIR": self._folders.project,
             "CI_JOB_STATUS": self._status,
             "CI_JOB_TIMEOUT": str(self._job["runner_info"]["timeout"]),
@@ -301,6 +304,7 @@ class Runner:
             "RUNNER_TEMP_PROJECT_DIR": self._folders.temporary,
         }
         variables |= {one["key"]: one["value"] for one in self._job["variables"]}
+        variables["CI_RUNNER_VERSION"] = "19.4.0"  # after the job's own, as common/build.go has it
         return {
             **self.environment,
             "TMPDIR": str(self._folder),

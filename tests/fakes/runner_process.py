@@ -13,9 +13,11 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @contextlib.contextmanager
-def runner_process(runner: Runner, job: Payload) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Yield the process of such a Runner, and the process id of its driver, once the job's log says `begun`."""
-    told = json.dumps([runner.driver, runner.arguments, runner.environment, job])
+def runner_process(
+    runner: Runner, job: Payload, *, when: str = "\nbegun\n"
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Yield the process of such a Runner, and the process id of its driver, once the job's log has a text."""
+    told = json.dumps([runner.driver, runner.arguments, runner.environment, job, when])
     argv = [sys.executable, "-m", __name__]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_CHECKOUT) as process:
         assert process.stdin is not None
@@ -30,7 +32,7 @@ def runner_process(runner: Runner, job: Payload) -> Iterator[tuple[subprocess.Po
 
 def main() -> None:
     """Run the job that standard input tells; print the driver's process id when the job has begun."""
-    driver, arguments, environment, job = json.load(sys.stdin)
+    driver, arguments, environment, job, when = json.load(sys.stdin)
     runner = Runner(driver, arguments, environment=environment)
 
     def tell() -> None:
@@ -38,7 +40,7 @@ def main() -> None:
         sys.stdout.write(f"{runner.process.pid}\n")
         sys.stdout.flush()
 
-    runner.when("\nbegun\n", tell)
+    runner.when(when, tell)
     runner.run(job)
 
 

@@ -104,30 +104,32 @@ def upload_artifacts(job: Payload, folders: Folders, *, failed: bool) -> list[st
     )
 
 
-def echoed(lines: list[str]) -> list[str]:
+def echoed(lines: list[str], *, posix: bool = False) -> list[str]:
     """Return the user's lines, each preceded by its echo."""
-    return [word for line in lines for word in (f"echo {quoted(f'$ {line}')}", line)]
+    quote = posix_quoted if posix else quoted
+    return [word for line in lines for word in (f"echo {quote(f'$ {line}')}", line)]
 
 
 def script_text(
     lines: list[str], variables: list[tuple[str, str, bool]], folders: Folders, *, exports: bool, inside: bool
 ) -> bytes:
     """Return a script in the form that shells/bash.go generates. Variables: name, value, whether it is a file."""
+    quote = posix_quoted if is_posix(variables) else quoted
     everything = ""
     if exports:
-        everything += f"mkdir -p {quoted(folders.temporary)}\n"
+        everything += f"mkdir -p {quote(folders.temporary)}\n"
         for key, value, is_file in variables:
             path = f"{folders.temporary}/{key}"
             if is_file:
-                everything += f"printf '%s' {quoted(value)} > {quoted(path)}\n"
-            everything += f"export {key}={quoted(path if is_file else value)}\n"
+                everything += f"printf '%s' {quote(value)} > {quote(path)}\n"
+            everything += f"export {key}={quote(path if is_file else value)}\n"
     if inside:
-        everything += f"cd {quoted(folders.project)}\n"
+        everything += f"cd {quote(folders.project)}\n"
     everything += "\n".join(lines) + "\n"
     return (
         "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\n"
         'case "$(set -o)" in *"pipefail"*) set -o pipefail;; esac; set -o errexit\nset +o noclobber\n'
-        f"(trap 'exit 1' TERM; eval {quoted(everything)}) < /dev/null\nexit 0\n"
+        f"(trap 'exit 1' TERM; eval {quote(everything)}) < /dev/null\nexit 0\n"
     ).encode()
 
 
@@ -147,6 +149,16 @@ def quoted(text: str) -> str:
         else:
             out.append("".join(f"\\x{byte:02X}" for byte in character.encode()))
     return f"$'{''.join(out)}'"
+
+
+def is_posix(variables: list[tuple[str, str, bool]]) -> bool:
+    """Tell whether the job wants quotes that every POSIX shell reads."""
+    return ("FF_POSIXLY_CORRECT_ESCAPES", "true") in [(name, value) for name, value, _ in variables]
+
+
+def posix_quoted(text: str) -> str:
+    """Quote as the Runner's PosixShellEscape does."""
+    return '"' + "".join(f"\\{character}" if character in '`"\\$' else character for character in text) + '"'
 
 
 def _guarded(commands: list[str]) -> list[str]:

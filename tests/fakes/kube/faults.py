@@ -4,7 +4,7 @@ import dataclasses
 import random
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _HANDSHAKE = 300
 
@@ -36,6 +36,8 @@ class Faults:
         self._faults: list[Fault] = []
         self.stream_bytes: Callable[[], int | None] = lambda: None
         """Called for each exec stream: after how many bytes, both directions together, it is reset; None is never."""
+        self.exec_bytes: Callable[[], Iterator[bytes]] | None = None
+        """What every exec stream sends in the place of a command's output; None has commands run."""
         self.is_down = False
         """Whether every connection is closed at once."""
 

@@ -27,6 +27,10 @@ class Image:
     """How long its containers run before their first process does anything."""
     pull_errors: list[str] = dataclasses.field(default_factory=list)
     """What the next pulls fail with; the pull after them succeeds."""
+    pull_may_end: threading.Event = dataclasses.field(default_factory=threading.Event)
+    """Set where the image is on the node already; a pull lasts until it is."""
+    create_errors: list[str] = dataclasses.field(default_factory=list)
+    """What the next containers of it cannot be made for."""
 
     @functools.cached_property
     def bin(self) -> Path:
@@ -56,8 +60,11 @@ class Images:
             self.add(f"localhost/{name}:1", hidden=(hidden.get(name, ""),))
 
     def add(self, name: str, **what: Any) -> Image:
-        """Add an image; see Image."""
+        """Add an image; see Image. With `is_slow` its pulls last until `pull_may_end` is set."""
+        is_slow = what.pop("is_slow", False)
         made = Image(self._folder / name.replace("/", "_").replace(":", "_"), **what)
+        if not is_slow:
+            made.pull_may_end.set()
         self.by_name[name] = made
         return made
 

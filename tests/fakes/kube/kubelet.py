@@ -5,9 +5,11 @@ Source: Kubernetes, "Pod Lifecycle". Status texts are those of real clusters (sc
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,9 @@ class Kubelet:
         self.lives: dict[str, Life] = {}
         self.unschedulable = ""
         """The scheduler's words while no node has room; "" when one has."""
+        self.sandbox_trouble = ""
+        """What keeps new pods from their network; "" when nothing does."""
+        self._numbers = itertools.count()
 
     def start(self, pod: Object) -> None:
         """Begin a pod's life in a thread of its own."""
@@ -121,6 +126,7 @@ class Kubelet:
     def _live(self, life: Life, pod: Object) -> None:
         try:
             self._schedule(life, pod)
+            self._sandbox(life, pod)
             containers = [(spec, self._pull(life, spec)) for spec in pod["spec"]["containers"]]
             self._run(life, pod, containers)
         except ApiError:  # it was deleted meanwhile
@@ -137,12 +143,35 @@ class Kubelet:
                 raise ApiError(404, "NotFound", life.name)
         self._condition(life, "PodScheduled", "True", "", "")
 
+    def _sandbox(self, life: Life, pod: Object) -> None:
+        """Take the pod on, and give it its network; what is wrong is told by an event only."""
+        self._store.change("pods", life.name, lambda found: found["status"].update(startTime=_now()))
+        for spec in pod["spec"]["containers"]:
+            self._state(life, spec["name"], {"waiting": {"reason": "ContainerCreating"}})
+        told = ""
+        while words := self.sandbox_trouble:
+            if words != told:
+                told = words
+                self._event(life, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {words}")
+            if life.gone.wait(0.05):
+                raise ApiError(404, "NotFound", life.name)
+
     def _pull(self, life: Life, spec: Object) -> Image:
         """Pull an image; an error is told and tried again, until the pod is deleted."""
-        name = spec["image"]
+        name, container = spec["image"], spec["name"]
+        image = self._images.by_name.get(name)
+        if image is not None and not image.pull_errors and image.pull_may_end.is_set():
+            words = f'Container image "{name}" already present on machine'
+            self._event(life, "Pulled", words, kind="Normal", container=container)
+            return image
+        self._event(life, "Pulling", f'Pulling image "{name}"', kind="Normal", container=container)
         while True:
             image = self._images.by_name.get(name)
             if image is not None and not image.pull_errors:
+                while not image.pull_may_end.wait(0.05):
+                    if life.gone.is_set():
+                        raise ApiError(404, "NotFound", life.name)
+                self._event(life, "Pulled", f'Successfully pulled image "{name}"', kind="Normal", container=container)
                 return image
             words = image.pull_errors.pop(0) if image else f'failed to resolve reference "{name}": {name}: not found'
             for reason in ("ErrImagePull", "ImagePullBackOff"):
@@ -158,6 +187,12 @@ class Kubelet:
         waiting = []
         for spec, image in containers:
             container = Container(spec, image, pod_folder=self._folder / uid, uid=uid)
+            while image.create_errors:
+                words = image.create_errors.pop(0)
+                self._state(life, container.name, {"waiting": {"reason": "CreateContainerError", "message": words}})
+                self._event(life, "Failed", f"Error: {words}", container=container.name)
+                if life.gone.wait(0.1):
+                    raise ApiError(404, "NotFound", life.name)
             try:
                 container.start()
             except FileNotFoundError as error:
@@ -211,11 +246,17 @@ class Kubelet:
 
         self._store.change("pods", life.name, put)
 
-    def _event(self, life: Life, reason: str, message: str) -> None:
-        number = len(self._store.list("events"))
+    def _event(self, life: Life, reason: str, message: str, *, kind: str = "Warning", container: str = "") -> None:
         involved = {"kind": "Pod", "name": life.name}
-        event = {"metadata": {"name": f"{life.name}.{number}"}, "involvedObject": involved, "type": "Warning"}
-        self._store.create("events", event | {"reason": reason, "message": message})
+        if container:
+            involved["fieldPath"] = f"spec.containers{{{container}}}"
+        event = {"metadata": {"name": f"{life.name}.{next(self._numbers)}"}, "involvedObject": involved, "type": kind}
+        times = {"firstTimestamp": _now(), "lastTimestamp": _now(), "eventTime": None}
+        self._store.create("events", event | times | {"reason": reason, "message": message})
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _running(pod: Object) -> None:

@@ -60,6 +60,10 @@ class FakeCluster:
         """Bearer tokens that are accepted."""
         self.calls: list[str] = []
         """`METHOD /path` of every call, in order."""
+        self.refused: list[str] = []
+        """Those of them whose token was not accepted."""
+        self.watch_round = 0
+        """A number that ends the watches of lower ones."""
         self.commands: list[list[str]] = []
         """The command line of every exec."""
         self.created: list[Object] = []
@@ -98,6 +102,10 @@ class FakeCluster:
     def pods(self) -> list[Object]:
         """Return the pods that are left."""
         return self.store.list("pods")
+
+    def end_watches(self) -> None:
+        """End every watch that stands now, as the server does after a while."""
+        self.watch_round += 1
 
     def cut_streams(self) -> None:
         """Reset every exec stream that stands now."""
@@ -167,6 +175,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
     def _route(self, cluster: FakeCluster, request: Request, fault: Fault | None) -> None:
         """Do a call. Raises ApiError."""
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in cluster.tokens:
+            cluster.refused.append(request.call)
             raise ApiError(401, "Unauthorized", "Unauthorized")
         match = _PATH.fullmatch(request.path)
         if match is None:
@@ -202,6 +211,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         name = _selected(request, "metadata.name")
         version = request.first("resourceVersion")
         until = time.monotonic() + int(request.first("timeoutSeconds", "300"))
+        begun_in = cluster.watch_round
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -211,6 +221,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             for event in cluster.store.watch(kind, name, after=int(version) if version else None, until=until):
                 if cluster.faults.is_down:
                     return
+                if cluster.watch_round > begun_in:
+                    break
                 if event is not None:
                     self._chunk(json.dumps(event).encode() + b"\n")
                 elif _is_closed(self.connection):
@@ -233,8 +245,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         cluster.streams.add(stream)
         try:
             stream.accept(request.headers)
+            if cluster.faults.exec_bytes is not None:
+                for part in cluster.faults.exec_bytes():
+                    self.connection.sendall(part)
+                return
             cluster.kubelet.execute(name, container, request.query["command"], stream)
-        except (StreamEnded, ApiError):
+        except (StreamEnded, ApiError, OSError):
             pass
         finally:
             cluster.streams.discard(stream)

@@ -94,7 +94,7 @@ def test_hostile_lines_are_harmless() -> None:
 def test_what_is_kept_of_the_agents_lines_is_bounded() -> None:
     following = Following(FOLDER)
     tracemalloc.start()
-    for _ in range(200):
+    for _ in range(40):
         following.told(b"x" * 100_000)
         following.told(b"\nevents.some 1" * 10_000)
     kept, _ = tracemalloc.get_traced_memory()
@@ -105,3 +105,25 @@ def test_what_is_kept_of_the_agents_lines_is_bounded() -> None:
     assert end is not None
     assert end.after.memory_kills == 2
     assert kept < 1_000_000
+
+
+def test_segments_that_no_script_can_have_are_not_remembered() -> None:
+    """The lines come from the job's own container, where anybody may write them."""
+    following = Following(FOLDER)
+    tracemalloc.start()
+    for begin in range(0, 100_000, 50_000):
+        following.told(b"".join(b"segment %d 1\n" % number for number in range(begin, begin + 50_000)))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 4_000_000
+    following.output(b"x")
+    assert following.acknowledged() == (10_000, 1), "those that may come next count"
+
+
+def test_numbers_beyond_any_counter_are_unknown() -> None:
+    following = Following(FOLDER)
+    following.told(RESULT.replace(b"peak 99", b"peak " + b"9" * 400).replace(b"kill 2", b"kill " + b"9" * 400))
+    following.output(MARKER)
+    end = following.ended()
+    assert end is not None
+    assert (end.working_set_peak_bytes, end.after.memory_kills) == (0, 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from executor.errors import SettingsError
-from executor.job import Credential, Job, read_job
+from executor.job import Credential, Job, expand, read_job
 
 
 def test_only_what_is_declared_is_read_and_the_rest_may_be_anything(tmp_path: Path) -> None:
@@ -45,3 +45,23 @@ def test_a_payload_beyond_any_reason_is_not_read(tmp_path: Path) -> None:
 def test_a_password_is_not_printed() -> None:
     credential = Credential(type="registry", url="registry.example", username="u", password="s3cret")
     assert "s3cret" not in repr(Job(id=1, credentials=[credential]))
+
+
+@pytest.mark.parametrize("opening", ['{"id":1,"x":' + "[" * 100_000, '{"id":1,"run":' + '{"a":' * 100_000])
+def test_a_payload_of_any_depth_is_told_as_none(tmp_path: Path, opening: str) -> None:
+    path = tmp_path / "response.json"
+    path.write_text(opening)
+    with pytest.raises(SettingsError, match="not a job payload"):
+        read_job(path)
+
+
+@pytest.mark.parametrize("last", ["", "x", "$", "$A"])
+def test_values_that_name_each_other_many_times_are_cut_off(last: str) -> None:
+    """Whole, these would take 10^17 steps: any job may set public variables that the operator's templates use."""
+    variables = {"A": "$B" * 20_000, "B": "$C" * 20_000, "C": "${D}" * 20_000, "D": "$E" * 20_000, "E": last}
+    assert len(expand("<$A>", variables)) <= 16 << 10
+    assert len(expand("$A" * 20_000, variables)) <= 16 << 10
+
+
+def test_a_value_is_taken_up_to_a_length() -> None:
+    assert expand("<$A>", {"A": "x" * 100_000}) == "<" + "x" * ((16 << 10) - 1)

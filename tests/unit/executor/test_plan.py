@@ -224,6 +224,17 @@ def test_the_official_executors_annotations_are_there() -> None:
     assert annotations[names.CONTROL_PROTOCOL] == str(PROTOCOL_VERSION)
 
 
+def test_the_official_executors_labels_are_there() -> None:
+    info = {"project_id": 4, "project_name": "zlib", "project_full_path": "spack/team one/zlib", "namespace_id": 9}
+    labels = manifest(job(job_info=info))["metadata"]["labels"]
+    prefix = "project.runner.gitlab.com/"
+    told = {key.removeprefix(prefix): value for key, value in labels.items() if key.startswith(prefix)}
+    assert told == {
+        "id": "4", "name": "zlib", "namespace-id": "9", "namespace": "spack_team_one", "root-namespace": "spack",
+    }  # fmt: skip
+    assert labels["manager.runner.gitlab.com/id-short"] == "abcd"
+
+
 def test_registries_become_a_secret_of_the_pod() -> None:
     credentials = [
         {"type": "registry", "url": "r.example", "username": "u", "password": "p"},

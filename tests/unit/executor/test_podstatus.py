@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from executor.errors import Unavailable
 from executor.podstatus import Stand, notice, progress, read_pod
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
@@ -27,7 +28,8 @@ def waiting(reason: str, message: str = "") -> Any:
 
 def test_a_pod_is_ready_when_both_containers_run() -> None:
     assert progress(pod(RUNNING)).stand is Stand.READY
-    assert progress(pod(RUNNING, None)).stand is Stand.PULLING
+    assert progress(pod(RUNNING, None)).stand is Stand.COMING, "the status does not tell whether it pulls"
+    assert progress(pod(RUNNING, waiting("ContainerCreating"))).stand is Stand.COMING
 
 
 def test_what_the_scheduler_says_is_told_with_what_was_asked() -> None:
@@ -88,9 +90,50 @@ def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
     assert "POSIX shell" in progress(pod(ended)).words
 
 
-@pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
-def test_a_container_that_cannot_be_made_is_a_system_failure(reason: str) -> None:
-    assert progress(pod(waiting(reason, "secret not there"))).stand is Stand.FAILED
+@pytest.mark.parametrize(
+    "message",
+    [
+        'OCI runtime create failed: runc create failed: exec: "sh": executable file not found in $PATH: unknown',
+        'exec: "/entry": stat /entry: no such file or directory: unknown',
+        'exec: "/entry": permission denied: unknown',
+        "crun: executable file `sh` not found in $PATH: No such file or directory",
+        "exec /bin/sh: no such file or directory",
+    ],
+)
+@pytest.mark.parametrize("reason", ["RunContainerError", "CreateContainerError"])
+def test_every_runtimes_words_for_a_shell_that_is_not_there_are_known(reason: str, message: str) -> None:
+    assert progress(pod(waiting(reason, message))).stand is Stand.REFUSED
+    assert progress(pod(RUNNING, waiting(reason, message))).stand is Stand.FAILED, "the helper's image is the operator's"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failed to create containerd container: stat /var/lib/containerd/snapshots/7: no such file or directory",
+        'error mounting "/dev/x" to rootfs at "/x": open /proc/self/fd/7: no such file or directory',
+    ],
+)
+def test_a_nodes_own_missing_file_is_not_the_jobs_failure(message: str) -> None:
+    ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
+    assert progress(pod(ended)).stand is Stand.FAILED
+    assert progress(pod(waiting("CreateContainerError", message))).stand is Stand.STARTING
+
+
+def test_a_container_whose_configuration_is_wrong_is_a_system_failure() -> None:
+    assert progress(pod(waiting("CreateContainerConfigError", "secret not there"))).stand is Stand.FAILED
+
+
+@pytest.mark.parametrize("reason", ["CreateContainerError", "RunContainerError"])
+def test_a_container_that_cannot_be_made_is_tried_again(reason: str) -> None:
+    state = progress(pod(RUNNING, waiting(reason, "context deadline exceeded")))
+    assert state.stand is Stand.STARTING
+    assert f"container helper does not start, trying again: {reason}: context deadline exceeded" in state.words
+
+
+@pytest.mark.parametrize("document", [None, "pod", [], {"metadata": "x"}, {"status": {"conditions": [7]}}])
+def test_what_is_no_pod_is_as_if_there_were_no_answer(document: Any) -> None:
+    with pytest.raises(Unavailable, match="what no pod can be"):
+        read_pod(document)
 
 
 def test_a_container_that_ends_before_the_job_begins_is_a_system_failure() -> None:

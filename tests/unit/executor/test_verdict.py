@@ -164,3 +164,12 @@ def test_later_stages_fail_at_once_by_what_is_gone() -> None:
     assert earlier(dead, "after_script", "build") is Booking.BUILD_FAILURE
     assert earlier(dead, "step_release", "build") is Booking.SYSTEM_FAILURE
     assert earlier(dead, "upload_artifacts_on_failure", "helper") is None
+
+
+@pytest.mark.parametrize("reason", ["Evicted", "NodeLost"])
+def test_what_is_kept_of_a_lost_pods_own_words_is_bounded(reason: str) -> None:
+    words = "usage exceeds ephemeral storage " * 100_000
+    lost = pod("Failed", reason, words)
+    verdict = judge_loss(lost, stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
+    assert "usage exceeds ephemeral storage" in verdict.lost
+    assert len(verdict.lost) < 1200
