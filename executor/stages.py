@@ -19,7 +19,14 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_user_script
+from executor.control import (
+    KNOWN_PROTOCOLS,
+    PROTOCOL_VERSION,
+    container_of,
+    is_build_script,
+    is_needless,
+    is_user_script,
+)
 from executor.environment import Invocation
 from executor.log import Log
 from executor.settings import Settings
@@ -151,22 +158,33 @@ def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
 
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
-    from executor import credentials, memory, pods  # noqa: PLC0415 (as in prepare)
-    from executor.kube import Api  # noqa: PLC0415
-    from executor.notices import Notices  # noqa: PLC0415
-    from executor.run_script import Cancelled, PodLoss, Script, ScriptRun  # noqa: PLC0415
-    from executor.suitability import check_quoting  # noqa: PLC0415
-    from executor.verdict import judge_earlier_loss, judge_loss, judge_script  # noqa: PLC0415
+    from executor.suitability import check_quoting  # noqa: PLC0415 (as in prepare)
+    from executor.verdict import Booking, Verdict, judge_earlier_loss  # noqa: PLC0415
 
     attempt = _ready_attempt(invocation)
     container = container_of(stage)
     earlier = judge_earlier_loss(attempt, stage=stage, container=container)
     if earlier is not None:
         return earlier
+    if is_needless(stage) and attempt.backend != "local":
+        return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
     check_quoting(attempt, container, content)
-    if attempt.backend == "local":
-        return _run_locally(content, attempt, invocation, settings, job_log, stage=stage)
+    run_there = _run_locally if attempt.backend == "local" else _run_in_pod
+    return run_there(content, attempt, invocation, settings, job_log, stage=stage)
+
+
+def _run_in_pod(  # noqa: PLR0913 (as `run`)
+    content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, stage: str
+) -> "Verdict":
+    """Run one script in the pod, tell what it used, and keep what later calls and attempts need to know of its end."""
+    from executor import credentials, memory, pods  # noqa: PLC0415 (as in prepare)
+    from executor.kube import Api  # noqa: PLC0415
+    from executor.notices import Notices  # noqa: PLC0415
+    from executor.run_script import Cancelled, PodLoss, Script, ScriptRun  # noqa: PLC0415
+    from executor.verdict import judge_loss, judge_script  # noqa: PLC0415
+
+    container = container_of(stage)
     access = credentials.load(invocation.folder)
     api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     folder = f"{''.join(c if c.isalnum() else '_' for c in stage)[:80]}-{os.urandom(16).hex()}"
