@@ -64,7 +64,7 @@ def test_a_prepare_whose_runner_is_gone_while_it_waits_takes_its_pod_away(lab: L
 
 def test_a_prepare_whose_runner_is_gone_by_its_end_takes_its_pod_away(lab: Lab, cluster: FakeCluster) -> None:
     cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 2
-    with runner_process(lab.runner(), lab.job(["echo never"]), when="pulling images and starting") as (process, driver):
+    with runner_process(lab.runner(), lab.job(["echo never"]), when="Preparing pod ") as (process, driver):
         process.kill()
         process.wait()
         wait_until(lambda: not is_alive(driver))
