@@ -108,6 +108,7 @@ wrap() {
   trap '' TERM INT HUP
   home=$PWD
   cd "$stage" || exit 70
+  echo $$ >keeper   # of the group of all that keeps the script; it has one of its own
   counters >counters.before
   {
     (
@@ -201,6 +202,10 @@ follow() {
   while :; do
     ended= over=
     [ -e "end.$segment" ] && ended=1
+    if [ $((rounds % 10)) -eq 0 ] && [ -r keeper ] && read -r keeper <keeper && ! kill -0 "-$keeper" 2>/dev/null &&
+      [ ! -e exit ]; then
+      say "lost what keeps the script was killed: nobody will know its exit code"; exit 3
+    fi
     [ -e exit ] && over=1
     if [ -s "log.$segment" ] && { [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
       ! [ "log.$segment" -ot $looked ]; }; then
