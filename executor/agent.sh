@@ -115,6 +115,8 @@ wrap() {
       trap - TERM INT HUP
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
+      # A user by number alone has `/` for a home, or one that is not there.
+      [ -w "${HOME:-/}" ] || { HOME=$root/home; mkdir -p "$HOME"; export HOME; }
       exec setsid sh -c 'echo $$ >"$1/group"; exec "$2" "$1/script"' \
         script "$stage" "$shell" 5<&-
     ) 2>&1
