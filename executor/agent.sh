@@ -108,12 +108,15 @@ wrap() {
   trap '' TERM INT HUP
   home=$PWD
   cd "$stage" || exit 70
+  echo $$ >keeper   # of the group of all that keeps the script; it has one of its own
   counters >counters.before
   {
     (
       trap - TERM INT HUP
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
+      # A user by number alone has `/` for a home, or one that is not there.
+      [ -w "${HOME:-/}" ] || { HOME=$root/home; mkdir -p "$HOME"; export HOME; }
       exec setsid sh -c 'echo $$ >"$1/group"; exec "$2" "$1/script"' \
         script "$stage" "$shell" 5<&-
     ) 2>&1
@@ -200,6 +203,10 @@ follow() {
   while :; do
     ended= over=
     [ -e "end.$segment" ] && ended=1
+    if [ $((rounds % 10)) -eq 0 ] && [ -r keeper ] && read -r keeper <keeper && ! kill -0 "-$keeper" 2>/dev/null &&
+      [ ! -e exit ]; then
+      say "lost what keeps the script was killed: nobody will know its exit code"; exit 3
+    fi
     [ -e exit ] && over=1
     if [ -s "log.$segment" ] && { [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||
       ! [ "log.$segment" -ot $looked ]; }; then

@@ -5,7 +5,7 @@ Protocol version 1. Each container has a folder of its own in the volume, each s
     /.spack-farm/CONTAINER/agent             the program that the driver calls (agent.sh)
     /.spack-farm/CONTAINER/facts, peak       what the image offers; peak of the working set in bytes
     /.spack-farm/CONTAINER/alive             changes as long as a driver is there
-    /.spack-farm/CONTAINER/stages/STAGE/     script, started, group, log.N, end.N, acked, counters.*, exit
+    /.spack-farm/CONTAINER/stages/STAGE/     script, started, keeper, group, log.N, end.N, acked, counters.*, exit
 
 The driver speaks to the agent that the pod was made with, so a newer driver need only know the agent's words.
 """

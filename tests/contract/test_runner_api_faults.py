@@ -261,6 +261,14 @@ def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
     assert all(numbers(outcome) == list(range(1, 3001)) for outcome in outcomes)
 
 
+def test_a_home_that_cannot_be_written_to_is_replaced(lab: Lab, cluster: FakeCluster) -> None:
+    """A user by number alone has `/`, or one that is not there."""
+    cluster.images.add("localhost/homeless:1", home="/nonexistent/home")
+    outcome = lab.run(["echo mine >~/file; cat ~/file"], image={"name": "localhost/homeless:1"}, after=["cat ~/file"])
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("\nmine\n") == 2, "it is the same for all stages"
+
+
 def test_a_helper_older_than_the_runner_is_refused(lab: Lab, cluster: FakeCluster) -> None:
     cluster.images.add("localhost/old:1", runner_version="18.2.0")
     outcome = lab.runner(helper_image="localhost/old:1").run(lab.job(["true"]))

@@ -189,3 +189,18 @@ def test_a_shell_like_dash_runs_scripts_whose_quotes_it_reads(outcome: Outcome) 
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 6), outcome.text
     assert f"\n<{POSIX['A_VALUE']}>\n" in outcome.text
     assert "\nafter\n" in outcome.text
+
+
+KILLS_ITS_KEEPER = """
+group=$(cat "${0%/*}/keeper")
+echo begun; kill -9 -- -$group
+"""
+
+
+@outcome_of(lambda lab: lab.run([KILLS_ITS_KEEPER], after=["echo after"]))
+def test_a_script_whose_end_nobody_can_know_is_a_system_failure(outcome: Outcome) -> None:
+    """Architecture, section 6: script gone, no exit-code file, pod alive. The memory killer takes any process."""
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "ends early, again and again: what keeps the script was killed" in outcome.text
+    assert outcome.call("build_script").code == 2
+    assert "\nafter\n" in outcome.text

@@ -15,11 +15,13 @@ def test_a_hardened_job_is_neither_root_nor_has_it_any_capability(runner: Callab
     job = runner(top="hardened = true")
     artifacts = [{"name": "a", "paths": ["kept"], "when": "always"}]
     script = ["id -u", "grep CapEff /proc/self/status", "grep NoNewPrivs /proc/self/status", "echo x >kept"]
+    script.append("echo home >~/mine; cat ~/mine")
     outcome = job.run(payload(script, artifacts=artifacts))
     assert outcome.state == "success", outcome.text
     assert "\n1000\n" in outcome.text
     assert "CapEff:\t0000000000000000" in outcome.text
     assert "NoNewPrivs:\t1" in outcome.text
+    assert "\nhome\n" in outcome.text
 
 
 def test_a_build_container_of_another_user_shares_its_files_with_the_helper(runner: Callable[..., Runner]) -> None:

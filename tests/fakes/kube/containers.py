@@ -69,7 +69,7 @@ class Container:
             raise FileNotFoundError(argv[0])
         environment = {
             "PATH": str(self.image.bin),
-            "HOME": str(self._home),
+            "HOME": self.image.home or str(self._home),
             "HOSTNAME": self._mark.partition("/")[0],
             "FAKE_CGROUP": str(self.group),
             "STAND_IN_VERSION": self.image.runner_version,

@@ -21,6 +21,8 @@ class Image:
     """Its programs, once they are laid out."""
     hidden: tuple[str, ...] = ()
     """Programs of this machine that are not in it."""
+    home: str = ""
+    """What its containers have for a home; "" gives them one of their own."""
     runner_version: str = "19.4.0"
     """What its gitlab-runner says."""
     start_delay_seconds: float = 0
