@@ -97,7 +97,10 @@ def _body(stream: BufferedIOBase, head: bytes) -> bytes:
     for line in head.splitlines():
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
-            return stream.read(int(value))
+            body = stream.read(int(value))
+            if len(body) < int(value):
+                raise ConnectionError("who sends has been killed")
+            return body
         if name.lower() == b"transfer-encoding":
             return b"".join(_chunks(stream))
     return b""
