@@ -84,6 +84,8 @@ class ShortWay:
         with contextlib.suppress(OSError, http.client.HTTPException), self._connection() as connection:
             connection.request(method, self._path + quoted(key), body or None, dict(signed))
             answer = connection.getresponse()
+            if method == "HEAD":
+                answer.read()  # nothing, but then the connection can be used again
             if answer.status != http.HTTPStatus.OK:
                 if not answer.isclosed():  # an error's words: boto3 asks for them anew
                     connection.close()

@@ -22,11 +22,13 @@ class Front:
         self.seen: list[tuple[str, bool]] = []
         """Method, and whether boto3 sent it."""
         self.expected = False
+        self.connections: set[object] = set()
         self.refuse = self.lose = 0
 
     def __call__(self, request: Any) -> bool:
         by_boto3 = "Boto3" in request.headers.get("User-Agent", "")
         self.seen.append((request.command, by_boto3))
+        self.connections.add(request.client_address)
         self.expected = self.expected or "Expect" in request.headers
         if self.refuse:
             self.refuse -= 1
@@ -58,6 +60,7 @@ def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
         assert store.write("first", b"3", only_if=tag) != tag
         assert store.read("first").data == b"3"
     assert [by_boto3 for _, by_boto3 in front.seen] == [True] + [False] * (len(front.seen) - 1)
+    assert len(front.connections) <= 4, "one of boto3's, one of ours, and a new one after each error"
     assert not front.expected, "one way there and back, not two"
     assert [seen.key for seen in store.list("")] == ["first", "odd/a b+c~d=e,f@g"], "boto3 finds the same names"
 
