@@ -75,7 +75,8 @@ def _stopped_in_order() -> Iterator[None]:
 
     def stop(number: int, _frame: object) -> None:
         for each in _STOPS:
-            signal.signal(each, signal.SIG_IGN)  # once is enough
+            # once is enough, but whoever presses Ctrl-C twice means it
+            signal.signal(each, signal.SIG_DFL if each is signal.SIGINT else signal.SIG_IGN)
         raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
