@@ -69,8 +69,9 @@ def in_processes(
         under_way, most = 0, processes * threads + processes
         while True:
             while under_way < most and (task := next(waiting, None)) is not None:
-                own.send(task.encode())
                 under_way += 1
+                with contextlib.suppress(ConnectionError):  # nobody is left to take it: why, `_next_answer` finds
+                    own.send(task.encode())
             if not under_way:
                 return
             answer = _next_answer(own, started)
@@ -81,15 +82,27 @@ def in_processes(
 def _next_answer(own: socket.socket, started: list[int]) -> _Answer:
     """Wait for an answer. Raises what ended a task, and PublishError if a process has ended."""
     ready, _, _ = select.select([own.fileno(), *started], [], [])
-    if own.fileno() not in ready:
+    answer = _received(own) if own.fileno() in ready else None
+    if answer is None:
         raise errors.PublishError(
             "one of the processes that work was ended from outside, perhaps for memory; the mirror is consistent, "
             "and the same command goes on where it stopped"
         )
-    answer = msgspec.msgpack.decode(own.recv(_LARGEST_MESSAGE_BYTES), type=_Answer)
     if answer.fault:
         raise _exception(answer)
     return answer
+
+
+def _received(own: socket.socket) -> _Answer | None:
+    """Return the next answer; None if nobody is left who could give one.
+
+    Where the last process has ended with tasks untaken, the kernel tells that first, once, and then what it had said.
+    """
+    for _ in range(2):
+        with contextlib.suppress(ConnectionError):
+            message = own.recv(_LARGEST_MESSAGE_BYTES)
+            return msgspec.msgpack.decode(message, type=_Answer) if message else None
+    return None
 
 
 @contextlib.contextmanager
