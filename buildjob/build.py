@@ -4,15 +4,18 @@ Holds the order of things; how each is done is elsewhere. Everything that can't 
 whatever happens, what was learned so far is written down.
 """
 
+import contextlib
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from buildjob import child, destination, mirror, own_environment, planning, remote, run, sign, summary, telemetry
+from buildjob.ahead import Ahead
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
@@ -76,13 +79,21 @@ def _run_command(session: Session, command: CommandBuild) -> None:
     session.results.append(_report(session, result, reproduce=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}"))
 
 
-def _run(session: Session, subject: run.Subject, process: run.Process, folder: Path) -> run.RunResult:
+def _run(
+    session: Session,
+    subject: run.Subject,
+    process: run.Process,
+    folder: Path,
+    *,
+    when_installed: Callable[[], frozenset[int]] = frozenset,
+) -> run.RunResult:
     around = run.Surroundings(
         stop=session.stop,
         deadline=session.deadline,
         interval_seconds=session.request.interval_seconds,
         secret_values=session.environments.secret_values,
         terminal=sys.stdout.fileno() if sys.stdout else None,
+        when_installed=when_installed,
     )
     return run.run(subject, process, folder, around=around)
 
@@ -194,7 +205,10 @@ def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> run.Ru
     folder = _folder(session, node)
     session.log.note(f"{node.title}: already installed, nothing to build")
     result = run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE)
-    return _publish(session, spack, node, result) if session.publishes else result
+    if not session.publishes:
+        return result
+    with _Publishing(session, spack, node, folder) as publishing:
+        return publishing.publish(result)
 
 
 def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> run.RunResult:
@@ -213,33 +227,62 @@ def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: M
         folder=Path.cwd(),
         watched=(stage, Path(node.prefix)),
     )
-    result = _run(session, subject, process, folder)
-    if result.outcome is Outcome.BUILT:
-        result = run.with_own_times(result, install_times(Path(node.prefix)))
-        if session.publishes:
-            # what was measured is safe before anything goes out: a kill while publishing must not lose it
-            result = _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
-            result = _publish(session, spack, node, result)
+    with _Publishing(session, spack, node, folder) as publishing:
+        when_installed = publishing.make_ready if session.publishes else frozenset
+        result = _run(session, subject, process, folder, when_installed=when_installed)
+        if result.outcome is Outcome.BUILT:
+            result = run.with_own_times(result, install_times(Path(node.prefix)))
+            if session.publishes:
+                # what was measured is safe before anything goes out: a kill while publishing must not lose it
+                result = _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
+                result = publishing.publish(result)
     return _report(session, result, reproduce=reproduce_with_spack(result.telemetry))
 
 
-def _publish(session: Session, spack: Spack, node: Node, result: run.RunResult) -> run.RunResult:
-    """Publish an installed package as the request asks; a failure changes the outcome, never the measurements."""
-    request = session.request
-    unsigned = result.folder / "unsigned"
-    try:
-        environment = spack.environment(session.environments.build)
-        code, printed = session.call(spack.push_argv(node, unsigned), environment)
-        if code != 0:
-            raise PublishError(f"Spack could not write the binary: {printed.decode('utf-8', 'replace').strip()[-500:]}")
-        if request.target is None:
-            published = telemetry.Publish(state="unpublished", url=unsigned.as_uri())
-        else:
-            published = destination.send(session, unsigned, request.target)
-            session.log.note(f"{node.title}: published to {published.url}")
-    except Interrupted as stopped:
-        return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
-    except (AgentError, OSError) as error:
-        session.log.error(f"{node.title}: {error}")
-        return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
-    return run.with_outcome(result, result.outcome, published=published)
+class _Publishing:
+    """Publishing one package: its programs can be made ready while Spack ends. As a context manager it ends what waits."""
+
+    def __init__(self, session: Session, spack: Spack, node: Node, folder: Path) -> None:
+        self._session, self._spack, self._node = session, spack, node
+        self._unsigned = folder / "unsigned"
+        self._packing = session.ahead(spack.pack_argv(), spack.environment(session.environments.build))
+        self._sending = destination.sender(session, self._unsigned)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self._programs:
+            program.end()
+
+    @property
+    def _programs(self) -> list[Ahead]:
+        return [self._packing, *([self._sending] if self._sending else [])]
+
+    def make_ready(self) -> frozenset[int]:
+        """Start what packs and what sends, if that has not been done; return their process ids."""
+        with contextlib.suppress(OSError):  # whoever needs it tries again, and tells
+            return frozenset(program.start() for program in self._programs)
+        return frozenset().union(*(program.pids for program in self._programs))
+
+    def publish(self, result: run.RunResult) -> run.RunResult:
+        """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
+        session, target = self._session, self._session.request.target
+        try:
+            waiting = self._sending.pids if self._sending else frozenset()
+            word = self._spack.pack_word(self._node, self._unsigned)
+            code, printed = session.finish(self._packing, word, spared=waiting)
+            if code != 0:
+                words = printed.decode("utf-8", "replace").strip()[-500:]
+                raise PublishError(f"Spack could not write the binary: {words}")
+            if target is None:
+                published = telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
+            else:
+                published = destination.send(session, self._unsigned, target, self._sending)
+                session.log.note(f"{self._node.title}: published to {published.url}")
+        except Interrupted as stopped:
+            return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
+        except (AgentError, OSError) as error:
+            session.log.error(f"{self._node.title}: {error}")
+            return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
+        return run.with_outcome(result, result.outcome, published=published)

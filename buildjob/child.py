@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO, Self
@@ -123,23 +124,43 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Its working folder."""
 
 
-def run(
+class Until(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a program is followed, and what is ended with it."""
+
+    stop: StopRequest
+    deadline: float | None = None
+    """A reading of the monotonic clock after which it is stopped."""
+    spared: Callable[[], frozenset[int]] = frozenset
+    """Tells which children are not the program's leavings, but were started for what comes after it."""
+
+
+def run(  # noqa: PLR0913  each is a matter of its own
     program: Program,
     *,
     output: Output,
     stop: StopRequest,
     deadline: float | None = None,
     started: Callable[[int], None] = lambda _pid: None,
+    spared: Callable[[], frozenset[int]] = frozenset,
 ) -> Ended:
     """Run a program to its end and return how it ended.
 
     `deadline` is a reading of the monotonic clock after which it is stopped; `started` is told its process id. A stop or
-    the deadline sends TERM to its process group, and KILL after 10 s. Raises OSError if it can't start.
+    the deadline sends TERM to its process group, and KILL after 10 s. `spared`: see `Until`. Raises OSError if it can't
+    start.
     """
-    begun, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    child = subprocess.Popen(
+    begun = time.monotonic()
+    child = start(program)
+    started(child.pid)
+    ended = finish(child, output=output, until=Until(stop=stop, deadline=deadline, spared=spared))
+    return msgspec.structs.replace(ended, wall_seconds=time.monotonic() - begun)
+
+
+def start(program: Program, *, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    """Start a program in a session of its own. Raises OSError."""
+    return subprocess.Popen(
         program.argv,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=dict(program.environment),
@@ -147,19 +168,24 @@ def run(
         start_new_session=True,
         bufsize=0,
     )
-    started(child.pid)
+
+
+def finish(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) -> Ended:
+    """Follow a program that was started to its end, as `run` does."""
+    begun = time.monotonic()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     with child, _process_descriptor(child.pid) as exited:
         assert child.stdout is not None
-        timed_out, kill_at = _follow(child, exited, output, stop=stop, deadline=deadline)
+        timed_out, kill_at = _follow(child, exited, output, until)
         grace = _ORPHAN_GRACE_SECONDS if kill_at is None else max(kill_at - time.monotonic(), 0.0)
-        orphans = end_descendants(grace_seconds=grace)
+        orphans = end_descendants(grace_seconds=grace, spared=until.spared())
         _drain(child.stdout.fileno(), output)
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = child.returncode
     return Ended(
         exit_code=code if code >= 0 else 128 - code,
         timed_out=timed_out,
-        stopped_by=stop.signal_number,
+        stopped_by=until.stop.signal_number,
         wall_seconds=time.monotonic() - begun,
         cpu_seconds=now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime,
         largest_process_bytes=now.ru_maxrss * 1024,
@@ -177,12 +203,10 @@ def _process_descriptor(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _follow(
-    child: subprocess.Popen[bytes], exited: int, output: Output, *, stop: StopRequest, deadline: float | None
-) -> tuple[bool, float | None]:
+def _follow(child: "subprocess.Popen[bytes]", exited: int, output: Output, until: Until) -> tuple[bool, float | None]:
     """Pass output on until the child has exited; return whether its deadline passed, and when what is left may be killed."""
     assert child.stdout is not None
-    pipe = child.stdout.fileno()
+    pipe, stop, deadline = child.stdout.fileno(), until.stop, until.deadline
     timed_out = False
     kill_at: float | None = None
     with selectors.DefaultSelector() as selector:
@@ -207,7 +231,7 @@ def _follow(
                         output.write(chunk)
                     else:
                         selector.unregister(pipe)
-            _reap(but=child.pid)
+            _reap(but={child.pid, *until.spared()})
     return timed_out, kill_at
 
 
@@ -224,16 +248,16 @@ def _drain(pipe: int, output: Output) -> None:
             output.write(chunk)
 
 
-def end_descendants(*, grace_seconds: float = _ORPHAN_GRACE_SECONDS) -> list[str]:
-    """End every descendant of this process: TERM, after the grace KILL; return the names of those that were alive.
+def end_descendants(*, grace_seconds: float = _ORPHAN_GRACE_SECONDS, spared: frozenset[int] = frozenset()) -> list[str]:
+    """End every descendant but the spared: TERM, after the grace KILL; return the names of those that were alive.
 
     Repeats until there is none, since a process may start others while it is being ended.
     """
     begun = time.monotonic()
     names: dict[int, str] = {}
     while True:
-        _reap()
-        alive = [process for process in psutil.Process().children(recursive=True) if _is_running(process)]
+        _reap(but=spared)
+        alive = [process for process in _descendants(spared) if _is_running(process)]
         if not alive:
             return list(names.values())
         late = time.monotonic() - begun >= grace_seconds
@@ -247,14 +271,27 @@ def end_descendants(*, grace_seconds: float = _ORPHAN_GRACE_SECONDS) -> list[str
         time.sleep(0.01)
 
 
+def _descendants(spared: frozenset[int]) -> list[psutil.Process]:
+    """Return all descendants, without the spared and what is below them."""
+    if not spared:
+        return psutil.Process().children(recursive=True)
+    found = []
+    for process in psutil.Process().children():
+        if process.pid not in spared:
+            found.append(process)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += process.children(recursive=True)
+    return found
+
+
 def _is_running(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
-def _reap(*, but: int = 0) -> None:
-    """Collect children that have ended, abandoned ones included; leave `but` to its owner."""
+def _reap(*, but: AbstractSet[int] = frozenset()) -> None:
+    """Collect children that have ended, abandoned ones included; leave `but` to their owners, others to the next time."""
     with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != but:
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in but:
             os.waitpid(ended.si_pid, 0)

@@ -4,9 +4,11 @@ A folder is written by the agent itself, S3 by a process of its own (`remote`). 
 """
 
 import shutil
+import time
 from pathlib import Path
 
 from buildjob import mirror, remote, run, sign, telemetry
+from buildjob.ahead import Ahead
 from buildjob.errors import AgentError, PublishError
 from buildjob.request import Target
 from buildjob.schedule import Node
@@ -43,10 +45,21 @@ def _is_there(folder: Path, node: Node, trust: sign.TrustHome | None, *, signed:
     return mirror.is_whole(folder, manifest)
 
 
-def send(session: Session, unsigned: Path, target: Target) -> telemetry.Publish:
+def sender(session: Session, unsigned: Path) -> Ahead | None:
+    """Return the process that will send to S3, which may be started while the build still ends: it has no secrets yet."""
+    target = session.request.target
+    if target is None or target.folder is not None:
+        return None
+    return session.ahead(remote.send_argv(target, unsigned), session.environments.build)
+
+
+def send(session: Session, unsigned: Path, target: Target, sending: Ahead | None) -> telemetry.Publish:
     """Sign and send. The key is read here, when every process of the build has ended."""
     if target.folder is None:
-        published = remote.send(session.call, target, unsigned, variables=session.request.variables)
+        assert sending
+        begun = time.monotonic()
+        code, printed = session.finish(sending, remote.send_word(session.request.variables))
+        published = remote.sent(code, printed, begun=begun)
     else:
         published = _send_to_folder(unsigned, target, target.folder)
     shutil.rmtree(unsigned)

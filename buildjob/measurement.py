@@ -20,7 +20,7 @@ from buildjob.counters import Counters, Reading
 from buildjob.curve import Curve, Point
 from buildjob.memory_kills import MemoryKills
 from buildjob.phases import Phases
-from buildjob.procfs import ProcessStat, own_private_bytes, read_io, reaped_io
+from buildjob.procfs import TICKS_PER_SECOND, ProcessStat, private_bytes, read_io, read_stat, reaped_io
 from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
 from buildjob.top_table import TopTable
 from buildjob.tree import Key, SharedMemory, live_cpu_seconds, walk_descendants, walk_members, walk_with_psutil
@@ -86,6 +86,8 @@ class Measurement:
         self._shared_memory = SharedMemory(thread_time=thread_time)
         self.roots: frozenset[int] = frozenset()
         """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
+        self.aside: frozenset[int] = frozenset()
+        """Children of ours that do not count, as they were started for what comes after the build. Replaced like `roots`."""
         self._strangers: frozenset[Key] = frozenset()
         """What ran below us before the build began, and is not its."""
 
@@ -254,7 +256,7 @@ class Measurement:
         if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
             used = self._latest.cpu_seconds - self._base.cpu_seconds
             if self._agent_is_inside:
-                used -= time.process_time() - self._own_cpu_base
+                used -= time.process_time() - self._own_cpu_base + self._aside_cpu()
             self._was_joined = self._was_joined or used > 0
         else:
             used = self._tree_cpu() - self._tree_cpu_base
@@ -267,7 +269,7 @@ class Measurement:
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
             self._is_estimate = True
         elif self._agent_is_inside:
-            own = own_private_bytes(proc=self._proc)
+            own = private_bytes("self", proc=self._proc) + sum(private_bytes(each, proc=self._proc) for each in self.aside)
             working_set = max(working_set - own, 0)
             anonymous = None if anonymous is None else max(anonymous - own, 0)
         self._memory_bytes = working_set
@@ -280,7 +282,8 @@ class Measurement:
     def _keep_processes(self) -> None:
         counted = self._latest.processes
         self._was_joined = self._was_joined or bool(counted)
-        self._processes = len(self._alive()) if counted is None else max(counted - self._agent_is_inside, 0)
+        others = 1 + len(self.aside) if self._agent_is_inside else 0
+        self._processes = len(self._alive()) if counted is None else max(counted - others, 0)
         self._process_peak = max(self._process_peak, self._processes)
 
     def _alive(self) -> Mapping[Key, ProcessStat]:
@@ -292,9 +295,10 @@ class Measurement:
         self._reaped_before_walk = _reaped_cpu_seconds()
         try:
             if self._cgroup and self._counters:
-                self._walk = walk_members(self._cgroup.procs(), own_pid=os.getpid(), proc=self._proc)
+                walk: Mapping[Key, ProcessStat] = walk_members(self._cgroup.procs(), own_pid=os.getpid(), proc=self._proc)
             else:
-                self._walk = self._descendants()
+                walk = self._descendants()
+            self._walk = {key: stat for key, stat in walk.items() if key[0] not in self.aside}
             self._top.update(self._walk)
         except (OSError, ValueError) as error:
             self._note(f"a walk over the processes failed: {error}")
@@ -307,6 +311,11 @@ class Measurement:
     def _tree_cpu(self) -> float:
         """Return what our reaped children and the processes of the last walk have used."""
         return self._reaped_before_walk + live_cpu_seconds(self._walk)
+
+    def _aside_cpu(self) -> float:
+        """Return what those that do not count have used; all of them have been started by us, and none has been reaped."""
+        stats = (read_stat(pid, proc=self._proc) for pid in self.aside)
+        return sum(stat.tree_ticks for stat in stats if stat) / TICKS_PER_SECOND
 
     def _give_up_empty_group(self) -> None:
         """Go over to walking if the build never came into the group that was made for it."""

@@ -71,6 +71,10 @@ class Observer:
         """Count this process and its descendants; descendants of the calling process count anyway."""
         self._measurement.roots |= {pid}
 
+    def leave_out(self, pid: int) -> None:
+        """Do not count this child, which has no children itself while the build runs: it serves what comes after."""
+        self._measurement.aside |= {pid}
+
     def mark(self, phase: str, *, at: float | None = None) -> None:
         """Say that a phase begins, now or at a reading of `monotonic`; `` ends one without beginning another."""
         self._orders.put(_Mark(phase, self._monotonic() if at is None else at))

@@ -73,9 +73,9 @@ def read_pids(*, proc: str = "/proc") -> list[str]:
     return [name for name in os.listdir(proc) if name.isdigit()]  # noqa: PTH208 - a thousand Path objects cost more
 
 
-def own_private_bytes(*, proc: str = "/proc") -> int:
-    """Return the resident memory of this process that no file backs."""
-    fields = _read(f"{proc}/self/statm").split()
+def private_bytes(pid: int | str, *, proc: str = "/proc") -> int:
+    """Return the resident memory of a process (`self` is this one) that no file backs; 0 if there is no such process."""
+    fields = _read(f"{proc}/{pid}/statm").split()
     return (int(fields[1]) - int(fields[2])) * PAGE_BYTES if len(fields) > 2 else 0
 
 

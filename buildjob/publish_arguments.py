@@ -72,6 +72,7 @@ class Arguments(argparse.Namespace):
     documents: list[str]
     place: Literal["protected", "other"] | None
     json: bool
+    when_told: bool
 
 
 def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
@@ -96,6 +97,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     push.add_argument("--dry-run", action="store_true", help="only say what would be sent")
     push.add_argument("--json", action="store_true", help="print what was sent as a JSON object")
+    push.add_argument("--when-told", action="store_true", help=argparse.SUPPRESS)  # the agent's: see publish_cli
     index = _verb(verbs, "index", "merge into the index what pushes have announced")
     _mirror(index)
     index.add_argument("--rebuild", action="store_true", help="read every spec on the mirror instead of the old index")

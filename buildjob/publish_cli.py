@@ -4,31 +4,44 @@ The verbs and their one way out; the stories are in `publishing/`. Options may c
 """
 
 import contextlib
+import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from buildjob import request
-from buildjob.errors import AgentError, RequestError
+from buildjob.errors import AgentError, Interrupted, RequestError
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
 from buildjob.publish_arguments import Arguments, add_environment, connections_of, parser
-from buildjob.publish_opening import indexing, open_mirror, signer, signer_meanwhile, trust
+from buildjob.publish_opening import indexing, open_mirror, processes_for, signer, signer_meanwhile, trust
 
 if TYPE_CHECKING:
     from buildjob.publishing import push
     from buildjob.sign import Signer
 
 _FAULTS = 1
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm publish` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv, namespace=Arguments())
+    if not getattr(arguments, "when_told", False):
+        return _run(arguments)
+    code = _run(arguments) if _get_told(arguments) else 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the agent waits, and to take down all that boto3 has loaded takes a while
+
+
+def _run(arguments: Arguments) -> int:
     variables = request.environment()
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
     log = Log(sys.stderr, color=color)
@@ -37,8 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "telemetry": _telemetry,
     }  # fmt: skip
     try:
-        add_environment(arguments, variables)
-        return verbs[arguments.verb](arguments, log)
+        with _stopped_in_order():
+            add_environment(arguments, variables)
+            return verbs[arguments.verb](arguments, log)
+    except Interrupted as stopped:
+        log.error("stopped; what is on the mirror is consistent, and the same command goes on where it stopped")
+        return 128 + stopped.signal_number
     except AgentError as error:
         log.error(str(error))
         return EXIT_CODES[error.outcome]
@@ -50,6 +67,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001  the one place that catches broadly
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG
+
+
+@contextlib.contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Raise Interrupted where TERM, INT or HUP comes, so that keys, agents and processes go as they do at the end."""
+
+    def stop(number: int, _frame: object) -> None:
+        for each in _STOPS:
+            # once is enough, but whoever presses Ctrl-C twice means it
+            signal.signal(each, signal.SIG_DFL if each is signal.SIGINT else signal.SIG_IGN)
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # what is ignored stays so: nohup
+    before = {number: signal.signal(number, stop) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _get_told(arguments: Arguments) -> bool:
+    """Load what a push needs, wait for the environment in a line of JSON, and take it on; False if none comes.
+
+    Whoever starts this program ahead of its time has not given it its secrets yet.
+    """
+    from buildjob.publishing import push  # noqa: PLC0415
+
+    del push
+    if arguments.mirror.startswith("s3:"):
+        from buildjob.publishing import s3  # noqa: PLC0415
+
+        s3.prepare()
+    if not arguments.unsigned:
+        import gnupg  # noqa: PLC0415
+
+        del gnupg
+    line = sys.stdin.readline()
+    if line:
+        request.take_on(msgspec.json.decode(line, type=dict[str, str]))
+    return bool(line)
 
 
 def _push(arguments: Arguments, log: Log) -> int:
@@ -77,6 +138,7 @@ def _push_signed(arguments: Arguments, log: Log, folder: Path, own: "Callable[[]
         return 0
     options = push.Options(
         workers=connections_of(arguments),
+        processes=processes_for(connections_of(arguments)),
         update_index=not arguments.no_index,
         indexing=indexing(arguments),
         progress=_progress(),
@@ -166,7 +228,13 @@ def _verify(arguments: Arguments, log: Log) -> int:
     verdict, faults = verify.Verdict(), 0
     with contextlib.ExitStack() as stack:
         trusted = None if arguments.any_signer else stack.enter_context(trust(arguments.trust))
-        options = verify.Options(blobs=not arguments.quick, workers=connections_of(arguments), only=arguments.only)
+        connections = connections_of(arguments)
+        options = verify.Options(
+            blobs=not arguments.quick,
+            workers=connections,
+            processes=processes_for(connections),
+            only=arguments.only,
+        )
         for fault in verify.verify(store, trusted, verdict, options):
             faults += 1
             if not arguments.json:

@@ -5,8 +5,10 @@ Everything is loaded when it is needed: a folder costs no boto3, an unsigned mir
 
 import concurrent.futures
 import contextlib
+import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from buildjob import sign
     from buildjob.publishing import index
     from buildjob.publishing.store import Store
+
+_MOST_PROCESSES = 4
+"""Then the server and the network are what is waited for; each takes about 20 MiB."""
 
 
 def open_mirror(arguments: Arguments, url: str) -> "Store":
@@ -36,6 +41,16 @@ def open_mirror(arguments: Arguments, url: str) -> "Store":
             connections=connections_of(arguments),
         ),
     )
+
+
+def processes_for(connections: int) -> int:
+    """Return how many processes a large push or verification takes: one for each core that there is for it, four at most."""
+    from buildjob.cgroup_position import cpu_limit_cores, read_position  # noqa: PLC0415  as above
+
+    position = read_position(Path("/proc"))
+    limit = (cpu_limit_cores(position) if position else None) or _MOST_PROCESSES
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    return max(1, min(cores, round(limit), connections, _MOST_PROCESSES))
 
 
 def indexing(arguments: Arguments) -> "index.Options":
@@ -70,7 +85,12 @@ def signer_meanwhile(arguments: Arguments) -> Iterator[Callable[[], "sign.Signer
     """Give what waits for the signer, which gpg makes while the caller loads boto3 and looks at the mirror."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
         soon = pool.submit(lambda: stack.enter_context(signer(arguments)))
-        yield soon.result
+
+        def wait() -> "sign.Signer":
+            pool.shutdown()  # a large push forks, which it can't while there is another thread
+            return soon.result()
+
+        yield wait
 
 
 def _key_of(command: str) -> bytes:

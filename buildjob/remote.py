@@ -1,7 +1,8 @@
 """The agent's way to a mirror in S3: a process of its own, so that neither boto3 nor the credentials stay in the agent.
 
 The agent holds at most 40 MiB while a build runs, and has taken the credentials out of its own environment; they are given
-to this process alone, when no process of a build is alive. Knows the command line of `spack-farm publish`, not S3.
+to this process alone, when no process of a build is alive: it may have been started before, without them. Knows the command
+line of `spack-farm publish`, not S3.
 """
 
 import sys
@@ -56,19 +57,26 @@ def on_mirror(
     return frozenset(dag_hash for dag_hash, key in keys.items() if key in good)
 
 
-def send(call: Call, target: Target, unsigned: Path, *, variables: Mapping[str, str]) -> Publish:
-    """Sign and send what Spack left in a folder; return what stands in telemetry. Raises PublishError with its words."""
-    begun = time.monotonic()
+def send_argv(target: Target, unsigned: Path) -> list[str]:
+    """Return the command line that signs and sends what Spack leaves in a folder, once it is told the environment."""
     signing = ["--signing-key-file", str(target.signing_key_file)] if target.signing_key_file else ["--unsigned"]
     if target.passphrase_file:
         signing += ["--signing-passphrase-file", str(target.passphrase_file)]
-    argv = _argv("push", str(unsigned), target.url, "--replace", "--json", *signing)
-    code, printed = call(argv, _environment(variables))
+    return _argv("push", str(unsigned), target.url, "--replace", "--json", "--when-told", *signing)
+
+
+def send_word(variables: Mapping[str, str]) -> bytes:
+    """Return the line that tells it: the whole environment, secrets and all."""
+    return msgspec.json.encode(_environment(variables))
+
+
+def sent(code: int, printed: bytes, *, begun: float) -> Publish:
+    """Return what stands in telemetry of what was sent since then. Raises PublishError with the process's words."""
     if code != 0:
         raise PublishError(_words(printed))
-    sent = msgspec.json.decode(_last_line(printed), type=_Sent)
+    said = msgspec.json.decode(_last_line(printed), type=_Sent)
     return Publish(
-        state="published", url=sent.manifests[-1], bytes=sent.bytes, wall_seconds=round(time.monotonic() - begun, 3)
+        state="published", url=said.manifests[-1], bytes=said.bytes, wall_seconds=round(time.monotonic() - begun, 3)
     )
 
 

@@ -103,6 +103,11 @@ def environment() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251  here it is read
 
 
+def take_on(variables: Mapping[str, str]) -> None:
+    """Put variables into this process's environment, for whatever reads them there: boto3, gpg."""
+    os.environ.update(variables)  # noqa: TID251  here it is read
+
+
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
     """Return the request. Raises RequestError for anything that can't work, before anything is started."""
     values = _with_environment(vars(arguments), variables)

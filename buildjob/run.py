@@ -10,7 +10,7 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -74,6 +74,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What no document may contain."""
     terminal: int | None = None
     """The descriptor on which the build's bytes are shown live."""
+    when_installed: Callable[[], frozenset[int]] = frozenset
+    """Called when the build's output says that nothing is left but to end, maybe more than once. May start processes for
+    what comes after; returns their ids: they are neither counted nor ended with the build."""
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +181,16 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
             interval_seconds=around.interval_seconds,
             watched_folders=process.watched,
         ) as observer:
-            reader.on_phase = observer.mark
+            aside: set[int] = set()
+
+            def on_phase(name: str) -> None:
+                observer.mark(name)
+                if not name:
+                    aside.update(around.when_installed())
+                    for pid in aside:
+                        observer.leave_out(pid)
+
+            reader.on_phase = on_phase
             try:
                 ended = child.run(
                     child.Program(
@@ -188,6 +200,7 @@ def run(subject: Subject, process: Process, folder: Path, *, around: Surrounding
                     stop=around.stop,
                     deadline=around.deadline,
                     started=observer.watch,
+                    spared=lambda: frozenset(aside),
                 )
             except OSError as error:
                 ended = child.Ended(exit_code=127, log_error=f"{process.argv[0]} does not start: {error.strerror}")

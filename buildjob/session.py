@@ -5,10 +5,12 @@ Knows neither Spack nor packages: the request, the voice, the stop request, the 
 
 import io
 import shlex
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from buildjob import child, run, secrets
+from buildjob.ahead import Ahead
 from buildjob.errors import Interrupted, TimedOut
 from buildjob.log import Log
 from buildjob.request import BuildRequest
@@ -40,15 +42,36 @@ class Session:
         It has until the request's deadline, or `within_seconds` where given. Raises Interrupted, and TimedOut.
         """
         deadline = self.deadline if within_seconds is None else run.deadline(within_seconds)
+        return self._follow(child.start(_program(argv, environment)), argv, deadline)
+
+    def ahead(self, argv: list[str], environment: Mapping[str, str]) -> Ahead:
+        """Return a program that can be started before it is needed; it is no build either."""
+        return Ahead(_program(argv, environment))
+
+    def finish(self, program: Ahead, word: bytes, *, spared: frozenset[int] = frozenset()) -> tuple[int, bytes]:
+        """Tell a program what it has waited for, and follow it to its end as `call` does."""
+        return self._follow(program.tell(word), program.argv, self.deadline, spared=spared)
+
+    def _follow(
+        self,
+        started: "subprocess.Popen[bytes]",
+        argv: Sequence[str | Path],
+        deadline: float | None,
+        *,
+        spared: frozenset[int] = frozenset(),
+    ) -> tuple[int, bytes]:
         printed = io.BytesIO()
-        ended = child.run(
-            child.Program(argv=argv, environment=environment, folder=Path.cwd()),
+        ended = child.finish(
+            started,
             output=child.Output(printed, terminal=None, listen=lambda _chunk: None),
-            stop=self.stop,
-            deadline=deadline,
+            until=child.Until(stop=self.stop, deadline=deadline, spared=lambda: spared),
         )
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:
-            raise TimedOut(f"the time was over while {Path(argv[0]).name} was running: {shlex.join(argv[-3:])}")
+            raise TimedOut(f"the time was over while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
         return ended.exit_code, printed.getvalue()
+
+
+def _program(argv: list[str], environment: Mapping[str, str]) -> child.Program:
+    return child.Program(argv=argv, environment=environment, folder=Path.cwd())

@@ -156,11 +156,13 @@ class Spack:
         """Return the command line that installs packages from the build caches, and nothing else."""
         return self.argv("install", "--cache-only", *(node.spec_file for node in nodes))
 
-    def push_argv(self, node: Node, unsigned: Path) -> list[str]:
-        """Return the command line that writes the binary of an installed package into a folder, unsigned."""
-        return self.argv(
-            "buildcache", "push", "--unsigned", "--only=package", "--private", unsigned.as_uri(), f"/{node.hash}"
-        )
+    def pack_argv(self) -> list[str]:
+        """Return the command line that writes an installed package's binary, unsigned, once it is told which and where."""
+        return self.argv("python", _SCRIPTS / "pack.py")
+
+    def pack_word(self, node: Node, unsigned: Path) -> bytes:
+        """Return the line that tells it."""
+        return msgspec.json.encode({"hash": node.hash, "url": unsigned.as_uri()})
 
     def trusted_keys_home(self, environment: Mapping[str, str]) -> Path:
         """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""

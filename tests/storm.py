@@ -1,12 +1,8 @@
 """Many writers on one bucket, killed and thrown errors at: what `scripts/prove publish` does at length."""
 
-import contextlib
-import http.server
 import itertools
-import os
 import random
-import subprocess
-import sys
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,11 +13,11 @@ import msgspec
 from buildjob.publishing import places, record
 from buildjob.publishing.s3 import S3Store
 from buildjob.publishing.store import Store, in_parallel
-from tests.integration.faulty_server import Fault, in_front_of
+from tests.integration.relay import Decide, Fate, relay
 from tests.integration.s3_server import Server
 from tests.mirrors import add_entry, consistent, expected, installs
+from tests.pushers import pusher
 
-ROOT = Path(__file__).resolve().parents[1]
 _TOO_LONG_SECONDS = 3600.0
 
 
@@ -68,7 +64,7 @@ def storm(server: Server, folder: Path, weather: Weather, choose: random.Random)
         add_entry(folder / f"{writer}-{push}", name, everything[name])
     url = f"s3://{server.bucket()}/storm"
     begun = time.monotonic()
-    with in_front_of(server, _faults(weather, choose.randrange(1 << 30), tally)) as front:
+    with relay(server, _fates(weather, choose.randrange(1 << 30), tally)) as front:
         writers = []
         for writer in range(weather.writers):
             folders = [folder / f"{writer}-{push}" for push in range(weather.pushes)]
@@ -87,59 +83,41 @@ def storm(server: Server, folder: Path, weather: Weather, choose: random.Random)
 def _write(folders: list[Path], url: str, front: Server, weather: Weather, seed: int, tally: Tally) -> None:  # noqa: PLR0917
     """Push one folder after the other, each until it is done."""
     choose = random.Random(seed)
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
-    for folder in folders:
-        words = [str(folder), url, "--unsigned", "--connections", "2"]
-        argv = [sys.executable, str(ROOT / "spack_farm.py"), "publish", "push", *words]
-        kills = choose.randint(0, weather.kills)
-        deadline = time.monotonic() + _TOO_LONG_SECONDS
-        while True:
-            with _started(argv, environment | front.environment) as child:
-                if kills:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        child.wait(choose.uniform(0, weather.within_seconds))
-                    kills -= 1
-                    if child.poll() is None:
-                        child.kill()
-                        tally.kills += 1
-                _, words_said = child.communicate()
-            if child.returncode == 0:
-                break
-            if child.returncode == 100:
-                tally.failures += 1
-            elif child.returncode > 0 or time.monotonic() > deadline:
-                tally.problem = f"a push ended with {child.returncode}:\n{words_said.decode()}"
-                return
+    with pusher({"HOME": "/nonexistent", "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **front.environment}) as program:
+        for folder in folders:
+            words = ["push", str(folder), url, "--unsigned", "--connections", "2"]
+            kills = choose.randint(0, weather.kills)
+            deadline = time.monotonic() + _TOO_LONG_SECONDS
+            code: int | None = None
+            while code != 0:
+                program.start(words, {})
+                code = program.wait(choose.uniform(0, weather.within_seconds) if kills else None)
+                kills -= kills > 0
+                if code is None:
+                    program.kill()
+                    tally.kills += 1
+                    code = program.wait()
+                if code == 100:
+                    tally.failures += 1
+                elif code not in {-signal.SIGKILL, 0} or time.monotonic() > deadline:
+                    tally.problem = f"a push ended with {code}:\n{program.said()}"
+                    return
 
 
-@contextlib.contextmanager
-def _started(argv: list[str], environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.kill()
-
-
-def _faults(weather: Weather, seed: int, tally: Tally) -> Fault:
+def _fates(weather: Weather, seed: int, tally: Tally) -> Decide:
     choose, one_at_a_time = random.Random(seed), threading.Lock()
 
-    def fault(request: http.server.BaseHTTPRequestHandler) -> bool:
+    def decide() -> Fate:
         with one_at_a_time:
-            tally.requests += 1
             dice = choose.random()
+            tally.requests += 1
+            tally.refused += dice < weather.faults
+            tally.lost += weather.faults <= dice < 1.25 * weather.faults
         if dice < weather.faults:
-            tally.refused += 1
-            request.send_response_only(500 if dice < weather.faults / 2 else 503)
-            request.send_header("Content-Length", "0")
-            request.end_headers()
-            return True
-        request.swallow = dice < 1.25 * weather.faults  # type: ignore[attr-defined]
-        tally.lost += dice < 1.25 * weather.faults
-        return False
+            return "refused with 500" if dice < weather.faults / 2 else "refused with 503"
+        return "answer lost" if dice < 1.25 * weather.faults else "passed on"
 
-    return fault
+    return decide
 
 
 def _problem(store: Store, everything: dict[str, list[str]], tally: Tally) -> str:

@@ -41,6 +41,8 @@ def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str,
             packed = store.read(places.blob(blob.checksum)).data
             if hashlib.sha256(packed).hexdigest() != blob.checksum:
                 raise PublishError(f"{where}: the spec's blob has another content than its name says")
+            if len(packed) != blob.content_length:
+                raise PublishError(f"{where}: the spec's blob has {len(packed)} bytes, {blob.content_length} were promised")
             return spec_nodes.parse_spec(unpacked(packed, where=where), where=where)
     raise PublishError(f"{where}: names no concrete spec")
 

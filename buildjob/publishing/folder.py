@@ -44,6 +44,12 @@ class FolderStore:
                 target.write(chunk)
         return digest.hexdigest()
 
+    def digest(self, key: str) -> tuple[int, str]:
+        """Return an object's size and SHA-256."""
+        with self._faults(key):
+            path = self._path(key)
+            return path.stat().st_size, mirror.sha256(path)
+
     def look(self, key: str) -> Seen | None:
         """Return what is known of an object; None if there is none."""
         try:
@@ -112,6 +118,10 @@ class FolderStore:
             source.fetch(key, temporary)
             temporary.replace(self._path(key))
         return True
+
+    def reopened(self) -> Store:
+        """Return this very storage: nothing in it is connected."""
+        return self
 
     def _path(self, key: str) -> Path:
         if not key.isprintable() or ".." in key.split("/") or key.startswith("/"):

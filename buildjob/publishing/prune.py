@@ -145,7 +145,8 @@ def delete(store: Store, asked: Plan, options: index.Options, *, clock: Callable
     conditions.require(store)
     begun = clock()
     try:
-        store.write(places.PRUNING, b"", only_if=ABSENT)
+        # a content of its own: after a lost answer it is by this that a write is known to have been the one that succeeded
+        store.write(places.PRUNING, secrets.token_bytes(8), only_if=ABSENT)
     except Conflict as error:
         raise PublishError(
             f"{store.url}/{places.PRUNING}: another prune runs; if it was killed, delete this object"

@@ -7,14 +7,14 @@ consistent mirror and a repeated run finishes. Writes no keys, ever.
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from buildjob import mirror
 from buildjob.errors import Conflict, PublishError, Unsupported
-from buildjob.publishing import announced, documents, index, places, record, spec_nodes
+from buildjob.publishing import announced, documents, index, places, processes, record, spec_nodes
 from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from buildjob.telemetry import Publish
 
@@ -70,6 +70,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to push."""
 
     workers: int = 8
+    processes: int = 1
+    """A large push is done by so many, each with its share of the workers, where this process can be forked."""
     update_index: bool = True
     indexing: index.Options = index.Options()
     progress: Callable[[int, int, int], None] = lambda _done, _all, _bytes: None
@@ -139,26 +141,39 @@ def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Push
         updated = _update(store, options, announced.Known(appeared=frozenset(asked.there)))
         return Pushed(manifests=asked.there, bytes=0, index=updated)
     first, *_ = asked.entries
+    threads = -(-options.workers // options.processes)
     first_signed = sign(first.text, first.key)  # before anything is written: an unusable key leaves no trace
     entries = [
         record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
         for entry in asked.entries
     ]
     keys = [entry.key for entry in asked.entries]
-    records = record.announce(store, entries, asked.nodes, at_once=options.workers)
+    records = record.announce(store, entries, asked.nodes, at_once=threads * options.processes)
     wait_for_prune(store, options)
     ensure_layout(store)
     sent = 0
+    by_key = {entry.key: entry for entry in asked.entries}
 
-    def one(entry: Entry) -> int:
-        signed = first_signed if entry is first else sign(entry.text, entry.key)
-        total = sum(_send_blob(blob, asked.unsigned, store) for blob in entry.blobs)
-        store.write(entry.key, signed)
-        return total + len(signed)
+    def sender(to: Store) -> Callable[[str], int]:
+        def one(key: str) -> int:
+            entry = by_key[key]
+            signed = first_signed if entry is first else sign(entry.text, entry.key)
+            total = sum(_send_blob(blob, asked.unsigned, to) for blob in entry.blobs)
+            to.write(entry.key, signed)
+            return total + len(signed)
 
-    for done, (_, size) in enumerate(in_parallel(asked.entries, one, workers=options.workers), 1):
+        return one
+
+    each_sent: Iterator[tuple[str, int]]
+    if options.processes > 1 and len(keys) >= processes.WORTH_TASKS and processes.can_be_forked():
+        each_sent = processes.in_processes(
+            keys, lambda: sender(store.reopened()), processes=options.processes, threads=threads
+        )
+    else:
+        each_sent = in_parallel(keys, sender(store), workers=options.workers)
+    for done, (_, size) in enumerate(each_sent, 1):
         sent += size
-        options.progress(done, len(asked.entries), sent)
+        options.progress(done, len(keys), sent)
     record.complete(store, records)
     own = record.Push(entries=entries, nodes=dict(asked.nodes))
     known = announced.Known(appeared=frozenset(asked.there), own=own, own_records=frozenset(records))

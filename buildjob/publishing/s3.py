@@ -1,4 +1,4 @@
-"""A mirror in S3: the one module that knows boto3. Every answer is classified once, by status and code, never by its text.
+"""A mirror in S3. Every answer is classified once, by status and code, never by its text.
 
 The tag of an object is its ETag. Every write carries the SHA-256 of what is sent, so that the server refuses what arrives
 changed. Source: Amazon S3 API Reference (PutObject, CopyObject, error responses), "Conditional requests".
@@ -7,21 +7,25 @@ changed. Source: Amazon S3 API Reference (PutObject, CopyObject, error responses
 import base64
 import builtins
 import contextlib
+import email.utils
 import hashlib
+import http.client
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import boto3
 import botocore.exceptions
-from botocore.config import Config
 
 from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable
 from buildjob.publishing.access import Access
 from buildjob.publishing.part import Part
 from buildjob.publishing.retry import Patience, patiently
 from buildjob.publishing.s3_answers import classified
+from buildjob.publishing.s3_client import Client, prepare
+from buildjob.publishing.s3_short import ShortWay
 from buildjob.publishing.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
+
+__all__ = ["S3Store", "prepare", "split_url"]
 
 _Result = TypeVar("_Result")
 
@@ -30,36 +34,25 @@ _NO_ANSWER = (
     botocore.exceptions.HTTPClientError,  # closed, timed out, broken off while reading
     botocore.exceptions.IncompleteReadError,
 )
+_NO_STATUS, _NOT_ASKED = 0, -1
+"""Of the short way: it was asked and did not answer; it was not asked."""
 
 
 class S3Store:
     """The storage below a prefix of a bucket. Threads may share it."""
 
-    def __init__(self, url: str, access: Access, *, patience: Patience | None = None) -> None:
+    def __init__(self, url: str, access: Access, *, patience: Patience | None = None, client: Client | None = None) -> None:
         self.bucket, prefix = split_url(url)
         self._prefix = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         self._access = access
         self._patience = patience or Patience()
         try:
-            session = boto3.session.Session(profile_name=access.profile, region_name=access.region)
-            self._client = session.client(
-                "s3",
-                endpoint_url=access.endpoint_url,
-                region_name=access.region or session.region_name or "us-east-1",
-                verify=access.ca_file,
-                config=Config(
-                    connect_timeout=10,
-                    read_timeout=60,
-                    max_pool_connections=access.connections,
-                    retries={"total_max_attempts": 1},  # `patiently` tries again: it knows what may repeat
-                    request_checksum_calculation="when_required",  # ours is SHA-256; theirs needs trailers few servers know
-                    response_checksum_validation="when_required",  # what is content-addressed is checked here
-                    s3={"addressing_style": "path"} if access.path_style else {},
-                ),
-            )
+            self._made = Client(access, like=client)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise RequestError(f"{self.url}: {error}") from error
+        self._client = self._made.boto3
+        self._short: ShortWay | None = None
 
     def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
         """Return an object."""
@@ -71,7 +64,11 @@ class S3Store:
                     raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
                 return Stored(data=body.read(), tag=answer["ETag"])
 
-        return self._ask(key, call)
+        def take(answer: http.client.HTTPResponse) -> Stored | None:
+            fits = int(answer.headers["Content-Length"]) <= limit_bytes
+            return Stored(data=answer.read(), tag=answer.headers["ETag"]) if fits else None
+
+        return self._shortly("GET", key, take)[1] or self._ask(key, call, teaches=True)
 
     def fetch(self, key: str, path: Path) -> str:
         """Write an object to a local file; return its SHA-256."""
@@ -87,10 +84,41 @@ class S3Store:
 
         return self._ask(key, call)
 
+    def digest(self, key: str) -> tuple[int, str]:
+        """Read an object; return its size and SHA-256."""
+
+        def call() -> tuple[int, str]:
+            digest, size = hashlib.sha256(), 0
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)
+            with contextlib.closing(answer["Body"]) as body:
+                while chunk := body.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+            return size, digest.hexdigest()
+
+        def take(answer: http.client.HTTPResponse) -> tuple[int, str]:
+            digest, size = hashlib.sha256(), 0
+            while chunk := answer.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+            if size != int(answer.headers["Content-Length"]):
+                raise http.client.IncompleteRead(b"")
+            return size, digest.hexdigest()
+
+        return self._shortly("GET", key, take)[1] or self._ask(key, call, teaches=True)
+
     def look(self, key: str) -> Seen | None:
         """Return what is known of an object; None if there is none."""
+
+        def take(answer: http.client.HTTPResponse) -> Seen:
+            modified = email.utils.parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp()
+            return Seen(key=key, size_bytes=int(answer.headers["Content-Length"]), modified_seconds=modified)
+
+        status, seen = self._shortly("HEAD", key, take)
+        if seen or status == http.HTTPStatus.NOT_FOUND:
+            return seen
         try:
-            answer = self._head(key)
+            answer = self._head(key, teaches=True)
         except NotFound:
             return None
         modified = answer["LastModified"].timestamp()
@@ -116,8 +144,11 @@ class S3Store:
         this very write, it has succeeded.
         """
         sha256 = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        status, tag = self._put_shortly(key, data, sha256, only_if=only_if)
+        if tag:
+            return tag
         condition = {} if only_if is None else {"IfNoneMatch": "*"} if only_if == ABSENT else {"IfMatch": only_if}
-        unanswered = False
+        unanswered = status == _NO_STATUS or status >= 500
 
         def call() -> str:
             nonlocal unanswered
@@ -134,7 +165,7 @@ class S3Store:
             return str(answer["ETag"])
 
         try:
-            return self._ask(key, call)
+            return self._ask(key, call, teaches=True)
         except Conflict:
             if unanswered and (there := self.read(key)).data == data:
                 return there.tag
@@ -146,17 +177,20 @@ class S3Store:
             self._send_parts(key, blob)
             return
         sha256 = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        if blob.size_bytes <= CHUNK_BYTES:
+            _, tag = self._put_shortly(key, blob.path.read_bytes(), sha256, only_if=ABSENT if if_absent else None)
+            if tag:
+                return
         condition = {"IfNoneMatch": "*"} if if_absent else {}
 
         def call() -> None:
             with blob.path.open("rb") as file:
-                # of a file, boto3 asks the server first whether it may come: one more way there and back
                 body = file.read() if blob.size_bytes <= CHUNK_BYTES else file
                 self._client.put_object(
                     Bucket=self.bucket, Key=self._prefix + key, Body=body, ChecksumSHA256=sha256, **condition
                 )
 
-        self._ask(key, call)
+        self._ask(key, call, teaches=True)
 
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""
@@ -195,11 +229,15 @@ class S3Store:
             return False
         return True
 
-    def _head(self, key: str, **asked: str) -> Mapping[str, Any]:
+    def reopened(self) -> Store:
+        """Return the same storage with connections of its own; what the credentials are is not looked up again."""
+        return S3Store(self.url, self._access, patience=self._patience, client=self._made)
+
+    def _head(self, key: str, *, teaches: bool = False, **asked: str) -> Mapping[str, Any]:
         head: Callable[[], Mapping[str, Any]] = lambda: self._client.head_object(  # noqa: E731  typed here
             Bucket=self.bucket, Key=self._prefix + key, **asked
         )
-        return self._ask(key, head)
+        return self._ask(key, head, teaches=teaches)
 
     def _page(self, prefix: str, token: Mapping[str, str]) -> Mapping[str, Any]:
         page: Callable[[], Mapping[str, Any]] = lambda: self._client.list_objects_v2(  # noqa: E731  typed here
@@ -252,8 +290,42 @@ class S3Store:
 
         return self._ask(key, call)
 
-    def _ask(self, key: str, call: Callable[[], _Result]) -> _Result:
-        """Return what the call returns, errors translated, tried again while that may help."""
+    def _put_shortly(self, key: str, data: bytes, sha256: str, *, only_if: str | None) -> tuple[int, str | None]:
+        """Return status and tag of what was written by the short way; no tag if boto3 has to do it. Raises Conflict."""
+        if len(data) > CHUNK_BYTES:
+            return _NOT_ASKED, None
+        headers = {"x-amz-checksum-sha256": sha256}
+        if only_if is not None:
+            headers |= {"If-None-Match": "*"} if only_if == ABSENT else {"If-Match": only_if}
+
+        def take(answer: http.client.HTTPResponse) -> str | None:
+            answer.read()
+            return answer.headers["ETag"]
+
+        status, tag = self._shortly("PUT", key, take, headers=headers, body=data)
+        if status == http.HTTPStatus.PRECONDITION_FAILED:
+            raise classified(status, "PreconditionFailed", "", where=f"{self.url}/{key}")
+        return status, tag
+
+    def _shortly(
+        self,
+        method: str,
+        key: str,
+        take: Callable[[http.client.HTTPResponse], _Result | None],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> tuple[int, _Result | None]:
+        """Return the status and what the short way brings; None if there is no such way yet, or boto3 has to ask anew."""
+        if self._short is None or not self._short.is_open:
+            return _NOT_ASKED, None
+        return self._short.ask(method, self._prefix + key, headers or {}, body, take)
+
+    def _ask(self, key: str, call: Callable[[], _Result], *, teaches: bool = False) -> _Result:
+        """Return what the call returns, errors translated, tried again while that may help.
+
+        One that `teaches` shows the short way to all that come after it, or that it does not lead there.
+        """
 
         def once() -> _Result:
             try:
@@ -265,7 +337,12 @@ class S3Store:
             except botocore.exceptions.BotoCoreError as error:  # no credentials, a broken profile …
                 raise StoreError(f"{self.url}/{key}: {error}") from error
 
-        return patiently(once, self._patience)
+        result = patiently(once, self._patience)
+        if teaches and self._short is None:
+            self._short = self._made.short_way(self._prefix + key)
+        elif teaches and self._short:
+            self._short.failed()
+        return result
 
     def _where(self) -> str:
         return self._access.endpoint_url or "AWS"

@@ -55,6 +55,9 @@ class Store(Protocol):
     def fetch(self, key: str, path: Path) -> str:
         """Write an object of any size to a local file; return its SHA-256. Raises NotFound."""
 
+    def digest(self, key: str) -> tuple[int, str]:
+        """Read an object of any size; return its size and SHA-256. Raises NotFound."""
+
     def look(self, key: str) -> Seen | None:
         """Return what is known of an object without reading it; None if there is none."""
 
@@ -82,6 +85,9 @@ class Store(Protocol):
 
     def copy(self, key: str, source: "Store") -> bool:
         """Copy an object of another store under the same key without passing it through here; False if that can't be."""
+
+    def reopened(self) -> "Store":
+        """Return the same storage for a process that was forked from this one: nothing that is connected may be shared."""
 
 
 _Item = TypeVar("_Item")

@@ -4,15 +4,14 @@ Reads, never writes. Each fault is a value: which object, what is wrong with it.
 """
 
 import contextlib
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from buildjob import mirror
 from buildjob.errors import NotFound, PublishError
-from buildjob.publishing import documents, index, places, record, spec_nodes, splice
+from buildjob.publishing import documents, index, places, processes, record, spec_nodes, splice
 from buildjob.publishing.store import Store, in_parallel
 from buildjob.sign import TrustHome
 
@@ -49,7 +48,8 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
             return Fault(key=key, text=kind)
         manifest = mirror.parse_manifest(text, where=where)
         for blob in manifest.data:
-            if fault := _blob_fault(store, blob, whole=blobs):
+            # the spec is read anyhow, below
+            if blob.media_type != places.SPEC_MEDIA_TYPE and (fault := _blob_fault(store, blob, whole=blobs)):
                 return Fault(key=key, text=fault)
         nodes = documents.spec_of(store, manifest, where=where)
     except NotFound as error:
@@ -64,16 +64,20 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
 
 def _blob_fault(store: Store, blob: mirror.Blob, *, whole: bool) -> str:
     key = places.blob(blob.checksum)
+    try:
+        size, checksum = store.digest(key) if whole else (_size(store, key), blob.checksum)
+    except NotFound:
+        return f"{key} is missing"
+    if size != blob.content_length:
+        return f"{key} has {size} bytes, {blob.content_length} were promised"
+    return "" if checksum == blob.checksum else f"{key} has another content than its name says"
+
+
+def _size(store: Store, key: str) -> int:
     seen = store.look(key)
     if seen is None:
-        return f"{key} is missing"
-    if seen.size_bytes != blob.content_length:
-        return f"{key} has {seen.size_bytes} bytes, {blob.content_length} were promised"
-    if whole:
-        with tempfile.TemporaryDirectory(prefix="spack-farm-verify-") as folder:
-            if store.fetch(key, Path(folder) / "blob") != blob.checksum:
-                return f"{key} has another content than its name says"
-    return ""
+        raise NotFound(key)
+    return seen.size_bytes
 
 
 def manifests(store: Store) -> Iterator[str]:
@@ -97,6 +101,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     blobs: bool = True
     """Read every byte; otherwise look at sizes only."""
     workers: int = 8
+    processes: int = 1
+    """A large mirror is read by so many, each with its share of the workers, where this process can be forked."""
     only: list[str] = []
     """Look at these manifests and at no index; at everything if empty."""
 
@@ -107,17 +113,34 @@ def verify(store: Store, trust: TrustHome | None, verdict: Verdict, options: Opt
         entry.hash for seen in record.pending(store) for entry in (record.read(store, seen.key) or record.Push()).entries
     }
     there: set[str] = set()
-    keys = options.only or manifests(store)
-    checked = in_parallel(keys, lambda key: binary(store, key, trust, blobs=options.blobs), workers=options.workers)
-    for key, found in checked:
+    for key, fault in _checked(store, trust, options):
         verdict.binaries += 1
         there.add(places.hash_of(key))
-        if isinstance(found, Fault):
-            yield found
+        if fault:
+            yield Fault(key=key, text=fault)
         else:
             verdict.good_keys.append(key)
     if not options.only:
         yield from _index_faults(store, there, announced, verdict)
+
+
+def _checked(store: Store, trust: TrustHome | None, options: Options) -> Iterator[tuple[str, str]]:
+    """Yield each manifest's key with its fault, empty if it has none; in several processes where that is worth it."""
+
+    def checker(of: Store) -> Callable[[str], str]:
+        def one(key: str) -> str:
+            found = binary(of, key, trust, blobs=options.blobs)
+            return found.text if isinstance(found, Fault) else ""
+
+        return one
+
+    keys = iter(options.only or manifests(store))
+    first = list(itertools.islice(keys, processes.WORTH_TASKS))
+    keys = itertools.chain(first, keys)
+    if options.processes > 1 and len(first) == processes.WORTH_TASKS and processes.can_be_forked():
+        threads = -(-options.workers // options.processes)
+        return processes.in_processes(keys, lambda: checker(store.reopened()), processes=options.processes, threads=threads)
+    return in_parallel(keys, checker(store), workers=options.workers)
 
 
 def _index_faults(store: Store, there: set[str], announced: set[str], verdict: Verdict) -> Iterator[Fault]:

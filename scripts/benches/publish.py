@@ -1,6 +1,6 @@
 """What publishing costs beside Spack's own: 1,000 small binaries, and one more on a mirror with many.
 
-    scripts/bench publish [--quick]
+    scripts/bench publish [--quick] [--only large|agent|small|more]
 
 On versitygw (scripts/get-s3), so that no network hides what the programs take. Both sides start from the same installed
 prefixes; Spack writes the tarballs for both, and what that takes is a column of its own.
@@ -14,11 +14,12 @@ import os
 import re
 import secrets
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ import msgspec
 from buildjob.find_spack import find
 from buildjob.paths import from_environment
 from buildjob.publishing import documents, places, push
+from buildjob.publishing.processes import in_processes
 from buildjob.publishing.s3 import S3Store
-from buildjob.publishing.store import Blob, in_parallel
+from buildjob.publishing.store import Blob
 from tests.integration.conftest import ROOT, Key, Lab, read_telemetry
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server, versitygw
@@ -41,6 +43,8 @@ _MIRRORS = (10_000, 300)
 """Binaries on the mirror to which one is added, on both sides."""
 _LARGE = (100_000, 20_000)
 """Entries of an index to which one is added, ours alone."""
+_ROUNDS = (5, 1)
+"""Of the agent: the median counts."""
 
 _INSTALL = """
 import json, secrets, sys
@@ -164,10 +168,20 @@ def _cached(store: S3Store) -> set[str]:
     return {key for key, entry in installs(store).items() if entry["in_buildcache"]}
 
 
-def one_from_the_agent(bench: Bench) -> list[Row]:
+def one_from_the_agent(bench: Bench, rounds: int) -> list[Row]:
     """Have the agent build one package; tell what passes between the end of its build and the message that it is there."""
     bench.lab.build("libhello", "--out", bench.folder / "needed", timeout=1000)
-    out = bench.folder / "agent"
+    took, sending = zip(*(_agent_round(bench, number) for number in range(rounds)), strict=True)
+    return [
+        Row(what="one binary from the agent: pack, sign, send, index", ours_seconds=statistics.median(took)),
+        Row(what="one binary from the agent: of that, sign, send, index", ours_seconds=statistics.median(sending)),
+    ]
+
+
+def _agent_round(bench: Bench, number: int) -> tuple[float, float]:
+    """Build and publish to a fresh mirror; return seconds from the build's end to the message, and of those for sending."""
+    bench.lab.forget("hello-app")
+    out = bench.folder / f"agent-{number}"
     words = ("hello-app", "--mirror", f"s3://{bench.server.bucket()}/agent", "--signing-key-file", bench.key.secret)
     argv = bench.lab.agent_argv(*words, "--out", out)
     at = 0.0
@@ -186,10 +200,7 @@ def one_from_the_agent(bench: Bench) -> list[Row]:
     document = read_telemetry(out, "hello-app")
     assert document.publish
     ended = dt.datetime.fromisoformat(document.ended_at).timestamp()
-    return [
-        Row(what="one binary from the agent: Spack packs it, we sign, send, index", ours_seconds=at - ended),
-        Row(what="one binary from the agent: of that, sign, send, index", ours_seconds=document.publish.wall_seconds),
-    ]
+    return at - ended, document.publish.wall_seconds
 
 
 def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
@@ -243,24 +254,41 @@ def _fill(store: S3Store, path: Path, count: int, *, with_manifests: bool) -> No
     if not with_manifests:
         return
 
-    def one(number: int) -> None:
-        folder = Path(tempfile.mkdtemp(dir=path.parent))
-        key = add_entry(folder, f"p{number}", ["gmake"])
-        for file in folder.rglob("*"):
-            if file.is_file() and file.stat().st_size < 1500:
-                store.write(file.relative_to(folder).as_posix(), file.read_bytes())
-        assert (folder / key).is_file()
-        shutil.rmtree(folder)
+    def writer() -> Callable[[str], int]:
+        own = store.reopened()
 
-    for _ in in_parallel(range(count), one, workers=8):
-        pass
+        def one(name: str) -> int:
+            folder = Path(tempfile.mkdtemp(dir=path.parent))
+            key = add_entry(folder, name, ["gmake"])
+            files = [file for file in folder.rglob("*") if file.is_file()]
+            for file in files:
+                own.write(file.relative_to(folder).as_posix(), file.read_bytes())
+            assert (folder / key).is_file()
+            shutil.rmtree(folder)
+            return len(files)
+
+        return one
+
+    written = sum(
+        each for _, each in in_processes((f"p{number}" for number in range(count)), writer, processes=2, threads=4)
+    )
+    assert written == 3 * count
+
+
+_PARTS: dict[str, Callable[[Bench, int], list[Row]]] = {
+    "large": lambda bench, quick: [one_more(bench, _LARGE[quick], with_spack=False)],
+    "agent": lambda bench, quick: one_from_the_agent(bench, _ROUNDS[quick]),
+    "small": lambda bench, quick: many_small(bench, _SIZES[quick]),
+    "more": lambda bench, quick: [one_more(bench, _MIRRORS[quick], with_spack=True)],
+}
 
 
 def main() -> int:
     """Measure, print a table and one line of JSON."""
     parser = argparse.ArgumentParser(prog="scripts/bench publish")
     parser.add_argument("--quick", action="store_true")
-    turn = int(parser.parse_args().quick)
+    parser.add_argument("--only", choices=_PARTS, action="append", help="this part; may be given several times")
+    asked = parser.parse_args()
     got = subprocess.run([ROOT / "scripts" / "get-s3"], stdout=subprocess.PIPE, text=True, check=False)
     if got.returncode:
         return 2
@@ -272,14 +300,9 @@ def main() -> int:
         with versitygw(Path(got.stdout.strip()), place / "s3") as server:
             os.environ.update({name: value for name, value in server.environment.items() if not name.endswith("_URL")})
             bench = Bench(place, server)
-            rows.append(one_more(bench, _LARGE[turn], with_spack=False))
-            _tell(rows[-1:])
-            rows += one_from_the_agent(bench)
-            _tell(rows[-2:])
-            rows += many_small(bench, _SIZES[turn])
-            _tell(rows[-5:])
-            rows.append(one_more(bench, _MIRRORS[turn], with_spack=True))
-            _tell(rows[-1:])
+            for name in asked.only or _PARTS:
+                rows += (found := _PARTS[name](bench, int(asked.quick)))
+                _tell(found)
     print(json.dumps({"bench": "publish", "id": secrets.token_hex(4), "rows": msgspec.to_builtins(rows)}))
     return 0
 

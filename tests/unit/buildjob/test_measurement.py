@@ -275,3 +275,20 @@ def test_a_mark_is_an_upper_bound_if_it_may_be_older_than_the_build(
     *, before: int | None, after: int | None, was_reset: bool, expected: bool
 ) -> None:
     assert is_upper_bound(before=before, after=after, was_reset=was_reset) is expected
+
+
+def test_what_was_started_for_later_does_not_count(machine: _Machine) -> None:
+    measurement = _measurement(machine, kind=Kind.CONTAINER)
+    measurement.begin(0.0)
+    machine.run(cc1plus=200, python=100)  # each has used a second
+    later = next(
+        folder for folder in machine.proc.iterdir() if folder.is_dir() and "(python)" in (folder / "stat").read_text()
+    )
+    (later / "statm").write_text(f"0 {100 * _MIB // _PAGE} {10 * _MIB // _PAGE} 0 0 0 0\n")
+    measurement.aside |= {int(later.name)}
+    machine.use(usage=400, anonymous=300, cpu=10.0)
+    result = _end(measurement, 1.0)
+    assert result.totals.memory_working_set_peak_bytes == 310 * _MIB  # less what no file backs, as for the agent itself
+    assert result.totals.memory_anonymous_peak_bytes == 210 * _MIB
+    assert result.totals.cpu_seconds == pytest.approx(9.0, abs=0.5)  # this process's own time is taken off too
+    assert [top.command for top in result.top_processes] == ["cc1plus"]

@@ -1,0 +1,116 @@
+"""What is started before it is needed: it is no part of the build, and knows no secret until it is told."""
+
+import ctypes
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from buildjob import child, remote
+from buildjob.ahead import Ahead
+from buildjob.request import Target
+from tests.integration.conftest import Key, Lab
+from tests.integration.s3_server import Server
+from tests.mirrors import add_entry, installs
+
+ECHO = ["/bin/sh", "-c", "read word; echo $word"]
+
+
+def program(argv: list[str], folder: Path, **environment: str) -> child.Program:
+    return child.Program(argv=argv, environment={"PATH": os.environ["PATH"], **environment}, folder=folder)
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Ahead]:
+    made = Ahead(program(ECHO, tmp_path))
+    yield made
+    made.end()
+    assert not made.pids
+
+
+@pytest.fixture
+def subreaper() -> Iterator[None]:
+    """Get what a build abandons, as the agent does."""
+    child.become_subreaper()
+    yield
+    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
+
+
+@pytest.fixture
+def others(versitygw: Server) -> frozenset[int]:
+    """The servers of other tests: they are children of this process as well."""
+    del versitygw
+    return frozenset(process.pid for process in psutil.Process().children())
+
+
+def followed(told: Ahead, word: bytes, tmp_path: Path, others: frozenset[int]) -> tuple[int, bytes]:
+    with child.StopRequest() as stop, (tmp_path / "printed").open("wb") as log:
+        output = child.Output(log, terminal=None, listen=lambda _chunk: None)
+        ended = child.finish(told.tell(word), output=output, until=child.Until(stop=stop, spared=lambda: others))
+    return ended.exit_code, (tmp_path / "printed").read_bytes()
+
+
+def run(what: child.Program, log: Path, spared: frozenset[int]) -> child.Ended:
+    with child.StopRequest() as stop, log.open("wb") as file:
+        output = child.Output(file, terminal=None, listen=lambda _chunk: None)
+        return child.run(what, output=output, stop=stop, spared=lambda: spared)
+
+
+@pytest.mark.usefixtures("subreaper")
+def test_it_outlives_the_build_and_the_builds_leavings_do_not(others: frozenset[int], echo: Ahead, tmp_path: Path) -> None:
+    waiting = echo.start()
+    ended = run(program(["/bin/sh", "-c", "sleep 1000 & echo $!"], tmp_path), tmp_path / "log", others | echo.pids)
+    assert ended.orphans == ["sleep"]
+    assert not psutil.pid_exists(int((tmp_path / "log").read_text()))
+    assert echo.start() == waiting, "it is started once"
+    assert followed(echo, b"now", tmp_path, others) == (0, b"now\n")
+
+
+def test_one_that_was_ended_is_started_anew(others: frozenset[int], echo: Ahead, tmp_path: Path) -> None:
+    first = psutil.Process(echo.start())
+    first.kill()
+    psutil.wait_procs([first], timeout=60)
+    assert followed(echo, b"now", tmp_path, others) == (0, b"now\n")
+
+
+def test_one_that_is_not_needed_is_ended(echo: Ahead) -> None:
+    waiting = psutil.Process(echo.start())
+    echo.end()
+    assert not waiting.is_running()
+
+
+def test_the_process_that_sends_knows_no_secret_until_it_is_told(
+    versitygw: Server, others: frozenset[int], credentials: None, key: Key, tmp_path: Path
+) -> None:
+    del credentials
+    add_entry(tmp_path / "unsigned", "app", ["gmake"])
+    store = versitygw.store(f"s3://{versitygw.bucket()}/x")
+    target = Target(url=store.url, folder=None, signing_key_file=key.secret)
+    sending = Ahead(program(remote.send_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
+    pid = sending.start()
+    assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
+    variables = {"PATH": os.environ["PATH"], "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}
+    code, printed = followed(sending, remote.send_word(variables), tmp_path, others)
+    assert code == 0, printed
+    assert remote.sent(code, printed, begun=0.0).url.startswith(store.url)
+    assert len(installs(store)) == 3
+
+
+def test_one_that_is_told_nothing_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
+    target = Target(url="s3://nowhere/x", folder=None, signing_key_file=None)
+    ended = run(program(remote.send_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
+    assert (ended.exit_code, (tmp_path / "log").read_bytes()) == (0, b"")
+
+
+@pytest.mark.spack
+def test_spack_that_cannot_pack_says_why_in_one_line(others: frozenset[int], lab: Lab, tmp_path: Path) -> None:
+    script = Path(child.__file__).parent / "spack_side" / "pack.py"
+    word = f'{{"hash": "{"a" * 32}", "url": "{(tmp_path / "u").as_uri()}"}}'
+    piped = f"echo {shlex.quote(word)} | {lab.spack.program} -C {lab.scope} python {script}"
+    packing = child.Program(argv=["/bin/sh", "-c", piped], environment=lab.environment, folder=tmp_path)
+    ended = run(packing, tmp_path / "log", others)
+    assert ended.exit_code == 1
+    assert (tmp_path / "log").read_text() == f"==> Error: /{'a' * 32} is not installed\n"

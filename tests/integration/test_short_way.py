@@ -1,0 +1,96 @@
+"""The short way to small objects does what boto3 would do, and leaves to boto3 what it can't."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildjob.errors import Conflict, NotFound
+from buildjob.publishing.retry import Patience
+from buildjob.publishing.store import ABSENT, Blob
+from tests.integration.faulty_server import in_front_of
+from tests.integration.s3_server import Server
+
+PATIENCE = Patience(sleep=lambda _seconds: None)
+
+
+class Front:
+    """Notes each request, and answers some with an error, or loses the answer."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, bool]] = []
+        """Method, and whether boto3 sent it."""
+        self.expected = False
+        self.connections: set[object] = set()
+        self.refuse = self.lose = 0
+
+    def __call__(self, request: Any) -> bool:
+        by_boto3 = "Boto3" in request.headers.get("User-Agent", "")
+        self.seen.append((request.command, by_boto3))
+        self.connections.add(request.client_address)
+        self.expected = self.expected or "Expect" in request.headers
+        if self.refuse:
+            self.refuse -= 1
+            request.send_response_only(503)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return True
+        request.swallow, self.lose = self.lose > 0, max(self.lose - 1, 0)
+        return False
+
+
+def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
+    front = Front()
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"x" * 5000)
+    sha256 = hashlib.sha256(blob.read_bytes()).hexdigest()
+    with in_front_of(s3, front) as server:
+        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        tag = store.write("first", b"1", only_if=ABSENT)
+        store.send("odd/a b+c~d=e,f@g", Blob(path=blob, size_bytes=5000, sha256=sha256), if_absent=True)
+        assert store.read("first").tag == tag
+        assert store.digest("odd/a b+c~d=e,f@g") == (5000, sha256)
+        seen = store.look("odd/a b+c~d=e,f@g")
+        assert seen
+        assert seen.size_bytes == 5000
+        assert store.look("nothing") is None
+        with pytest.raises(Conflict):
+            store.write("first", b"2", only_if=ABSENT)
+        assert store.write("first", b"3", only_if=tag) != tag
+        assert store.read("first").data == b"3"
+    assert [by_boto3 for _, by_boto3 in front.seen] == [True] + [False] * (len(front.seen) - 1)
+    assert len(front.connections) <= 4, "one of boto3's, one of ours, and a new one after each error"
+    assert not front.expected, "one way there and back, not two"
+    assert [seen.key for seen in store.list("")] == ["first", "odd/a b+c~d=e,f@g"], "boto3 finds the same names"
+
+
+def test_boto3_asks_anew_for_what_is_refused_or_not_answered(s3: Server) -> None:
+    front = Front()
+    with in_front_of(s3, front) as server:
+        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        store.write("first", b"1")
+        front.refuse = 1
+        store.write("second", b"2", only_if=ABSENT)
+        front.lose = 1
+        store.write("third", b"3", only_if=ABSENT)
+        assert store.read("third").data == b"3", "the write whose answer was lost is known as one's own"
+        with pytest.raises(Conflict):
+            store.write("third", b"4", only_if=ABSENT)
+        with pytest.raises(NotFound, match="NoSuchKey"):
+            store.read("nothing")
+    assert [by_boto3 for _, by_boto3 in front.seen].count(True) >= 4
+
+
+def test_a_server_on_which_it_leads_nowhere_is_left_to_boto3(s3: Server) -> None:
+    class Refusing(Front):
+        def __call__(self, request: Any) -> bool:
+            self.refuse = "Boto3" not in request.headers.get("User-Agent", "")
+            return super().__call__(request)
+
+    front = Refusing()
+    with in_front_of(s3, front) as server:
+        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        for number in range(10):
+            store.write(f"key-{number}", b"1")
+    assert [by_boto3 for _, by_boto3 in front.seen].count(False) == 3
