@@ -148,7 +148,7 @@ def facts_of(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.s
 def _facts_in_log(api: Api, plan: PodPlan, container: str) -> dict[str, set[str]]:
     """Return the facts that a first process has printed; none if they are not whole, or the log cannot be had.
 
-    Reading a log starts no process in the pod: it costs the node a tenth of what a command does.
+    A command in the pod would be two processes of the runtime, a control group joined and a filter compiled.
     """
     query = {"container": container, "limitBytes": str(_LARGEST_LOG_BYTES)}
     try:
