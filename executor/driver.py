@@ -72,7 +72,7 @@ def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> 
         stages.prepare(invocation, settings, job_log)
         return 0
     if arguments.verb == "cleanup":
-        stages.cleanup(invocation, settings)
+        stages.cleanup(invocation, settings, job_log)
         return 0
     verdict = stages.run(invocation, settings, job_log, script=arguments.script, stage=arguments.stage)
     if verdict.warning:

@@ -174,6 +174,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether jobs run although the helper image lacks gitlab-runner: their caches and artifacts are silently lost."""
     hardened: bool
     """Drops every capability and root: containers run as user 1000, or as another by `image:kubernetes:user`."""
+    keep_failed: bool
+    """Whether the pod of a failed job stays until `orphan_after_seconds` are over, with all that the job made: for a look.
+
+    Its node's room is taken so long; the ended pod itself stays until it is deleted.
+    """
     orphan_after_seconds: int
     """A pod that no driver has touched for this long ends itself; longer than `budgets.api_seconds`."""
     cancel_seconds: int

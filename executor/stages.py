@@ -166,7 +166,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     earlier = judge_earlier_loss(attempt, stage=stage, container=container)
     if earlier is not None:
         return earlier
-    if is_needless(stage) and attempt.backend != "local":
+    if is_needless(stage) and attempt.backend != "local" and not settings.keep_failed:
         return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
     check_quoting(attempt, container, content)
@@ -224,8 +224,10 @@ def _run_in_pod(  # noqa: PLR0913 (as `run`)
 
 
 @_terminable()
-def cleanup(invocation: Invocation, settings: Settings) -> None:
+def cleanup(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     """Delete the attempt's pod without waiting for it; absence is fine, and so is an attempt that never began.
+
+    Where the settings say so, the pod of a failed job stays; `job_log` is told, which here is the manager's.
 
     Raises ClusterError if the API server refuses or is silent.
     """
@@ -236,6 +238,12 @@ def cleanup(invocation: Invocation, settings: Settings) -> None:
         from executor import local  # noqa: PLC0415 (as in prepare)
 
         local.cleanup(invocation)
+        return
+    if settings.keep_failed and attempt.uid and not attempt.lost and invocation.variable("CI_JOB_STATUS") == "failed":
+        job_log.note(
+            f"pod {attempt.namespace}/{attempt.pod} of a failed job is kept, see keep_failed; its containers end "
+            f"{settings.orphan_after_seconds} s from now, or with `kubectl delete pod -n {attempt.namespace} {attempt.pod}`"
+        )
         return
     from executor import credentials, pods  # noqa: PLC0415 (as in prepare)
     from executor.kube import Api  # noqa: PLC0415

@@ -126,6 +126,25 @@ def test_a_pod_that_no_driver_touches_ends_itself(outcome: Outcome) -> None:
     assert outcome.state == "ended"
 
 
+def failed_and_kept(lab: Lab) -> Outcome:
+    runner = lab.runner("[budgets]\napi_seconds = 4", top="keep_failed = true\norphan_after_seconds = 20")
+    good, bad = lab.job(["true"]), lab.job(["exit 3"])
+    assert runner.run(good).state == "success"
+    wait_until(lambda: not lab.phases(good["id"]))
+    ended = runner.run(bad)
+    assert lab.phases(bad["id"]) == ["Running"]
+    wait_until(lambda: lab.phases(bad["id"]) == ["Failed"])
+    lab.remove(bad["id"])
+    return ended
+
+
+@outcome_of(failed_and_kept)
+def test_the_pod_of_a_failed_job_can_be_kept(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 3), outcome.text
+    assert codes(outcome, "cleanup") == [0]
+    assert b"of a failed job is kept, see keep_failed" in outcome.call("cleanup").stderr
+
+
 def running(runner: Runner) -> "subprocess.Popen[bytes]":
     """Return the driver's call that runs now."""
     assert runner.process is not None
