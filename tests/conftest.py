@@ -2,6 +2,7 @@
 
 import collections
 import os
+import signal
 import socket
 
 import hypothesis
@@ -36,6 +37,12 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_configure() -> None:
+    """Take INT as a terminal's programs do: what a shell starts in the background ignores it, and all that that starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish() -> None:

@@ -1,5 +1,6 @@
 """A push that is large enough for processes of its own: killed, stopped, and refused, as small ones are."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -125,9 +126,10 @@ def test_one_that_is_stopped_leaves_neither_a_process_nor_the_key(
     def fault(_request: Any) -> bool:
         if at.is_now():
             for process in marked(mark):
-                words = process.cmdline()
-                if "--homedir" in words:
-                    homes.add(Path(words[words.index("--homedir") + 1]))
+                with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
+                    words = process.cmdline()
+                    if "--homedir" in words:
+                        homes.add(Path(words[words.index("--homedir") + 1]))
             os.kill(pid[0], number)
         return False
 
