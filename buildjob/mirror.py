@@ -39,6 +39,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     data: list[Blob]
 
 
+_MANIFEST = msgspec.json.Decoder(Manifest)
+"""Made once, before there are threads: msgspec crashes where two are the first to decode a type (0.22)."""
+
+
 def manifest_path(name: str, version: str, dag_hash: str) -> Path:
     """Return where a spec's manifest lies below a mirror."""
     return Path("v3") / "manifests" / "spec" / name / f"{name}-{version}-{dag_hash}.spec.manifest.json"
@@ -52,7 +56,7 @@ def parse_manifest(text: bytes, *, where: str) -> Manifest:
     if text.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
         text = _signed_text(text)
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
+        manifest = _MANIFEST.decode(text)
     except msgspec.MsgspecError as error:
         raise PublishError(f"{where}: not a spec manifest of layout 3: {error}") from error
     for blob in manifest.data:

@@ -147,6 +147,9 @@ _NO_SHELL = re.compile(  # runc's words, then crun's, then the kernel's on an in
 )
 
 
+msgspec.json.Decoder(Pod)  # builds what decoding needs: msgspec crashes where two threads do that at once (0.22)
+
+
 def read_pod(document: object) -> Pod:
     """Return a pod from the API's JSON; what is missing is empty. Raises Unavailable if it is no pod."""
     try:

@@ -45,6 +45,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """All of them are on the mirror: nobody need ask for them."""
 
 
+_RECORD = msgspec.json.Decoder(Record)  # before there are threads: see mirror.py
+
+
 def announce(
     store: Store, entries: Sequence[Announced], nodes: Mapping[str, spec_nodes.Node], *, at_once: int
 ) -> dict[str, Record]:
@@ -106,7 +109,7 @@ def read(store: Store, key: str) -> Push | None:
         text = unpack.decompress(packed, _LARGEST_RECORD_BYTES)
         if unpack.unconsumed_tail or not unpack.eof:
             raise PublishError(f"{store.url}/{key}: a record that is cut off or too large; delete it")
-        record = msgspec.json.decode(text, type=Record)
+        record = _RECORD.decode(text)
         nodes = {dag_hash: spec_nodes.parse_node(bytes(raw)) for dag_hash, raw in record.nodes.items()}
     except (zlib.error, msgspec.MsgspecError) as error:
         raise PublishError(f"{store.url}/{key}: no record of a push ({error}); delete it") from error

@@ -47,10 +47,13 @@ class _Nodes(msgspec.Struct):
     meta: _Meta = msgspec.field(name="_meta")
 
 
+_HEAD, _SPEC_FILE = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_SpecFile)  # before there are threads: see mirror.py
+
+
 def parse_spec(text: bytes, *, where: str) -> dict[str, Node]:
     """Return the nodes of a concrete spec file by hash, the root first. Raises PublishError, naming `where`."""
     try:
-        spec = msgspec.json.decode(text, type=_SpecFile).spec
+        spec = _SPEC_FILE.decode(text).spec
         nodes = dict(_node(bytes(raw)) for raw in spec.nodes)
     except msgspec.MsgspecError as error:
         raise PublishError(f"{where}: not a concrete spec: {error}") from error
@@ -71,7 +74,7 @@ def parse_node(text: bytes) -> Node:
 
 
 def _node(text: bytes) -> tuple[str, Node]:
-    head = msgspec.json.decode(text, type=_Head)
+    head = _HEAD.decode(text)
     return head.hash, Node(text=text, dependencies=tuple(dict.fromkeys(edge.hash for edge in head.dependencies)))
 
 
@@ -81,13 +84,16 @@ class _Named(msgspec.Struct):
     name: str
 
 
+_NAMED = msgspec.json.Decoder(_Named)
+
+
 def is_named(path: str, dag_hash: str, node: Node) -> bool:
     """Say whether a manifest's path, below those of all specs, is the one of this node.
 
     The version in it is not compared: Spack writes it with characters replaced that a path may not have.
     Source: url_buildcache.py, `get_manifest_url`.
     """
-    name = msgspec.json.decode(node.text, type=_Named).name
+    name = _NAMED.decode(node.text).name
     return path.startswith(f"{name}/{name}-") and path.endswith(f"-{dag_hash}.spec.manifest.json") and path.count("/") == 1
 
 
