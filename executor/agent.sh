@@ -125,6 +125,7 @@ wrap() {
     printf '\036%s\036' "${stage##*/}"
     echo $code >exit.part && mv exit.part exit
     wake
+    case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
     : >script   # it may hold secrets
   } | collect
 }

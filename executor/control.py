@@ -46,14 +46,6 @@ def is_user_script(stage: str) -> bool:
     return stage not in HELPER_STAGES and stage != "after_script"
 
 
-def is_needless(stage: str) -> bool:
-    """Tell whether a stage only removes what goes with the pod's volumes, which cleanup deletes right after it.
-
-    Source: gitlab-runner shells/abstract.go, `writeCleanupScript`: file variables, and what job cleanup is to remove.
-    """
-    return stage == "cleanup_file_variables"
-
-
 def is_build_script(stage: str) -> bool:
     """Tell whether the stage is the job's `script:`, which is what an attempt's figures are about."""
     return stage in {"build_script", "step_script"}

@@ -3,7 +3,8 @@
 # TERM is the pod's notice, not the script's: what runs goes on until the grace is over. POSIX sh with coreutils or busybox.
 root=$1/$2 control=$1 orphan_after=$3
 trap '' INT HUP
-trap : TERM
+going=
+trap 'going=1' TERM
 umask 022
 mkdir -p "$root/bin" || exit 70
 mkfifo "$root/wake" 2>/dev/null   # with it the agent waits without processes
@@ -35,6 +36,7 @@ idle=0 seen=
 while :; do
   sleep 2 &
   wait $!
+  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last stage nothing is worth the grace
   now=
   for file in "$1"/*/alive; do
     [ -r "$file" ] && read -r line <"$file" && now="$now $line"

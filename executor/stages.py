@@ -24,7 +24,6 @@ from executor.control import (
     PROTOCOL_VERSION,
     container_of,
     is_build_script,
-    is_needless,
     is_user_script,
 )
 from executor.environment import Invocation
@@ -159,15 +158,13 @@ def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
     from executor.suitability import check_quoting  # noqa: PLC0415 (as in prepare)
-    from executor.verdict import Booking, Verdict, judge_earlier_loss  # noqa: PLC0415
+    from executor.verdict import judge_earlier_loss  # noqa: PLC0415
 
     attempt = _ready_attempt(invocation)
     container = container_of(stage)
     earlier = judge_earlier_loss(attempt, stage=stage, container=container)
     if earlier is not None:
         return earlier
-    if is_needless(stage) and attempt.backend != "local" and not settings.keep_failed:
-        return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
     check_quoting(attempt, container, content)
     run_there = _run_locally if attempt.backend == "local" else _run_in_pod

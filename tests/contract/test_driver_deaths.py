@@ -122,6 +122,7 @@ def test_a_lost_pod_costs_later_stages_no_command_in_it(lab: Lab, cluster: FakeC
     asked = " ".join(word for command in cluster.commands for word in command)
     assert "build_script-" in asked
     assert "after_script-" not in asked
+    assert "cleanup_file_variables-" not in asked
 
 
 def by_hand(folder: Path, verb: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

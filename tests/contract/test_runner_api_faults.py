@@ -128,15 +128,6 @@ def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> N
     assert outcome.state == "success", outcome.text
 
 
-def test_what_goes_with_the_pod_costs_no_command_in_it(lab: Lab, cluster: FakeCluster) -> None:
-    """File variables lie in the pod's own volumes, and the next call deletes it."""
-    outcome = lab.run(["true"])
-    asked = " ".join(word for command in cluster.commands for word in command)
-    assert outcome.call("cleanup_file_variables").code == 0
-    assert "get_sources-" in asked
-    assert "cleanup_file_variables-" not in asked
-
-
 def asked_for_facts(cluster: FakeCluster) -> list[list[str]]:
     return [words for words in cluster.commands if "wait_facts" in words]
 
