@@ -15,7 +15,6 @@ import zlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from typing import NoReturn
 else:
     import _signal as signal  # `signal` is this and enums
 
@@ -64,7 +63,7 @@ def call(words: list[str]) -> None:
         return
     if _sent(connection, surroundings, words) and _accepted(connection):
         _wait(connection)
-    connection.close()
+    connection.close()  # nothing has begun yet
 
 
 def surroundings_of_this_process() -> bytes:
@@ -144,10 +143,16 @@ def _accepted(connection: _socket.socket) -> bool:
         return False
 
 
-def _wait(connection: _socket.socket) -> "NoReturn":
-    """Become the shell that waits for the verb's end; the death of the process that runs it is a system failure."""
+def _wait(connection: _socket.socket) -> None:
+    """Become the shell that waits for the verb's end; the death of the process that runs it is a system failure.
+
+    Returns only if it can't become one.
+    """
     code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
     connection.setblocking(True)
     os.dup2(connection.fileno(), 9)
     failure = code if code.isascii() and code.isdigit() else "2"
-    os.execve(_SHELL, ["sh", "-c", WAIT, "spack-farm", failure, _LOST_WORDS], {})  # noqa: S606 (nothing is interpreted)
+    try:
+        os.execve(_SHELL, ["sh", "-c", WAIT, "spack-farm", failure, _LOST_WORDS], {})  # noqa: S606 (nothing is interpreted)
+    except OSError:
+        os.close(9)

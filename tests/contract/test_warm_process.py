@@ -65,7 +65,7 @@ def environment(runtime: Path, tmp_path: Path) -> dict[str, str]:
 
 def call(environment: dict[str, str], *words: str) -> tuple[subprocess.CompletedProcess[str], bool]:
     """Call the driver; return what it did, and whether it did so itself."""
-    argv = [sys.executable, "-c", _LOADED, *words]
+    argv = [sys.executable, "-P", "-c", _LOADED, *words]
     loaded = Path(environment["LOADED"])
     loaded.unlink(missing_ok=True)
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=100, input="typed")
@@ -138,6 +138,27 @@ def test_one_call_that_differs_in_what_a_process_cannot_change_gets_a_warm_proce
     _, here = call(environment | {"LANG": "C.UTF-8"}, "config")
     assert here
     assert len({one.cmdline()[-1] for one in warm_processes(runtime)}) == 2
+
+
+def test_a_shell_that_does_not_start_leaves_the_call_to_itself(
+    environment: dict[str, str], runtime: Path, tmp_path: Path
+) -> None:
+    """What escaped here would be Python's own exit code, 1: the job's failure."""
+    copy, shell = tmp_path / "copy", tmp_path / "sh"
+    copy.mkdir()
+    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(copy)], check=True)
+    program = copy / "executor/warm.py"
+    program.write_text(program.read_text().replace('_SHELL = "/bin/sh"', f'_SHELL = "{shell}"'))
+    shell.write_bytes(b"\x7fELF and no more")
+    shell.chmod(0o755)
+    changed = environment | {"PYTHONPATH": str(copy)}
+    deadline = time.monotonic() + 60
+    while not any(path.is_socket() for path in runtime.glob("*/*")):
+        assert call(changed, "config")[0].returncode == 0
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    done, here = call(changed, "config")
+    assert (done.returncode, done.stderr, here) == (0, "", True)
 
 
 def test_many_first_calls_at_once_leave_one_warm_process(environment: dict[str, str], runtime: Path) -> None:
