@@ -137,24 +137,22 @@ def facts_of(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.s
 
     A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
     """
-    for pause in _LOG_PAUSES_SECONDS:
-        told = {name: _facts_in_log(api, plan, name) for name in ("build", "helper")}
-        if all(told.values()):
-            return told
-        sleep(pause)
-    return _asked_facts(api, plan)  # a slow start, or an entrypoint that leads its output elsewhere
+    with contextlib.suppress(errors.ClusterError):  # without the right to logs, say
+        for pause in _LOG_PAUSES_SECONDS:
+            told = {name: _facts_in_log(api, plan, name) for name in ("build", "helper")}
+            if all(told.values()):
+                return told
+            sleep(pause)
+    return _asked_facts(api, plan)  # or a slow start, or an entrypoint that leads its output elsewhere
 
 
 def _facts_in_log(api: Api, plan: PodPlan, container: str) -> dict[str, set[str]]:
-    """Return the facts that a first process has printed; none if they are not whole, or the log cannot be had.
+    """Return the facts that a first process has printed; none if they are not whole. Raises ClusterError.
 
     A command in the pod would be two processes of the runtime, a control group joined and a filter compiled.
     """
     query = {"container": container, "limitBytes": str(_LARGEST_LOG_BYTES)}
-    try:
-        log = api.text(pods_path(plan.namespace, plan.name, "log"), query)
-    except errors.ClusterError:
-        return {}
+    log = api.text(pods_path(plan.namespace, plan.name, "log"), query)
     facts, end, _ = log.rpartition(FACTS_BEGIN)[2].partition("\nend\n")
     return _facts(facts.splitlines()) if end else {}
 
