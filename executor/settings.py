@@ -204,7 +204,7 @@ QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
 
 def load_settings(path: Path | None) -> Settings:
     """Return the settings of a file over the defaults. Raises SettingsError with every fault of the file."""
-    document = {key: dict(value) if isinstance(value, dict) else value for key, value in defaults().items()}
+    document = {key: dict(value) if isinstance(value, dict) else value for key, value in _defaults().items()}
     if path is None:
         return msgspec.convert(document, Settings)
     given = _read(path)
@@ -220,10 +220,8 @@ def load_settings(path: Path | None) -> Settings:
 
 
 @functools.cache
-def defaults() -> dict[str, Any]:
+def _defaults() -> dict[str, Any]:
     """Return the document of the defaults; not to be changed."""
-    for table_type in TABLES.values():
-        _hints(table_type)
     return _read(DEFAULTS)
 
 

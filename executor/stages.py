@@ -19,13 +19,7 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import (
-    KNOWN_PROTOCOLS,
-    PROTOCOL_VERSION,
-    container_of,
-    is_build_script,
-    is_user_script,
-)
+from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_user_script
 from executor.environment import Invocation
 from executor.log import Log
 from executor.settings import Settings

@@ -53,7 +53,8 @@ def _import_everything(*, for_prepare: bool) -> None:
     for name in (*_LATE, *(f"executor.{part}" for part in _PARTS.split())):
         importlib.import_module(name)
     sys.modules["executor.driver"].parser()
-    sys.modules["executor.settings"].defaults()
+    settings = sys.modules["executor.settings"]
+    settings.load_settings(settings.DEFAULTS)
     if for_prepare:
         importlib.import_module("kubernetes.config")
         importlib.import_module("kubernetes.client")
