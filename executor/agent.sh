@@ -1,5 +1,6 @@
 # The driver's hands in a container. Written to the control volume by the first process; called by exec:
-#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE   start a script, or find it started, and follow its output
+#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE [last]   start a script, or find it started, and follow its output;
+#                                       after the job's last one the pod may go as soon as it is told to
 #   sh agent signal STAGE TERM|KILL                 signal the script's process group
 #   sh agent facts                                  what this image offers
 #   sh agent wait_facts SECONDS                     the facts of both containers
@@ -105,6 +106,7 @@ collect() {
 
 # Runs in a session of its own, and outlives the call that started it.
 wrap() {
+  last=$3
   trap '' TERM INT HUP
   home=$PWD
   cd "$stage" || exit 70
@@ -125,7 +127,7 @@ wrap() {
     printf '\036%s\036' "${stage##*/}"
     echo $code >exit.part && mv exit.part exit
     wake
-    case $stage in */cleanup_file_variables-*) : >"$root/../finished" ;; esac
+    [ -z "$last" ] || : >"$root/../finished"
     : >script   # it may hold secrets
   } | collect
 }
@@ -157,7 +159,7 @@ listen() {
 }
 
 run() {
-  segment=$3 base=$4 received=$5 size=$6
+  segment=$3 base=$4 received=$5 size=$6 last=$7
   exec 3<&0 </dev/null
   home=$PWD
   mkdir -p "$stage" && cd "$stage" || { say "fault the control volume cannot be written to"; exit 3; }
@@ -175,7 +177,7 @@ run() {
     if true >started 2>/dev/null; then
       set +C
       [ -n "$BASH_VERSION" ] && set -m
-      (cd "$home" && exec setsid "$shell" "$0" wrap "$2" </dev/null >/dev/null 2>&1 3<&-) &
+      (cd "$home" && exec setsid "$shell" "$0" wrap "$2" "$last" </dev/null >/dev/null 2>&1 3<&-) &
       set +m
     fi
     set +C
@@ -234,7 +236,7 @@ follow() {
 
 case $1 in
   run) run "$@" ;;
-  wrap) wrap ;;
+  wrap) wrap "$@" ;;
   signal)
     tries=0   # it may only just be starting
     until read -r group 2>/dev/null <"$stage/group"; do

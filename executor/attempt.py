@@ -31,6 +31,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     disk_limit_bytes: int | None = None
     memory_record: str = ""
     """Name of the config map that tells a later attempt of a memory kill."""
+    last_stages: frozenset[str] = frozenset()
+    """The stages of which each is the last to need the pod, if it runs."""
+    is_done: bool = False
+    """Whether such a stage has ended."""
     lost: str = ""
     """Why the pod is gone; later stages fail at once with it."""
     build_dead: str = ""

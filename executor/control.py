@@ -6,6 +6,7 @@ Protocol version 1. Each container has a folder of its own in the volume, each s
     /.spack-farm/CONTAINER/facts, peak       what the image offers; peak of the working set in bytes
     /.spack-farm/CONTAINER/alive             changes as long as a driver is there
     /.spack-farm/CONTAINER/stages/STAGE/     script, started, keeper, group, log.N, end.N, acked, counters.*, exit
+    /.spack-farm/finished                    the job's last script has ended: the first processes end when told to
 
 The driver speaks to the agent that the pod was made with, so a newer driver need only know the agent's words.
 """
@@ -44,6 +45,14 @@ def container_of(stage: str) -> str:
 def is_user_script(stage: str) -> bool:
     """Tell whether the stage is what the job is about: not a helper's, and not after_script, whose failure is ignored."""
     return stage not in HELPER_STAGES and stage != "after_script"
+
+
+def is_needless(stage: str) -> bool:
+    """Tell whether a stage only removes what goes with the pod's volumes: needless if nothing else in the pod comes first.
+
+    Source: gitlab-runner shells/abstract.go, `writeCleanupScript`: file variables, and what job cleanup is to remove.
+    """
+    return stage == "cleanup_file_variables"
 
 
 def is_build_script(stage: str) -> bool:

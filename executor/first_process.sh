@@ -36,7 +36,7 @@ idle=0 seen=
 while :; do
   sleep 2 &
   wait $!
-  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last stage nothing is worth the grace
+  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last script nothing is worth the grace
   now=
   for file in "$1"/*/alive; do
     [ -r "$file" ] && read -r line <"$file" && now="$now $line"

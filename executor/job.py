@@ -87,6 +87,12 @@ class GitInfo(msgspec.Struct, frozen=True):
     protected: bool | None = None
 
 
+class Step(msgspec.Struct, frozen=True):
+    """One part of the job's own script."""
+
+    name: str = ""
+
+
 class RunnerInfo(msgspec.Struct, frozen=True):
     """What the Runner was told about this job."""
 
@@ -104,6 +110,9 @@ class Job(msgspec.Struct, frozen=True):
     variables: list[Variable] = []
     image: Image | None = None
     credentials: list[Credential] | None = None
+    steps: list[Step] | None = None
+    artifacts: list[object] | None = None
+    cache: list[object] | None = None
     services: list[object] | None = None
     """Containers beside the build's, which the driver does not offer yet."""
     run: object = None
@@ -114,6 +123,21 @@ class Job(msgspec.Struct, frozen=True):
         """The variables that may be seen in a pod, not expanded; a later one wins, and hides if it is not public."""
         found = {variable.key: variable for variable in self.variables}
         return {key: variable.value for key, variable in found.items() if variable.is_public}
+
+    @property
+    def last_stages(self) -> frozenset[str]:
+        """The stages of which each is the last to need the pod, if it runs. None is named if that cannot be told.
+
+        Source: gitlab-runner common/build.go, `executeScript`; the script's first part has a name of its own there.
+        """
+        if self.artifacts:
+            return frozenset({"upload_artifacts_on_success", "upload_artifacts_on_failure"})
+        if self.cache:
+            return frozenset({"archive_cache", "archive_cache_on_failure"})
+        names = [step.name for step in self.steps or ()]
+        if not names or "after_script" in names:
+            return frozenset(names and {"after_script"})
+        return frozenset({"build_script", "step_script"} if names[-1] == "script" else {f"step_{names[-1].lower()}"})
 
 
 def read_job(path: Path) -> Job:

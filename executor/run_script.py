@@ -125,8 +125,9 @@ class ScriptRun:
         state = self._following
         state.new_connection()
         self._exit_seen = None  # only a connection that stands can show that the log's end does not come
+        last = ["last"] if self._script.stage in self._attempt.last_stages else []
         place = [str(number) for number in (state.segment, state.base, state.received, len(self._script.content))]
-        words = agent(self._script.container, "run", self._script.folder, *place)
+        words = agent(self._script.container, "run", self._script.folder, *place, *last)
         with Channel(self._api, self._attempt.namespace, self._attempt.pod, container, words) as channel:
             self._heard = self._now()
             while True:

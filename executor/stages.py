@@ -19,7 +19,7 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_user_script
+from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_needless, is_user_script
 from executor.environment import Invocation
 from executor.log import Log
 from executor.settings import Settings
@@ -100,7 +100,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     )
     plan = planned.plan
     _tell(planned, job_log)
-    attempt = _begun(plan, namespace, record)
+    attempt = _begun(plan, namespace, record, job.last_stages)
     save_attempt(attempt, invocation.folder)
     job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
     try:
@@ -131,7 +131,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         raise
 
 
-def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
+def _begun(plan: "PodPlan", namespace: str, memory_record: str, last_stages: frozenset[str]) -> Attempt:
     """Return what the later verbs need to know of a pod that is about to be made."""
     size = plan.build.size
     return Attempt(
@@ -146,19 +146,22 @@ def _begun(plan: "PodPlan", namespace: str, memory_record: str) -> Attempt:
         cpu_limit_millicores=size.cpu_limit_millicores,
         disk_limit_bytes=size.ephemeral_storage_limit_bytes,
         memory_record=memory_record,
+        last_stages=last_stages,
     )
 
 
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
     from executor.suitability import check_quoting  # noqa: PLC0415 (as in prepare)
-    from executor.verdict import judge_earlier_loss  # noqa: PLC0415
+    from executor.verdict import Booking, Verdict, judge_earlier_loss  # noqa: PLC0415
 
     attempt = _ready_attempt(invocation)
     container = container_of(stage)
     earlier = judge_earlier_loss(attempt, stage=stage, container=container)
     if earlier is not None:
         return earlier
+    if attempt.is_done and is_needless(stage) and not settings.keep_failed:
+        return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
     check_quoting(attempt, container, content)
     run_there = _run_locally if attempt.backend == "local" else _run_in_pod
@@ -202,8 +205,9 @@ def _run_in_pod(  # noqa: PLR0913 (as `run`)
                 from executor import telemetry  # noqa: PLC0415 (only where a folder is set)
 
                 telemetry.leave(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
-        if verdict.lost or verdict.build_dead:
-            fate = msgspec.structs.replace(attempt, lost=verdict.lost, build_dead=verdict.build_dead)
+        is_done = stage in attempt.last_stages and not isinstance(end, PodLoss)
+        if is_done or verdict.lost or verdict.build_dead:
+            fate = msgspec.structs.replace(attempt, is_done=is_done, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
         news = memory.Earlier(
             memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes

@@ -7,6 +7,7 @@ import concurrent.futures
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,40 @@ def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> N
     cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 1.5
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "top", "commands"),
+    [
+        ({}, "", 0),
+        ({"after": ["exit 3"]}, "", 0),
+        ({"artifacts": [{"name": "a", "paths": ["kept"]}], "after": ["true"]}, "", 0),
+        ({"artifacts": [{"name": "a", "paths": ["kept"], "when": "on_failure"}]}, "", 1),
+        ({"steps": [{"name": "release", "script": ["true"]}]}, "", 0),
+        ({}, "keep_failed = true", 1),
+    ],
+    ids=["script", "after", "artifacts", "no-artifacts", "steps", "keep"],
+)
+def test_what_goes_with_the_pod_costs_no_command_in_it(
+    lab: Lab, cluster: FakeCluster, changes: dict[str, Any], top: str, commands: int
+) -> None:
+    """File variables lie in the pod's own volumes, and the next call deletes it.
+
+    Where the last stage that was to come did not, or where the pod may stay, the command has work to do.
+    """
+    outcome = lab.runner(top=top).run(lab.job(["echo a >kept"], **changes))
+    asked = " ".join(word for command in cluster.commands for word in command)
+    assert outcome.state == "success", outcome.text
+    assert outcome.call("cleanup_file_variables").code == 0
+    assert asked.count("cleanup_file_variables-") == commands
+
+
+def test_a_job_that_ends_before_its_last_stage_has_its_file_variables_removed(lab: Lab, cluster: FakeCluster) -> None:
+    outcome = lab.run(["exit 3"], steps=[{"name": "release", "script": ["echo never"]}])
+    asked = " ".join(word for command in cluster.commands for word in command)
+    assert outcome.exit_code == 3, outcome.text
+    assert "step_release" not in asked
+    assert asked.count("cleanup_file_variables-") == 1
 
 
 def asked_for_facts(cluster: FakeCluster) -> list[list[str]]:

@@ -4,6 +4,7 @@ Source: architecture, section 6; requirements R10, R11. Runs on every backend th
 """
 
 from tests.contract.runner_lab import Lab, outcome_of
+from tests.contract.test_runner_deaths import wait_until
 from tests.fakes.runner import Outcome
 
 
@@ -11,7 +12,9 @@ def evicted(lab: Lab) -> Outcome:
     runner = lab.runner("pod_termination_grace_period_seconds = 90")
     job = lab.job(["echo begun; trap 'echo got TERM' TERM; sleep 12; echo ended"], after=["echo and after"])
     runner.when("\nbegun\n", lambda: lab.evict(job["id"]))
-    return runner.run(job)
+    outcome = runner.run(job)
+    wait_until(lambda: not lab.phases(job["id"]), seconds=30)  # of 90: after the last script nothing is worth the grace
+    return outcome
 
 
 @outcome_of(evicted)

@@ -55,6 +55,29 @@ def test_a_payload_of_any_depth_is_told_as_none(tmp_path: Path, opening: str) ->
         read_job(path)
 
 
+@pytest.mark.parametrize(
+    ("job", "stages"),
+    [
+        ({"steps": [{"name": "script"}]}, {"build_script", "step_script"}),
+        ({"steps": [{"name": "script"}, {"name": "Release"}], "artifacts": None, "cache": []}, {"step_release"}),
+        ({"steps": [{"name": "script"}, {"name": "after_script"}, {"name": "release"}]}, {"after_script"}),
+        ({"steps": [{"name": "script"}], "cache": [{"key": "a"}]}, {"archive_cache", "archive_cache_on_failure"}),
+        (
+            {"steps": [{"name": "after_script"}], "cache": [{"key": "a"}], "artifacts": [{"when": "always"}]},
+            {"upload_artifacts_on_success", "upload_artifacts_on_failure"},
+        ),
+        ({}, set()),
+        ({"steps": None}, set()),
+    ],
+)
+def test_a_job_tells_which_stage_is_the_last_to_need_its_pod(
+    tmp_path: Path, job: dict[str, object], stages: set[str]
+) -> None:
+    path = tmp_path / "response.json"
+    path.write_text(json.dumps({"id": 7} | job))
+    assert read_job(path).last_stages == stages
+
+
 @pytest.mark.parametrize("last", ["", "x", "$", "$A"])
 def test_values_that_name_each_other_many_times_are_cut_off(last: str) -> None:
     """Whole, these would take 10^17 steps: any job may set public variables that the operator's templates use."""
