@@ -138,8 +138,9 @@ def facts_of(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.s
     A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
     """
     with contextlib.suppress(errors.ClusterError):  # without the right to logs, say
+        told: Facts = {}
         for pause in _LOG_PAUSES_SECONDS:
-            told = {name: _facts_in_log(api, plan, name) for name in ("build", "helper")}
+            told |= {name: _facts_in_log(api, plan, name) for name in ("build", "helper") if not told.get(name)}
             if all(told.values()):
                 return told
             sleep(pause)
