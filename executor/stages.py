@@ -21,7 +21,7 @@ from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
 from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_needless, is_user_script
 from executor.environment import Invocation
-from executor.log import Log
+from executor.log import Log, write_all
 from executor.settings import Settings
 
 if TYPE_CHECKING:
@@ -163,6 +163,14 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     if attempt.is_done and is_needless(stage) and not settings.keep_failed:
         return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
+    if stage == "prepare_script" and attempt.backend != "local":
+        from executor.prologue import printed_by  # noqa: PLC0415 (as in prepare)
+
+        printed = printed_by(content, builds_dir=settings.builds_dir, hostname=attempt.pod)
+        with contextlib.suppress(BrokenPipeError):  # the Runner is gone: what follows sees to it
+            if printed is not None:
+                write_all(1, printed)
+                return Verdict(booking=Booking.SUCCESS)
     check_quoting(attempt, container, content)
     run_there = _run_locally if attempt.backend == "local" else _run_in_pod
     return run_there(content, attempt, invocation, settings, job_log, stage=stage)

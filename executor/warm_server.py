@@ -19,7 +19,7 @@ from pathlib import Path
 
 from executor import warm
 
-_PARTS = "driver figures job kube local memory plan pods run_script settings suitability telemetry verdict"
+_PARTS = "driver figures job kube local memory plan pods prologue run_script settings suitability telemetry verdict"
 _LATE = ("encodings.idna",)
 """What verbs import when they need it: of the driver, and of Python's own (for the names of hosts)."""
 _IDLE_SECONDS = 600.0

@@ -4,6 +4,7 @@ Each test breaks a fake cluster of its own. Requirements R4, R7, R18.
 """
 
 import concurrent.futures
+import re
 import signal
 import time
 from pathlib import Path
@@ -127,6 +128,14 @@ def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> N
     cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 1.5
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
+
+
+def test_the_runners_first_line_costs_no_command_in_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+    outcome = lab.run(["true"])
+    asked = " ".join(word for command in cluster.commands for word in command)
+    assert re.search(r"^Running on job-\d+-[0-9a-f]{16}\.\.\.$", outcome.text, re.MULTILINE), outcome.text
+    assert "get_sources-" in asked
+    assert "prepare_script-" not in asked
 
 
 @pytest.mark.parametrize(

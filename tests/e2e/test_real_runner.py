@@ -38,6 +38,18 @@ def test_a_job_succeeds_with_its_whole_log(farm: Farm) -> None:
     assert job.trace_is_whole()
 
 
+def test_the_runners_first_script_is_told_without_a_command_in_the_pod(farm: Farm) -> None:
+    """Once the Runner writes another one, this fails: it would only cost time, but see what is new in it."""
+    job = farm.submit(["echo Running on $(hostname)...", "ls /.spack-farm/helper/stages"])
+    assert job.wait().state == "success", job.text
+    lines = plain(job.text).splitlines()
+    (host,) = {line for line in lines if line.startswith("Running on ")}
+    assert lines.count(host) == 2, "the driver's line is the pod's own"
+    ran = [line.partition("-")[0] for line in lines[lines.index("$ ls /.spack-farm/helper/stages") + 1 :]]
+    assert "get_sources" in ran
+    assert "prepare_script" not in ran
+
+
 def test_a_script_that_fails_gives_gitlab_its_exit_code(farm: Farm) -> None:
     job = farm.submit(["echo before", "(exit 42)", "echo never"])
     end = job.wait()
