@@ -2,8 +2,8 @@
 
 Both are [[runners]] of the same GitLab Runner 19.4 process, take the same payloads from coordinators of their own, and run
 in turn. The official one polls every second (`poll_interval = 1`). Times are those of the coordinator (hand-out, final
-status) and of the script itself (`date` in the pod): one clock. CPU is that of the manager with all its driver calls, of
-the API server and of kubelet, apart. Beside both: bare kubectl run, wait, exec, delete.
+status) and of the script itself (`date` in the pod): one clock. CPU and memory are those of the manager with all its driver
+calls and their warm processes, of the API server and of kubelet, apart. Beside both: bare kubectl run, wait, exec, delete.
 """
 
 import argparse
@@ -33,7 +33,10 @@ Row = dict[str, float]
 
 
 class Watch:
-    """CPU and resident peaks of the manager, the API server and kubelet, over a round."""
+    """CPU and peaks of memory of the manager, the API server and kubelet, over a round.
+
+    The manager's memory is its proportional share: a driver call's processes have most of their pages in common.
+    """
 
     def __init__(self, manager: int, cluster: Cluster) -> None:
         self._manager = psutil.Process(manager)
@@ -62,18 +65,30 @@ class Watch:
         """Return CPU seconds so far; the manager's with the driver calls that have ended."""
         used = {name: process.cpu_times() for name, process in self._servers.items()}
         values = {name: times.user + times.system for name, times in used.items()}
-        return values | {"manager": sum(self._manager.cpu_times()[:4])}
+        values["manager"] = 0.0
+        for process in [self._manager, *_warm_processes()]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # then it is in its parent's
+                values["manager"] += sum(process.cpu_times()[:4])
+        return values
 
     def _sample(self, row: Row, over: threading.Event) -> None:
-        while not over.wait(0.1):
-            rss = 0
-            for process in [self._manager, *self._manager.children(recursive=True)]:
+        while not over.wait(0.5):
+            pss = 0
+            for process in [self._manager, *self._manager.children(recursive=True), *_warm_processes()]:
                 with contextlib.suppress(psutil.Error):
-                    rss += process.memory_info().rss
-            sizes = {"manager": rss} | {name: process.memory_info().rss for name, process in self._servers.items()}
-            for name, size in sizes.items():
-                key = f"{name}_rss_peak_mib"
-                row[key] = max(row.get(key, 0.0), size / (1 << 20))
+                    pss += process.memory_full_info().pss
+            sizes = {f"{name}_rss_peak_mib": process.memory_info().rss for name, process in self._servers.items()}
+            for name, size in {"manager_pss_peak_mib": pss, **sizes}.items():
+                row[name] = max(row.get(name, 0.0), size / (1 << 20))
+
+
+def _warm_processes() -> list[psutil.Process]:
+    """Return the warm processes of this checkout's driver, and what they have forked: no children of the manager."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if {"executor.warm_server", str(CHECKOUT)} <= set(" ".join(process.info["cmdline"] or []).split())
+    ]
 
 
 def one_round(gitlab: Coordinator, watch: Watch, *, jobs: int) -> Row:
