@@ -36,14 +36,20 @@ def read_spec(store: Store, manifest_key: str) -> dict[str, spec_nodes.Node]:
 
 def spec_of(store: Store, manifest: mirror.Manifest, *, where: str) -> dict[str, spec_nodes.Node]:
     """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
+    blob = spec_blob(manifest, where=where)
+    packed = store.read(places.blob(blob.checksum)).data
+    if hashlib.sha256(packed).hexdigest() != blob.checksum:
+        raise PublishError(f"{where}: the spec's blob has another content than its name says")
+    if len(packed) != blob.content_length:
+        raise PublishError(f"{where}: the spec's blob has {len(packed)} bytes, {blob.content_length} were promised")
+    return spec_nodes.parse_spec(unpacked(packed, where=where), where=where)
+
+
+def spec_blob(manifest: mirror.Manifest, *, where: str) -> mirror.Blob:
+    """Return the blob with the concrete spec: the first of its kind. Raises PublishError if there is none."""
     for blob in manifest.data:
         if blob.media_type == places.SPEC_MEDIA_TYPE:
-            packed = store.read(places.blob(blob.checksum)).data
-            if hashlib.sha256(packed).hexdigest() != blob.checksum:
-                raise PublishError(f"{where}: the spec's blob has another content than its name says")
-            if len(packed) != blob.content_length:
-                raise PublishError(f"{where}: the spec's blob has {len(packed)} bytes, {blob.content_length} were promised")
-            return spec_nodes.parse_spec(unpacked(packed, where=where), where=where)
+            return blob
     raise PublishError(f"{where}: names no concrete spec")
 
 

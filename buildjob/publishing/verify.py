@@ -47,9 +47,9 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
             kind = "its signature is not good, or by nobody trusted" if signed.startswith(b"-----") else "it is not signed"
             return Fault(key=key, text=kind)
         manifest = mirror.parse_manifest(text, where=where)
+        spec = documents.spec_blob(manifest, where=where)  # which is read anyhow, below
         for blob in manifest.data:
-            # the spec is read anyhow, below
-            if blob.media_type != places.SPEC_MEDIA_TYPE and (fault := _blob_fault(store, blob, whole=blobs)):
+            if blob is not spec and (fault := _blob_fault(store, blob, whole=blobs)):
                 return Fault(key=key, text=fault)
         nodes = documents.spec_of(store, manifest, where=where)
     except NotFound as error:

@@ -87,6 +87,17 @@ def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, 
     ]
 
 
+def test_of_two_specs_in_a_manifest_both_are_looked_at(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    key = add_entry(tmp_path, "lib")
+    manifest = json.loads((tmp_path / key).read_text())
+    manifest["data"].append(manifest["data"][-1] | {"checksum": "0" * 64})
+    (tmp_path / key).write_text(json.dumps(manifest))
+    found = verify.binary(store, key, None, blobs=True)
+    assert isinstance(found, verify.Fault)
+    assert found.text == f"{places.blob('0' * 64)} is missing"
+
+
 def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, key: Key) -> None:
     mirror, unsigned = tmp_path / "m", tmp_path / "u"
     for name, needed in TREES.items():
