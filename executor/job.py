@@ -135,9 +135,11 @@ class Job(msgspec.Struct, frozen=True):
         if self.cache:
             return frozenset({"archive_cache", "archive_cache_on_failure"})
         names = [step.name for step in self.steps or ()]
-        if not names or "after_script" in names:
-            return frozenset(names and {"after_script"})
-        return frozenset({"build_script", "step_script"} if names[-1] == "script" else {f"step_{names[-1].lower()}"})
+        if "after_script" in names:
+            return frozenset({"after_script"})
+        if names[-1:] == ["script"]:
+            return frozenset({"build_script", "step_script"})
+        return frozenset(f"step_{name.lower()}" for name in names[-1:])
 
 
 def read_job(path: Path) -> Job:

@@ -14,7 +14,7 @@ import msgspec
 from executor import errors
 from executor.attempt import Attempt
 from executor.channel import STATUS, STDERR, STDOUT, Channel, capture
-from executor.control import agent
+from executor.control import agent, is_needless
 from executor.following import Following, ScriptEnd
 from executor.kube import Api
 from executor.log import Log, write_all
@@ -125,7 +125,7 @@ class ScriptRun:
         state = self._following
         state.new_connection()
         self._exit_seen = None  # only a connection that stands can show that the log's end does not come
-        last = ["last"] if self._script.stage in self._attempt.last_stages else []
+        last = ["last"] if self._script.stage in self._attempt.last_stages or is_needless(self._script.stage) else []
         place = [str(number) for number in (state.segment, state.base, state.received, len(self._script.content))]
         words = agent(self._script.container, "run", self._script.folder, *place, *last)
         with Channel(self._api, self._attempt.namespace, self._attempt.pod, container, words) as channel:
