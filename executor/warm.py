@@ -22,6 +22,8 @@ ACCEPTED = b"+"
 """The other side's first byte: it has read the whole request and can run the verb."""
 BEGIN = b"!"
 """This side's answer: from here on it passes signals on, so that the verb may begin."""
+PULSE = b"\n"
+"""What the other side sends now and then, so that a signal which the shell has missed is not missed for long."""
 RUNNER_PROCESS = "SPACK_FARM_RUNNER_PROCESS"
 """Variable that tells a verb which process has called, where that is not its parent."""
 OFF = "SPACK_FARM_EXECUTOR_WARM"
@@ -38,15 +40,16 @@ trap '' PIPE
 trap 'signaled=1; printf "\\{signal.SIGTERM:03o}" 2>/dev/null >&9' TERM
 trap 'signaled=1; printf "\\{signal.SIGINT:03o}" 2>/dev/null >&9' INT
 printf "{BEGIN.decode()}" 2>/dev/null >&9
-until read -r code <&9; do
-  [ -n "$signaled" ] || {{ printf '%s\\n' "$2" >&2; exit "$1"; }}
-  signaled=
+code=
+while [ -z "$code" ]; do
+  read -r code <&9 || {{ [ -n "$signaled" ] || {{ printf '%s\\n' "$2" >&2; exit "$1"; }}; signaled= code=; }}
 done
 exit "$code"
 """
 """A call waits as long as its verb runs, for hours: as a shell it needs a tenth of Python's memory.
 
-A signal ends `read`. One that comes before the traps are set ends the call, and nothing has happened.
+A signal ends `read`, unless it comes in the instant before `read` waits: then the next empty line does. One that comes
+before the traps are set ends the call, and nothing has happened.
 """
 
 

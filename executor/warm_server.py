@@ -10,6 +10,7 @@ import fcntl
 import gc
 import importlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ _LATE = ("encodings.idna",)
 _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
+_PULSE_SECONDS = 5.0
 
 
 def main(folder: str, name: str) -> None:
@@ -180,6 +182,8 @@ def _obey(connection: socket.socket) -> None:
     main_thread = threading.main_thread().ident or 0
     while True:
         try:
+            while not select.select([connection], [], [], _PULSE_SECONDS)[0]:
+                connection.sendall(warm.PULSE)
             told = connection.recv(1)
         except OSError:
             told = b""

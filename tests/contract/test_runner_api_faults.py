@@ -257,12 +257,12 @@ def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used
 
 
 def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, cluster: FakeCluster) -> None:
-    """1,000 cuts: scripts/prove stream-cuts."""
+    """1,000 cuts: scripts/prove fake-stream-cuts. There are so many lines that most cuts hit output."""
     cuts = cluster.faults.cut_streams_at_random(seed=CUTS_IN_CI, largest=30_000, times=CUTS_IN_CI)
-    outcome = lab.run(["seq 1 9000", "exit 9"])
+    outcome = lab.run(["seq 1 20000", "exit 9"])
     assert len(cuts) == CUTS_IN_CI
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 9), outcome.text[-2000:]
-    assert numbers(outcome) == list(range(1, 9001))
+    assert numbers(outcome) == list(range(1, 20001))
 
 
 def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> None:

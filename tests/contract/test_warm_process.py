@@ -1,6 +1,7 @@
 """Clause: docs/executor.md, "The warm process": a call is the same with it and without it, and nothing depends on it."""
 
 import os
+import select
 import signal
 import socket
 import stat
@@ -263,7 +264,26 @@ def test_any_shell_can_wait(shell: list[str], tmp_path: Path) -> None:
         assert ours.recv(1) == warm.BEGIN
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             waiting.send_signal(number)
+            while not select.select([ours], [], [], 1)[0]:
+                ours.sendall(warm.PULSE)  # it came in the instant before the shell's `read`
             assert ours.recv(1) == bytes([number])
+        ours.sendall(warm.PULSE)
         ours.sendall(b"200\n")
         assert waiting.wait(60) == 200
         assert Path(said.name).read_text() == ""
+
+
+def test_the_other_side_has_a_pulse_until_the_call_is_gone() -> None:
+    """A shell misses a signal that comes in the instant before its `read`: it is not to miss it for long."""
+    ours, theirs = socket.socketpair()
+    program = (
+        "import socket, sys; from executor import warm_server; warm_server._PULSE_SECONDS = 0.1; "
+        "warm_server._obey(socket.socket(fileno=int(sys.argv[1])))"
+    )
+    with ours, theirs:
+        verb = subprocess.Popen(
+            [sys.executable, "-c", program, str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=CHECKOUT
+        )
+        theirs.close()
+        assert [ours.recv(1), ours.recv(1)] == [warm.PULSE, warm.PULSE]
+    assert verb.wait(60) == -signal.SIGKILL

@@ -16,6 +16,7 @@ STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
+_SMALL_FRAME = 1 << 10
 
 
 class StreamEnded(Exception):  # noqa: N818 (it may well be no error)
@@ -46,9 +47,14 @@ class Stream:
         self.send(STDOUT, b"")  # tells the client that the connection stands
 
     def send(self, channel: int, content: bytes) -> None:
-        """Send bytes on a channel. Raises StreamEnded."""
+        """Send bytes on a channel; in small frames if the stream is to be cut, or no byte of one would ever be of use.
+
+        Raises StreamEnded.
+        """
+        most = len(content) if self._left is None else _SMALL_FRAME
         with self._lock:
-            self._write(_frame(2, bytes([channel]) + content))
+            for begin in range(0, len(content) or 1, most or 1):
+                self._write(_frame(2, bytes([channel]) + content[begin : begin + most]))
 
     def receive(self) -> tuple[int, bytes]:
         """Return the next channel and bytes; answers pings. Raises StreamEnded."""
