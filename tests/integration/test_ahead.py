@@ -62,7 +62,8 @@ def run(what: child.Program, log: Path, spared: frozenset[int]) -> child.Ended:
 @pytest.mark.usefixtures("subreaper")
 def test_it_outlives_the_build_and_the_builds_leavings_do_not(others: frozenset[int], echo: Ahead, tmp_path: Path) -> None:
     waiting = echo.start()
-    ended = run(program(["/bin/sh", "-c", "sleep 1000 & echo $!"], tmp_path), tmp_path / "log", others | echo.pids)
+    left = "sleep 1000 & until grep -qx sleep /proc/$!/comm; do :; done; echo $!"
+    ended = run(program(["/bin/sh", "-c", left], tmp_path), tmp_path / "log", others | echo.pids)
     assert ended.orphans == ["sleep"]
     assert not psutil.pid_exists(int((tmp_path / "log").read_text()))
     assert echo.start() == waiting, "it is started once"
