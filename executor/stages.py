@@ -25,8 +25,10 @@ from executor.log import Log, write_all
 from executor.settings import Settings
 
 if TYPE_CHECKING:
+    from executor.kube import Api
     from executor.measured import MeasuredSize
     from executor.plan import Planned, PodPlan
+    from executor.podstatus import Pod
     from executor.verdict import Verdict
 
 VERSION = "0.1.0"
@@ -109,22 +111,11 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=runner.check)
         facts = pods.facts_of(api, plan)
         suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
-        build = facts["build"]
-        attempt = msgspec.structs.replace(
-            attempt,
-            uid=pod.metadata.uid,
-            node=pod.spec.node_name,
-            quoting="yes" in build.get("quoting", ()),
-            shell=next(iter(build["shell"])),
-        )
-        save_attempt(attempt, invocation.folder)
+        save_attempt(_ready(attempt, pod, facts["build"]), invocation.folder)
         job_log.note(f"Pod {plan.name} is ready")
     except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
-        try:
-            pods.delete(api, namespace, plan.name, grace_seconds=1, seconds=min(15, settings.budgets.api_seconds))
-        except errors.ClusterError as error:
-            job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        _take_away(api, plan, job_log)
         if isinstance(failure, errors.PodFailed) and failure.waited_seconds:
             news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
             memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
@@ -150,6 +141,28 @@ def _begun(plan: "PodPlan", namespace: str, memory_record: str, last_stages: fro
     )
 
 
+def _ready(attempt: Attempt, pod: "Pod", build: dict[str, set[str]]) -> Attempt:
+    """Return what is known of an attempt whose pod is ready; `build` is what the build container's image offers."""
+    return msgspec.structs.replace(
+        attempt,
+        uid=pod.metadata.uid,
+        node=pod.spec.node_name,
+        quoting="yes" in build.get("quoting", ()),
+        shell=next(iter(build["shell"])),
+    )
+
+
+def _take_away(api: "Api", plan: "PodPlan", job_log: Log) -> None:
+    """Delete the pod of an attempt that has failed before it began; that it could not be done is only told."""
+    from executor import pods  # noqa: PLC0415 (as in prepare)
+
+    seconds = min(15, plan.settings.budgets.api_seconds)
+    try:
+        pods.delete(api, plan.namespace, plan.name, grace_seconds=1, seconds=seconds)
+    except errors.ClusterError as error:
+        job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+
+
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
     from executor.suitability import check_quoting  # noqa: PLC0415 (as in prepare)
@@ -163,17 +176,25 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
     if attempt.is_done and is_needless(stage) and not settings.keep_failed:
         return Verdict(booking=Booking.SUCCESS)
     content = script.read_bytes()
-    if stage == "prepare_script" and attempt.backend != "local":
-        from executor.prologue import printed_by  # noqa: PLC0415 (as in prepare)
-
-        printed = printed_by(content, builds_dir=settings.builds_dir, hostname=attempt.pod)
-        with contextlib.suppress(BrokenPipeError):  # the Runner is gone: what follows sees to it
-            if printed is not None:
-                write_all(1, printed)
-                return Verdict(booking=Booking.SUCCESS)
+    if stage == "prepare_script" and attempt.backend != "local" and _is_told(content, attempt, settings):
+        return Verdict(booking=Booking.SUCCESS)
     check_quoting(attempt, container, content)
     run_there = _run_locally if attempt.backend == "local" else _run_in_pod
     return run_there(content, attempt, invocation, settings, job_log, stage=stage)
+
+
+def _is_told(script: bytes, attempt: Attempt, settings: Settings) -> bool:
+    """Print what the Runner's first script would print; tell whether that was all that it would do."""
+    from executor.prologue import printed_by  # noqa: PLC0415 (as in prepare)
+
+    printed = printed_by(script, builds_dir=settings.builds_dir, hostname=attempt.pod)
+    if printed is None:
+        return False
+    try:
+        write_all(1, printed)
+    except BrokenPipeError:  # the Runner is gone: whoever runs the script sees to it
+        return False
+    return True
 
 
 def _run_in_pod(  # noqa: PLR0913 (as `run`)
