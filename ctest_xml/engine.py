@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from ctest_xml.needles import Needles
+from ctest_xml.literal_filter import Needles
 from ctest_xml.rules import Rules
 
 _MEMORY_BYTES = 8 << 20

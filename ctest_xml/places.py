@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ctest_xml.ctest_tables import FILE_AND_LINE
-from ctest_xml.dialect import translate
+from ctest_xml.kwsys_regex import translate
 
 _SHORT_ENOUGH = 20
 _PATTERNS = tuple((re.compile(translate(pattern).encode()), file, line) for pattern, file, line in FILE_AND_LINE)

@@ -7,7 +7,7 @@ times and addresses taken for `file:line:`, make's own errors) and adds what pac
 from dataclasses import dataclass
 
 from ctest_xml import ctest_tables as ctest
-from ctest_xml.dialect import translate
+from ctest_xml.kwsys_regex import translate
 
 SGR = r"\x1b\[[0-9;]*m"
 """What CTest takes out before matching: only colours, not the erase GCC writes after each."""

@@ -16,7 +16,7 @@ from ctest_xml.model import Configure, Done, Note, Site, Update, Upload
 from ctest_xml.text import clean, cut, identity, one_line
 from ctest_xml.write_build import Counts, build
 from ctest_xml.write_site import minutes, seconds, site_document, subproject
-from ctest_xml.write_test import testing
+from ctest_xml.write_testing import testing
 from ctest_xml.xmlstream import document
 
 __all__ = ["Counts", "build", "configure", "done", "notes", "testing", "update", "upload"]

@@ -1,7 +1,7 @@
 """Finds lines that match any of many patterns with the standard library alone: literals first, patterns where these occur.
 
 One alternation of 80 patterns costs Python's `re` a microsecond a byte; most patterns need a literal that `bytes.find` looks
-for at memory speed. Pure; knows nothing of logs. Patterns are those of `dialect` and `rules`: no look-around, no
+for at memory speed. Pure; knows nothing of logs. Patterns are those of `kwsys_regex` and `rules`: no look-around, no
 back-references.
 """
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from ctest_xml.dialect import translate
+from ctest_xml.kwsys_regex import translate
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from ctest_xml.needles import Needles, expanded, needle
+from ctest_xml.literal_filter import Needles, expanded, needle
 from ctest_xml.rules import CTEST, SPACK
 
 
