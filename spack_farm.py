@@ -100,7 +100,7 @@ def _completion(words: list[str]) -> int:
 
 
 def _man(_words: list[str]) -> int:
-    from buildjob.versions import own_version  # noqa: PLC0415  lazily, as all verbs
+    from buildjob.version import own_version  # noqa: PLC0415  lazily, as all verbs
     from command_docs import manual  # noqa: PLC0415
 
     sys.stdout.write(manual(_parsers(), version=own_version()))

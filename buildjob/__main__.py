@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from buildjob import cli
+from buildjob import cli, options
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = cli.parser().parse_args(argv)
     from buildjob import request  # noqa: PLC0415  --help need not load it
 
-    variables = request.environment()
+    variables = options.environment()
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stdout.isatty())
     log = Log(color=color)
     try:

@@ -16,6 +16,7 @@ import msgspec
 
 from buildjob import child, destination, mirror, own_environment, planning, remote, run, sign, summary, telemetry
 from buildjob.ahead import Ahead
+from buildjob.concrete import Node, Plan
 from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
 from buildjob.excerpt import Link
 from buildjob.find_spack import find
@@ -23,9 +24,10 @@ from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
 from buildjob.report import PAGES, report, reproduce_with_spack
 from buildjob.request import BuildRequest, CommandBuild
-from buildjob.schedule import Node, Schedule, blocked_by, schedule
+from buildjob.run_folder import SPEC, RunResult, new_folder
+from buildjob.schedule import Schedule, blocked_by, schedule
 from buildjob.session import Session
-from buildjob.spack import Plan, Spack, install_times, mirror_scope
+from buildjob.spack import Spack, install_times, mirror_scope
 
 
 def build(request: BuildRequest, log: Log) -> int:
@@ -59,7 +61,7 @@ def _verdict(session: Session) -> Outcome:
 def _run_command(session: Session, command: CommandBuild) -> None:
     """Run and measure a build without Spack."""
     request = session.request
-    folder = run.new_folder(request.out, f"{command.name}-{command.version}")
+    folder = new_folder(request.out, f"{command.name}-{command.version}")
     subject = run.Subject(
         spec=telemetry.PackageSpec(name=command.name, version=command.version),
         reproduce=telemetry.Reproduce(),
@@ -86,7 +88,7 @@ def _run(
     folder: Path,
     *,
     when_installed: Callable[[], frozenset[int]] = frozenset,
-) -> run.RunResult:
+) -> RunResult:
     around = run.Surroundings(
         stop=session.stop,
         deadline=session.deadline,
@@ -98,7 +100,7 @@ def _run(
     return run.run(subject, process, folder, around=around)
 
 
-def _report(session: Session, result: run.RunResult, *, reproduce: str, last: bool = True) -> run.RunResult:
+def _report(session: Session, result: RunResult, *, reproduce: str, last: bool = True) -> RunResult:
     """Write the page; at the last time also CDash's documents, and show the summary. Never changes the verdict."""
     reporting = session.request.reporting if last else None
     result = report(result, reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
@@ -164,7 +166,7 @@ def _fetch(session: Session, spack: Spack, work: Schedule, trust: sign.TrustHome
 
 def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subject:
     """Return what is known of a package before it is built, and lay its concrete spec beside the documents."""
-    (folder / "spec.json").write_bytes(Path(node.spec_file).read_bytes())
+    (folder / SPEC).write_bytes(Path(node.spec_file).read_bytes())
     dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in node.dependencies]
     return run.Subject(
         spec=telemetry.PackageSpec(
@@ -178,7 +180,7 @@ def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subj
             build_jobs=session.request.jobs or plan.build_jobs,
         ),
         reproduce=telemetry.Reproduce(
-            spack_commit=plan.spack_commit, packages_commit=plan.packages_commit, concrete_spec="spec.json"
+            spack_commit=plan.spack_commit, packages_commit=plan.packages_commit, concrete_spec=SPEC
         ),
         versions=run.versions(spack=plan.spack_version),
         job=run.job_facts(session.request.variables),
@@ -187,10 +189,10 @@ def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subj
 
 
 def _folder(session: Session, node: Node) -> Path:
-    return run.new_folder(session.request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
+    return new_folder(session.request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
 
 
-def _already_there(session: Session, node: Node, plan: Plan) -> run.RunResult:
+def _already_there(session: Session, node: Node, plan: Plan) -> RunResult:
     """Write down that there was nothing to do."""
     folder = _folder(session, node)
     target = session.request.target
@@ -200,7 +202,7 @@ def _already_there(session: Session, node: Node, plan: Plan) -> run.RunResult:
     return run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE, published=published)
 
 
-def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> run.RunResult:
+def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> RunResult:
     """Publish a package that Spack has installed already."""
     folder = _folder(session, node)
     session.log.note(f"{node.title}: already installed, nothing to build")
@@ -211,7 +213,7 @@ def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> run.Ru
         return publishing.publish(result)
 
 
-def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> run.RunResult:
+def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
     folder = _folder(session, node)
     subject = _subject(session, node, plan, folder)
@@ -265,7 +267,7 @@ class _Publishing:
             return frozenset(program.start() for program in self._programs)
         return frozenset().union(*(program.pids for program in self._programs))
 
-    def publish(self, result: run.RunResult) -> run.RunResult:
+    def publish(self, result: RunResult) -> RunResult:
         """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
         session, target = self._session, self._session.request.target
         try:

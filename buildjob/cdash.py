@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from buildjob import telemetry
 from buildjob.outcome import Outcome
 from buildjob.quantities import format_bytes
-from buildjob.request import Reporting
-from buildjob.run import CDASH, LOG, TELEMETRY, RunResult
+from buildjob.reporting import Reporting
+from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import Telemetry
 from ctest_xml import naming
 from ctest_xml.mapping import PackageBuild
@@ -116,13 +116,13 @@ def _samples(samples: telemetry.Samples, begun: float) -> Iterator[Sample]:
 
 
 def _notes(result: RunResult, ended: float) -> Iterator[Note]:
-    for name in ("spec.json", TELEMETRY):
+    for name in (SPEC, TELEMETRY):
         if (result.folder / name).exists():
             yield Note(name=name, text=result.folder / name, time_seconds=ended)
 
 
 def _uploads(result: RunResult) -> Iterator[Upload]:
-    for name in (TELEMETRY, "report.html"):
+    for name in (TELEMETRY, PAGE):
         if (result.folder / name).exists():
             yield Upload(name=name, content=result.folder / name)
     job = result.telemetry.job

@@ -7,13 +7,13 @@ import shutil
 import time
 from pathlib import Path
 
-from buildjob import mirror, remote, run, sign, telemetry
+from buildjob import mirror, remote, sign, telemetry
 from buildjob.ahead import Ahead
+from buildjob.concrete import Node, Plan
 from buildjob.errors import AgentError, PublishError
 from buildjob.request import Target
-from buildjob.schedule import Node
+from buildjob.run_folder import TELEMETRY
 from buildjob.session import Session
-from buildjob.spack import Plan
 
 _TELEMETRY_SECONDS = 60.0
 """Measurements may be sent for so long, even if the time for the builds is over: those that took long matter most."""
@@ -69,7 +69,7 @@ def send(session: Session, unsigned: Path, target: Target, sending: Ahead | None
 def send_telemetry(session: Session) -> None:
     """Send what was measured of every package that was run, if the request asks for it. Never fails: a warning at most."""
     url = session.request.telemetry_mirror
-    ran = [result.folder / run.TELEMETRY for result in session.results if result.telemetry.totals.wall_seconds > 0]
+    ran = [result.folder / TELEMETRY for result in session.results if result.telemetry.totals.wall_seconds > 0]
     if not url or not ran or session.stop.signal_number:
         return
     call: remote.Call = lambda argv, given: session.call(argv, given, within_seconds=_TELEMETRY_SECONDS)  # noqa: E731  typed

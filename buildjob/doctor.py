@@ -17,8 +17,8 @@ from buildjob.errors import AgentError, RequestError
 from buildjob.find_spack import SpackInstallation, find
 from buildjob.log import Log
 from buildjob.observe import find_cgroup
+from buildjob.options import environment
 from buildjob.paths import from_environment
-from buildjob.request import environment
 from buildjob.spack import Spack
 
 _ROOM_BYTES = 5 << 30

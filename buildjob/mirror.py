@@ -4,18 +4,17 @@ Reads and names; writes nothing (`publish.py` does), checks no signature (`sign.
 Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from buildjob.errors import PublishError
+from buildjob.files import has_content
 
 LAYOUT = b'{"signing": "gpg"}'
 """Content of `v3/layout.json`."""
 _LARGEST_MANIFEST_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 20
 
 
 class Blob(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -89,20 +88,3 @@ def is_whole(mirror: Path, manifest: Manifest) -> bool:
 def matches(path: Path, blob: Blob) -> bool:
     """Say whether a file has the size and the checksum that the manifest names."""
     return has_content(path, size_bytes=blob.content_length, checksum=blob.checksum)
-
-
-def has_content(path: Path, *, size_bytes: int, checksum: str) -> bool:
-    """Say whether there is a file of that size and SHA-256."""
-    try:
-        return path.stat().st_size == size_bytes and sha256(path) == checksum
-    except FileNotFoundError:
-        return False
-
-
-def sha256(path: Path) -> str:
-    """Return the hex digest of a file of any size."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

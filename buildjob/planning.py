@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 
 from buildjob import own_environment, secrets, sign
+from buildjob.concrete import Plan, Wanted
 from buildjob.log import Log
 from buildjob.schedule import Schedule
 from buildjob.session import Session
-from buildjob.spack import Plan, Spack, Wanted
+from buildjob.spack import Spack
 
 
 @contextlib.contextmanager

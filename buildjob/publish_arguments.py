@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Literal
 
-from buildjob import request
+from buildjob import options
 from buildjob.errors import RequestError
 
 _PREFIX = "SPACK_FARM_PUBLISH_"
@@ -183,7 +183,7 @@ def add_environment(arguments: Arguments, variables: Mapping[str, str]) -> None:
 def is_on(said: bool | str | None, option: str) -> bool:  # noqa: FBT001  what an option or a variable says
     """Say whether an option or a variable switches something on. Raises RequestError if it says neither."""
     if isinstance(said, str):
-        return request.switch(said, option)
+        return options.switch(said, option)
     return bool(said)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from buildjob import request
+from buildjob import options
 from buildjob.errors import AgentError, Interrupted, RequestError
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    variables = request.environment()
+    variables = options.environment()
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
     log = Log(sys.stderr, color=color)
     verbs: dict[str, Callable[[Arguments, Log], int]] = {
@@ -109,7 +109,7 @@ def _get_told(arguments: Arguments) -> bool:
         del gnupg
     line = sys.stdin.readline()
     if line:
-        request.take_on(msgspec.json.decode(line, type=dict[str, str]))
+        options.take_on(msgspec.json.decode(line, type=dict[str, str]))
     return bool(line)
 
 
@@ -254,8 +254,8 @@ def _prune(arguments: Arguments, log: Log) -> int:
 
     policy = prune.Policy(
         hashes=frozenset().union(*(prune.kept_by(Path(file)) for file in arguments.keep)),
-        age_seconds=request.seconds(arguments.older_than, "--older-than"),
-        grace_seconds=request.seconds(arguments.grace, "--grace"),
+        age_seconds=options.seconds(arguments.older_than, "--older-than"),
+        grace_seconds=options.seconds(arguments.grace, "--grace"),
     )
     store = open_mirror(arguments, arguments.mirror)
     asked = prune.plan(store, policy, workers=connections_of(arguments))
@@ -304,7 +304,7 @@ def _keys(arguments: Arguments, log: Log) -> int:
 def _telemetry(arguments: Arguments, log: Log) -> int:
     from buildjob.publishing import measurements  # noqa: PLC0415
 
-    protected = request.environment().get("CI_COMMIT_REF_PROTECTED") == "true"
+    protected = options.environment().get("CI_COMMIT_REF_PROTECTED") == "true"
     place = arguments.place or ("protected" if protected else "other")
     files = measurements.found([Path(path) for path in arguments.documents])
     store = open_mirror(arguments, arguments.mirror)

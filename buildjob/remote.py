@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from buildjob import mirror
+from buildjob.concrete import Node
 from buildjob.errors import PublishError
 from buildjob.request import Target
-from buildjob.schedule import Node
 from buildjob.sign import TrustHome
 from buildjob.telemetry import Publish
 

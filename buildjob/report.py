@@ -13,14 +13,12 @@ import msgspec
 from buildjob import excerpt, telemetry
 from buildjob.excerpt import Link, LogExcerpt
 from buildjob.files import write_whole
+from buildjob.masking import mask
 from buildjob.outcome import Outcome
-from buildjob.request import Reporting
-from buildjob.run import CDASH, LOG, TELEMETRY, RunResult
-from buildjob.secrets import mask
+from buildjob.reporting import Reporting
+from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 
-PAGE = "report.html"
-SPEC = "spec.json"
 PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
 """What the summary points to: label and name in the run's folder."""
 _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}

@@ -1,6 +1,6 @@
 """Arguments and environment become one frozen `BuildRequest`, or are refused here with the option's name.
 
-The one module that reads `os.environ`. Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure but for
+Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure but for
 looking whether named files exist.
 """
 
@@ -16,10 +16,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from buildjob.errors import RequestError
+from buildjob.options import seconds, switch
 from buildjob.paths import Paths, from_environment
+from buildjob.reporting import Reporting
 
 PREFIX = "SPACK_FARM_BUILD_"
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 _FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
@@ -30,7 +31,6 @@ _FROM_ENVIRONMENT = {
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
 _PATH = ("/", "./", "../")
 """A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
-_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class CommandBuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,15 +54,6 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     signing_key_file: Path | None
     """None for an unsigned mirror."""
     passphrase_file: Path | None = None
-
-
-class Reporting(msgspec.Struct, frozen=True, kw_only=True):
-    """Under which names CDash keeps the builds."""
-
-    site: str
-    """The class of machine, stable over runs."""
-    group: str = "Experimental"
-    """A build group of the project."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,16 +87,6 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str]
     """The whole environment, secrets included: only `secrets.split` may look at it."""
     paths: Paths
-
-
-def environment() -> dict[str, str]:
-    """Return a copy of this process's environment."""
-    return dict(os.environ)  # noqa: TID251  here it is read
-
-
-def take_on(variables: Mapping[str, str]) -> None:
-    """Put variables into this process's environment, for whatever reads them there: boto3, gpg."""
-    os.environ.update(variables)  # noqa: TID251  here it is read
 
 
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
@@ -158,13 +139,6 @@ def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -
     for option in ("config_scope", "trust"):
         merged[option] = merged[option] or []
     return merged
-
-
-def switch(text: str, name: str) -> bool:
-    """Return what a variable says that switches something. Raises RequestError, naming it, if it says neither."""
-    if text.lower() not in _SWITCH:
-        raise RequestError(f"{name}={text!r}: say true or false")
-    return _SWITCH[text.lower()]
 
 
 def _command(values: Mapping[str, Any], words: list[str]) -> CommandBuild | None:
@@ -321,14 +295,3 @@ def _interval(text: str | None) -> float:
     if not 0.1 <= value <= 60:
         raise RequestError(f"--interval {text}: give a time from 0.1s to 60s")
     return value
-
-
-def seconds(text: str, option: str) -> float:
-    """Return a duration such as `90s`, `15m` or `1h30m` in seconds. Raises RequestError if it is none or not positive."""
-    found = _DURATION.fullmatch(text.strip())
-    total = (
-        sum(float(part or 0) * factor for part, factor in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
-    )
-    if total <= 0:
-        raise RequestError(f"{option} {text!r}: give a time such as 90s, 15m or 1h30m")
-    return total

@@ -18,18 +18,13 @@ import msgspec
 from buildjob import child, telemetry
 from buildjob.classify import Evidence, classify
 from buildjob.files import write_whole
+from buildjob.masking import mask
 from buildjob.observe import Cgroup, Observation, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome, exit_code
-from buildjob.secrets import mask
-from buildjob.spack_log import PhaseStart, Reader
+from buildjob.run_folder import INDEX, LOG, TELEMETRY, Index, RunResult
+from buildjob.spack_log import Reader
 from buildjob.telemetry import Reproduce, Telemetry
-from buildjob.versions import own_version
-
-LOG = "build.log"
-INDEX = "build.log.index.json"
-TELEMETRY = "telemetry.json"
-CDASH = "cdash"
-
+from buildjob.version import own_version
 
 NOTHING_YET = Observation(
     totals=telemetry.Totals(), phases=[], samples=telemetry.Samples(), top_processes=[], memory_kills=[]
@@ -77,44 +72,6 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     when_installed: Callable[[], frozenset[int]] = frozenset
     """Called when the build's output says that nothing is left but to end, maybe more than once. May start processes for
     what comes after; returns their ids: they are neither counted nor ended with the build."""
-
-
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How one run ended."""
-
-    folder: Path
-    telemetry: Telemetry
-    outcome: Outcome
-    signal_number: int = 0
-    notes: list[str] = []
-    """What the reader should know beside the outcome."""
-    errors: list[str] = []
-    """Spack's own error lines."""
-    phases: list[PhaseStart] = []
-    """Where in the log each phase begins."""
-
-
-class Index(msgspec.Struct, frozen=True, kw_only=True):
-    """`build.log.index.json`, version 1: where in the log each phase begins."""
-
-    version: int = 1
-    complete: bool
-    bytes: int
-    lines: int
-    phases: list[dict[str, str | int]]
-
-
-def new_folder(out: Path, name: str) -> Path:
-    """Make and return a folder for one run, `name` or `name-2`, `name-3` …: nothing is ever overwritten."""
-    out.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 1_000_000):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError
 
 
 class Recorder:

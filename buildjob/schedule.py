@@ -9,39 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-
-class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """A dependency of a node."""
-
-    name: str
-    version: str
-    hash: str
-    types: list[str]
-    """build, link, run, test."""
-
-
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One concrete spec."""
-
-    hash: str
-    name: str
-    version: str
-    namespace: str
-    spec_file: str
-    prefix: str
-    external: bool
-    installed: bool
-    binary: str
-    """`available` (a build cache has it, signature trusted), `untrusted` or empty."""
-    architecture: str
-    compiler: str
-    variants: dict[str, str | bool | list[str]]
-    dependencies: list[Edge]
-
-    @property
-    def title(self) -> str:
-        """`name@version/hash7`, as people write it."""
-        return f"{self.name}@{self.version}/{self.hash[:7]}"
+from buildjob.concrete import Node
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,10 +62,3 @@ def split(environment: Mapping[str, str], *, mirror_variables: Iterable[str] = (
         secret_names=frozenset(hidden | mirrors),
         secret_values=frozenset(values),
     )
-
-
-def mask(text: str, secret_values: Iterable[str]) -> str:
-    """Return the text with each secret in it replaced by `[MASKED]`."""
-    for value in sorted(secret_values, key=len, reverse=True):
-        text = text.replace(value, "[MASKED]")
-    return re.sub(r"(\w+://)[^/@\s:]*:[^/@\s]+@", r"\1[MASKED]@", text)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from buildjob import child, run, secrets
+from buildjob import child, run, run_folder, secrets
 from buildjob.ahead import Ahead
 from buildjob.errors import Interrupted, TimedOut
 from buildjob.log import Log
@@ -25,7 +25,7 @@ class Session:
         self.stop = stop
         self.environments = secrets.split(request.variables)
         self.deadline = run.deadline(request.timeout_seconds)
-        self.results: list[run.RunResult] = []
+        self.results: list[run_folder.RunResult] = []
         self.roots: frozenset[str] = frozenset()
         """Hashes of the packages that were asked for; the others are dependencies."""
 

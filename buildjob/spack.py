@@ -13,51 +13,13 @@ from pathlib import Path
 
 import msgspec
 
+from buildjob.concrete import Node, Plan, Wanted
 from buildjob.errors import RequestError, SpackError
 from buildjob.find_spack import SpackInstallation
-from buildjob.schedule import Node
 
 SUPPORTED = "1.1"
 _SCRIPTS = Path(__file__).parent / "spack_side"
 _OLD_INSTALLER = ("-c", "config:installer:old")
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to concretize, or to read concrete from files."""
-
-    specs: list[str] = []
-    spec_files: list[str] = []
-    environment: str = ""
-    hash: str = ""
-    fresh: bool = False
-
-
-class Mirror(msgspec.Struct, frozen=True, kw_only=True):
-    """A binary mirror of Spack's configuration."""
-
-    name: str
-    url: str
-    signed: bool
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What `spack_side/plan.py` answers."""
-
-    environment: str
-    """The folder of the environment that was named; empty if none was."""
-    external_roots: list[str]
-    """What was asked for and is not to be built, each in a sentence."""
-    roots: list[str]
-    """Hashes; at least one."""
-    nodes: list[Node]
-    mirrors: list[Mirror]
-    secret_variables: list[str]
-    store_root: str
-    stage_root: str
-    spack_version: str
-    spack_commit: str
-    packages_commit: str
-    build_jobs: int
 
 
 class _Refusal(msgspec.Struct):

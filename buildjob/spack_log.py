@@ -7,7 +7,7 @@ Source: Spack 1.1, lib/spack/spack/installer.py, package_base.py.
 import re
 from collections.abc import Callable
 
-import msgspec
+from buildjob.run_folder import PhaseStart
 
 _LONGEST_MARKER_BYTES = 4096
 _MOST_ERRORS = 20
@@ -15,16 +15,6 @@ _MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<error>Error: .
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>[^']+)'|(?P<done>Successfully installed) )")
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 _FETCH = re.compile(rb"FetchError|All fetchers failed|ChecksumError|NoDigestError|FailedDownloadError|FailedConstraintError")
-
-
-class PhaseStart(msgspec.Struct, frozen=True):
-    """A phase begins at this place of the log."""
-
-    name: str
-    offset: int
-    """Byte of the log, from 0."""
-    line: int
-    """Line of the log, from 1."""
 
 
 class Reader:

@@ -1,30 +1,15 @@
 """Which versions of everything take part: ours, Python's, Spack's, and the kind of control group."""
 
-import contextlib
 import platform
-import re
 from pathlib import Path
 
 from buildjob.errors import SpackError
 from buildjob.find_spack import find
 from buildjob.observe import find_cgroup
+from buildjob.options import environment
 from buildjob.paths import from_environment
-from buildjob.request import environment
 from buildjob.spack import version_of
-
-
-def own_version() -> str:
-    """Return the version of this distribution; in a checkout what pyproject.toml says, marked as such."""
-    with contextlib.suppress(OSError):
-        text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
-        if found := re.search(r'^version = "([^"]+)"', text, re.MULTILINE):
-            return f"{found[1]}+checkout"
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  15 ms that a checkout need not pay
-
-    try:
-        return version("spack-farm")
-    except PackageNotFoundError:
-        return "unknown"
+from buildjob.version import own_version
 
 
 def places() -> dict[str, Path]:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from buildjob import mirror
+from buildjob import files
 from buildjob.errors import Conflict, NotFound, StoreError
 from buildjob.publishing.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
 
@@ -48,7 +48,7 @@ class FolderStore:
         """Return an object's size and SHA-256."""
         with self._faults(key):
             path = self._path(key)
-            return path.stat().st_size, mirror.sha256(path)
+            return path.stat().st_size, files.sha256(path)
 
     def look(self, key: str) -> Seen | None:
         """Return what is known of an object; None if there is none."""
@@ -62,7 +62,7 @@ class FolderStore:
     def holds(self, key: str, blob: Blob) -> bool:
         """Say whether the file there has the blob's size and content: disks rot."""
         with self._faults(key):
-            return mirror.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
+            return files.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its tag."""

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from buildjob import mirror
+from buildjob import files, mirror
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
 from buildjob.publishing import announced, conditions, documents, lock, places, record, spec_nodes, splice
 from buildjob.publishing.retry import Patience
@@ -211,7 +211,7 @@ class _Work:
 
     def _swing(self, current: _Current, path: Path) -> None:
         """Put the new index in the place of exactly the one that was read. Raises Conflict."""
-        blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=mirror.sha256(path))
+        blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=files.sha256(path))
         self._store.send(places.blob(blob.sha256), blob)
         for sha256 in {current.sha256, current.overwritten} - {"", blob.sha256}:
             self._store.write(places.REPLACED + sha256, b"")

@@ -7,7 +7,8 @@ import pytest
 
 from buildjob import cli
 from buildjob.errors import RequestError
-from buildjob.request import BuildRequest, parse, seconds
+from buildjob.options import seconds
+from buildjob.request import BuildRequest, parse
 
 
 def request(*words: str | Path, **variables: str) -> BuildRequest:

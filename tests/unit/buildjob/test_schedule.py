@@ -2,7 +2,8 @@
 
 import pytest
 
-from buildjob.schedule import Edge, Node, blocked_by, schedule
+from buildjob.concrete import Edge, Node
+from buildjob.schedule import blocked_by, schedule
 
 
 def node(name: str, *dependencies: str, external: bool = False, installed: bool = False, binary: str = "") -> Node:

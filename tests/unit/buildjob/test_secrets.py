@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.secrets import mask, split
+from buildjob.masking import mask
+from buildjob.secrets import split
 
 SECRET = "s3cr3t-value"
 

@@ -1,0 +1,63 @@
+"""A run's folder: the names of what lies there, how a new one is made, and the result that says how the run ended."""
+
+from pathlib import Path
+
+import msgspec
+
+from buildjob.outcome import Outcome
+from buildjob.telemetry import Telemetry
+
+LOG = "build.log"
+INDEX = "build.log.index.json"
+TELEMETRY = "telemetry.json"
+CDASH = "cdash"
+PAGE = "report.html"
+SPEC = "spec.json"
+
+
+class PhaseStart(msgspec.Struct, frozen=True):
+    """A phase begins at this place of the log."""
+
+    name: str
+    offset: int
+    """Byte of the log, from 0."""
+    line: int
+    """Line of the log, from 1."""
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How one run ended."""
+
+    folder: Path
+    telemetry: Telemetry
+    outcome: Outcome
+    signal_number: int = 0
+    notes: list[str] = []
+    """What the reader should know beside the outcome."""
+    errors: list[str] = []
+    """Spack's own error lines."""
+    phases: list[PhaseStart] = []
+    """Where in the log each phase begins."""
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """`build.log.index.json`, version 1: where in the log each phase begins."""
+
+    version: int = 1
+    complete: bool
+    bytes: int
+    lines: int
+    phases: list[dict[str, str | int]]
+
+
+def new_folder(out: Path, name: str) -> Path:
+    """Make and return a folder for one run, `name` or `name-2`, `name-3` …: nothing is ever overwritten."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1_000_000):
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
