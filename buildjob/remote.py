@@ -23,6 +23,10 @@ Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
 """Runs a command line with an environment to its end; returns its exit code and all that it printed."""
 
 
+_PROGRAM = Path(__file__).resolve().parents[1] / "spack_farm/__main__.py"
+"""The dispatcher as a file: the child may start in any folder, and finds our packages beside this one."""
+
+
 class _Sent(msgspec.Struct):
     """What `publish push --json` prints."""
 
@@ -89,7 +93,7 @@ def send_telemetry(call: Call, mirror_url: str, documents: Sequence[Path], *, va
 
 
 def _argv(*words: str) -> list[str]:
-    return [sys.executable, str(Path(__file__).resolve().parents[1] / "spack_farm.py"), "publish", *words]
+    return [sys.executable, str(_PROGRAM), "publish", *words]
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:

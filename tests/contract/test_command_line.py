@@ -17,7 +17,7 @@ VERBS = ("build", "ctest", "doctor", "executor", "publish")
 
 def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "spack_farm.py"), *words],
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), *words],
         capture_output=True,
         text=True,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
@@ -95,6 +95,22 @@ def test_the_manual_page_names_every_option() -> None:
         assert option in page
 
 
+@pytest.mark.parametrize(
+    "start",
+    [["-m", "spack_farm"], [str(ROOT / "spack_farm/__main__.py")], ["-P", str(ROOT / "spack_farm/__main__.py")]],
+    ids=["module", "file", "file in safe mode"],
+)
+def test_each_way_to_start_it_finds_its_own_packages_and_not_what_lies_in_the_folder(
+    start: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "completion.py").write_text("raise RuntimeError('not ours')\n")
+    here = ROOT if start[0] == "-m" else tmp_path
+    done = subprocess.run(
+        [sys.executable, *start, "completion", "bash"], cwd=here, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_messages_survive_a_terminal_that_knows_ascii_only() -> None:
     done = farm("build", "--command", "true", "--name", "ü", "--version", "1", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert done.returncode == 2
@@ -104,18 +120,18 @@ def test_messages_survive_a_terminal_that_knows_ascii_only() -> None:
 def test_a_stranger_named_like_one_of_our_folders_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "buildjob").mkdir()
     (tmp_path / "buildjob" / "__init__.py").write_text("# somebody else's\n")
-    shutil.copy(ROOT / "spack_farm.py", tmp_path)
+    shutil.copytree(ROOT / "spack_farm", tmp_path / "spack_farm")
     done = subprocess.run(
-        [sys.executable, "spack_farm.py", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "spack_farm", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "environment of its own" in done.stderr
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    shutil.copy(ROOT / "spack_farm.py", elsewhere)
+    shutil.move(tmp_path / "spack_farm", elsewhere)
     done = subprocess.run(
-        [sys.executable, "-c", "import spack_farm, sys; sys.exit(spack_farm.main())"],
+        [sys.executable, "-c", "from spack_farm.__main__ import main; import sys; sys.exit(main())"],
         env={"PYTHONPATH": f"{tmp_path}:{elsewhere}"}, cwd=elsewhere, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

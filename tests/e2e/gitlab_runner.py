@@ -38,7 +38,7 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the Runner's environment: its PATH begins with a `spack-farm` that is this checkout's."""
     launcher = folder / "bin" / "spack-farm"
     launcher.parent.mkdir(exist_ok=True)
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/spack_farm.py "$@"\n')
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/spack_farm/__main__.py "$@"\n')
     launcher.chmod(0o755)
     return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder / "run")}
 

@@ -70,7 +70,7 @@ class Lab:
 
     def agent_argv(self, *arguments: str | Path) -> list[str]:
         """The command line of `spack-farm build` with the lab's configuration."""
-        return [sys.executable, str(ROOT / "spack_farm.py"), "build", "-C", str(self.scope), *map(str, arguments)]
+        return [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "-C", str(self.scope), *map(str, arguments)]
 
     def build(
         self, *arguments: str | Path, environment: dict[str, str] | None = None, timeout: float = 100

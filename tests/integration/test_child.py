@@ -14,7 +14,7 @@ import pytest
 from buildjob import child, telemetry
 from tests.integration.conftest import ROOT
 
-AGENT = [sys.executable, str(ROOT / "spack_farm.py"), "build"]
+AGENT = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build"]
 
 
 def run_command(tmp_path: Path, command: str, *more: str, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:

@@ -69,7 +69,7 @@ class Project:
 
     def build(self, *words: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the agent."""
-        return self.run(sys.executable, ROOT / "spack_farm.py", "build", *words, cwd=cwd, **variables)
+        return self.run(sys.executable, ROOT / "spack_farm/__main__.py", "build", *words, cwd=cwd, **variables)
 
     def hashes(self) -> Mapping[str, str]:
         """Name -> DAG hash of everything in the lock."""

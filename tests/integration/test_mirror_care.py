@@ -25,7 +25,7 @@ TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
 
 def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "spack_farm.py"), "publish", *map(str, words)],
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "publish", *map(str, words)],
         capture_output=True, text=True, check=False, timeout=60,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
     )  # fmt: skip

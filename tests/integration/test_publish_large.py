@@ -140,7 +140,7 @@ def test_one_that_is_stopped_leaves_neither_a_process_nor_the_key(
             **versitygw.environment,
         }  # fmt: skip
         with subprocess.Popen(
-            [sys.executable, ROOT / "spack_farm.py", "publish", "push", *map(str, words)],
+            [sys.executable, ROOT / "spack_farm/__main__.py", "publish", "push", *map(str, words)],
             env=environment,
             stderr=subprocess.PIPE,
         ) as child:

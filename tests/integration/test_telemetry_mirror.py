@@ -17,7 +17,7 @@ def build(server: Server, command: str, mirror: str, out: Path, **variables: str
     words += ["--telemetry-mirror", mirror, "--interval", "0.1"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(out.parent), "SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
     return subprocess.run(
-        [sys.executable, str(ROOT / "spack_farm.py"), "build", *words],
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", *words],
         env=environment | server.environment | variables, cwd=out.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

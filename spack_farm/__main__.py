@@ -1,7 +1,8 @@
-"""The command line's dispatcher: the one module that may know every verb. It is imported by nobody.
+"""The command line's dispatcher: the one module that may know every verb; no part imports it.
 
-The folders beside it have generic names (PyPI has an unrelated `executor`), so before anything else it checks that they
-are its own. Verbs import lazily: a verb pays only for what it uses.
+The parts have generic names (PyPI has an unrelated `executor`), so before anything else it checks that they are its own.
+Verbs are imported when they are called: a verb pays only for what it uses. Runs as `spack-farm`, as `python -m spack_farm`,
+and as a file from any folder: `python CHECKOUT/spack_farm/__main__.py`.
 """
 
 import sys
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-FOLDERS = ("buildjob", "ctest_xml", "executor")
+FOLDERS = ("spack_farm", "buildjob", "ctest_xml", "executor")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
@@ -47,11 +48,16 @@ def _try_warm_process(words: list[str]) -> None:
     """Have the warm process run a driver's verb before anything is imported; return only if it is to be run here."""
     import executor  # noqa: PLC0415  lazily, as all verbs
 
-    home = __file__.rpartition("/")[0]
+    home = _home()
     if (executor.__file__ or "").rpartition("/")[0] == f"{home}/executor":
         from executor import warm  # noqa: PLC0415
 
         warm.call(words)
+
+
+def _home() -> str:
+    """Return the folder that holds the packages; no `pathlib`: it would double the cost of a driver's call."""
+    return __file__.rpartition("/")[0].rpartition("/")[0]
 
 
 def _module_of(verb: str) -> "ModuleType":
@@ -90,7 +96,7 @@ def _paths(_words: list[str]) -> int:
 
 
 def _completion(words: list[str]) -> int:
-    from command_docs import completion  # noqa: PLC0415  lazily, as all verbs
+    from spack_farm.completion import completion  # noqa: PLC0415  lazily, as all verbs
 
     if len(words) != 1 or words[0] not in {"bash", "zsh"}:
         sys.stderr.write("spack-farm completion: name one shell: bash or zsh\n")
@@ -101,7 +107,7 @@ def _completion(words: list[str]) -> int:
 
 def _man(_words: list[str]) -> int:
     from buildjob.version import own_version  # noqa: PLC0415  lazily, as all verbs
-    from command_docs import manual  # noqa: PLC0415
+    from spack_farm.completion import manual  # noqa: PLC0415
 
     sys.stdout.write(manual(_parsers(), version=own_version()))
     return 0
@@ -130,7 +136,7 @@ def _stranger() -> str:
     import importlib.util  # noqa: PLC0415  lazily, as above
     from pathlib import Path  # noqa: PLC0415
 
-    home = Path(__file__).resolve().parent
+    home = Path(__file__).resolve().parents[1]
     for folder in FOLDERS:
         spec = importlib.util.find_spec(folder)
         found = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -143,4 +149,8 @@ def _stranger() -> str:
 
 
 if __name__ == "__main__":
+    if not __package__:  # run as a file: Python would look for modules in this folder; they lie in the one above
+        if not sys.flags.safe_path:
+            del sys.path[0]
+        sys.path.insert(0, _home())
     sys.exit(main())
