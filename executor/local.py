@@ -17,11 +17,11 @@ from executor import errors
 from executor.attempt import Attempt, save_attempt
 from executor.counters import Counters
 from executor.environment import Invocation
-from executor.following import ScriptEnd
 from executor.log import Log, write_all
 from executor.notices import Notices
 from executor.plan import PodPlan
 from executor.settings import Settings
+from executor.stream_state import ScriptEnd
 
 BACKEND = "local"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,7 +1,7 @@
 """A plan written down as Kubernetes objects. Pure; sends nothing.
 
 Source: Kubernetes API v1 (Pod, Secret). Two containers share three empty volumes: builds, cache, and the control volume
-through which scripts and their output go (`control.py`).
+through which scripts and their output go (`pod_agent.py`).
 """
 
 import base64
@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from executor import names
-from executor.control import CONTROL_FOLDER, PROTOCOL_VERSION, first_process
 from executor.plan import ContainerPlan, PodPlan
+from executor.pod_agent import CONTROL_FOLDER, PROTOCOL_VERSION, first_process
 from executor.sizes import Size
 from executor.units import format_bytes, format_millicores
 

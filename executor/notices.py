@@ -17,7 +17,7 @@ from typing import Self
 from executor import errors
 from executor.attempt import Attempt
 from executor.kube import Api, pods_path
-from executor.podstatus import notice, read_pod
+from executor.pod_status import notice, read_pod
 
 _WATCH_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0

@@ -10,8 +10,8 @@ import msgspec
 from executor import names
 from executor.errors import RequestError
 from executor.job import Credential, Image, Job, expand
-from executor.measured import MeasuredSize
 from executor.settings import Settings
+from executor.size_table import MeasuredSize
 from executor.sizes import Size, decide_size
 
 DEADLINE_MARGIN_SECONDS = 300

@@ -6,16 +6,16 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING
 
 from executor import errors, names
-from executor.control import FACTS_BEGIN, patient_agent
 from executor.kube import Api, events_path, patiently, pods_path, secrets_path
 from executor.log import Log
 from executor.manifest import pod_manifest, pull_secret_manifest
 from executor.plan import PodPlan
-from executor.podstatus import Pod, Progress, Stand, progress, read_pod
+from executor.pod_agent import FACTS_BEGIN, patient_agent
+from executor.pod_status import Pod, Progress, Stand, progress, read_pod
 from executor.units import in_cores, in_gib
 
 if TYPE_CHECKING:
-    from executor.startup import Event
+    from executor.pod_startup import Event
 
 Facts = dict[str, dict[str, set[str]]]
 _QUOTA_PAUSE_SECONDS = 5.0
@@ -119,7 +119,7 @@ class _Patience:
         raise errors.PodFailed(words, waited_seconds=self._scheduling + self._waited)
 
     def _left_on_node(self, state: Progress, pod: Pod, elapsed: float) -> float:
-        from executor.startup import judge  # noqa: PLC0415 (most pods are ready before)
+        from executor.pod_startup import judge  # noqa: PLC0415 (most pods are ready before)
 
         events = _events(self._api, self._plan)
         judged = judge(state, pod, events, on_node_seconds=elapsed, budgets=self._budgets)
@@ -168,7 +168,7 @@ def _facts(lines: Iterable[str]) -> dict[str, set[str]]:
 
 def _asked_facts(api: Api, plan: PodPlan) -> Facts:
     """Have the helper's agent wait for the facts of both containers."""
-    from executor.channel import Channel, capture  # noqa: PLC0415 (cleanup does without websocket)
+    from executor.exec_stream import Channel, capture  # noqa: PLC0415 (cleanup does without websocket)
 
     seconds = plan.settings.budgets.start_seconds
 
@@ -291,7 +291,7 @@ def _timed_out(phase: Stand, limit_seconds: int, settings: str, plan: PodPlan, w
 
 def _events(api: Api, plan: PodPlan) -> "list[Event] | None":
     """Return the pod's events; None if they cannot be had."""
-    from executor.startup import read_events  # noqa: PLC0415 (as above)
+    from executor.pod_startup import read_events  # noqa: PLC0415 (as above)
 
     query = {"fieldSelector": f"involvedObject.name={plan.name}", "limit": str(_MOST_EVENTS)}
     try:

@@ -13,15 +13,15 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt
-from executor.channel import STATUS, STDERR, STDOUT, Channel, capture
-from executor.control import agent, is_needless
-from executor.following import Following, ScriptEnd
+from executor.exec_stream import STATUS, STDERR, STDOUT, Channel, capture
 from executor.kube import Api
 from executor.log import Log, write_all
 from executor.notices import Notices
+from executor.pod_agent import agent, is_needless
+from executor.pod_status import Pod
 from executor.pods import find
-from executor.podstatus import Pod
 from executor.settings import Settings
+from executor.stream_state import Following, ScriptEnd
 
 _ALIVE_SECONDS = 20.0  # or a quarter of what makes an orphan
 _SILENT_SECONDS = 30.0  # the agent says `beat` every five

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_type_hints
 import msgspec
 
 from executor.errors import SettingsError
-from executor.official import UNSUPPORTED
 from executor.units import QuantityError, parse_bytes, parse_millicores
+from executor.unsupported_keys import UNSUPPORTED
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 Quantity = str

@@ -7,8 +7,8 @@ memory over all of them, within the same caps. The wording follows the official 
 import msgspec
 
 from executor.errors import RequestError
-from executor.measured import MeasuredSize
 from executor.settings import Settings
+from executor.size_table import MeasuredSize
 from executor.units import QuantityError, format_bytes, format_millicores, in_gib, parse_bytes, parse_millicores
 
 _RESOURCES = ("cpu", "memory", "ephemeral_storage")

@@ -19,16 +19,16 @@ import msgspec
 
 from executor import errors
 from executor.attempt import Attempt, load_attempt, save_attempt
-from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_needless, is_user_script
 from executor.environment import Invocation
 from executor.log import Log, write_all
+from executor.pod_agent import KNOWN_PROTOCOLS, PROTOCOL_VERSION, container_of, is_build_script, is_needless, is_user_script
 from executor.settings import Settings
 
 if TYPE_CHECKING:
     from executor.kube import Api
-    from executor.measured import MeasuredSize
     from executor.plan import Planned, PodPlan
-    from executor.podstatus import Pod
+    from executor.pod_status import Pod
+    from executor.size_table import MeasuredSize
     from executor.verdict import Verdict
 
 VERSION = "0.1.0"
@@ -65,7 +65,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
 
     Raises DriverError, or Terminated when the Runner sends TERM.
     """
-    from executor import credentials, memory, names, pods, suitability  # noqa: PLC0415 (ssl and http only where used)
+    from executor import attempt_history, credentials, image_check, names, pods  # noqa: PLC0415 (ssl and http only where used)
     from executor.job import read_job  # noqa: PLC0415
     from executor.kube import Api  # noqa: PLC0415
     from executor.notices import Notices  # noqa: PLC0415
@@ -89,7 +89,7 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
     api = Api(access, renew=functools.partial(credentials.renewed, invocation.folder))
     namespace = settings.kubernetes.namespace or access.namespace
     record = names.memory_record_name(job)
-    earlier = memory.recall(api, namespace, record, job_log)
+    earlier = attempt_history.recall(api, namespace, record, job_log)
     planned = make_plan(
         job,
         settings,
@@ -110,15 +110,15 @@ def prepare(invocation: Invocation, settings: Settings, job_log: Log) -> None:
         waited_seconds = (earlier.waited_seconds or 0) if earlier.waited_job_id == job.id else 0
         pod = pods.wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=runner.check)
         facts = pods.facts_of(api, plan)
-        suitability.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
+        image_check.check_images(facts, settings, invocation.variable("CI_RUNNER_VERSION"))
         save_attempt(_ready(attempt, pod, facts["build"]), invocation.folder)
         job_log.note(f"Pod {plan.name} is ready")
     except BaseException as failure:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the deletion is what TERM asks for
         _take_away(api, plan, job_log)
         if isinstance(failure, errors.PodFailed) and failure.waited_seconds:
-            news = memory.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
-            memory.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
+            news = attempt_history.Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds)
+            attempt_history.record(api, namespace, record, job_log, news=news, keep_seconds=settings.memory.keep_seconds)
         raise
 
 
@@ -165,7 +165,7 @@ def _take_away(api: "Api", plan: "PodPlan", job_log: Log) -> None:
 
 def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Path, stage: str) -> "Verdict":
     """Run one script in the attempt's pod and return what its end means. Raises DriverError, Terminated, RunnerGone."""
-    from executor.suitability import check_quoting  # noqa: PLC0415 (as in prepare)
+    from executor.image_check import check_quoting  # noqa: PLC0415 (as in prepare)
     from executor.verdict import Booking, Verdict, judge_earlier_loss  # noqa: PLC0415
 
     attempt = _ready_attempt(invocation)
@@ -185,7 +185,7 @@ def run(invocation: Invocation, settings: Settings, job_log: Log, *, script: Pat
 
 def _is_told(script: bytes, attempt: Attempt, settings: Settings) -> bool:
     """Print what the Runner's first script would print; tell whether that was all that it would do."""
-    from executor.prologue import printed_by  # noqa: PLC0415 (as in prepare)
+    from executor.first_script import printed_by  # noqa: PLC0415 (as in prepare)
 
     printed = printed_by(script, builds_dir=settings.builds_dir, hostname=attempt.pod)
     if printed is None:
@@ -201,7 +201,7 @@ def _run_in_pod(  # noqa: PLR0913 (as `run`)
     content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, job_log: Log, *, stage: str
 ) -> "Verdict":
     """Run one script in the pod, tell what it used, and keep what later calls and attempts need to know of its end."""
-    from executor import credentials, memory, pods  # noqa: PLC0415 (as in prepare)
+    from executor import attempt_history, credentials, pods  # noqa: PLC0415 (as in prepare)
     from executor.kube import Api  # noqa: PLC0415
     from executor.notices import Notices  # noqa: PLC0415
     from executor.run_script import Cancelled, PodLoss, Script, ScriptRun  # noqa: PLC0415
@@ -227,23 +227,25 @@ def _run_in_pod(  # noqa: PLR0913 (as `run`)
         else:
             verdict = judge_script(end, **judged, attempt=attempt, settings=settings)
             if is_user_script(stage):
-                from executor.figures import figures_line  # noqa: PLC0415
+                from executor.usage import used_line  # noqa: PLC0415
 
-                job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
+                job_log.note(used_line(end, attempt, wall_seconds=time.time() - began))
             if is_build_script(stage) and settings.telemetry.folder:
-                from executor import telemetry  # noqa: PLC0415 (only where a folder is set)
+                from executor import usage  # noqa: PLC0415 (only where a folder is set)
 
-                telemetry.leave(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
+                usage.write_document(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
         is_done = stage in attempt.last_stages and not isinstance(end, PodLoss)
         if is_done or verdict.lost or verdict.build_dead:
             fate = msgspec.structs.replace(attempt, is_done=is_done, lost=verdict.lost, build_dead=verdict.build_dead)
             save_attempt(fate, invocation.folder)
-        news = memory.Earlier(
+        news = attempt_history.Earlier(
             memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes
         )  # fmt: skip
-        if news != memory.Earlier() and attempt.memory_record:
+        if news != attempt_history.Earlier() and attempt.memory_record:
             keep_seconds = settings.memory.keep_seconds
-            memory.record(api, attempt.namespace, attempt.memory_record, job_log, news=news, keep_seconds=keep_seconds)
+            attempt_history.record(
+                api, attempt.namespace, attempt.memory_record, job_log, news=news, keep_seconds=keep_seconds
+            )
     return verdict
 
 
@@ -314,7 +316,7 @@ def _measured(settings: Settings, invocation: Invocation, job_log: Log) -> "Meas
     """Return what earlier builds of the same thing used, if the operator's size table has it."""
     if not settings.sizes_file:
         return None
-    from executor.measured import find_measured, read_table  # noqa: PLC0415 (rarely used)
+    from executor.size_table import find_measured, read_table  # noqa: PLC0415 (rarely used)
 
     try:
         return find_measured(read_table(Path(settings.sizes_file)), invocation.variables)
@@ -335,17 +337,17 @@ def _run_locally(  # noqa: PLR0913 (as `run`)
 ) -> "Verdict":
     """Run one script of the local backend and return what its end means."""
     from executor import local  # noqa: PLC0415 (only for this backend)
-    from executor.figures import figures_line  # noqa: PLC0415
     from executor.notices import Notices  # noqa: PLC0415
+    from executor.usage import used_line  # noqa: PLC0415
     from executor.verdict import judge_script  # noqa: PLC0415
 
     began = time.time()
     with Notices(invocation.runner_process) as notices:
         end = local.run(content, attempt, invocation, settings, notices)
     if is_user_script(stage):
-        job_log.note(figures_line(end, attempt, wall_seconds=time.time() - began))
+        job_log.note(used_line(end, attempt, wall_seconds=time.time() - began))
     if is_build_script(stage) and settings.telemetry.folder:
-        from executor import telemetry  # noqa: PLC0415 (as in run)
+        from executor import usage  # noqa: PLC0415 (as in run)
 
-        telemetry.leave(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
+        usage.write_document(end, attempt, invocation, settings, job_log, began=began, version=VERSION)
     return judge_script(end, stage=stage, container=container_of(stage), attempt=attempt, settings=settings)

@@ -9,11 +9,11 @@ import enum
 import msgspec
 
 from executor.attempt import Attempt
-from executor.control import is_user_script
-from executor.following import ScriptEnd
-from executor.podstatus import Ended, Pod
+from executor.pod_agent import is_user_script
+from executor.pod_status import Ended, Pod
 from executor.settings import Settings
 from executor.sizes import next_memory_limit
+from executor.stream_state import ScriptEnd
 from executor.units import in_gib
 
 KILLED = 137

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from executor import warm
 
-_PARTS = "driver figures job kube local memory plan pods prologue run_script settings suitability telemetry verdict"
+_PARTS = "attempt_history driver first_script image_check job kube local plan pods run_script settings usage verdict"
 _LATE = ("encodings.idna",)
 """What verbs import when they need it: of the driver, and of Python's own (for the names of hosts)."""
 _IDLE_SECONDS = 600.0

@@ -18,11 +18,11 @@ from email.parser import BytesParser
 import pytest
 
 from executor import errors
-from executor.channel import Channel, capture, exit_code_of
+from executor.attempt_history import Earlier, recall
 from executor.credentials import Credentials
+from executor.exec_stream import Channel, capture, exit_code_of
 from executor.kube import Api, pods_path
 from executor.log import Log
-from executor.memory import Earlier, recall
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.kube.streams import Stream

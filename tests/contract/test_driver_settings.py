@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from executor.errors import SettingsError
-from executor.official import UNSUPPORTED
 from executor.settings import DEFAULTS, TABLES, Settings, ignored_keys, load_settings
+from executor.unsupported_keys import UNSUPPORTED
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jsonschema
 
-from executor import telemetry
+from executor import usage
 from executor.attempt import Attempt
 from executor.counters import Counters
-from executor.following import ScriptEnd
 from executor.job import Job
+from executor.stream_state import ScriptEnd
 from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 
@@ -50,5 +50,5 @@ def test_a_container_that_claims_any_number_of_kills_does_not_fill_the_document(
     before, after = Counters(), Counters(memory_kills=10**12)
     end = ScriptEnd(exit_code=1, before=before, after=after, working_set_peak_bytes=0, log_is_whole=True)
     attempt = Attempt(pod="p", namespace="n")
-    told = telemetry.document(end, attempt, Job(id=1), variables={}, began=0, ended=1, version="0")
+    told = usage.document(end, attempt, Job(id=1), variables={}, began=0, ended=1, version="0")
     assert len(told["memory_kills"]) == 100

@@ -1,6 +1,6 @@
 """Clause: R4: what a pod may take to start has a budget for each part, and the log says which part used up its own.
 
-Each test spoils a fake cluster of its own. The accounting itself: tests/unit/executor/test_startup.py.
+Each test spoils a fake cluster of its own. The accounting itself: tests/unit/executor/test_pod_startup.py.
 """
 
 from tests.contract.runner_lab import Lab

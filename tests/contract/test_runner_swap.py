@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.control import KNOWN_PROTOCOLS, PROTOCOL_VERSION
+from executor.pod_agent import KNOWN_PROTOCOLS, PROTOCOL_VERSION
 from tests.contract.runner_lab import Lab, outcome_of
 from tests.contract.test_runner_prepare import ONCE
 from tests.fakes.runner import Outcome, Payload
@@ -50,7 +50,7 @@ def swapped(
 def copied(folder: Path, version: int, known: str = "") -> Path:
     """Copy this checkout's driver, with another number for its protocol; return the copy."""
     shutil.copytree(CHECKOUT / "executor", folder / "executor", ignore=shutil.ignore_patterns("__pycache__"))
-    control = folder / "executor/control.py"
+    control = folder / "executor/pod_agent.py"
     text = control.read_text()
     changed = text.replace(f"PROTOCOL_VERSION = {PROTOCOL_VERSION}\n", f"PROTOCOL_VERSION = {version}\n")
     if known:

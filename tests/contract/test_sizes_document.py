@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from executor.errors import SettingsError
-from executor.measured import SizeTable, find_measured, read_table
+from executor.size_table import SizeTable, find_measured, read_table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SAMPLE = (_ROOT / "tests/data/sizes/sample.json").read_bytes()

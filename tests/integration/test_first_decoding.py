@@ -11,7 +11,7 @@ _PROGRAM = """
 import sys, threading
 from buildjob import mirror
 from buildjob.publishing import spec_nodes
-from executor import podstatus
+from executor import pod_status
 sys.setswitchinterval(1e-6)
 blob = b'{"contentLength":1,"mediaType":"m","compression":"gzip","checksumAlgorithm":"sha256","checksum":"%s"}' % (b"a" * 64)
 manifest = b'{"version":3,"data":[%s]}' % blob
@@ -19,7 +19,7 @@ spec = b'{"spec":{"_meta":{"version":5},"nodes":[{"hash":"%s","name":"x","depend
 acts = {
     "manifest": lambda: mirror.parse_manifest(manifest, where="here"),
     "spec": lambda: spec_nodes.parse_spec(spec % (b"a" * 32), where="here"),
-    "pod": lambda: podstatus.read_pod({"metadata": {"name": "x"}, "spec": {}, "status": {"phase": "Running"}}),
+    "pod": lambda: pod_status.read_pod({"metadata": {"name": "x"}, "spec": {}, "status": {"phase": "Running"}}),
 }
 threads, together, done = 16, threading.Barrier(16), []
 def first():

@@ -1,7 +1,7 @@
 from executor.attempt import Attempt
 from executor.counters import Counters, parse_counters
-from executor.figures import figures_line
-from executor.following import ScriptEnd
+from executor.stream_state import ScriptEnd
+from executor.usage import used_line
 
 GIB = 1 << 30
 
@@ -39,20 +39,20 @@ def test_the_line_of_figures_tells_what_was_used_of_what() -> None:
         before=Counters(cpu_seconds=100), after=Counters(cpu_seconds=8464, limit_bytes=12 * GIB), peak_bytes=int(11.8 * GIB)
     )
     attempt = Attempt(pod="p", namespace="n", cpu_limit_millicores=4000)
-    told = figures_line(end, attempt, wall_seconds=2460)
+    told = used_line(end, attempt, wall_seconds=2460)
     assert told == "used 11.8 of 12.0 GiB (working set), 3.4 of 4 cores, 41 min"
 
 
 def test_without_limits_the_line_tells_only_what_was_used() -> None:
     end = ended(after=Counters(memory_bytes=64 << 20, cpu_seconds=3.0))
-    told = figures_line(end, Attempt(pod="p", namespace="n"), wall_seconds=2)
+    told = used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=2)
     assert told == "used 64 MiB (working set), 1.5 cores, 2 s"
 
 
 def test_without_counters_the_line_is_the_time() -> None:
-    assert figures_line(ended(after=Counters()), Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 3 s"
+    assert used_line(ended(after=Counters()), Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 3 s"
 
 
 def test_two_units_are_both_told() -> None:
     end = ended(after=Counters(memory_bytes=64 << 20, limit_bytes=2 * GIB))
-    assert figures_line(end, Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 64 MiB of 2.0 GiB (working set), 3 s"
+    assert used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 64 MiB of 2.0 GiB (working set), 3 s"

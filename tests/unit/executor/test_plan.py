@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor import names
-from executor.control import PROTOCOL_VERSION
 from executor.errors import RequestError
 from executor.job import Job, Variable, expand
 from executor.manifest import pod_manifest, pull_secret_manifest
 from executor.plan import DEADLINE_MARGIN_SECONDS, PodPlan, make_plan
+from executor.pod_agent import PROTOCOL_VERSION
 from executor.settings import Settings, load_settings
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import RequestError
-from executor.measured import MeasuredSize, SizeTable, find_measured
 from executor.settings import Settings, load_settings
+from executor.size_table import MeasuredSize, SizeTable, find_measured
 from executor.sizes import decide_size, next_memory_limit
 from executor.units import format_bytes
 

@@ -7,9 +7,9 @@ import pytest
 
 from executor.attempt import Attempt
 from executor.counters import Counters
-from executor.following import ScriptEnd
-from executor.podstatus import Pod, read_pod
+from executor.pod_status import Pod, read_pod
 from executor.settings import Settings, load_settings
+from executor.stream_state import ScriptEnd
 from executor.verdict import Booking, judge_earlier_loss, judge_loss, judge_script
 
 GIB = 1 << 30

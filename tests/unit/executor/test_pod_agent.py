@@ -1,6 +1,6 @@
 import pytest
 
-from executor.control import HELPER_STAGES, container_of, first_process, is_build_script, is_user_script
+from executor.pod_agent import HELPER_STAGES, container_of, first_process, is_build_script, is_user_script
 
 # The Runner's own table: gitlab-runner 19.4 common/build_stage.go, and `Predefined` in shells/abstract.go.
 STAGES = {

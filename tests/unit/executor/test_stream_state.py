@@ -4,8 +4,8 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.control import end_marker
-from executor.following import Following
+from executor.pod_agent import end_marker
+from executor.stream_state import Following
 
 FOLDER = "build_script-0123"
 MARKER = end_marker(FOLDER)

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.podstatus import Progress, Stand, read_pod
+from executor.pod_startup import Event, Judgement, judge, read_events, seconds_of, time_used
+from executor.pod_status import Progress, Stand, read_pod
 from executor.settings import load_settings
-from executor.startup import Event, Judgement, judge, read_events, seconds_of, time_used
 
 BEGAN = 1_750_000_000
 POD = read_pod({"status": {"startTime": "2025-06-15T15:06:40Z"}})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from executor.errors import Unavailable
-from executor.podstatus import Stand, notice, progress, read_pod
+from executor.pod_status import Stand, notice, progress, read_pod
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 SCHEDULED = {"type": "PodScheduled", "status": "True"}

@@ -1,6 +1,6 @@
 import pytest
 
-from executor.prologue import printed_by
+from executor.first_script import printed_by
 
 RUNNER_19_4 = rb"""#!/usr/bin/env bash
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from executor.podstatus import Pod, Progress, Stand
+from executor.pod_status import Pod, Progress, Stand
 from executor.settings import Budgets
 
 _RETRY_SECONDS = 5.0  # where the events could not be had

@@ -1,12 +1,12 @@
-"""The document about an attempt, for the operator's `[telemetry] folder`: what its build script was given and used.
+"""What a script was given and used: one line for the job log, one document for the operator's `[telemetry] folder`.
 
-Deciding is `document`, doing is `leave`. The keys are those of telemetry.json, version 1 (docs/reference/telemetry.md); the
-driver measures a container, not a package, so it knows no phases and no samples, and says 0 where a required figure is
-unknown to it.
+`used_line` and `document` decide, `write_document` writes. The keys are those of telemetry.json, version 1
+(docs/reference/telemetry.md). The driver measures a container, not a package: it knows no phases and no samples, and a
+required figure that it does not know is 0.
 """
 
 import datetime as dt
-import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,45 @@ import msgspec
 from executor.attempt import Attempt
 from executor.environment import Invocation
 from executor.files import write_private
-from executor.following import ScriptEnd
 from executor.job import Job, read_job
 from executor.log import Log
 from executor.settings import Settings
+from executor.stream_state import ScriptEnd
+from executor.units import in_cores, in_gib, in_time
 
 _MOST_KILLS = 100
-"""That are told one by one: the count comes from the job's container, which may say anything."""
+"""Listed one by one: the count comes from the job's container, which may report any number."""
 
 
-def leave(  # noqa: PLR0913 (a document's sources, and a log)
+def used_line(end: ScriptEnd, attempt: Attempt, *, wall_seconds: float) -> str:
+    """Return `used 11.8 of 12.0 GiB (working set), 3.4 of 4 cores, 41 min`; without counters, only the time.
+
+    The working set is the container's peak since its start, the cores are the script's average.
+    """
+    parts = []
+    working_set = max(end.working_set_peak_bytes, end.after.working_set_bytes)
+    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    if working_set:
+        parts.append(f"{_memory(working_set, limit)} (working set)")
+    cpu_seconds = end.after.cpu_seconds - end.before.cpu_seconds
+    if end.after.cpu_seconds and wall_seconds > 0:
+        of = f" of {in_cores(attempt.cpu_limit_millicores)}" if attempt.cpu_limit_millicores else ""
+        parts.append(f"{cpu_seconds / wall_seconds:.1f}{of} cores")
+    parts.append(in_time(wall_seconds))
+    return f"used {', '.join(parts)}"
+
+
+def _memory(used_bytes: int, limit_bytes: int | None) -> str:
+    """Return `11.8 of 12.0 GiB`; with two units if they differ."""
+    used = in_gib(used_bytes)
+    if limit_bytes is None:
+        return used
+    limit = in_gib(limit_bytes)
+    number, _, unit = used.partition(" ")
+    return f"{number if limit.endswith(f' {unit}') else used} of {limit}"
+
+
+def write_document(  # noqa: PLR0913 (a document's sources, and a log)
     end: ScriptEnd,
     attempt: Attempt,
     invocation: Invocation,
@@ -35,7 +64,7 @@ def leave(  # noqa: PLR0913 (a document's sources, and a log)
     began: float,
     version: str,
 ) -> None:
-    """Write a document that appears whole into the operator's folder; that this cannot be done is no failure of the job."""
+    """Write the document into the operator's folder, by rename. A failure is logged and does not fail the job."""
     job = read_job(invocation.response_file)
     content = document(
         end, attempt, job, variables=invocation.variables, began=began, ended=time.time(), version=version
@@ -96,7 +125,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
             "memory_peak_bytes": end.after.peak_bytes or None,
         },
         "memory_kills": [kill] * kills,
-        "versions": {"spack_farm": version, "python": platform.python_version()},
+        "versions": {"spack_farm": version, "python": sys.version.partition(" ")[0]},
     }
 
 

@@ -8,8 +8,8 @@ from collections import deque
 
 import msgspec
 
-from executor.control import end_marker
 from executor.counters import Counters, parse_count, parse_counters
+from executor.pod_agent import end_marker
 
 _LONGEST_LINE = 500
 _MOST_LINES = 200  # that one reading of the counters may have
