@@ -95,8 +95,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("files", nargs="+", type=Path, metavar="FILE")
     submit = _verb(verbs, "submit", "send a folder's documents, each once; what was not taken stays there")
     submit.add_argument("folder", type=Path, metavar="DIR", help="holds the documents of one build, or folders that do")
-    submit.add_argument("--url", default="", help="address of CDash (default: what the folder says)")
-    submit.add_argument("--project", default="", help="CDash project (default: what the folder says)")
+    submit.add_argument("--url", type=_address, required=True, help="address of CDash, such as https://cdash.example.org")
+    submit.add_argument("--project", type=_project, required=True, help="CDash project")
     submit.add_argument("--token-file", type=Path, default=None, help="file with a submit token")
     submit.add_argument("--ca-file", default="", help="certificates to trust instead of the system's")
     submit.add_argument("--again", action="store_true", help="send also what was refused or may already have been taken")
@@ -114,6 +114,18 @@ def _limit(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
     return int(text)
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the address of a CDash; give https://…")
+    return text
+
+
+def _project(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; give the project's name on CDash")
+    return text
 
 
 def _convert(arguments: _Arguments) -> int:
@@ -166,12 +178,11 @@ def _submit(arguments: _Arguments) -> int:
     token = _token(arguments.token_file)
     complete = True
     for folder in spool.folders(arguments.folder):
-        target = spool.target_of(folder, url=arguments.url, project=arguments.project)
         if arguments.dry_run:
             states = ", ".join(f"{name} ({state})" for name, state in spool.documents(folder).items())
-            sys.stdout.write(f"{folder} -> {target.url} project {target.project}: {states}\n")
+            sys.stdout.write(f"{folder} -> {arguments.url} project {arguments.project}: {states}\n")
             continue
-        server = Server(url=target.url, project=target.project, token=token, ca_file=arguments.ca_file)
+        server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file)
         report = submit(folder, server=server, again=arguments.again, progress=_progress())
         complete = _tell(report) and complete
     return 0 if complete else 1

@@ -66,7 +66,6 @@ class _Frame:
     seen: Seen
     line: int
     blank: bool = True
-    in_cdata: bool = False
 
 
 @dataclass(slots=True)

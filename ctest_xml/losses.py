@@ -131,8 +131,9 @@ def _text(seen: Seen) -> Iterator[str]:
     if is_run(seen):
         if seen.entities + seen.sections + seen.plain > 1:
             yield "CDash keeps only what follows the last entity: use one CDATA section"
-        if seen.size > 300:
-            yield f"{seen.size} bytes may be read in two pieces, of which CDash keeps the last: at most 300"
+        if seen.size > limits.UNSPLIT_BYTES:
+            most = limits.UNSPLIT_BYTES
+            yield f"{seen.size} bytes may be read in two pieces, of which CDash keeps the last: at most {most}"
     if seen.packed:
         yield from seen.packed.losses()
 

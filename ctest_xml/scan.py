@@ -61,11 +61,6 @@ def is_memory_kill(event: LogEvent) -> bool:
     return bool(_MEMORY_KILL.search(event.text))
 
 
-def exit_event(program: str) -> LogEvent:
-    """Return the warning that CTest appends when the build command exits non-zero."""
-    return LogEvent(kind="warning", log_line=1, text=f"*** WARNING non-zero return value in ctest from: {program}")
-
-
 @dataclass(slots=True)
 class _Open:
     """An event whose context after it may still grow."""

@@ -12,27 +12,15 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ctest_xml.errors import BadInput
-from ctest_xml.files import whole
 from ctest_xml.naming import DOCUMENTS
 
 State = Literal["ready", "sending", "sent", "refused", "unknown"]
 DONE = "Done.xml"
-_TARGET = "cdash.json"
 _RECEIPTS = "receipts.jsonl"
-_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where a spool is to go; never its token."""
-
-    url: str
-    project: str
 
 
 def folders(top: Path) -> list[Path]:
@@ -86,35 +74,14 @@ def settle(folder: Path, name: str, state: State) -> None:
     path_of(folder, name, "sending").rename(path_of(folder, name, state))
 
 
-def bury_the_dead(folder: Path) -> None:
-    """Mark as unknown what a sender had claimed that is no more."""
+def mark_abandoned(folder: Path) -> None:
+    """Mark as unknown each document whose sender died after it claimed it: CDash may have it."""
     for name, state in documents(folder).items():
         if state != "sending":
             continue
         with suppress(FileNotFoundError, BlockingIOError), path_of(folder, name, "sending").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             settle(folder, name, "unknown")
-
-
-def set_target(folder: Path, target: Target) -> None:
-    """Write down where a folder is to go, for whoever sends it later."""
-    body = {"version": _VERSION, "url": target.url, "project": target.project}
-    with whole(folder / _TARGET) as file:
-        file.write(json.dumps(body, indent=1).encode())
-
-
-def target_of(folder: Path, *, url: str = "", project: str = "") -> Target:
-    """Return where a folder is to go: what is given, else what is written there. Raises BadInput when neither says."""
-    written: dict[str, object] = {}
-    with suppress(FileNotFoundError, ValueError):
-        body = json.loads((folder / _TARGET).read_bytes()[:65536])
-        written = body if isinstance(body, dict) else {}
-    target = Target(url=url or str(written.get("url") or ""), project=project or str(written.get("project") or ""))
-    if not target.url or not target.project:
-        raise BadInput(f"{folder} does not say which CDash it is for; give --url and --project")
-    if not target.url.startswith(("http://", "https://")):
-        raise BadInput(f"{target.url!r} is no address of a CDash; give --url https://…")
-    return target
 
 
 def add_receipt(folder: Path, name: str, *, build_id: str) -> None:

@@ -31,8 +31,8 @@ _STATES: dict[Verdict, State] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """How patient a sender is, and with what clock."""
+class Timing:
+    """How long a sender waits before it tries again, and by what clock."""
 
     repeat_after_seconds: tuple[float, ...] = (1, 5)
     """Waits before each repetition of what was certainly not taken."""
@@ -72,21 +72,21 @@ def submit(
     *,
     server: Server,
     again: bool = False,
-    manners: Manners | None = None,
+    timing: Timing | None = None,
     progress: Callable[[str, int, int], None] = _silent,
 ) -> Report:
     """Send what is ready in a folder; with `again` also what is unknown or was refused. Never raises for the network.
 
     `progress` is told a document's name, the bytes sent and its size. Raises BadInput for documents of different builds.
     """
-    spool.bury_the_dead(folder)
-    errand = _Errand(folder, server, _identity(folder), manners or Manners(), progress)
+    spool.mark_abandoned(folder)
+    submission = _Submission(folder, server, _identity(folder), timing or Timing(), progress)
     outcomes: list[Outcome] = []
     if spool.documents(folder).get(DONE, "ready") == "ready":
-        outcomes += _send_all(errand, again=again)
-        outcomes += _resolve(errand, {outcome.name for outcome in outcomes if outcome.verdict is Verdict.UNKNOWN})
-        if _write_done(errand):
-            outcomes += _told(DONE, _send(errand, DONE, "ready"))
+        outcomes += _send_all(submission, again=again)
+        outcomes += _resolve(submission, {outcome.name for outcome in outcomes if outcome.verdict is Verdict.UNKNOWN})
+        if _write_done(submission):
+            outcomes += _told(DONE, _send(submission, DONE, "ready"))
     number = spool.build_id(folder)
     return Report(
         folder=folder,
@@ -97,13 +97,13 @@ def submit(
 
 
 @dataclass(frozen=True, slots=True)
-class _Errand:
+class _Submission:
     """What every step of one submission needs."""
 
     folder: Path
     server: Server
     identity: Identity
-    manners: Manners
+    timing: Timing
     progress: Callable[[str, int, int], None]
 
 
@@ -126,13 +126,13 @@ def _identity(folder: Path) -> Identity:
     return replace(builds.pop(), subproject=subprojects.pop() if len(subprojects) == 1 else "")
 
 
-def _send_all(errand: _Errand, *, again: bool) -> Iterator[Outcome]:
+def _send_all(submission: _Submission, *, again: bool) -> Iterator[Outcome]:
     """Send document after document, until one shows that the others would fare no better."""
     wanted = {"ready", "unknown", "refused"} if again else {"ready"}
-    for name, state in spool.documents(errand.folder).items():
+    for name, state in spool.documents(submission.folder).items():
         if name == DONE or state not in wanted:
             continue
-        answer = _send(errand, name, state)
+        answer = _send(submission, name, state)
         yield from _told(name, answer)
         if answer and (answer.ends_all or answer.may_repeat):
             return
@@ -143,13 +143,13 @@ def _told(name: str, answer: Answer | None) -> Iterator[Outcome]:
         yield Outcome(name=name, verdict=answer.verdict, reason=answer.reason)
 
 
-def _send(errand: _Errand, name: str, state: State) -> Answer | None:
+def _send(submission: _Submission, name: str, state: State) -> Answer | None:
     """Claim, check, send and settle one document; None: another sender has it."""
-    with spool.claimed(errand.folder, name, state) as path:
+    with spool.claimed(submission.folder, name, state) as path:
         if path is None:
             return None
-        answer = _refused_by_us(path) or _put(errand, path, name)
-        spool.settle(errand.folder, name, _STATES[answer.verdict])
+        answer = _refused_by_us(path) or _put(submission, path, name)
+        spool.settle(submission.folder, name, _STATES[answer.verdict])
     return answer
 
 
@@ -161,48 +161,50 @@ def _refused_by_us(path: Path) -> Answer | None:
     return Answer(verdict=Verdict.REFUSED, reason=f"CDash would not store all of it: {faults[0]}{rest}")
 
 
-def _put(errand: _Errand, path: Path, name: str) -> Answer:
+def _put(submission: _Submission, path: Path, name: str) -> Answer:
     """Send a claimed document, again while it was certainly not taken and waiting may help."""
 
     def once() -> Answer:
-        return put(errand.server, path, name=name, identity=errand.identity, progress=partial(errand.progress, name))
+        return put(
+            submission.server, path, name=name, identity=submission.identity, progress=partial(submission.progress, name)
+        )
 
     answer = once()
-    for wait in errand.manners.repeat_after_seconds:
+    for wait in submission.timing.repeat_after_seconds:
         if not answer.may_repeat:
             break
-        errand.manners.sleep(wait)
+        submission.timing.sleep(wait)
         answer = once()
     if answer.verdict is Verdict.TAKEN:
-        spool.add_receipt(errand.folder, name, build_id=answer.build_id)
+        spool.add_receipt(submission.folder, name, build_id=answer.build_id)
     return answer
 
 
-def _resolve(errand: _Errand, unknown: set[str]) -> Iterator[Outcome]:
+def _resolve(submission: _Submission, unknown: set[str]) -> Iterator[Outcome]:
     """Ask CDash about what this call left unknown; only a yes settles anything."""
-    for wait in errand.manners.ask_after_seconds:
+    for wait in submission.timing.ask_after_seconds:
         if not unknown:
             return
-        errand.manners.sleep(wait)
-        there = stored(errand.server, errand.identity)
+        submission.timing.sleep(wait)
+        there = stored(submission.server, submission.identity)
         if there is None:
             return
         for name in sorted(name for name in unknown if there.get(name)):
-            with spool.claimed(errand.folder, name, "unknown") as path:
+            with spool.claimed(submission.folder, name, "unknown") as path:
                 if path is not None:
-                    spool.settle(errand.folder, name, "sent")
+                    spool.settle(submission.folder, name, "sent")
             unknown.discard(name)
             yield Outcome(name=name, verdict=Verdict.TAKEN, reason="no answer came, but CDash says that it has it")
 
 
-def _write_done(errand: _Errand) -> bool:
+def _write_done(submission: _Submission) -> bool:
     """Write Done.xml when nothing is left that could still be sent; tell whether there is one to send."""
-    states = spool.documents(errand.folder)
-    number = spool.build_id(errand.folder)
+    states = spool.documents(submission.folder)
+    number = spool.build_id(submission.folder)
     if DONE in states:
         return states[DONE] == "ready"
     if not number or "sent" not in states.values() or not set(states.values()) <= {"sent", "refused"}:
         return False
-    with whole(errand.folder / DONE) as file:
-        write_done(file, done=Done(build_id=number, time_seconds=errand.manners.now()))
+    with whole(submission.folder / DONE) as file:
+        write_done(file, done=Done(build_id=number, time_seconds=submission.timing.now()))
     return True

@@ -8,6 +8,8 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 
+from ctest_xml.limits import RUN_BYTES
+
 _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _MARKERS = re.compile(
     "<(?=Update|Build|Configure|Testing|Coverage|report|Notes|DynamicAnalysis|Project|Upload|testsuite|Done)"
@@ -56,7 +58,7 @@ def cut_bytes(text: str, *, size: int) -> str:
     return clean(text[: size + text.count("\r")]).encode()[:size].decode("utf-8", "ignore")
 
 
-def one_line(text: str, *, size: int = 255) -> str:
+def one_line(text: str, *, size: int = RUN_BYTES) -> str:
     """Return the text for a field of which CDash keeps only the last fragment: one short line that SAX hands over whole.
 
     Line ends and tabs become spaces; at most 255 bytes (runs under 300 are never split by CDash's 8192-byte reads); `]]>`,

@@ -11,6 +11,7 @@ from tests.cdash_schemas import fault
 from tests.fakes.cdash import CDash
 
 ROOT = Path(__file__).resolve().parents[2]
+TO_CDASH = ("--url", "http://127.0.0.1:9", "--project", "x")
 LOG = b"==> pkg: Executing phase: 'build'\na.c:3:2: error: bad\nb.c:4: warning: \x1b[1mhm\x1b[m\n" + b"\xff\n"
 
 
@@ -91,8 +92,11 @@ def test_a_dry_run_sends_nothing(log: Path, tmp_path: Path) -> None:
     [
         (["convert", "/nowhere/log.txt"], "/nowhere/log.txt is no file; give"),
         (["check", "/nowhere/Build.xml"], "/nowhere/Build.xml: No such file or directory; give"),
-        (["submit", "/nowhere"], "/nowhere is no folder; give"),
-        (["submit", "{tmp}"], "holds none of Update.xml"),
+        (["submit", "/nowhere", *TO_CDASH], "/nowhere is no folder; give"),
+        (["submit", "{tmp}", *TO_CDASH], "holds none of Update.xml"),
+        (["submit", "{tmp}"], "required: --url, --project"),
+        (["submit", "{tmp}", "--url", "cdash", "--project", "x"], "'cdash' is not the address of a CDash; give https://"),
+        (["submit", "{tmp}", "--url", "http://cdash", "--project", ""], "the name is empty; give the project's name"),
         (["convert", "{tmp}/log", "--limit", "-1"], "is no number from 0 on"),
         (["convert", "{tmp}/log", "--rules", "mine"], "invalid choice"),
         (["convert", "{tmp}/broken.gz"], "give a readable log"),

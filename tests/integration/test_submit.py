@@ -12,11 +12,11 @@ from ctest_xml.cdash import Server
 from ctest_xml.errors import BadInput
 from ctest_xml.files import whole
 from ctest_xml.model import Build, Configure, Note, Site, Update, Upload
-from ctest_xml.submit import Manners, Report, submit
+from ctest_xml.submit import Report, Timing, submit
 from tests.fakes.cdash import CDash
 
 SITE = Site(name="runner & co", build_name="zlib %gcc@12", build_stamp="20261122-0742-Spack")
-MANNERS = Manners(sleep=lambda _: None, now=lambda: 1.8e9)
+TIMING = Timing(sleep=lambda _: None, now=lambda: 1.8e9)
 ALL = ["Update.xml", "Configure.xml", "Build.xml", "Notes.xml", "Upload.xml"]
 
 
@@ -57,7 +57,7 @@ def server(cdash: CDash, *, token: str = "", read_seconds: float = 20) -> Server
 
 
 def send(folder: Path, cdash: CDash, *, again: bool = False, read_seconds: float = 20) -> Report:
-    return submit(folder, server=server(cdash, read_seconds=read_seconds), again=again, manners=MANNERS)
+    return submit(folder, server=server(cdash, read_seconds=read_seconds), again=again, timing=TIMING)
 
 
 def test_every_document_is_sent_once_in_order_and_done_last(folder: Path, cdash: CDash) -> None:
@@ -176,7 +176,7 @@ def test_a_redirect_elsewhere_gets_neither_file_nor_token(folder: Path, cdash: C
 
 def test_a_server_that_speaks_no_tls_gets_nothing(folder: Path, cdash: CDash) -> None:
     tls = Server(url=f"https://127.0.0.1:{cdash.port}", project="Spack", token="t")
-    report = submit(folder, server=tls, manners=MANNERS)
+    report = submit(folder, server=tls, timing=TIMING)
     assert [outcome.verdict for outcome in report.outcomes] == [Verdict.NOT_TAKEN]
     assert "no trusted connection" in report.outcomes[0].reason
     assert set(report.left.values()) == {"ready"}
@@ -186,17 +186,17 @@ def test_no_server_leaves_all_ready_after_three_tries(folder: Path) -> None:
     with CDash() as gone:
         pass
     waits: list[float] = []
-    report = submit(folder, server=server(gone), manners=Manners(sleep=waits.append))
+    report = submit(folder, server=server(gone), timing=Timing(sleep=waits.append))
     assert waits == [1, 5]
     assert report.left == dict.fromkeys(ALL, "ready")
 
 
 def test_a_wrong_token_leaves_all_ready_and_the_right_one_sends_all(folder: Path, cdash: CDash) -> None:
     cdash.token = "right"
-    report = submit(folder, server=server(cdash, token="wrong"), manners=MANNERS)
+    report = submit(folder, server=server(cdash, token="wrong"), timing=TIMING)
     assert report.left == dict.fromkeys(ALL, "ready")
     assert len(cdash.requests) == 1
-    assert submit(folder, server=server(cdash, token="right"), manners=MANNERS).left == {}
+    assert submit(folder, server=server(cdash, token="right"), timing=TIMING).left == {}
 
 
 def test_the_token_of_netrc_is_not_used(folder: Path, cdash: CDash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_progress_is_told_to_the_last_byte(folder: Path, cdash: CDash) -> None:
     submit(
         folder,
         server=server(cdash),
-        manners=MANNERS,
+        timing=TIMING,
         progress=lambda name, sent, size: told.__setitem__(name, (sent, size)),
     )
     assert told["Upload.xml"][0] == told["Upload.xml"][1] > 4_000_000
