@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 FOLDERS = ("spack_farm", "buildjob", "ctest_xml", "executor")
 """Packages of this distribution."""
 VERBS = {
-    "build": ("buildjob.__main__", "build packages with Spack, measured, reported, signed and published"),
+    "build": ("buildjob.cli.build", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
     "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
-    "publish": ("buildjob.publish_cli", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
-    "doctor": ("buildjob.doctor", "look at what a build here will need, and say what to mend"),
+    "publish": ("buildjob.cli.publish", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
+    "doctor": ("buildjob.cli.doctor", "look at what a build here will need, and say what to mend"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""
 
@@ -81,7 +81,7 @@ def _help(_words: list[str]) -> int:
 
 def _version(_words: list[str]) -> int:
     """Print our version, the Spack found and the kind of control group."""
-    from buildjob.versions import describe  # noqa: PLC0415  lazily, as all verbs
+    from buildjob.cli.about import describe  # noqa: PLC0415  lazily, as all verbs
 
     sys.stdout.write(describe() + "\n")
     return 0
@@ -89,7 +89,7 @@ def _version(_words: list[str]) -> int:
 
 def _paths(_words: list[str]) -> int:
     """Print the folders in use, a name and a path a line; the Spack only if one is found."""
-    from buildjob.versions import places  # noqa: PLC0415  lazily, as all verbs
+    from buildjob.cli.about import places  # noqa: PLC0415  lazily, as all verbs
 
     sys.stdout.write("".join(f"{name:<13} {path}\n" for name, path in places().items()))
     return 0

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from buildjob import mirror
-from buildjob.publishing import places
-from buildjob.publishing.store import Store, in_parallel
+from buildjob.buildcache import layout
+from buildjob.buildcache.manifest import parse_manifest
+from buildjob.buildcache.storage.store import Store, in_parallel
 
 
 def dag_hash(text: str) -> str:
@@ -50,10 +50,10 @@ def add_entry(folder: Path, name: str, dependencies: Iterable[str] = (), *, cont
     rows = []
     for data, kind in (
         (content or f"tarball of {name}".encode() * 50, "application/vnd.spack.install.v2.tar+gzip"),
-        (gzip.compress(json.dumps(spec, separators=(",", ":")).encode(), mtime=0), places.SPEC_MEDIA_TYPE),
+        (gzip.compress(json.dumps(spec, separators=(",", ":")).encode(), mtime=0), layout.SPEC_MEDIA_TYPE),
     ):
         digest = hashlib.sha256(data).hexdigest()
-        blob = folder / places.blob(digest)
+        blob = folder / layout.blob(digest)
         blob.parent.mkdir(parents=True, exist_ok=True)
         blob.write_bytes(data)
         rows.append(
@@ -65,7 +65,7 @@ def add_entry(folder: Path, name: str, dependencies: Iterable[str] = (), *, cont
                 "checksum": digest,
             }
         )
-    key = f"{places.SPECS}{name}/{name}-1.0-{dag_hash(name)}{places.MANIFEST_END}"
+    key = f"{layout.SPECS}{name}/{name}-1.0-{dag_hash(name)}{layout.MANIFEST_END}"
     path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"version": 3, "data": rows}, indent=0, separators=(",", ":")))
@@ -79,11 +79,11 @@ def as_it_is(text: bytes, _where: str) -> bytes:
 
 def installs(store: Store) -> dict[str, Any]:
     """The index's entries; none if there is no index."""
-    if store.look(places.INDEX) is None:
+    if store.look(layout.INDEX) is None:
         return {}
-    manifest = mirror.parse_manifest(store.read(places.INDEX).data, where="index")
+    manifest = parse_manifest(store.read(layout.INDEX).data, where="index")
     (blob,) = manifest.data
-    text = store.read(places.blob(blob.checksum)).data
+    text = store.read(layout.blob(blob.checksum)).data
     assert len(text) == blob.content_length
     assert hashlib.sha256(text).hexdigest() == blob.checksum
     database = json.loads(text)["database"]
@@ -107,9 +107,9 @@ def consistent(store: Store) -> int:
     """Check that every manifest's blobs are there and whole; return the number of manifests."""
 
     def check(key: str) -> None:
-        for blob in mirror.parse_manifest(store.read(key).data, where=key).data:
-            data = store.read(places.blob(blob.checksum)).data
+        for blob in parse_manifest(store.read(key).data, where=key).data:
+            data = store.read(layout.blob(blob.checksum)).data
             assert hashlib.sha256(data).hexdigest() == blob.checksum
 
-    keys = (seen.key for seen in store.list(places.SPECS) if seen.key.endswith(places.MANIFEST_END))
+    keys = (seen.key for seen in store.list(layout.SPECS) if seen.key.endswith(layout.MANIFEST_END))
     return len(list(in_parallel(keys, check, workers=4)))

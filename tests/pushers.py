@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _PROGRAM = """
 import json, os, sys
-import buildjob.publishing.push, buildjob.publishing.s3
-from buildjob.publish_cli import main
-buildjob.publishing.s3.prepare()
+import buildjob.buildcache.push, buildjob.buildcache.storage.s3
+from buildjob.cli.publish import main
+buildjob.buildcache.storage.s3.prepare()
 for line in sys.stdin:
     words, environment = json.loads(line)
     pid = os.fork()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.publishing import places, record
-from buildjob.publishing.s3 import S3Store
-from buildjob.publishing.store import Store, in_parallel
+from buildjob.buildcache import layout, push_record
+from buildjob.buildcache.storage.s3 import S3Store
+from buildjob.buildcache.storage.store import Store, in_parallel
 from tests.integration.relay import Decide, Fate, relay
 from tests.integration.s3_server import Server
 from tests.mirrors import add_entry, consistent, expected, installs
@@ -129,20 +129,20 @@ def _problem(store: Store, everything: dict[str, list[str]], tally: Tally) -> st
     if ours != theirs:
         wrong = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
         return f"the index differs in {len(wrong)} entries, the first is {wrong[0]}"
-    if left := len(list(record.pending(store))):
+    if left := len(list(push_record.pending(store))):
         return f"{left} announcements were left"
     tally.strays = _strays(store)
     return ""
 
 
 def _strays(store: Store) -> int:
-    blobs = {seen.key for seen in store.list(places.BLOBS)}
+    blobs = {seen.key for seen in store.list(layout.BLOBS)}
     keys = (seen.key for seen in store.list("v3/manifests/"))
     for _, stored in in_parallel(keys, store.read, workers=4):
         blobs -= set(_named(stored.data))
-    return len(blobs - {places.blob(seen.key.removeprefix(places.REPLACED)) for seen in store.list(places.REPLACED)})
+    return len(blobs - {layout.blob(seen.key.removeprefix(layout.REPLACED)) for seen in store.list(layout.REPLACED)})
 
 
 def _named(text: bytes) -> Iterator[str]:
     for row in msgspec.json.decode(text)["data"]:
-        yield places.blob(row["checksum"])
+        yield layout.blob(row["checksum"])

@@ -16,8 +16,8 @@ import threading
 import time
 from pathlib import Path
 
-from buildjob.find_spack import SpackInstallation, find
 from buildjob.paths import from_environment
+from buildjob.spack.find import SpackInstallation, find
 from tests.integration.conftest import Lab
 
 _ROUNDS = (5, 3)

@@ -25,12 +25,12 @@ from typing import Any
 
 import msgspec
 
-from buildjob.find_spack import find
+from buildjob.buildcache import documents, layout, push
+from buildjob.buildcache.storage.s3 import S3Store
+from buildjob.buildcache.storage.store import Blob
+from buildjob.buildcache.workers import in_processes
 from buildjob.paths import from_environment
-from buildjob.publishing import documents, places, push
-from buildjob.publishing.processes import in_processes
-from buildjob.publishing.s3 import S3Store
-from buildjob.publishing.store import Blob
+from buildjob.spack.find import find
 from tests.integration.conftest import ROOT, Key, Lab, read_telemetry
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server, versitygw
@@ -69,7 +69,7 @@ print("HASHES " + " ".join(hashes))
 _PROGRAM = """
 import sys
 sys.argv = ["spack-farm", *sys.argv[2:]]
-from buildjob.publish_cli import main
+from buildjob.cli.publish import main
 code = main(sys.argv[1:])
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 sys.exit(code)
@@ -248,8 +248,8 @@ def _fill(store: S3Store, path: Path, count: int, *, with_manifests: bool) -> No
             entry = {"spec": node, "ref_count": needed, "in_buildcache": False}
             add(f'"{node["hash"]}":{json.dumps(entry)}' + ("," if node is gmake else "}}}"))
     blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
-    store.send(places.blob(blob.sha256), blob)
-    store.write(places.INDEX, documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE))
+    store.send(layout.blob(blob.sha256), blob)
+    store.write(layout.INDEX, documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE))
     path.unlink()
     if not with_manifests:
         return

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from buildjob.cgroup_position import Position
-from buildjob.cgroups import Cgroup, Kind, find_cgroup
-from buildjob.observe import Observation, Observer
+from buildjob.measure.cgroup import Cgroup, Kind, find_cgroup
+from buildjob.measure.cgroup_position import Position
+from buildjob.measure.observer import Observation, Observer
 
 if TYPE_CHECKING:
     import psutil

@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from buildjob.buildcache.storage.s3 import S3Store
 from buildjob.errors import SpackError
-from buildjob.find_spack import find
 from buildjob.paths import from_environment
-from buildjob.publishing.s3 import S3Store
+from buildjob.spack.find import find
 from scripts import proven
 from tests.integration.conftest import ROOT, Lab
 from tests.integration.s3_server import Server, versitygw

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from buildjob import telemetry
 from buildjob.errors import SpackError
-from buildjob.find_spack import find
 from buildjob.paths import from_environment
+from buildjob.spack.find import find
 from buildjob.telemetry import Telemetry
 from scripts import proven
 from tests.integration.conftest import ROOT, Key, other_tree

@@ -8,7 +8,7 @@ _HEAVY = {"asyncio", "psutil", "requests", "boto3", "lxml", "kubernetes", "ssl",
 
 
 def test_measuring_loads_nothing_heavy() -> None:
-    code = "import sys, buildjob.observe; print(*sys.modules)"
+    code = "import sys, buildjob.measure.observer; print(*sys.modules)"
     checkout = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True)
     assert not _HEAVY & set(done.stdout.split())

@@ -13,10 +13,10 @@ HEAVY = ("boto3", "botocore", "gnupg", "lxml", "requests", "kubernetes")
 @pytest.mark.parametrize(
     "code",
     [
-        "import buildjob.build",
-        "import buildjob.publish_cli; buildjob.publish_cli.parser()",
-        "import buildjob.publishing.push, buildjob.publishing.index, buildjob.publishing.folder",
-        "from buildjob.publishing.open import *; open_store('/nonexistent', Access())",
+        "import buildjob.agent.build",
+        "import buildjob.cli.publish; buildjob.cli.publish.parser()",
+        "import buildjob.buildcache.push, buildjob.buildcache.index, buildjob.buildcache.storage.folder",
+        "from buildjob.buildcache.storage.open import *; open_store('/nonexistent', Access())",
     ],
 )
 def test_a_folder_and_a_build_load_nothing_heavy(code: str) -> None:

@@ -17,11 +17,11 @@ from types import ModuleType
 import pytest
 
 from buildjob import telemetry
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.store import Store
 from buildjob.errors import SpackError
-from buildjob.find_spack import SpackInstallation, find
 from buildjob.paths import from_environment
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.store import Store
+from buildjob.spack.find import SpackInstallation, find
 from ctest_xml.check import check
 from tests import cdash_schemas
 from tests.integration import s3_server

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import psutil
 
+from buildjob.buildcache.workers import in_processes
 from buildjob.errors import Conflict, PublishError
-from buildjob.publishing.processes import in_processes
 
 TASKS = [f"task {number}" for number in range(300)]
 Work = Callable[[str], int]

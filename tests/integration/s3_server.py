@@ -18,9 +18,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from buildjob.publishing.access import Access
-from buildjob.publishing.retry import Patience
-from buildjob.publishing.s3 import S3Store
+from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.retry import Patience
+from buildjob.buildcache.storage.s3 import S3Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret"

@@ -9,9 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from buildjob import child, remote
-from buildjob.ahead import Ahead
-from buildjob.request import Target
+from buildjob.agent import publish_process
+from buildjob.agent.request import Target
+from buildjob.process import child
+from buildjob.process.prestarted import Ahead
+from buildjob.spack import adapter
 from tests.integration.conftest import Key, Lab
 from tests.integration.s3_server import Server
 from tests.mirrors import add_entry, installs
@@ -90,25 +92,25 @@ def test_the_process_that_sends_knows_no_secret_until_it_is_told(
     add_entry(tmp_path / "unsigned", "app", ["gmake"])
     store = versitygw.store(f"s3://{versitygw.bucket()}/x")
     target = Target(url=store.url, folder=None, signing_key_file=key.secret)
-    sending = Ahead(program(remote.send_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
+    sending = Ahead(program(publish_process.send_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
     pid = sending.start()
     assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
     variables = {"PATH": os.environ["PATH"], "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}
-    code, printed = followed(sending, remote.send_word(variables), tmp_path, others)
+    code, printed = followed(sending, publish_process.send_word(variables), tmp_path, others)
     assert code == 0, printed
-    assert remote.sent(code, printed, begun=0.0).url.startswith(store.url)
+    assert publish_process.sent(code, printed, begun=0.0).url.startswith(store.url)
     assert len(installs(store)) == 3
 
 
 def test_one_that_is_told_nothing_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
     target = Target(url="s3://nowhere/x", folder=None, signing_key_file=None)
-    ended = run(program(remote.send_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
+    ended = run(program(publish_process.send_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
     assert (ended.exit_code, (tmp_path / "log").read_bytes()) == (0, b"")
 
 
 @pytest.mark.spack
 def test_spack_that_cannot_pack_says_why_in_one_line(others: frozenset[int], lab: Lab, tmp_path: Path) -> None:
-    script = Path(child.__file__).parent / "spack_side" / "pack.py"
+    script = Path(adapter.__file__).parent / "inside" / "pack.py"
     word = f'{{"hash": "{"a" * 32}", "url": "{(tmp_path / "u").as_uri()}"}}'
     piped = f"echo {shlex.quote(word)} | {lab.spack.program} -C {lab.scope} python {script}"
     packing = child.Program(argv=["/bin/sh", "-c", piped], environment=lab.environment, folder=tmp_path)

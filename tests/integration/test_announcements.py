@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from buildjob.publishing import index, places, push, record
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.store import Seen, Store
+from buildjob.buildcache import index, layout, push, push_record
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.store import Seen, Store
 from tests.integration.conftest import MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, expected, installs
 
@@ -22,18 +22,20 @@ class Asked(FolderStore):
         self.looked: list[str] = []
 
     def look(self, key: str) -> Seen | None:
-        if key.startswith(places.SPECS):
+        if key.startswith(layout.SPECS):
             self.looked.append(key)
         return super().look(key)
 
 
-def under_way(folder: Path, store: Store, *, done: int, at_once: int = 2) -> tuple[push.PushPlan, list[record.Announced]]:
+def under_way(
+    folder: Path, store: Store, *, done: int, at_once: int = 2
+) -> tuple[push.PushPlan, list[push_record.Announced]]:
     """Announce all binaries and put the first ones there."""
     for name, needed in TREES.items():
         add_entry(folder, name, needed)
     asked = push.plan(folder, store, replace=True)
-    entries = [record.Announced(manifest=each.key, hash=each.hash, blobs=[]) for each in asked.entries]
-    record.announce(store, entries, asked.nodes, at_once=at_once)
+    entries = [push_record.Announced(manifest=each.key, hash=each.hash, blobs=[]) for each in asked.entries]
+    push_record.announce(store, entries, asked.nodes, at_once=at_once)
     for each in asked.entries[:done]:
         store.write(each.key, each.text)
     return asked, entries
@@ -50,7 +52,7 @@ def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_littl
     store.write(asked.entries[11].key, asked.entries[11].text)  # the tenth takes longer
     assert index.update(store, index.Options(workers=1)).added == 1
     assert len(store.looked) == 2 + 3, "what the index has is not looked for"
-    assert list(record.pending(store))
+    assert list(push_record.pending(store))
 
 
 def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_p
     assert push.plan(tmp_path / "u", store, replace=False).there == there
     assert store.looked == []
     for number in range(10 * COUNT):
-        store.write(f"{places.SPECS}a/a-1.0-{number}{places.MANIFEST_END}", b"")
+        store.write(f"{layout.SPECS}a/a-1.0-{number}{layout.MANIFEST_END}", b"")
     assert push.plan(tmp_path / "u", store, replace=False).there == there
     assert len(store.looked) == COUNT
 
@@ -74,7 +76,7 @@ def test_nobody_asks_for_what_a_push_has_told_to_be_there(tmp_path: Path) -> Non
     assert index.update(store, index.Options()).added == COUNT
     assert store.looked == []
     assert installs(store) == expected(TREES)
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
 
 
 def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_there(tmp_path: Path) -> None:
@@ -83,8 +85,8 @@ def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_t
     push.publish(tmp_path / "u", store, sign=as_it_is)
     asked = push.plan(tmp_path / "u", store, replace=True)
     (entry,) = asked.entries
-    (waiting,) = record.announce(
-        store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
+    (waiting,) = push_record.announce(
+        store, [push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
     )  # fmt: skip
     announced = store.look(waiting)
     assert announced
@@ -92,18 +94,18 @@ def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_t
     os.utime(store.root / entry.key, (old, old))
     later = index.Options(wall=lambda: announced.modified_seconds + 400)
     index.update(store, later)
-    assert [seen.key for seen in record.pending(store)] == [waiting]
+    assert [seen.key for seen in push_record.pending(store)] == [waiting]
     os.utime(store.root / entry.key)
     index.update(store, later)
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
     assert installs(store) == expected({"a": []})
 
 
 def test_a_push_puts_its_own_into_the_index_though_its_announcement_has_gone(tmp_path: Path) -> None:
     class Forgetful(FolderStore):
         def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
-            if key.startswith(places.SPECS):
-                for seen in list(record.pending(self)):
+            if key.startswith(layout.SPECS):
+                for seen in list(push_record.pending(self)):
                     self.delete(seen.key)
             return super().write(key, data, only_if=only_if)
 
@@ -119,14 +121,14 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
 
     class Raced(FolderStore):
         def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
-            if key.startswith(places.REPLACED) and meanwhile:
+            if key.startswith(layout.REPLACED) and meanwhile:
                 name = meanwhile.pop()
                 push.publish(tmp_path / name, FolderStore(self.root), sign=as_it_is)
             return super().write(key, data, only_if=only_if)
 
         def list(self, prefix: str) -> Iterator[Seen]:
             listed = super().list(prefix)
-            if prefix == places.PENDING:
+            if prefix == layout.PENDING:
                 self.turns += 1
                 if self.turns == 2:  # the second look of an attempt: it is announced by now, and there
                     asked = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
@@ -150,6 +152,6 @@ def test_a_small_blob_that_is_damaged_on_the_mirror_is_sent_again(make_store: Ma
     push.publish(tmp_path / "u", store, sign=as_it_is)
     (entry,) = push.plan(tmp_path / "u", store, replace=True).entries
     for blob in entry.blobs:
-        store.write(places.blob(blob.checksum), b"cut off")
+        store.write(layout.blob(blob.checksum), b"cut off")
     push.publish(tmp_path / "u", store, sign=as_it_is)
     assert consistent(store) == 1

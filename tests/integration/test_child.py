@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from buildjob import child, telemetry
+from buildjob import telemetry
+from buildjob.process import child
 from tests.integration.conftest import ROOT
 
 AGENT = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build"]

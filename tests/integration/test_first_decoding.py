@@ -9,16 +9,16 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 _PROGRAM = """
 import sys, threading
-from buildjob import mirror
-from buildjob.publishing import spec_nodes
+from buildjob.buildcache import manifest as manifests
+from buildjob.buildcache import specs
 from executor import pod_status
 sys.setswitchinterval(1e-6)
 blob = b'{"contentLength":1,"mediaType":"m","compression":"gzip","checksumAlgorithm":"sha256","checksum":"%s"}' % (b"a" * 64)
 manifest = b'{"version":3,"data":[%s]}' % blob
 spec = b'{"spec":{"_meta":{"version":5},"nodes":[{"hash":"%s","name":"x","dependencies":[]}]}}'
 acts = {
-    "manifest": lambda: mirror.parse_manifest(manifest, where="here"),
-    "spec": lambda: spec_nodes.parse_spec(spec % (b"a" * 32), where="here"),
+    "manifest": lambda: manifests.parse_manifest(manifest, where="here"),
+    "spec": lambda: specs.parse_spec(spec % (b"a" * 32), where="here"),
     "pod": lambda: pod_status.read_pod({"metadata": {"name": "x"}, "spec": {}, "status": {"phase": "Running"}}),
 }
 threads, together, done = 16, threading.Barrier(16), []

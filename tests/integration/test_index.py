@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from buildjob.buildcache import conditions, documents, index, layout, pending_pushes, push, push_record
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.store import Blob, Store, in_parallel
 from buildjob.errors import PublishError
-from buildjob.publishing import announced, conditions, documents, index, places, push, record
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.store import Blob, Store, in_parallel
 from tests.integration.conftest import ROOT, MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
 
@@ -39,22 +39,22 @@ def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store:
         options = push.Options(workers=1, update_index=False)
         done = push.push(asked, store, sign=as_it_is, options=options)
         together.wait(60)
-        return index.update(store, index.Options(known=announced.Known(appeared=frozenset(done.manifests)), workers=1))
+        return index.update(store, index.Options(known=pending_pushes.Known(appeared=frozenset(done.manifests)), workers=1))
 
     updates = [updated for _, updated in in_parallel(range(WRITERS), one, workers=WRITERS)]
     assert installs(store) == expected(everything)
     assert consistent(store) == WRITERS * EACH
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
     assert 1 <= sum(updated.swung for updated in updates) <= 2
-    blobs = {seen.key for seen in store.list(places.BLOBS)}
+    blobs = {seen.key for seen in store.list(layout.BLOBS)}
     named = {row for seen in store.list("v3/manifests/") for row in blobs_of(store, seen.key)}
-    replaced = {places.blob(seen.key.removeprefix(places.REPLACED)) for seen in store.list(places.REPLACED)}
+    replaced = {layout.blob(seen.key.removeprefix(layout.REPLACED)) for seen in store.list(layout.REPLACED)}
     assert blobs - named - replaced == set(), "a lost race leaves no blob behind"
 
 
 def blobs_of(store: Store, key: str) -> list[str]:
     manifest = json.loads(store.read(key).data)
-    return [places.blob(row["checksum"]) for row in manifest["data"]]
+    return [layout.blob(row["checksum"]) for row in manifest["data"]]
 
 
 def test_pushes_one_after_the_other_while_others_update(make_store: MakeStore, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_pushes_one_after_the_other_while_others_update(make_store: MakeStore, t
 
     list(in_parallel(everything, one, workers=4))
     assert installs(store) == expected(everything)
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
 
 
 def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_store: MakeStore, tmp_path: Path) -> None:
@@ -78,15 +78,17 @@ def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_st
     add_entry(tmp_path / "killed", "killed")
     asked = push.plan(tmp_path / "killed", store, replace=False)
     (entry,) = asked.entries
-    record.announce(store, [record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1)
+    push_record.announce(
+        store, [push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
+    )
     add_entry(tmp_path / "other", "other")
     push.publish(tmp_path / "other", store, sign=as_it_is)
     assert installs(store) == expected({"other": []})
-    (waiting,) = record.pending(store)
+    (waiting,) = push_record.pending(store)
     assert index.update(store, index.Options()).unfinished == 1
     later = index.Options(wall=lambda: waiting.modified_seconds + 3700)
     assert not index.update(store, later).swung
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
 
 
 def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Path) -> None:
@@ -94,13 +96,13 @@ def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Pat
     for name in ("a", "b"):
         add_entry(tmp_path / name, name)
         push.publish(tmp_path / name, store, sign=as_it_is)
-    (old,) = store.list(places.REPLACED)
-    blob = places.blob(old.key.removeprefix(places.REPLACED))
+    (old,) = store.list(layout.REPLACED)
+    blob = layout.blob(old.key.removeprefix(layout.REPLACED))
     index.update(store, index.Options())
     assert store.look(blob)
     index.update(store, index.Options(wall=lambda: old.modified_seconds + 3700))
     assert not store.look(blob)
-    assert not list(store.list(places.REPLACED))
+    assert not list(store.list(layout.REPLACED))
     assert installs(store) == expected({"a": [], "b": []})
 
 
@@ -110,13 +112,13 @@ def test_a_mirror_without_an_index_or_with_a_broken_one_gets_a_whole_one(make_st
         add_entry(tmp_path / "all", name, ["gmake"])
     asked = push.plan(tmp_path / "all", store, replace=False)
     push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
-    for seen in list(record.pending(store)):
+    for seen in list(push_record.pending(store)):
         store.delete(seen.key)
     assert index.update(store, index.Options()).added == 2
     assert installs(store) == expected({"a": ["gmake"], "b": ["gmake"]})
     assert not index.update(store, index.Options()).swung
-    used = json.loads(store.read(places.INDEX).data)["data"][0]["checksum"]
-    store.delete(places.blob(used))
+    used = json.loads(store.read(layout.INDEX).data)["data"][0]["checksum"]
+    store.delete(layout.blob(used))
     with pytest.raises(PublishError, match="publish index --rebuild"):
         index.update(store, index.Options())
     assert index.update(store, index.Options(rebuild=True)).swung
@@ -126,8 +128,8 @@ def test_a_mirror_without_an_index_or_with_a_broken_one_gets_a_whole_one(make_st
 MEASURED = """
 import sys
 from pathlib import Path
-from buildjob.publishing import documents, index
-from buildjob.publishing.folder import FolderStore
+from buildjob.buildcache import documents, index
+from buildjob.buildcache.storage.folder import FolderStore
 done = index.update(FolderStore(Path(sys.argv[1])), index.Options(scratch=Path(sys.argv[2])))
 assert done.swung
 # not ru_maxrss, which begins with the memory of the process that started this one
@@ -157,8 +159,8 @@ def with_index(folder: Path, count: int) -> FolderStore:
             file.write(part)
     store = FolderStore(folder / "m")
     blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
-    store.send(places.blob(blob.sha256), blob)
-    store.write(places.INDEX, documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE))
+    store.send(layout.blob(blob.sha256), blob)
+    store.write(layout.INDEX, documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE))
     return store
 
 
@@ -172,6 +174,6 @@ def test_the_memory_of_an_update_does_not_grow_with_the_index(tmp_path: Path) ->
         env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert int(done.stdout) < 100 << 10
-    last = json.loads(store.read(places.INDEX).data)["data"][0]
-    tail = (store.root / places.blob(last["checksum"])).read_bytes()[-3000:]
+    last = json.loads(store.read(layout.INDEX).data)["data"][0]
+    tail = (store.root / layout.blob(last["checksum"])).read_bytes()[-3000:]
     assert dag_hash("a").encode() in tail

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from buildjob import mirror
+from buildjob.buildcache import documents, index, layout, lock, manifest, push, push_record
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.store import Blob, in_parallel
 from buildjob.errors import Unavailable, Unsupported
-from buildjob.publishing import documents, index, lock, places, push, record
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.store import Blob, in_parallel
 from tests.mirrors import add_entry, as_it_is, expected, installs
 
 
@@ -58,7 +57,7 @@ def test_nobody_holds_it_together_with_another(tmp_path: Path) -> None:
     assert len(list(in_parallel(range(12), one, workers=6))) == 12
     assert fences == sorted(fences)
     assert len(set(fences)) == 12
-    assert not list(store.list(places.LOCK))
+    assert not list(store.list(layout.LOCK))
 
 
 @pytest.mark.parametrize("kind", [Careless, Refusing])
@@ -73,15 +72,15 @@ def test_pushes_at_once_lose_nothing_without_conditions(kind: type[FolderStore],
 
     list(in_parallel(trees, one, workers=8))
     assert installs(store) == expected(trees)
-    assert not list(record.pending(store))
-    assert not list(store.list(places.LOCK))
-    assert len(list(store.list(places.FENCES))) == 1
+    assert not list(push_record.pending(store))
+    assert not list(store.list(layout.LOCK))
+    assert len(list(store.list(layout.FENCES))) == 1
 
 
 def test_a_killed_owner_is_taken_for_dead_after_a_while(tmp_path: Path) -> None:
     store, clock = Careless(tmp_path / "m"), Clock()
-    store.write(places.LOCK + "ticket/000000000007-killed", b"")
-    store.write(places.LOCK + "choosing/killed-too", b"")
+    store.write(layout.LOCK + "ticket/000000000007-killed", b"")
+    store.write(layout.LOCK + "choosing/killed-too", b"")
     with lock.held(store, clock.times()) as held:
         assert 300 < clock.now < 700
         assert held.fence.startswith("000000000008-")
@@ -96,13 +95,13 @@ def test_who_overslept_can_overwrite_the_index_and_the_next_update_mends_it(tmp_
     for name in ("a", "b", "c"):
         add_entry(tmp_path / name, name)
     push.publish(tmp_path / "a", store, sign=as_it_is)
-    stale = store.read(places.INDEX).data
+    stale = store.read(layout.INDEX).data
     push.publish(tmp_path / "b", store, sign=as_it_is)
-    store.write(places.INDEX, stale)
+    store.write(layout.INDEX, stale)
     assert installs(store) == expected({"a": []})
     assert index.update(store, index.Options()).swung
     assert installs(store) == expected({"a": [], "b": []})
-    store.write(places.INDEX, stale)
+    store.write(layout.INDEX, stale)
     push.publish(tmp_path / "c", store, sign=as_it_is)
     assert installs(store) == expected({"a": [], "b": [], "c": []})
     assert not index.update(store, index.Options()).swung
@@ -113,9 +112,9 @@ def test_an_index_that_spack_wrote_meanwhile_is_taken_as_it_is(tmp_path: Path) -
     for name in ("a", "b"):
         add_entry(tmp_path / name, name)
         push.publish(tmp_path / name, store, sign=as_it_is)
-    (checksum,) = (blob.checksum for blob in mirror.parse_manifest(store.read(places.INDEX).data, where="test").data)
-    blob = Blob(path=store.root / places.blob(checksum), size_bytes=1, sha256=checksum)
-    text = documents.manifest_text(blob, media_type=places.INDEX_MEDIA_TYPE)
+    (checksum,) = (blob.checksum for blob in manifest.parse_manifest(store.read(layout.INDEX).data, where="test").data)
+    blob = Blob(path=store.root / layout.blob(checksum), size_bytes=1, sha256=checksum)
+    text = documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE)
     size = blob.path.stat().st_size
-    store.write(places.INDEX, text.replace(b'"contentLength":1', f'"contentLength":{size}'.encode()))
+    store.write(layout.INDEX, text.replace(b'"contentLength":1', f'"contentLength":{size}'.encode()))
     assert not index.update(store, index.Options()).swung

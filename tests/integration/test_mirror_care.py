@@ -10,11 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buildjob import sign
+from buildjob.buildcache import index, keys, layout, notarize, prune, push, push_record, send_telemetry, signing, verify
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.store import Store
 from buildjob.errors import PublishError
-from buildjob.publishing import index, keys, measurements, notary, places, prune, push, record, verify
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.store import Store
 from tests.documents import SAMPLE, sample
 from tests.integration.conftest import ROOT, Key, MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs, node
@@ -37,8 +36,8 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Path]:
     key, folder = Key(tmp_path_factory.mktemp("k")), tmp_path_factory.mktemp("signed")
     for name, needed in TREES.items():
         add_entry(folder / "unsigned", name, needed)
-    with sign.throw_away_home() as home:
-        signer = sign.Signer(home, key.secret, None)
+    with signing.throw_away_home() as home:
+        signer = signing.Signer(home, key.secret, None)
         push.publish(
             folder / "unsigned", FolderStore(folder / "m"), sign=lambda text, where: signer.clearsign(text, where=where)
         )
@@ -52,15 +51,15 @@ def copy_to(store: Store, source: Path) -> None:
 
 
 def faults_of(store: Store, key: Key) -> list[str]:
-    with sign.throw_away_home() as home:
-        trust = sign.TrustHome(home)
+    with signing.throw_away_home() as home:
+        trust = signing.TrustHome(home)
         trust.trust(key.public.read_bytes())
         verdict = verify.Verdict()
         return sorted(f"{fault.key}: {fault.text}" for fault in verify.verify(store, trust, verdict, verify.Options()))
 
 
 def manifest_key(name: str) -> str:
-    return f"{places.SPECS}{name}/{name}-1.0-{dag_hash(name)}{places.MANIFEST_END}"
+    return f"{layout.SPECS}{name}/{name}-1.0-{dag_hash(name)}{layout.MANIFEST_END}"
 
 
 def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, Path], make_store: MakeStore) -> None:
@@ -71,7 +70,7 @@ def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, 
     app = store.read(manifest_key("app")).data
     store.write(manifest_key("app"), app.replace(b'"version":3', b'"version": 3'))
     tarball = next(
-        places.blob(row["checksum"])
+        layout.blob(row["checksum"])
         for row in json.loads((source.parent / "unsigned" / manifest_key("lib")).read_text())["data"]
     )
     store.write(tarball, b"x" * len(store.read(tarball).data))
@@ -95,7 +94,7 @@ def test_of_two_specs_in_a_manifest_both_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / key).write_text(json.dumps(manifest))
     found = verify.binary(store, key, None, blobs=True)
     assert isinstance(found, verify.Fault)
-    assert found.text == f"{places.blob('0' * 64)} is missing"
+    assert found.text == f"{layout.blob('0' * 64)} is missing"
 
 
 def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, key: Key) -> None:
@@ -141,33 +140,33 @@ def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
     add_entry(tmp_path / "u", "unsigned")
     push.publish(tmp_path / "u", source, sign=as_it_is)
     add_entry(tmp_path / "s", "strange")
-    with sign.throw_away_home() as home:
-        strange = sign.Signer(home, stranger.secret, None)
+    with signing.throw_away_home() as home:
+        strange = signing.Signer(home, stranger.secret, None)
         push.publish(tmp_path / "s", source, sign=lambda text, where: strange.clearsign(text, where=where))
-    with sign.throw_away_home() as trusted, sign.throw_away_home() as secret:
-        trust = sign.TrustHome(trusted)
+    with signing.throw_away_home() as trusted, signing.throw_away_home() as secret:
+        trust = signing.TrustHome(trusted)
         trust.trust(builds.public.read_bytes())
-        signer = sign.Signer(secret, release.secret, None)
-        found = list(notary.notarize(source, target, trust, signer, notary.Options()))
+        signer = signing.Signer(secret, release.secret, None)
+        found = list(notarize.notarize(source, target, trust, signer, notarize.Options()))
         assert {each.key: each.text for each in found if isinstance(each, verify.Fault)} == {
             manifest_key("unsigned"): "it is not signed",
             manifest_key("strange"): "its signature is not good, or by nobody trusted",
         }
-        assert {each.key for each in found if isinstance(each, notary.Taken)} == {manifest_key(name) for name in TREES}
+        assert {each.key for each in found if isinstance(each, notarize.Taken)} == {manifest_key(name) for name in TREES}
         assert installs(target) == expected(TREES)
         assert consistent(target) == 3
         assert faults_of(target, release) == []
         assert list(keys.published(target)) == [signer.fingerprint]
         assert not [
             each
-            for each in notary.notarize(source, target, trust, signer, notary.Options())
+            for each in notarize.notarize(source, target, trust, signer, notarize.Options())
             if not isinstance(each, verify.Fault)
         ]
         keys.add(target, stranger.public.read_bytes())
         with pytest.raises(PublishError, match="offers keys that nobody told of"):
-            list(notary.notarize(source, target, trust, signer, notary.Options()))
+            list(notarize.notarize(source, target, trust, signer, notarize.Options()))
         known = frozenset(keys.fingerprints(stranger.public.read_bytes()))
-        list(notary.notarize(source, target, trust, signer, notary.Options(known_keys=known)))
+        list(notarize.notarize(source, target, trust, signer, notarize.Options(known_keys=known)))
 
 
 def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: Path, key: Key) -> None:
@@ -183,12 +182,12 @@ def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: 
     add_entry(tmp_path / "u", "tool")
     push.publish(tmp_path / "u", source, sign=sign_then, options=push.Options(workers=1))
     subprocess.run(["gpgconf", "--homedir", tmp_path / "g", "--kill", "all"], check=True)
-    with sign.throw_away_home() as trusted, sign.throw_away_home() as secret:
-        trust = sign.TrustHome(trusted)
+    with signing.throw_away_home() as trusted, signing.throw_away_home() as secret:
+        trust = signing.TrustHome(trusted)
         trust.trust(public)
-        found = list(notary.notarize(source, target, trust, sign.Signer(secret, key.secret, None), notary.Options()))
+        found = list(notarize.notarize(source, target, trust, signing.Signer(secret, key.secret, None), notarize.Options()))
     assert found == [verify.Fault(key=manifest_key("tool"), text="its signature is not good, or by nobody trusted")]
-    assert not list(target.list(places.SPECS))
+    assert not list(target.list(layout.SPECS))
 
 
 def test_a_place_that_cannot_be_written_on_the_way_is_told_in_one_line(tmp_path: Path, key: Key) -> None:
@@ -213,19 +212,19 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
     assert first.doomed == [manifest_key("app"), manifest_key("lib")]
     assert first.due_manifests == {}
     assert prune.mark(store, first)
-    marked = max(seen.modified_seconds for seen in store.list(places.DOOMED))
+    marked = max(seen.modified_seconds for seen in store.list(layout.DOOMED))
     assert prune.plan(store, policy, wall=lambda: marked + 499).due_manifests == {}
     second = prune.plan(store, policy, wall=lambda: marked + 2000)
     assert list(second.due_manifests) == first.doomed
     again = push.plan(tmp_path / "u", store, replace=True)
     (entry,) = (each for each in again.entries if each.hash == dag_hash("lib"))
-    announced = record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
-    (waiting,) = record.announce(store, [announced], again.nodes, at_once=1)
+    announced = push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
+    (waiting,) = push_record.announce(store, [announced], again.nodes, at_once=1)
     deleted = prune.delete(store, second, index.Options())
     assert (deleted.manifests, deleted.is_complete) == (1, True)
     assert consistent(store) == 2
     assert installs(store) == expected({"lib": TREES["lib"], "tool": []})
-    assert not store.look(places.PRUNING)
+    assert not store.look(layout.PRUNING)
     store.delete(waiting)
     push.publish(tmp_path / "u", store, sign=as_it_is)
     assert installs(store) == expected(TREES)
@@ -235,18 +234,18 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
 def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "m")
     add_entry(tmp_path / "u", "app", TREES["app"])
-    store.write(places.PRUNING, b"")
+    store.write(layout.PRUNING, b"")
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        assert list(record.pending(store)), "it is announced before it waits"
-        store.delete(places.PRUNING)
+        assert list(push_record.pending(store)), "it is announced before it waits"
+        store.delete(layout.PRUNING)
 
     push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(sleep=sleep))
     assert len(waits) == 1
     assert consistent(store) == 1
-    store.write(places.PRUNING, b"")
+    store.write(layout.PRUNING, b"")
     with pytest.raises(PublishError, match="began more than an hour ago"):
         push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(wall=lambda: 1e12, sleep=sleep))
 
@@ -256,18 +255,18 @@ def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: M
     out = tmp_path / "out" / "zlib-1"
     out.mkdir(parents=True)
     (out / "telemetry.json").write_bytes(SAMPLE.read_bytes())
-    files = measurements.found([tmp_path])
-    (key,) = measurements.send(files, store, "protected")
+    files = send_telemetry.found([tmp_path])
+    (key,) = send_telemetry.send(files, store, "protected")
     assert key.startswith("telemetry/v1/protected/20")
     assert store.read(key).data == SAMPLE.read_bytes()
-    assert measurements.send(files, store, "protected") == [key]
+    assert send_telemetry.send(files, store, "protected") == [key]
     assert [seen.key for seen in store.list("telemetry/")] == [key]
     (out / "telemetry.json").write_bytes(msgspec.json.encode(sample(complete=False)))
     with pytest.raises(PublishError, match="could end the document"):
-        measurements.send(files, store, "other")
+        send_telemetry.send(files, store, "other")
     (out / "telemetry.json").write_text("{}")
     with pytest.raises(PublishError, match="no telemetry that could be sent"):
-        measurements.send(files, store, "other")
+        send_telemetry.send(files, store, "other")
     assert [seen.key for seen in store.list("telemetry/")] == [key]
 
 

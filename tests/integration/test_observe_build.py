@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.cgroups import Kind
-from buildjob.observe import Cgroup, Observation, Observer, find_cgroup, machine
+from buildjob.measure.cgroup import Kind
+from buildjob.measure.observer import Cgroup, Observation, Observer, find_cgroup, machine
 
 _MIB = 1 << 20
 _DATA = Path(__file__).parents[1] / "data" / "observe"

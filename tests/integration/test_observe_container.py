@@ -18,7 +18,7 @@ _ROOT = Path("/sys/fs/cgroup")
 _AGENT = """
 import json, os, subprocess, sys, time
 import msgspec
-from buildjob.observe import Observer, find_cgroup, machine
+from buildjob.measure.observer import Observer, find_cgroup, machine
 ballast = bytearray(60 << 20)
 for place in range(0, len(ballast), 4096): ballast[place] = 1
 cgroup = find_cgroup()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from buildjob import mirror
+from buildjob.buildcache import index, layout, push_record
+from buildjob.buildcache import push as pushing
+from buildjob.buildcache.manifest import find, is_whole, parse_manifest
+from buildjob.buildcache.push import publish
+from buildjob.buildcache.signing import Signer, TrustHome, public_keys, throw_away_home
+from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.errors import PublishError, RequestError
-from buildjob.publishing import index, places, record
-from buildjob.publishing import push as pushing
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.push import publish
-from buildjob.sign import Signer, TrustHome, public_keys, throw_away_home
 from tests.integration.conftest import ROOT, Key, MakeStore
 from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
 
@@ -33,11 +33,11 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(key: Key, tmp_path
         published = publish(entry, FolderStore(tmp_path / "m"), sign=lambda text, where: signer.clearsign(text, where=where))
     assert not home.exists()
     assert published.state == "published"
-    text = mirror.find(tmp_path / "m", "zlib", "1.0", NAME.rpartition("-")[2])
+    text = find(tmp_path / "m", "zlib", "1.0", NAME.rpartition("-")[2])
     assert text
     assert text.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----")
-    manifest = mirror.parse_manifest(text, where="test")
-    assert mirror.is_whole(tmp_path / "m", manifest)
+    manifest = parse_manifest(text, where="test")
+    assert is_whole(tmp_path / "m", manifest)
     with throw_away_home() as home:
         trust = TrustHome(home)
         assert not trust.has_good_signature(text), "nobody is trusted yet"
@@ -133,7 +133,7 @@ def test_a_push_sends_what_is_missing_and_the_index_has_it(make_store: MakeStore
     assert told == [1, 2]
     assert consistent(store) == 3
     assert installs(store) == expected(TREES)
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
     nothing = pushing.plan(tmp_path / "all", store, replace=False)
     assert nothing.entries == []
     assert pushing.push(nothing, store, sign=as_it_is, options=options).index == index.Updated()
@@ -144,7 +144,7 @@ def test_a_push_writes_no_keys(make_store: MakeStore, key: Key, tmp_path: Path) 
     with throw_away_home() as home:
         signer = Signer(home, key.secret, None)
         publish(unsigned_entry(tmp_path / "unsigned"), store, sign=lambda text, where: signer.clearsign(text, where=where))
-    assert not list(store.list(places.KEYS))
+    assert not list(store.list(layout.KEYS))
     for seen in store.list(""):
         assert b"BEGIN PGP P" not in store.read(seen.key).data
 
@@ -152,8 +152,8 @@ def test_a_push_writes_no_keys(make_store: MakeStore, key: Key, tmp_path: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.push import publish
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.push import publish
 step = int(sys.argv[3])
 seen = 0
 def audit(event, arguments):
@@ -191,5 +191,5 @@ def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes
         publish(entry, store, sign=as_it_is)
         assert consistent(store) == 1
         assert installs(store) == expected({"zlib": ["gmake"]})
-        assert not [seen for seen in record.pending(store) if store.look(places.INDEX) is None]
+        assert not [seen for seen in push_record.pending(store) if store.look(layout.INDEX) is None]
     assert kills >= 8, "each rename and each deletion was a place to die"

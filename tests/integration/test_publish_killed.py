@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from buildjob.publishing import index, push, record
-from buildjob.publishing.store import Store
+from buildjob.buildcache import index, push, push_record
+from buildjob.buildcache.storage.store import Store
 from tests.integration.conftest import ROOT
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server
@@ -22,8 +22,8 @@ from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, i
 # boto3 is loaded once; each push is a process of its own, as it is for users
 PUSHES = """
 import json, os, sys
-import buildjob.publishing.push, buildjob.publishing.s3
-from buildjob.publish_cli import main
+import buildjob.buildcache.push, buildjob.buildcache.storage.s3
+from buildjob.cli.publish import main
 for line in sys.stdin:
     pid = os.fork()
     if not pid:
@@ -131,6 +131,6 @@ def test_a_kill_at_any_request_leaves_a_consistent_mirror_and_a_second_run_finis
             push.publish(tmp_path / "new", store, sign=as_it_is)
             assert consistent(store) == len(ALL)
             assert installs(store) == expected(ALL)
-            assert not list(record.pending(store))
+            assert not list(push_record.pending(store))
     assert appeared == {len(THERE), len(ALL)}
     assert step > 16, "each request was an instant to die"

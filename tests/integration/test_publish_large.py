@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from buildjob.publishing import record
-from buildjob.publishing.store import Store
+from buildjob.buildcache import push_record
+from buildjob.buildcache.storage.store import Store
 from tests.integration.conftest import ROOT, Key
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server
@@ -52,7 +52,7 @@ class At:
 def check(store: Store) -> None:
     assert consistent(store) == len(TREES)
     assert installs(store) == expected(TREES)
-    assert not list(record.pending(store))
+    assert not list(push_record.pending(store))
 
 
 @pytest.mark.timeout(300)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from buildjob import mirror
-from buildjob.publishing import places, push
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.s3 import S3Store
-from buildjob.sign import Signer, throw_away_home
+from buildjob.buildcache import layout, push
+from buildjob.buildcache.manifest import parse_manifest
+from buildjob.buildcache.signing import Signer, throw_away_home
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.s3 import S3Store
 from tests.integration.conftest import Key, Lab, other_tree, read_telemetry
 from tests.integration.s3_server import Server
 from tests.mirrors import installs
@@ -113,12 +113,12 @@ def test_our_index_is_the_one_that_spack_makes(published: Published, credentials
     ours = installs(store)
     assert sum(entry["in_buildcache"] for entry in ours.values()) == 4
     scope = mirror_in_s3(tmp_path, published.url, published.server)
-    kept = store.read(places.INDEX).data
+    kept = store.read(layout.INDEX).data
     updated = published.spack("buildcache", "update-index", "farm", scope=scope)
     assert updated.returncode == 0, updated.stdout + updated.stderr
-    assert store.read(places.INDEX).data != kept
+    assert store.read(layout.INDEX).data != kept
     assert installs(store) == ours
-    store.write(places.INDEX, kept)
+    store.write(layout.INDEX, kept)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_what_is_not_as_it_was_signed_is_refused(
 ) -> None:
     del credentials
     store: S3Store = published.server.store(published.url)
-    (seen,) = store.list(places.SPECS + "compiler-wrapper/")
+    (seen,) = store.list(layout.SPECS + "compiler-wrapper/")
     kept = store.read(seen.key).data
-    manifest = mirror.parse_manifest(kept, where="test")
-    tarball = places.blob(manifest.data[0].checksum)
+    manifest = parse_manifest(kept, where="test")
+    tarball = layout.blob(manifest.data[0].checksum)
     content = store.read(tarball).data
     if damage == "manifest tampered":
         store.write(seen.key, re.sub(rb'("contentLength":)\d', rb"\g<1>9", kept, count=1))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.find_spack import SpackInstallation
+from buildjob.spack.find import SpackInstallation
 from buildjob.telemetry import Telemetry
 from tests.integration.conftest import ROOT, Key, other_tree, read_telemetry
 from tests.real.lab import REPOSITORY, RealLab, differences

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from buildjob.buildcache.storage.retry import Patience
+from buildjob.buildcache.storage.store import ABSENT, Blob
 from buildjob.errors import Conflict, NotFound
-from buildjob.publishing.retry import Patience
-from buildjob.publishing.store import ABSENT, Blob
 from tests.integration.faulty_server import in_front_of
 from tests.integration.s3_server import Server
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from buildjob.buildcache import conditions
+from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.retry import Patience
+from buildjob.buildcache.storage.s3 import S3Store
+from buildjob.buildcache.storage.store import ABSENT, Blob, Store, in_parallel
 from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
-from buildjob.publishing import conditions
-from buildjob.publishing.access import Access
-from buildjob.publishing.folder import FolderStore
-from buildjob.publishing.retry import Patience
-from buildjob.publishing.s3 import S3Store
-from buildjob.publishing.store import ABSENT, Blob, Store, in_parallel
 from tests.integration.conftest import MakeStore
 from tests.integration.faulty_server import Fault, in_front_of
 from tests.integration.s3_server import Server

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.publishing import places
+from buildjob.buildcache import layout
 from tests.integration.conftest import ROOT
 from tests.integration.s3_server import Server
 
@@ -32,7 +32,7 @@ def test_what_was_measured_goes_where_the_credentials_let_it(s3: Server, tmp_pat
     keys = [seen.key for seen in store.list("")]
     assert len(keys) == 2, "a failed build is measured, too"
     for key in keys:
-        assert key.startswith(f"{places.TELEMETRY}{place}/")
+        assert key.startswith(f"{layout.TELEMETRY}{place}/")
     sent = {store.read(key).data for key in keys}
     assert sent == {path.read_bytes() for path in (tmp_path / "out").glob("*/telemetry.json")}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from buildjob.find_spack import SpackInstallation
+from buildjob.spack.find import SpackInstallation
 from tests.integration.conftest import ROOT, Lab, module
 
 ENVIRONMENT = Path(__file__).parent / "environment"

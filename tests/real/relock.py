@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from buildjob.find_spack import find
 from buildjob.paths import from_environment
+from buildjob.spack.find import find
 from tests.real.lab import ENVIRONMENT, RealLab
 from tests.real.sources import mirror
 

@@ -1,0 +1,1 @@
+"""The story of one call of `spack-farm build`: read the request, plan, build, publish, report."""

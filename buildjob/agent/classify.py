@@ -1,0 +1,36 @@
+"""Decides how a run ended from what was seen. Pure; the order of the rules is the order of certainty."""
+
+import msgspec
+
+from buildjob.outcome import Outcome
+from buildjob.process.child import Ended
+
+_SPACK_BROKE = 3
+"""Spack's exit code for exceptions that are no SpackError."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of one run."""
+
+    ended: Ended
+    is_spack: bool = True
+    memory_kills: int = 0
+    began: bool = True
+    """Spack got as far as installing a package."""
+    fetch_failed: bool = False
+    no_space: bool = False
+
+
+def classify(seen: Evidence) -> Outcome:
+    """Return the outcome. A build that ended well has succeeded, whatever happened on the way."""
+    ended = seen.ended
+    rules = (
+        (bool(ended.stopped_by), Outcome.INTERRUPTED),
+        (ended.timed_out, Outcome.TIMED_OUT),
+        (ended.exit_code == 0, Outcome.BUILT),
+        (seen.memory_kills > 0, Outcome.MEMORY_KILLED),
+        (seen.no_space, Outcome.DISK_FULL),
+        (seen.fetch_failed, Outcome.FETCH_FAILED),
+        (seen.is_spack and (not seen.began or ended.exit_code in {126, 127, _SPACK_BROKE}), Outcome.SPACK_UNUSABLE),
+    )
+    return next((outcome for applies, outcome in rules if applies), Outcome.BUILD_FAILED)

@@ -1,0 +1,297 @@
+"""Arguments and environment become one frozen `BuildRequest`, or are refused here with the option's name.
+
+Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure but for
+looking whether named files exist.
+"""
+
+import argparse
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from buildjob.errors import RequestError
+from buildjob.options import seconds, switch
+from buildjob.paths import Paths, from_environment
+from buildjob.report.reporting import Reporting
+
+PREFIX = "SPACK_FARM_BUILD_"
+# Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
+_FROM_ENVIRONMENT = {
+    **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
+    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
+    **dict.fromkeys(("config_scope", "trust"), "list"),
+    **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
+}
+_ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
+_PATH = ("/", "./", "../")
+"""A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
+
+
+class CommandBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A build without Spack: any command line, measured the same way."""
+
+    command: str
+    """Given to the shell."""
+    name: str
+    version: str
+    prefix: Path | None
+    """Watched for the disk that it takes up."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where binaries go, and who signs them."""
+
+    url: str
+    """The mirror as Spack's configuration names it, without a slash at its end."""
+    folder: Path | None
+    """Where the mirror lies, if it lies in a folder."""
+    signing_key_file: Path | None
+    """None for an unsigned mirror."""
+    passphrase_file: Path | None = None
+
+
+class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one call of `spack-farm build` is asked."""
+
+    specs: list[str] = []
+    """Abstract specs, to be concretized together."""
+    spec_files: list[Path] = []
+    """Concrete specs in files, as `spack spec --json` prints them."""
+    environment_name: str = ""
+    """A Spack environment: a folder or a name."""
+    active_environment: Path | None = None
+    """The environment activated in the user's shell: its configuration holds where no environment is named."""
+    hash: str = ""
+    command: CommandBuild | None = None
+    spack: str = ""
+    scopes: list[Path] = []
+    out: Path
+    target: Target | None
+    """None: binaries are not published."""
+    keep_unsigned: bool
+    """Leave the unsigned entry in the output folder (`--no-publish`)."""
+    telemetry_mirror: str = ""
+    """Where what was measured goes, as `spack-farm publish telemetry` takes it; nowhere if empty."""
+    trust: list[Path] = []
+    jobs: int | None = None
+    timeout_seconds: float | None = None
+    interval_seconds: float = 1.0
+    fresh: bool = False
+    reporting: Reporting
+    variables: dict[str, str]
+    """The whole environment, secrets included: only `secrets.split` may look at it."""
+    paths: Paths
+
+
+def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
+    """Return the request. Raises RequestError for anything that can't work, before anything is started."""
+    values = _with_environment(vars(arguments), variables)
+    words: list[str] = values["spec"]
+    command = _command(values, words)
+    specs, files, named = _sort_words(words, values["hash"]) if command is None else ([], [], "")
+    target = _target(values)
+    if target and command:
+        raise RequestError("--mirror publishes Spack binaries; a --command build has none: leave --mirror away")
+    return BuildRequest(
+        specs=specs,
+        spec_files=files,
+        environment_name=named,
+        active_environment=_active_environment(variables) if not named and command is None else None,
+        hash=values["hash"] or "",
+        command=command,
+        spack=values["spack"] or "",
+        scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],
+        out=_writable(Path(values["out"] or "spack-farm-out")),
+        target=target if values["publish"] else None,
+        keep_unsigned=not values["publish"],
+        telemetry_mirror=_telemetry_mirror(values["telemetry_mirror"]),
+        trust=[_file(text, "--trust") for text in values["trust"]],
+        jobs=_count(values["jobs"]),
+        timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
+        interval_seconds=_interval(values["interval"]),
+        fresh=bool(values["fresh"]),
+        reporting=Reporting(
+            site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
+            group=values["group"] or "Experimental",
+        ),
+        variables=dict(variables),
+        paths=from_environment(variables),
+    )
+
+
+def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -> dict[str, Any]:
+    merged: dict[str, Any] = dict(values)
+    for option, kind in _FROM_ENVIRONMENT.items():
+        text = variables.get(PREFIX + option.upper())
+        if text is None or merged[option] not in (None, []):
+            continue
+        if kind == "switch":
+            merged[option] = switch(text, PREFIX + option.upper())
+        else:
+            merged[option] = [part for part in text.split(":") if part] if kind == "list" else text
+    merged["publish"] = merged["publish"] is not False
+    for option in ("config_scope", "trust"):
+        merged[option] = merged[option] or []
+    return merged
+
+
+def _command(values: Mapping[str, Any], words: list[str]) -> CommandBuild | None:
+    if values["command"] is None:
+        if values["name"] or values["version"] or values["prefix"]:
+            raise RequestError("--name, --version and --prefix belong to --command")
+        if not words:
+            raise RequestError(
+                "nothing to build: name a spec, a concrete spec file, an environment with --hash, or --command"
+            )
+        return None
+    if words or values["hash"]:
+        raise RequestError("--command builds without Spack: leave the spec and --hash away, or leave --command away")
+    if not values["name"] or not values["version"]:
+        raise RequestError("--command needs --name and --version: they name the output folder and the report")
+    for option in ("name", "version"):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}", values[option]):
+            raise RequestError(f"--{option} {values[option]!r}: use letters, digits, and . _ + -, at most 128")
+    return CommandBuild(
+        command=values["command"],
+        name=values["name"],
+        version=values["version"],
+        prefix=Path(values["prefix"]) if values["prefix"] else None,
+    )
+
+
+def _sort_words(words: list[str], dag_hash: str | None) -> tuple[list[str], list[Path], str]:
+    """Return abstract specs, concrete spec files, and the environment, of which the words name."""
+    if dag_hash is not None:
+        if len(words) != 1:
+            raise RequestError("--hash takes exactly one environment: spack-farm build ENVIRONMENT --hash HASH")
+        return [], [], _environment_of(words[0])
+    specs, files = [], []
+    for word in words:
+        path = Path(word)
+        if (path.is_dir() and (_is_environment(path) or word.startswith(_PATH))) or (
+            path.is_file() and path.name in _ENVIRONMENT_FILES
+        ):
+            if len(words) > 1:
+                raise RequestError(f"{word} is an environment: it is built alone")
+            return [], [], _environment_of(word)
+        if path.is_file() or word.endswith((".json", ".yaml")):
+            files.append(_file(word, "concrete spec"))
+        elif word.startswith(_PATH[1:]):
+            raise RequestError(f"{word}: there is no such file or folder")
+        else:
+            specs.append(word)
+    return specs, files, ""
+
+
+def _active_environment(variables: Mapping[str, str]) -> Path | None:
+    """Return the folder that `spack env activate` left in `SPACK_ENV`, if it did."""
+    folder = variables.get("SPACK_ENV")
+    if not folder:
+        return None
+    if not (Path(folder) / "spack.yaml").is_file():
+        raise RequestError(f"SPACK_ENV={folder}: there is no spack.yaml in it; deactivate the environment")
+    return Path(folder)
+
+
+def _environment_of(word: str) -> str:
+    path = Path(word)
+    if path.name in _ENVIRONMENT_FILES and path.is_file():
+        path = path.parent
+    if path.is_dir():
+        if not _is_environment(path):
+            raise RequestError(f"{word}: no spack.yaml or spack.lock in it, so it is no Spack environment")
+        return str(path.resolve())
+    if "/" in word:
+        raise RequestError(f"{word}: there is no such environment folder")
+    return word
+
+
+def _is_environment(path: Path) -> bool:
+    return any((path / name).is_file() for name in _ENVIRONMENT_FILES)
+
+
+def _target(values: Mapping[str, Any]) -> Target | None:
+    key, unsigned = values["signing_key_file"], bool(values["unsigned"])
+    if not values["mirror"]:
+        return None
+    if key and unsigned:
+        raise RequestError("--signing-key-file and --unsigned exclude each other")
+    if not key and not unsigned and values["publish"]:
+        raise RequestError(
+            f"--mirror {values['mirror']} needs --signing-key-file FILE, or --unsigned if its users don't check signatures"
+        )
+    passphrase = values["signing_passphrase_file"]
+    folder = _mirror_folder(values["mirror"], "--mirror")
+    if values["publish"] and folder:
+        _writable(folder)
+    return Target(
+        url=folder.as_uri() if folder else values["mirror"].rstrip("/"),
+        folder=folder,
+        signing_key_file=_file(key, "--signing-key-file") if key else None,
+        passphrase_file=_file(passphrase, "--signing-passphrase-file") if passphrase else None,
+    )
+
+
+def _telemetry_mirror(text: str | None) -> str:
+    if not text:
+        return ""
+    folder = _mirror_folder(text, "--telemetry-mirror")
+    return folder.as_uri() if folder else text
+
+
+def _mirror_folder(text: str, option: str) -> Path | None:
+    """Return the folder that a path or a `file://` URL names; None for a mirror in S3."""
+    url = urlsplit(text)
+    if url.scheme in {"", "file"}:
+        return Path(unquote(url.path) if url.scheme else text).resolve()
+    if url.scheme == "s3" and len(url.netloc) >= 3:
+        return None
+    raise RequestError(f"{option} {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
+
+
+def _file(text: str, option: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise RequestError(f"{option} {text}: there is no such file")
+    if not os.access(path, os.R_OK):
+        raise RequestError(f"{option} {text}: it can't be read by this user")
+    return path
+
+
+def _folder(text: str, option: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir():
+        raise RequestError(f"{option} {text}: there is no such folder")
+    return path
+
+
+def _writable(path: Path) -> Path:
+    """Return the folder, which need not exist yet. Raises RequestError if nothing could be written below it."""
+    path = path.resolve()
+    standing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not standing.is_dir():
+        raise RequestError(f"{path}: {standing} is not a folder")
+    if not os.access(standing, os.W_OK | os.X_OK) or os.statvfs(standing).f_flag & os.ST_RDONLY:
+        raise RequestError(f"{path}: {standing} can't be written by this user")
+    return path
+
+
+def _count(text: str | int | None) -> int | None:
+    if text is None:
+        return None
+    if not str(text).isdecimal() or not 1 <= int(text) <= 4096:
+        raise RequestError(f"--jobs {text}: give a whole number from 1 to 4096")
+    return int(text)
+
+
+def _interval(text: str | None) -> float:
+    value = seconds(text, "--interval") if text else 1.0
+    if not 0.1 <= value <= 60:
+        raise RequestError(f"--interval {text}: give a time from 0.1s to 60s")
+    return value

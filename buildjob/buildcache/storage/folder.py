@@ -1,0 +1,181 @@
+"""A mirror in a folder: files appear by rename, "only if absent" is a hard link, "only if unchanged" holds a lock.
+
+The tag of an object is the SHA-256 of its content. Works on any POSIX file system that several machines may share, as long
+as it has links, renames and flock(2).
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from buildjob import files
+from buildjob.buildcache.storage.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
+from buildjob.errors import Conflict, NotFound, StoreError
+
+_LOCK = "spack-farm/v1/lock"
+"""Held while a file's content is compared and replaced."""
+
+
+class FolderStore:
+    """The storage below one folder, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.url = self.root.as_uri()
+
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+        """Return an object."""
+        with self._faults(key), self._path(key).open("rb") as file:
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
+        return Stored(data=data, tag=_tag(data))
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Copy an object to a local file; return its SHA-256."""
+        digest = hashlib.sha256()
+        with self._faults(key), self._path(key).open("rb") as source, path.open("wb") as target:
+            while chunk := source.read(CHUNK_BYTES):
+                digest.update(chunk)
+                target.write(chunk)
+        return digest.hexdigest()
+
+    def digest(self, key: str) -> tuple[int, str]:
+        """Return an object's size and SHA-256."""
+        with self._faults(key):
+            path = self._path(key)
+            return path.stat().st_size, files.sha256(path)
+
+    def look(self, key: str) -> Seen | None:
+        """Return what is known of an object; None if there is none."""
+        try:
+            with self._faults(key):
+                state = self._path(key).stat()
+        except NotFound:
+            return None
+        return Seen(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+
+    def holds(self, key: str, blob: Blob) -> bool:
+        """Say whether the file there has the blob's size and content: disks rot."""
+        with self._faults(key):
+            return files.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
+
+    def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
+        """Write an object; return its tag."""
+        with self._faults(key), self._temporary(key) as temporary:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if only_if is None:
+                temporary.replace(self._path(key))
+            elif only_if == ABSENT:
+                os.link(temporary, self._path(key))
+            else:
+                with self._lock():
+                    if self.read(key).tag != only_if:
+                        raise Conflict(f"{self.url}/{key}: somebody else has changed it")
+                    temporary.replace(self._path(key))
+        return _tag(data)
+
+    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+        """Copy a local file in, checking what is copied."""
+        digest = hashlib.sha256()
+        with self._faults(key), self._temporary(key) as temporary:
+            with blob.path.open("rb") as source, temporary.open("xb") as target:
+                while chunk := source.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    target.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+            if digest.hexdigest() != blob.sha256:
+                raise StoreError(f"{blob.path}: its content does not have the checksum that its name promises")
+            if if_absent:
+                os.link(temporary, self._path(key))
+            else:
+                temporary.replace(self._path(key))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; its absence is success."""
+        with contextlib.suppress(NotFound), self._faults(key):
+            self._path(key).unlink()
+
+    def list(self, prefix: str) -> Iterator[Seen]:
+        """Yield the objects whose key begins with the prefix, in the order of their keys."""
+        top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
+        with self._faults(prefix):
+            yield from (seen for seen in self._walk(top) if seen.key.startswith(prefix))
+
+    def copy(self, key: str, source: Store) -> bool:
+        """Copy from another folder; False if the source is none. Never a link: its owner could change it later."""
+        if not isinstance(source, FolderStore):
+            return False
+        with self._faults(key), self._temporary(key) as temporary:
+            source.fetch(key, temporary)
+            temporary.replace(self._path(key))
+        return True
+
+    def reopened(self) -> Store:
+        """Return this very storage: nothing in it is connected."""
+        return self
+
+    def _path(self, key: str) -> Path:
+        if not key.isprintable() or ".." in key.split("/") or key.startswith("/"):
+            raise StoreError(f"{key!r} is no key of a mirror")
+        return self.root / key
+
+    def _walk(self, folder: Path) -> Iterator[Seen]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.is_dir():
+                yield from self._walk(Path(entry.path))
+            elif not entry.name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    state = entry.stat()
+                    key = str(Path(entry.path).relative_to(self.root))
+                    yield Seen(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+
+    @contextlib.contextmanager
+    def _temporary(self, key: str) -> Iterator[Path]:
+        """Give the name of a file that does not exist, beside the key's; afterwards it is gone."""
+        place = self._path(key)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise StoreError(f"mirror {self.url}: {error.filename} is not a folder") from error
+        temporary = place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        path = self._path(_LOCK)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _faults(self, key: str) -> Iterator[None]:
+        """Translate the operating system's errors once."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFound(f"{self.url}/{key}: there is no such file") from error
+        except FileExistsError as error:
+            raise Conflict(f"{self.url}/{key}: it is there already") from error
+        except OSError as error:
+            raise StoreError(f"mirror {self.url}/{key}: {error.strerror or error}") from error
+
+
+def _tag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""What a user types: the parsers of `spack-farm build`, `publish` and `doctor`, and their one way out."""

@@ -1,0 +1,113 @@
+"""The command line of `spack-farm build`, and its one way out.
+
+One parser, from which help, completion and the manual page are made; errors become one line and the exit code of their kind
+here, nowhere else.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from buildjob import options
+from buildjob.errors import AgentError, Interrupted
+from buildjob.log import Log
+from buildjob.outcome import BUG, EXIT_CODES
+
+EXAMPLE = """\
+examples:
+  spack-farm build zlib
+  spack-farm build hdf5+mpi --mirror ./mirror --signing-key-file key.asc --timeout 2h
+  spack-farm build ./environment --hash 2dvny7r --out reports
+  spack-farm build --command 'make -j4 install' --name hello --version 1.0
+
+exit codes:
+  0 built, or already there        5 disk full
+  1 build failed                   6 a dependency failed
+  2 bad request                  100 publishing failed
+  3 Spack is unusable            124 timed out
+  4 fetching failed              137 killed for memory
+ 70 a bug in spack-farm        128+n interrupted by signal n
+
+Options may be given as variables too: SPACK_FARM_BUILD_MIRROR, SPACK_FARM_BUILD_SIGNING_KEY_FILE, …; an option wins.
+"""
+
+
+def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
+    """Return the parser; its defaults are None, so that the environment can step in."""
+    new = argparse.ArgumentParser(
+        prog=prog,
+        description="Build packages with Spack, measure, sign and publish them, and write a report of each.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    new.add_argument("spec", nargs="*", metavar="SPEC", help="a spec, a file with a concrete spec, or an environment")
+    new.add_argument("--hash", metavar="HASH", help="of the environment SPEC, build the spec with this hash only")
+    spack = new.add_argument_group("Spack")
+    spack.add_argument("--spack", metavar="FOLDER", help="the Spack to use (then $SPACK_ROOT, PATH, scripts/get-spack's)")
+    spack.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
+    spack.add_argument("-j", "--jobs", metavar="N", help="parallel jobs of the build")
+    spack.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
+    publish = new.add_argument_group("publishing")
+    publish.add_argument(
+        "--mirror",
+        metavar="FOLDER",
+        help="the build cache to publish to, or s3://BUCKET/PREFIX; without it nothing is published",
+    )
+    publish.add_argument("--signing-key-file", metavar="FILE", help="the secret key that signs; read after the build")
+    publish.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
+    publish.add_argument("--unsigned", action="store_true", default=None, help="the mirror's users check no signatures")
+    publish.add_argument(
+        "--no-publish",
+        dest="publish",
+        action="store_false",
+        default=None,
+        help="leave the unsigned entry in the output folder",
+    )
+    publish.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
+    publish.add_argument(
+        "--telemetry-mirror",
+        metavar="MIRROR",
+        help="send what was measured to telemetry/v1/ there, from which sizes are learned; a warning if that fails",
+    )
+    run = new.add_argument_group("running")
+    run.add_argument("--out", metavar="FOLDER", help="where each run gets a folder of its own (default: spack-farm-out)")
+    run.add_argument("--timeout", metavar="TIME", help="stop after this time in all: 90s, 15m, 1h30m")
+    run.add_argument("--interval", metavar="TIME", help="distance of two samples (default: 1s)")
+    report = new.add_argument_group("reporting")
+    report.add_argument(
+        "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
+    )
+    report.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")
+    command = new.add_argument_group("without Spack")
+    command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
+    command.add_argument("--name", metavar="NAME", help="its name")
+    command.add_argument("--version", metavar="VERSION", help="its version")
+    command.add_argument("--prefix", metavar="FOLDER", help="where it installs to")
+    new.set_defaults(config_scope=None, trust=None)
+    return new
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `spack-farm build` with these arguments; return its exit code."""
+    arguments = parser().parse_args(argv)
+    from buildjob.agent import request  # noqa: PLC0415  --help need not load it
+
+    variables = options.environment()
+    color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stdout.isatty())
+    log = Log(color=color)
+    try:
+        asked = request.parse(arguments, variables)
+        from buildjob.agent.build import build  # noqa: PLC0415  what is refused above need not load it
+
+        return build(asked, log)
+    except Interrupted as stopped:
+        log.error(str(stopped))
+        return 128 + stopped.signal_number
+    except AgentError as error:
+        log.error(str(error))
+        return EXIT_CODES[error.outcome]
+    except Exception:  # noqa: BLE001  the one place that catches broadly: Python's own 1 would blame the package
+        log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
+        return BUG

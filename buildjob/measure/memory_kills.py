@@ -1,0 +1,75 @@
+"""Which processes the kernel killed for memory: it counts them, the names are concluded from who has gone since. Pure.
+
+The kernel takes the largest; so of the processes last seen, the largest that have gone are taken for the victims.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from buildjob.measure.process_tree import Key
+from buildjob.measure.procfs import ProcessStat
+from buildjob.telemetry import MemoryKill
+
+_MOST_KILLS = 100
+_RESOLVE_SECONDS = 2.0
+
+
+class _Unnamed(msgspec.Struct, frozen=True):
+    """Kills that were counted, and the processes that were there before."""
+
+    count: int
+    at_seconds: float
+    limit_bytes: int | None
+    before: Mapping[Key, ProcessStat]
+
+
+class MemoryKills:
+    """The kills of one run, at most 100, in order of time."""
+
+    def __init__(self, *, command: Callable[[ProcessStat], str]) -> None:
+        self._command = command
+        self._named: list[MemoryKill] = []
+        self._unnamed: list[_Unnamed] = []
+        self._noticed = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a look at the processes may give a kill its name."""
+        return bool(self._unnamed)
+
+    def has_news(self, count: int) -> bool:
+        """Tell whether the kernel counts more kills, since the start, than were noticed."""
+        return count > self._noticed
+
+    def notice(self, count: int, *, at_seconds: float, limit_bytes: int | None, before: Mapping[Key, ProcessStat]) -> None:
+        """Take in that the kernel counts so many since the start; does nothing if there are no more than before."""
+        if self.has_news(count):
+            self._unnamed.append(_Unnamed(count - self._noticed, at_seconds, limit_bytes, before))
+            self._noticed = count
+
+    def name(self, alive: Mapping[Key, ProcessStat], *, now_seconds: float, at_last: bool = False) -> None:
+        """Name victims that have gone. One that was just killed may be seen for a moment yet: there is time to wait."""
+        for kills in list(self._unnamed):
+            named = _named(kills, alive, self._command)
+            is_over = at_last or now_seconds - kills.at_seconds >= _RESOLVE_SECONDS
+            if is_over or any(kill.process for kill in named):
+                self._unnamed.remove(kills)
+                self._named.extend(named[: max(_MOST_KILLS - len(self._named), 0)])
+
+    def kills(self) -> list[MemoryKill]:
+        """Return all that were noticed, those that have no name yet at the end."""
+        waiting = [kill for kills in self._unnamed for kill in _named(kills, kills.before, self._command)]
+        return [*self._named, *waiting][:_MOST_KILLS]
+
+
+def _named(kills: _Unnamed, alive: Mapping[Key, ProcessStat], command: Callable[[ProcessStat], str]) -> list[MemoryKill]:
+    """Return one kill for each that was counted; without a name where fewer processes have gone."""
+    gone = [stat for key, stat in kills.before.items() if key not in alive and stat.memory_bytes]
+    gone.sort(key=lambda stat: -stat.memory_bytes)
+    count = min(kills.count, _MOST_KILLS)
+    names = [command(stat) for stat in gone[:count]]
+    return [
+        MemoryKill(process=name, inferred=True, limit_bytes=kills.limit_bytes, at_seconds=kills.at_seconds)
+        for name in [*names, *[None] * (count - len(names))]
+    ]

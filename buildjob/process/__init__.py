@@ -1,0 +1,1 @@
+"""Starting, following and ending programs, and what their environment may hold. Knows no Spack."""

@@ -1,0 +1,130 @@
+"""Hands a finished run to `ctest_xml`, which writes CDash's documents below `cdash/` of the run's folder.
+
+Only the names change here: what becomes of phases, samples, logs and kills on CDash's pages is `ctest_xml.mapping`'s choice.
+"""
+
+import datetime as dt
+import platform
+from collections.abc import Iterator
+
+from buildjob import telemetry
+from buildjob.outcome import Outcome
+from buildjob.report.format import format_bytes
+from buildjob.report.reporting import Reporting
+from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
+from buildjob.telemetry import Telemetry
+from ctest_xml import naming
+from ctest_xml.mapping import PackageBuild
+from ctest_xml.mapping import write_documents as write
+from ctest_xml.model import Note, Phase, Sample, Site, Upload
+
+_BEFORE_ANY_PHASE = {
+    Outcome.FETCH_FAILED: "a source could not be fetched",
+    Outcome.SPACK_UNUSABLE: "Spack could not be used",
+    Outcome.DEPENDENCY_FAILED: "a dependency failed",
+}
+
+
+def write_documents(result: RunResult, reporting: Reporting) -> None:
+    """Write the documents of a run. Raises OSError."""
+    write(result.folder / CDASH, package_build(result, reporting))
+
+
+def package_build(result: RunResult, reporting: Reporting) -> PackageBuild:
+    """Return the run in the words of `ctest_xml`; its files are named, not read."""
+    document = result.telemetry
+    begun = dt.datetime.fromisoformat(document.started_at).timestamp()
+    ended = max(dt.datetime.fromisoformat(document.ended_at).timestamp(), begun)
+    spec, log = document.spec, result.folder / LOG
+    return PackageBuild(
+        site=_site(document, reporting, begun),
+        package=spec.name,
+        start_seconds=begun,
+        end_seconds=ended,
+        command=f"spack install {spec.name}@{spec.version}" if spec.hash else f"{spec.name} {spec.version}",
+        log=log if log.exists() else None,
+        exit_condition=_exit_condition(document, result.outcome),
+        early_failure="" if document.phases else _BEFORE_ANY_PHASE.get(result.outcome, ""),
+        memory_kill=_memory_kill(document),
+        phases=tuple(_phase(document, phase, begun, result.outcome) for phase in document.phases),
+        samples=tuple(_samples(document.samples, begun)),
+        labels=tuple(label for label in (f"{spec.name}@{spec.version}", spec.hash[:7]) if label),
+        notes=tuple(_notes(result, ended)),
+        uploads=tuple(_uploads(result)),
+        revision=document.reproduce.packages_commit or document.reproduce.spack_commit,
+    )
+
+
+def _site(document: Telemetry, reporting: Reporting, begun: float) -> Site:
+    compiler, _, compiler_version = document.spec.compiler.partition("@")
+    system = platform.uname()
+    return Site(
+        name=reporting.site,
+        build_name=naming.build_name(
+            package=document.spec.name, compiler=document.spec.compiler, architecture=document.spec.architecture
+        ),
+        build_stamp=naming.build_stamp(start_seconds=begun, group=reporting.group),
+        generator=f"spack-farm-{document.versions.spack_farm}",
+        compiler_name=compiler,
+        compiler_version=compiler_version,
+        os_name=system.system,
+        os_release=system.release,
+        os_version=system.version,
+        os_platform=system.machine,
+        logical_cpus=document.machine.cpus,
+        memory_bytes=document.machine.memory_bytes or None,
+    )
+
+
+def _exit_condition(document: Telemetry, outcome: Outcome) -> str:
+    if document.exit_code == 0:
+        return "0"
+    return "Killed: out of memory" if outcome is Outcome.MEMORY_KILLED else f"{document.outcome} ({document.exit_code})"
+
+
+def _memory_kill(document: Telemetry) -> str:
+    """Say what the kernel killed, if it did."""
+    if not document.memory_kills:
+        return ""
+    kill = document.memory_kills[0]
+    facts = [f"{kill.process or 'a process'} after {kill.at_seconds:.0f} s"]
+    if kill.limit_bytes:
+        facts.append(f"limit {format_bytes(kill.limit_bytes)}")
+    if document.totals.memory_working_set_peak_bytes:
+        facts.append(f"peak {format_bytes(document.totals.memory_working_set_peak_bytes)}")
+    if kill.inferred:
+        facts.append("which process is inferred from the last sample")
+    return ", ".join(facts)
+
+
+def _phase(document: Telemetry, phase: telemetry.Phase, begun: float, outcome: Outcome) -> Phase:
+    """Return a phase; a run that failed did so in its last one."""
+    failed = phase is document.phases[-1] and outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.PUBLISH_FAILED}
+    return Phase(
+        name=phase.name,
+        start_seconds=begun + phase.start_seconds,
+        wall_seconds=phase.wall_seconds,
+        exit_code=1 if failed else 0,
+        memory_peak_bytes=phase.memory_working_set_peak_bytes,
+        cpu_seconds=phase.cpu_seconds,
+    )
+
+
+def _samples(samples: telemetry.Samples, begun: float) -> Iterator[Sample]:
+    for at, memory, cores in zip(samples.time_seconds, samples.memory_bytes, samples.cpu_cores, strict=True):
+        yield Sample(time_seconds=begun + at, memory_bytes=memory, cpu_cores=cores)
+
+
+def _notes(result: RunResult, ended: float) -> Iterator[Note]:
+    for name in (SPEC, TELEMETRY):
+        if (result.folder / name).exists():
+            yield Note(name=name, text=result.folder / name, time_seconds=ended)
+
+
+def _uploads(result: RunResult) -> Iterator[Upload]:
+    for name in (TELEMETRY, PAGE):
+        if (result.folder / name).exists():
+            yield Upload(name=name, content=result.folder / name)
+    job = result.telemetry.job
+    if isinstance(job, telemetry.Job) and job.url:
+        yield Upload(name="job.url", content=job.url)

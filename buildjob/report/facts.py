@@ -1,0 +1,142 @@
+"""The report's sections about who, what and where: the spec, the CI job, the machine, the versions; how to build it again.
+
+Pure; all foreign text passes through `markup`, and each list is cut with a note of how much is left out.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from buildjob.report import markup
+from buildjob.report.foreign_text import show
+from buildjob.report.format import format_bytes, format_cores
+from buildjob.report.limits import read_job
+from buildjob.report.markup import Html, element, join
+from buildjob.telemetry import PackageSpec, Telemetry
+
+_DEPENDENCIES = 40
+_VARIANTS = 40
+_VARIABLES = 20
+_NAME, _WORD, _COMMANDS = 80, 120, 4000
+
+
+def reproduce(telemetry: Telemetry, *, commands: str) -> Html:
+    """Return the commands that build the same again, one a line as they are to be copied, and the settings that mattered."""
+    source = telemetry.reproduce
+    facts = [
+        ("Spack commit", _code(source.spack_commit)),
+        ("Packages commit", _code(source.packages_commit)),
+        ("Concrete spec", _code(source.concrete_spec)),
+        ("Image", _code(source.image_digest)),
+    ]
+    variables = [
+        _code(f"{show(name, limit=_NAME)}={show(value, limit=_NAME)}")
+        for name, value in list(source.variables.items())[:_VARIABLES]
+    ]
+    facts.append(("Variables", _words(variables, total=len(source.variables))))
+    return _section("Reproduce", [_lines(commands), _list(facts)])
+
+
+def spec(telemetry: Telemetry) -> Html:
+    """Return what was built in full: hash, variants, direct dependencies."""
+    package = telemetry.spec
+    facts = [
+        ("Hash", _code(package.hash)),
+        ("Architecture", _code(package.architecture)),
+        ("Compiler", _code(package.compiler)),
+        ("Variants", _variants(package)),
+        ("Dependencies", _dependencies(package)),
+    ]
+    return _section("Spec", [_list(facts)])
+
+
+def job(telemetry: Telemetry) -> Html:
+    """Return the CI job's facts; nothing outside CI."""
+    known = read_job(telemetry)
+    if known is None:
+        return Html()
+    name = show(known.name or known.id or "job", limit=_WORD)
+    ref = join(_code(known.ref), " (protected)" if known.ref_protected else "") if known.ref else Html()
+    facts = [
+        ("Job", markup.link(name, known.url) if known.url else markup.text(name)),
+        ("Job id", _code(known.id)),
+        ("Pipeline", _code(known.pipeline_id)),
+        ("Project", _code(known.project)),
+        ("Ref", ref),
+        ("Stack", _code(known.stack)),
+        ("Attempt", markup.text(str(known.attempt)) if known.attempt else Html()),
+        ("Image", _code(known.image)),
+        ("Runner", _code(known.runner)),
+        ("Pod", _code(known.pod)),
+        ("Node", _code(known.node)),
+    ]
+    return _section("CI job", [_list(facts)])
+
+
+def machine(telemetry: Telemetry) -> Html:
+    """Return where the build ran, when, and with which programs."""
+    where, versions = telemetry.machine, telemetry.versions
+    limit = f"limit {format_cores(where.cpu_limit_cores)}" if where.cpu_limit_cores else "no limit"
+    facts = [
+        ("Started", _code(telemetry.started_at)),
+        ("Ended" if telemetry.complete else "Last written", _code(telemetry.ended_at)),
+        ("Exit code", _code(str(telemetry.exit_code)) if telemetry.complete else Html()),
+        ("CPUs", markup.text(f"{where.cpus}, {limit}")),
+        ("Memory", markup.text(format_bytes(where.memory_bytes))),
+        ("Control group", markup.text(where.cgroup)),
+        ("spack-farm", _code(versions.spack_farm)),
+        ("Spack", _code(versions.spack)),
+        ("Python", _code(versions.python)),
+    ]
+    return _section("Run", [_list(facts)])
+
+
+def _lines(commands: str) -> Html:
+    """Return commands in one block, so that they are copied as they stand; a comment says if the end was cut."""
+    kept, left = commands.strip("\n"), 0
+    if len(kept) > _COMMANDS:
+        kept, left = kept[:_COMMANDS], len(kept) - _COMMANDS
+    if not kept:
+        return Html()
+    lines = Html("\n").join(markup.text(line, limit=_COMMANDS) for line in kept.split("\n"))
+    note = element("p", f"{left:,} characters were cut.", class_="note") if left else ""
+    return join(element("pre", element("code", Html(lines)), class_="commands", tabindex="0", aria_label="Commands"), note)
+
+
+def _variants(package: PackageSpec) -> Html:
+    shown = []
+    for name, value in list(package.variants.items())[:_VARIANTS]:
+        match value:
+            case bool():
+                written = f"{'+' if value else '~'}{show(name, limit=_NAME)}"
+            case str():
+                written = f"{show(name, limit=_NAME)}={show(value, limit=_NAME)}"
+            case _:
+                written = f"{show(name, limit=_NAME)}={show(','.join(value), limit=_NAME)}"
+        shown.append(element("code", written))
+    return _words(shown, total=len(package.variants))
+
+
+def _dependencies(package: PackageSpec) -> Html:
+    shown = [
+        element("code", markup.text(f"{dependency.name}@{dependency.version}", limit=_NAME))
+        for dependency in package.dependencies[:_DEPENDENCIES]
+    ]
+    return _words(shown, total=len(package.dependencies))
+
+
+def _words(shown: Sequence[Html], *, total: int) -> Html:
+    more = f" and {total - len(shown):,} more" if total > len(shown) else ""
+    return join(Html(" ".join(shown)), more)
+
+
+def _code(value: str) -> Html:
+    return element("code", markup.text(value, limit=_WORD)) if value else Html()
+
+
+def _list(facts: Iterable[tuple[str, Html]]) -> Html:
+    known = [join(element("dt", name), element("dd", value)) for name, value in facts if value]
+    return element("dl", *known, class_="facts") if known else Html()
+
+
+def _section(title: str, parts: Sequence[Html]) -> Html:
+    filled = [part for part in parts if part]
+    return element("section", element("h2", title), *filled) if filled else Html()

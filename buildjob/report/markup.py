@@ -1,0 +1,78 @@
+"""Pieces of HTML and SVG in which escaping is no choice: a plain string is foreign text, only `Html` passes as it is.
+
+Foreign text is cut, made visible and escaped here and nowhere else, so a page is safe and bounded by construction. Knows no
+telemetry.
+"""
+
+import html
+from urllib.parse import urlsplit
+
+from buildjob.report import foreign_text
+
+TEXT_LIMIT = 300
+_VOID = frozenset({"meta", "br"})
+
+
+class Html(str):
+    """Markup that is already safe."""
+
+    __slots__ = ()
+
+
+def text(value: str, *, limit: int = TEXT_LIMIT) -> Html:
+    """Return foreign text as content of an element: unprintable characters visible, cut, escaped."""
+    return Html(html.escape(foreign_text.show(value, limit=limit), quote=False))
+
+
+def attribute(name: str, value: str, *, limit: int = TEXT_LIMIT) -> Html:
+    """Return an attribute, with foreign text as its value as `text` does it, and quotes escaped too."""
+    return Html(f'{name}="{html.escape(foreign_text.show(value, limit=limit), quote=True)}"')
+
+
+def element(tag: str, /, *children: str, **attributes: str | float | None) -> Html:
+    """Return an element. Plain children and all attribute values are foreign text; attributes of None are left out.
+
+    A trailing underscore of an attribute's name is dropped, others become hyphens (`class_`, `aria_label`).
+    """
+    words = [tag]
+    for name, value in attributes.items():
+        if value is not None:
+            written = value if isinstance(value, str) else format_number(value)
+            words.append(attribute(name.removesuffix("_").replace("_", "-"), written))
+    opening = f"<{' '.join(words)}>"
+    return Html(opening) if tag in _VOID else Html(f"{opening}{join(*children)}</{tag}>")
+
+
+def path(d: str, *, class_: str) -> Html:
+    """Return an SVG path. Its data is ours, from numbers only, and longer than foreign text may be."""
+    return Html(f"<path {attribute('class', class_)} {attribute('d', d, limit=len(d))}></path>")
+
+
+def join(*children: str) -> Html:
+    """Return the pieces one after the other; plain strings are foreign text."""
+    return Html("".join(child if isinstance(child, Html) else text(child) for child in children))
+
+
+def format_number(value: float) -> str:
+    """Return a coordinate: at most two decimals, no exponent."""
+    rounded = round(value, 2)
+    return str(int(rounded)) if rounded == int(rounded) else str(rounded)
+
+
+def link(label: str, url: str) -> Html:
+    """Return a link if the URL is a plain http or https one; else the label and the URL as text.
+
+    A URL with a user or a password in it is no link either and loses them: they may be somebody's token.
+    """
+    try:
+        parts = urlsplit(url)
+        host, scheme = parts.hostname, parts.scheme
+        secret = "@" in parts.netloc
+    except ValueError:
+        return join(label, " ", element("code", url))
+    if secret:
+        url = parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+    # urlsplit drops tabs and line feeds inside, browsers too: what is shown must be what is opened.
+    if secret or scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url or len(url) > TEXT_LIMIT:
+        return join(label, " ", element("code", url))
+    return element("a", label, href=url, rel="noopener noreferrer nofollow")

@@ -1,0 +1,178 @@
+"""The report of one run as a single HTML page: no script, nothing loaded from elsewhere, readable on a phone and on paper.
+
+Written as `report.html` beside `telemetry.json` and `build.log`. Pure: values in, a string out. All foreign text passes
+through `markup`, which escapes it; all lists are cut, so that the page stays below `MOST_BYTES` whatever the document holds.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+
+from buildjob.report import facts, figures, markup
+from buildjob.report.clamp import tame_numbers
+from buildjob.report.explain import Verdict, judge
+from buildjob.report.foreign_text import strip_ansi
+from buildjob.report.format import format_seconds
+from buildjob.report.log_excerpt import Link, LogExcerpt
+from buildjob.report.markup import Html, element, join
+from buildjob.telemetry import FirstError, Telemetry
+
+MOST_BYTES = 400_000
+
+_STYLE = resources.files(__package__).joinpath("page.css").read_text("utf-8")
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+_LINKS = 12
+_BESIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+"""A file in the page's own folder."""
+_NAME, _WORD, _LINE = 60, 120, 1000
+_EXCERPT_LINE = 2000
+_EXCERPT_ROWS = 200
+_EXCERPT_BYTES = 70_000
+
+
+def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Link, ...], reproduce: str) -> str:
+    """Return the page, in UTF-8 below `MOST_BYTES`.
+
+    `excerpt` is the part of the log to show, None if there is none; `links` stand below the headline, those that are not
+    http or https as text; `reproduce` holds commands, one a line, and may be empty.
+    """
+    telemetry, excerpt = tame_numbers(telemetry), tame_numbers(excerpt)
+    verdict = judge(telemetry)
+    body = element(
+        "main",
+        _headline(telemetry, verdict, links=links),
+        _log(telemetry, excerpt),
+        figures.tiles(telemetry),
+        figures.over_time(telemetry),
+        figures.details(telemetry),
+        facts.reproduce(telemetry, commands=reproduce),
+        element("div", facts.spec(telemetry), facts.job(telemetry), facts.machine(telemetry), class_="columns"),
+    )
+    spec = telemetry.spec
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", markup.text(f"{spec.name} {spec.version}: {verdict.words}", limit=_WORD)),
+        Html(f"<style>{_STYLE}</style>"),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', body, _footer(telemetry)), lang='en')}\n"
+
+
+def _headline(telemetry: Telemetry, verdict: Verdict, *, links: Sequence[Link]) -> Html:
+    spec = telemetry.spec
+    name = [
+        markup.text(spec.name, limit=_NAME),
+        " ",
+        element("span", markup.text(spec.version, limit=_NAME), class_="version"),
+    ]
+    if spec.hash:
+        name += [" ", element("code", f"/{spec.hash[:7]}", title=spec.hash, class_="hash")]
+    subtitle = [word for word in (spec.compiler, spec.architecture) if word]
+    if spec.build_jobs:
+        subtitle.append(f"{spec.build_jobs} build jobs" if spec.build_jobs > 1 else "1 build job")
+    return element(
+        "header",
+        element("h1", *name),
+        element("p", markup.text(" · ".join(subtitle)), class_="subtitle") if subtitle else "",
+        _verdict(telemetry, verdict),
+        element("ul", *(element("li", _link(link)) for link in links[:_LINKS]), class_="links") if links else "",
+    )
+
+
+def _verdict(telemetry: Telemetry, verdict: Verdict) -> Html:
+    wall = telemetry.totals.wall_seconds
+    took = f" {'after' if verdict.tone != 'good' else 'in'} {format_seconds(wall)}" if wall > 0 else ""
+    parts = [element("p", element("strong", markup.text(verdict.words, limit=_WORD)), took, class_="words")]
+    if verdict.detail:
+        parts.append(element("p", markup.text(verdict.detail, limit=_LINE)))
+    if verdict.advice:
+        parts.append(
+            element("ul", *(element("li", markup.text(line, limit=_LINE)) for line in verdict.advice), class_="advice")
+        )
+    return element("div", *parts, class_=f"verdict {verdict.tone}")
+
+
+def _link(link: Link) -> Html:
+    """Return a link to a file beside the page, or to what the URL names if it is a web address."""
+    if link.is_beside and _BESIDE.fullmatch(link.url):
+        return element("a", link.label[:_WORD], href=link.url)
+    return markup.link(link.label[:_WORD], link.url)
+
+
+def _log(telemetry: Telemetry, excerpt: LogExcerpt | None) -> Html:
+    """Return the first error and the lines around it, or the lines alone; nothing if neither is known."""
+    error = telemetry.first_error
+    lines = excerpt.lines if excerpt else []
+    if error is None and not lines:
+        return Html()
+    parts = [
+        element("h2", "First error" if error else "End of the log" if excerpt and excerpt.error_line is None else "Log")
+    ]
+    if error:
+        parts += _error_words(error)
+    if excerpt and lines:
+        parts.append(_excerpt(excerpt))
+    return element("section", *parts, class_="error" if error else None)
+
+
+def _error_words(error: FirstError) -> list[Html]:
+    text = markup.text(strip_ansi(error.text), limit=_LINE)
+    where = [element("span", "line ", element("b", f"{error.line:,}"), " of build.log")]
+    if error.phase:
+        where.append(element("span", "phase ", element("b", markup.text(error.phase, limit=_NAME))))
+    if error.file:
+        where.append(element("span", "from ", element("code", markup.text(error.file, limit=2 * _WORD))))
+    return [element("p", element("code", text), class_="message"), element("p", *where, class_="where")]
+
+
+def _excerpt(excerpt: LogExcerpt) -> Html:
+    """Return the lines with their numbers in the log: as many around the error as the page has room for."""
+    error = (excerpt.error_line - excerpt.first_line) if excerpt.error_line is not None else len(excerpt.lines) - 1
+    error = min(max(error, 0), len(excerpt.lines) - 1)
+    rows = {error: _row(excerpt, error)}
+    room = _EXCERPT_BYTES - len(rows[error].encode())
+    # Outwards from the error, one line before, one after: what is cut is what is farthest away.
+    for index in sorted(range(len(excerpt.lines)), key=lambda index: abs(index - error))[1:_EXCERPT_ROWS]:
+        rows[index] = _row(excerpt, index)
+        room -= len(rows[index].encode())
+        if room < 0:
+            del rows[index]
+            break
+    cut = excerpt.truncated or len(rows) < len(excerpt.lines)
+    note = element("p", "Some lines are cut or left out; build.log has them whole.", class_="note") if cut else ""
+    table = element("table", element("tbody", *(rows[index] for index in sorted(rows))), class_="excerpt")
+    label = f"Lines {excerpt.first_line + min(rows)} to {excerpt.first_line + max(rows)} of build.log"
+    return join(element("div", table, class_="scroll log", role="region", aria_label=label, tabindex="0"), note)
+
+
+def _row(excerpt: LogExcerpt, index: int) -> Html:
+    number = excerpt.first_line + index
+    # A tab is layout, not a control character to be shown.
+    line = strip_ansi(excerpt.lines[index]).expandtabs(8)
+    is_error = number == excerpt.error_line
+    mark = element("span", "first error: ", class_="silent") if is_error else ""
+    cells = (
+        element("th", str(number), scope="row"),
+        element("td", mark, element("code", markup.text(line, limit=_EXCERPT_LINE))),
+    )
+    return element("tr", *cells, class_="hit" if is_error else None)
+
+
+def _footer(telemetry: Telemetry) -> Html:
+    by = f"Written by spack-farm {telemetry.versions.spack_farm[:_NAME]}. All figures of this page stand in "
+    return element(
+        "footer",
+        element(
+            "p",
+            by,
+            element("a", "telemetry.json", href="telemetry.json"),
+            "; the whole log in ",
+            element("a", "build.log", href="build.log"),
+            ".",
+        ),
+    )

@@ -1,0 +1,209 @@
+"""The summary that ends the agent's output on the terminal: what each phase used, how it ended, where things are.
+
+Returns text; prints nothing. Plain ASCII unless `unicode` is set, so that it survives `LC_ALL=C`; foreign text can neither
+move the cursor nor color the terminal.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from buildjob.report import foreign_text
+from buildjob.report.clamp import tame_numbers
+from buildjob.report.explain import Tone, judge, mean_cores
+from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share
+from buildjob.report.limits import read_bounds
+from buildjob.report.log_excerpt import Link
+from buildjob.telemetry import Telemetry
+
+_NARROWEST, _WIDEST = 60, 120
+_PHASES = 40
+_NAME, _WORD, _SENTENCE, _PATH = 60, 40, 1000, 4096
+_GAP = "  "
+_ABSENT = "-"
+
+# SGR parameters: what is said in color is said in words too.
+_TONES = {Tone.GOOD: "1;32", Tone.MIXED: "1;33", Tone.BAD: "1;31", Tone.OPEN: "1"}
+_FAINT = "2"
+
+
+class _Terminal:
+    """How text reaches this terminal: in colors or none, in all characters or in ASCII, and how wide."""
+
+    def __init__(self, *, color: bool, width: int, unicode: bool) -> None:
+        self._color = color
+        self._unicode = unicode
+        self.width = min(max(width, _NARROWEST), _WIDEST)
+
+    def clean(self, text: str, *, limit: int = _SENTENCE) -> str:
+        """Return foreign text as one harmless line, cut at `limit` characters."""
+        plain = foreign_text.strip_ansi(text)
+        plain = foreign_text.cut_quietly(plain, limit=limit)
+        return foreign_text.escape_controls(plain) if self._unicode else foreign_text.to_ascii(plain)
+
+    def paint(self, text: str, code: str) -> str:
+        """Return the text in a color, or as it is."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self._color else text
+
+    def wrap(self, text: str, *, first: str) -> list[str]:
+        """Return clean text in lines as wide as the terminal; the first begins with `first`, the others below its end."""
+        rest = " " * len(first)
+        return textwrap.wrap(self.clean(text), self.width, initial_indent=first, subsequent_indent=rest)
+
+
+def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = False, links: tuple[Link, ...] = ()) -> str:
+    """Return the summary of one run: lines that end with a line feed, `width` columns wide (60 to 120).
+
+    Paths and URLs (`links`) are not wrapped, so that they can be copied: their lines may be wider.
+    """
+    telemetry = tame_numbers(telemetry)
+    terminal = _Terminal(color=color, width=width, unicode=unicode)
+    parts = [
+        _outcome(telemetry, terminal),
+        _phases(telemetry, terminal),
+        _totals(telemetry, terminal),
+        _places(links, terminal),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: bool = False) -> str:
+    """Return one line for each run, in the given order, below a heading; nothing for no runs."""
+    if not rows:
+        return ""
+    terminal = _Terminal(color=color, width=width, unicode=unicode)
+    tame = [tame_numbers(row) for row in rows]
+    cells = [("package", "hash", "outcome", "wall", "CPU", "peak memory"), *(_overview_row(row, terminal) for row in tame)]
+    lines = _align(cells, left=3, width=terminal.width)
+    painted = [
+        _GAP.join([*line[:2], terminal.paint(line[2], _TONES[judge(row).tone]), *line[3:]])
+        for row, line in zip(tame, lines[1:], strict=True)
+    ]
+    return "\n".join([terminal.paint(_GAP.join(lines[0]), _FAINT), *painted]) + "\n"
+
+
+def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
+    totals = telemetry.totals
+    return (
+        _name(telemetry, terminal),
+        _short_hash(telemetry, terminal),
+        terminal.clean(judge(telemetry).words, limit=_WORD),
+        format_seconds(totals.wall_seconds),
+        format_seconds(totals.cpu_seconds),
+        _format_size(totals.memory_working_set_peak_bytes),
+    )
+
+
+def _name(telemetry: Telemetry, terminal: _Terminal) -> str:
+    return f"{terminal.clean(telemetry.spec.name, limit=_NAME)}@{terminal.clean(telemetry.spec.version, limit=_NAME)}"
+
+
+def _short_hash(telemetry: Telemetry, terminal: _Terminal) -> str:
+    return f"/{terminal.clean(telemetry.spec.hash[:7])}" if telemetry.spec.hash else ""
+
+
+def _outcome(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
+    verdict, wall = judge(telemetry), telemetry.totals.wall_seconds
+    took = f" {'in' if verdict.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
+    words = terminal.paint(terminal.clean(verdict.words, limit=_NAME), _TONES[verdict.tone])
+    title = f"{_name(telemetry, terminal)} {_short_hash(telemetry, terminal)}".rstrip()
+    lines = [f"{title}: {words}{took}"]
+    if verdict.detail:
+        lines += terminal.wrap(verdict.detail, first=_GAP)
+    for advice in verdict.advice:
+        lines += terminal.wrap(advice, first="  -> ")
+    if telemetry.first_error:
+        error = telemetry.first_error
+        lines += terminal.wrap(f"build.log:{error.line}: {terminal.clean(error.text, limit=300)}", first="  first error: ")
+    return lines
+
+
+def _phases(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
+    totals = telemetry.totals
+    rows = [("phase", "wall", "CPU", "cores", "peak memory")]
+    for phase in telemetry.phases[:_PHASES]:
+        cpu = phase.cpu_seconds
+        cores = cpu / phase.wall_seconds if cpu is not None and phase.wall_seconds > 0 else None
+        times = (format_seconds(phase.wall_seconds), format_seconds(cpu) if cpu is not None else _ABSENT)
+        name = terminal.clean(phase.name, limit=_NAME)
+        rows.append((name, *times, _format_number(cores), _format_size(phase.memory_working_set_peak_bytes)))
+    if len(telemetry.phases) > _PHASES:
+        rows.append((f"and {len(telemetry.phases) - _PHASES} more", "", "", "", ""))
+    times = (format_seconds(totals.wall_seconds), format_seconds(totals.cpu_seconds))
+    rows.append(("total", *times, _format_number(mean_cores(telemetry)), _format_size(totals.memory_working_set_peak_bytes)))
+    head, *lines = (_GAP + _GAP.join(line) for line in _align(rows, left=1, width=terminal.width - len(_GAP)))
+    return [terminal.paint(head, _FAINT), *lines]
+
+
+def _totals(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
+    """Say the totals against what the run was given."""
+    totals, bounds = telemetry.totals, read_bounds(telemetry)
+    facts = [("memory", _memory_words(telemetry))]
+    if totals.memory_peak_bytes is not None:
+        bound = ", an upper bound" if totals.memory_peak_is_upper_bound else ""
+        facts.append(("", f"{format_bytes(totals.memory_peak_bytes)} kernel's high-water mark, counts page cache{bound}"))
+    mean = mean_cores(telemetry)
+    if mean is not None:
+        given = f"{format_cores(bounds.cores)} {'allowed' if bounds.cores_limited else 'in the machine'}"
+        asked = f", {format_cores(bounds.cores_asked)} asked for" if bounds.cores_asked else ""
+        facts.append(("cores", f"{_format_number(mean)} on average; {given}{asked}"))
+    if totals.disk_peak_bytes is not None:
+        asked = f" of {format_bytes(bounds.disk_asked_bytes)} asked for" if bounds.disk_asked_bytes else ""
+        facts.append(("disk", f"{format_bytes(totals.disk_peak_bytes)}{asked}"))
+    return [line for name, words in facts for line in terminal.wrap(words, first=f"  {name:<6}  ")]
+
+
+def _memory_words(telemetry: Telemetry) -> str:
+    totals, bounds = telemetry.totals, read_bounds(telemetry)
+    peak = totals.memory_working_set_peak_bytes
+    if peak is None:
+        return "could not be measured"
+    words = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
+    for name, size in (("asked", bounds.memory_asked_bytes), ("limit", bounds.memory_limit_bytes)):
+        if size:
+            words.append(f"{format_share(peak, size)} of {format_bytes(size)} {name}")
+    return ", ".join(words)
+
+
+def _places(links: Iterable[Link], terminal: _Terminal) -> list[str]:
+    rows = [(terminal.clean(link.label, limit=_WORD), terminal.clean(link.url, limit=_PATH)) for link in links]
+    widest = max((foreign_text.count_cells(label) for label, _ in rows), default=0)
+    return [f"  {_pad(label, widest, left=True)}  {url}" for label, url in rows]
+
+
+def _align(rows: Sequence[Sequence[str]], *, left: int, width: int) -> list[list[str]]:
+    """Return the cells padded to columns: the first `left` ones flush left, the others right; the first is cut to fit."""
+    others = [max(map(foreign_text.count_cells, column)) for column in list(zip(*rows, strict=True))[1:]]
+    room = max(width - sum(others) - len(_GAP) * len(others), 8)
+    first = min(max(foreign_text.count_cells(row[0]) for row in rows), room)
+    return [
+        [
+            _pad(_fit(row[0], first), first, left=True),
+            *(
+                _pad(cell, size, left=number < left)
+                for number, (cell, size) in enumerate(zip(row[1:], others, strict=True), 1)
+            ),
+        ]
+        for row in rows
+    ]
+
+
+def _pad(text: str, cells: int, *, left: bool) -> str:
+    space = " " * max(cells - foreign_text.count_cells(text), 0)
+    return f"{text}{space}" if left else f"{space}{text}"
+
+
+def _fit(text: str, cells: int) -> str:
+    if foreign_text.count_cells(text) <= cells:
+        return text
+    kept = text
+    while foreign_text.count_cells(kept) > cells - 3:
+        kept = kept[:-1]
+    return f"{kept}..."
+
+
+def _format_size(size: int | None) -> str:
+    return _ABSENT if size is None else format_bytes(size)
+
+
+def _format_number(cores: float | None) -> str:
+    return _ABSENT if cores is None else format_cores(cores).split()[0]

@@ -1,0 +1,177 @@
+"""The adapter to Spack: the one module that knows its command line, its files and its wording. Written for Spack 1.1.
+
+Another version is refused in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing of
+what the agent does with the answers.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from buildjob.errors import RequestError, SpackError
+from buildjob.spack.concrete import Node, Plan, Wanted
+from buildjob.spack.find import SpackInstallation
+
+SUPPORTED = "1.1"
+_SCRIPTS = Path(__file__).parent / "inside"
+_OLD_INSTALLER = ("-c", "config:installer:old")
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+
+
+class _Available(msgspec.Struct):
+    available: list[str]
+
+
+Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
+"""Runs a command line with an environment to its end; returns its exit code and all that it printed."""
+
+
+class Spack:
+    """One Spack with its configuration scopes; every method that starts it takes the environment to give it."""
+
+    def __init__(self, installation: SpackInstallation, *, call: Call, scopes: Sequence[Path] = ()) -> None:
+        self.installation = installation
+        self.scopes = tuple(scopes)
+        self._call = call
+
+    def in_environment(self, folder: str) -> "Spack":
+        """Return this Spack with an environment's configuration, weaker than the scopes that it has already.
+
+        The environment is not activated: Spack would then install only what that environment's roots name.
+        """
+        return Spack(self.installation, call=self._call, scopes=(Path(folder), *self.scopes))
+
+    def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
+        """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
+        changed = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        changed["PYTHONUNBUFFERED"] = "1"  # else the lines of parent and child come out of order
+        if self.installation.python:
+            changed["SPACK_PYTHON"] = str(self.installation.python)
+        if self.installation.tools:
+            changed["PATH"] = f"{changed.get('PATH', os.defpath)}{os.pathsep}{self.installation.tools}"
+        if gpg_home:
+            changed["SPACK_GNUPGHOME"] = str(gpg_home)
+        return changed
+
+    def argv(self, *words: str | Path) -> list[str]:
+        """Return a command line of this Spack. `-E`: an environment activated in the user's shell would steer it else."""
+        scopes = [word for scope in self.scopes for word in ("-C", str(scope))]
+        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, words)]
+
+    def version(self, environment: Mapping[str, str]) -> str:
+        """Return the version in words. Raises SpackError if Spack does not start."""
+        return _last_line(self._say("--version", environment=environment))
+
+    def require_supported(self) -> None:
+        """Refuse a Spack that this adapter is not written for, without starting it. Raises SpackError."""
+        version = version_of(self.installation)
+        if version and not version.startswith(f"{SUPPORTED}."):
+            raise SpackError(
+                f"Spack {version} at {self.installation.root} is not supported, {SUPPORTED}.x is: "
+                "scripts/get-spack puts v1.1.0 into the cache"
+            )
+
+    def plan(self, wanted: Wanted, folder: Path, *, environment: Mapping[str, str]) -> Plan:
+        """Concretize and look around; each node's concrete spec is written below `folder`.
+
+        Raises RequestError with Spack's own words if what is wanted can't be had, SpackError if Spack breaks.
+        """
+        question = {**msgspec.to_builtins(wanted), "folder": str(folder)}
+        return msgspec.json.decode(self._ask(question, environment=environment), type=Plan)
+
+    def lookup(self, nodes: Sequence[Node], *, environment: Mapping[str, str]) -> frozenset[str]:
+        """Return the hashes of those nodes that some remote mirror has, with a trusted signature where it is signed.
+
+        `environment` holds the mirrors' credentials; no package code runs. Raises as `plan`.
+        """
+        answer = self._ask({"lookup": [node.spec_file for node in nodes]}, environment=environment)
+        return frozenset(msgspec.json.decode(answer, type=_Available).available)
+
+    def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
+        """Give `inside/plan.py` a question; return its answer. Raises RequestError if that is a refusal."""
+        with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
+            asked, answered = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+            asked.write_bytes(msgspec.json.encode(question))
+            self._say("python", _SCRIPTS / "plan.py", asked, answered, environment=environment)
+            try:
+                answer = answered.read_bytes()
+            except FileNotFoundError as error:
+                raise SpackError(f"{self.installation.program} gave no answer and no error") from error
+        if answer.startswith(b'{"error"'):
+            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Refusal).error}")
+        return answer
+
+    def install_argv(self, node: Node, *, jobs: int | None) -> list[str]:
+        """Return the command line that builds one package from source, its dependencies being installed."""
+        count = ("-j", str(jobs)) if jobs else ()
+        return self.argv("install", "--verbose", "--no-cache", "--only=package", *count, node.spec_file)
+
+    def fetch_argv(self, nodes: Sequence[Node]) -> list[str]:
+        """Return the command line that installs packages from the build caches, and nothing else."""
+        return self.argv("install", "--cache-only", *(node.spec_file for node in nodes))
+
+    def pack_argv(self) -> list[str]:
+        """Return the command line that writes an installed package's binary, unsigned, once it is told which and where."""
+        return self.argv("python", _SCRIPTS / "pack.py")
+
+    def pack_word(self, node: Node, unsigned: Path) -> bytes:
+        """Return the line that tells it."""
+        return msgspec.json.encode({"hash": node.hash, "url": unsigned.as_uri()})
+
+    def trusted_keys_home(self, environment: Mapping[str, str]) -> Path:
+        """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""
+        return Path(environment.get("SPACK_GNUPGHOME") or self.installation.root / "opt" / "spack" / "gpg")
+
+    def _say(self, *words: str | Path, environment: Mapping[str, str]) -> str:
+        """Run Spack to its end and return what it printed. Raises SpackError with its last words."""
+        try:
+            code, printed = self._call(self.argv(*words), self.environment(environment))
+        except OSError as error:
+            raise SpackError(f"{self.installation.program} does not start: {error.strerror}") from error
+        text = printed.decode("utf-8", "replace")
+        if code != 0:
+            raise SpackError(f"{self.installation.program} {words[0]} ended with {code}: {_last_line(text)}")
+        return text
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+def version_of(installation: SpackInstallation) -> str:
+    """Return a Spack's version as its source says it, without starting it; empty if it says none. Raises SpackError."""
+    init = installation.root / "lib" / "spack" / "spack" / "__init__.py"
+    try:
+        found = re.search(r'^__version__ = ["\']([^"\']+)', init.read_text(), re.MULTILINE)
+    except OSError as error:
+        raise SpackError(f"{init}: {error.strerror}; is this a Spack checkout?") from error
+    return found[1] if found else ""
+
+
+def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = "") -> Path:
+    """Write a configuration scope that names one more binary mirror; return it. `endpoint_url` is of meaning to S3 only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entry: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
+    if endpoint_url and url.startswith("s3://"):
+        entry["endpoint_url"] = endpoint_url
+    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": entry}}) + "\n")
+    return folder
+
+
+def install_times(prefix: Path) -> dict[str, float]:
+    """Return phase -> seconds as Spack measured them for an installed package; empty if it left no such file."""
+    try:
+        content = json.loads((prefix / ".spack" / "install_times.json").read_bytes())
+        return {phase["name"]: float(phase["seconds"]) for phase in content["phases"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

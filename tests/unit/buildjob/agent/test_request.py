@@ -1,0 +1,129 @@
+"""Arguments and environment become a request, or one clear error before anything starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from buildjob.agent.request import BuildRequest, parse
+from buildjob.cli import build
+from buildjob.errors import RequestError
+from buildjob.options import seconds
+
+
+def request(*words: str | Path, **variables: str) -> BuildRequest:
+    return parse(build.parser().parse_args([str(word) for word in words]), {"HOME": "/home/me", **variables})
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key.asc").write_text("key")
+    (tmp_path / "spec.json").write_text("{}")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "spack.lock").write_text(json.dumps({}))
+
+
+def test_specs_files_and_environments_are_told_apart(tmp_path: Path) -> None:
+    asked = request("zlib", "hdf5 +mpi", "./spec.json")
+    assert asked.specs == ["zlib", "hdf5 +mpi"]
+    assert asked.spec_files == [tmp_path / "spec.json"]
+    assert request("env").environment_name == str(tmp_path / "env")
+    assert request("env/spack.lock", "--hash", "abc").environment_name == str(tmp_path / "env")
+    assert request("env/spack.lock").environment_name == str(tmp_path / "env")
+    assert request("/abc1234", "zlib/abc1234").specs == ["/abc1234", "zlib/abc1234"]
+    assert request("plain").specs == ["plain"], "a folder beside may have a package's name"
+    assert request("named", "--hash", "abc").environment_name == "named"
+
+
+def test_nothing_is_published_unless_a_mirror_is_named() -> None:
+    asked = request("zlib")
+    assert asked.target is None
+    assert not asked.keep_unsigned
+
+
+def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> None:
+    variables = {
+        "SPACK_FARM_BUILD_MIRROR": "m",
+        "SPACK_FARM_BUILD_SIGNING_KEY_FILE": "key.asc",
+        "SPACK_FARM_BUILD_TIMEOUT": "1h30m",
+        "SPACK_FARM_BUILD_CONFIG_SCOPE": f"{tmp_path}:env",
+        "SPACK_FARM_BUILD_FRESH": "true",
+    }
+    asked = request("zlib", "--timeout", "90s", **variables)
+    assert asked.target
+    assert asked.target.folder == tmp_path / "m"
+    assert asked.target.signing_key_file == tmp_path / "key.asc"
+    assert asked.timeout_seconds == 90
+    assert asked.scopes == [tmp_path, tmp_path / "env"]
+    assert asked.fresh
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "nothing to build"),
+        (("zlib", "--mirror", "m"), "--signing-key-file"),
+        (("zlib", "--mirror", "m", "--unsigned", "--signing-key-file", "key.asc"), "exclude each other"),
+        (("zlib", "--mirror", "m", "--signing-key-file", "absent"), "absent: there is no such file"),
+        (("zlib", "--mirror", "ftp://h/m", "--unsigned"), "give a folder, a file:// URL, or s3://BUCKET/PREFIX"),
+        (("zlib", "--mirror", "key.asc/m", "--unsigned"), "key.asc is not a folder"),
+        (("zlib", "--out", "key.asc/out"), "key.asc is not a folder"),
+        (("zlib", "-C", "absent"), "absent: there is no such folder"),
+        (("zlib", "--jobs", "0"), "--jobs 0"),
+        (("zlib", "--jobs", "many"), "--jobs many"),
+        (("zlib", "--timeout", "soon"), "--timeout 'soon'"),
+        (("zlib", "--interval", "1h"), "--interval"),
+        (("zlib", "--name", "x"), "belong to --command"),
+        (("env", "zlib"), "built alone"),
+        (("zlib", "hdf5", "--hash", "abc"), "exactly one environment"),
+        (("./absent", "--hash", "abc"), "no such environment folder"),
+        (("./absent.json",), "absent.json: there is no such file"),
+        (("absent.json",), "absent.json: there is no such file"),
+        (("./absent",), "./absent: there is no such file or folder"),
+        (("./plain",), "./plain: no spack.yaml or spack.lock in it"),
+        (("--command", "make"), "--name and --version"),
+        (("--command", "make", "--name", "../x", "--version", "1"), "--name '../x'"),
+        (("zlib", "--command", "make", "--name", "x", "--version", "1"), "without Spack"),
+        (("--command", "make", "--name", "x", "--version", "1", "--mirror", "m", "--unsigned"), "--command build has none"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_name(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        request(*words)
+    assert complaint in str(refused.value)
+
+
+def test_a_switch_in_the_environment_is_true_or_false() -> None:
+    with pytest.raises(RequestError, match="say true or false"):
+        request("zlib", SPACK_FARM_BUILD_FRESH="maybe")
+    assert request("zlib", SPACK_FARM_BUILD_FRESH="false").fresh is False
+
+
+def test_publishing_can_be_switched_off() -> None:
+    asked = request("zlib", "--no-publish", "--mirror", "m")
+    assert asked.target is None
+    assert asked.keep_unsigned
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("1.5h", 5400), ("2 h 5 min", 7500)]
+)
+def test_durations(text: str, value: float) -> None:
+    assert seconds(text, "--timeout") == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1x", "h", "1e9", "m5"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(RequestError):
+        seconds(text, "--timeout")
+
+
+def test_a_mirror_in_s3_is_no_folder(tmp_path: Path) -> None:
+    asked = request("zlib", "--mirror", "s3://binaries/main/", "--unsigned", "--out", str(tmp_path / "o"))
+    assert asked.target
+    assert (asked.target.url, asked.target.folder) == ("s3://binaries/main", None)
+    for other in ("s3://x", "https://host/mirror"):
+        with pytest.raises(RequestError, match="s3://BUCKET/PREFIX"):
+            request("zlib", "--mirror", other, "--unsigned", "--out", str(tmp_path / "o"))

@@ -1,0 +1,80 @@
+"""What is read from the output of `spack install`, whatever the chunks."""
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buildjob.spack.install_log import Reader
+
+GOOD = b"""\
+==> Installing libhello-1.0-ojgzy7r [6/7]
+==> Fetching file:///x
+==> libhello: Executing phase: 'build'
+==> [2026-11-25-03:43:36.785776] 'make' '-j2'
+gcc -c hello.c
+==> libhello: Executing phase: 'install'
+==> libhello: Successfully installed libhello-1.0-ojgzy7r
+"""
+
+
+def read(*chunks: bytes) -> Reader:
+    reader = Reader()
+    for chunk in chunks:
+        reader.feed(chunk)
+    return reader
+
+
+def test_phases_are_found_with_their_places() -> None:
+    told: list[str] = []
+    reader = Reader()
+    reader.on_phase = told.append
+    reader.feed(GOOD)
+    assert told == ["stage", "build", "install", ""]
+    assert [(phase.name, phase.line) for phase in reader.phases] == [("stage", 1), ("build", 3), ("install", 6)]
+    assert all(GOOD[phase.offset :].startswith(b"==> ") for phase in reader.phases)
+    assert reader.installed
+    assert reader.lines == 7
+    assert reader.bytes == len(GOOD)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.integers(0, len(GOOD)), max_size=12))
+def test_the_size_of_the_chunks_changes_nothing(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(GOOD)]
+    chunked = read(*(GOOD[start:end] for start, end in itertools.pairwise(places)))
+    whole = read(GOOD)
+    assert chunked.phases == whole.phases
+    assert (chunked.lines, chunked.bytes, chunked.installed) == (whole.lines, whole.bytes, whole.installed)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_any_bytes_are_taken(chunks: list[bytes]) -> None:
+    reader = read(*chunks)
+    assert reader.bytes == sum(map(len, chunks))
+    assert reader.lines == sum(chunk.count(b"\n") for chunk in chunks)
+
+
+def test_a_marker_at_the_end_of_an_endless_line_is_no_marker() -> None:
+    reader = read(*[b"x" * 60_000] * 50, b"==> Error: FetchError: no\n", b"==> libhello: Executing phase: 'build'\n")
+    assert not reader.fetch_failed
+    assert [phase.name for phase in reader.phases] == ["build"]
+    assert reader.phases[0].offset == 3_000_000 + len(b"==> Error: FetchError: no\n")
+
+
+def test_the_tail_that_is_kept_is_bounded() -> None:
+    reader = Reader()
+    for _ in range(1000):
+        reader.feed(b"y" * 65536)
+    assert len(reader._tail) < 8192  # noqa: SLF001  the bound is the promise
+
+
+def test_errors_are_kept_in_spacks_words() -> None:
+    reader = read(b"==> Error: ProcessError: Command exited with status 2:\n    'make'\n")
+    assert reader.errors == ["ProcessError: Command exited with status 2:"]
+    assert not reader.fetch_failed
+
+
+def test_a_failed_fetch_and_a_full_disk_are_seen() -> None:
+    assert read(b"==> Error: FetchError: All fetchers failed for x\n").fetch_failed
+    assert read(b"cc1: fatal error: No space left ", b"on device\n").no_space
