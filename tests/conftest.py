@@ -8,7 +8,7 @@ import socket
 import hypothesis
 import pytest
 
-from tests.fakes.runtime import end_all
+from tests.labs.warm_processes import end_all
 
 # A busy machine is no fault of the code: how long an example takes is limited by the test's timeout alone.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from buildjob.paths import from_environment
 from buildjob.spack.find import SpackInstallation, find
-from tests.integration.conftest import Lab
+from tests.labs.spack.lab import SpackLab
 
 _ROUNDS = (5, 3)
 _SPECS = (("libhello", "hello-busy files=8"), ("libhello",))
@@ -77,14 +77,14 @@ class Watch:
         return self.peak_bytes
 
 
-def bare(lab: Lab, spec_file: str) -> tuple[float, float]:
+def bare(lab: SpackLab, spec_file: str) -> tuple[float, float]:
     """Return wall and CPU seconds of bare `spack install`."""
     return timed([str(lab.spack.program), "-C", str(lab.scope), "install", "--no-cache", "--only=package", spec_file], lab)[
         :2
     ]
 
 
-def timed(argv: list[str], lab: Lab) -> tuple[float, float, int]:
+def timed(argv: list[str], lab: SpackLab) -> tuple[float, float, int]:
     """Run to the end; return wall seconds, CPU seconds of the tree, and the resident peak of the program itself."""
     begun = time.monotonic()
     child = subprocess.Popen(argv, env=lab.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -97,7 +97,7 @@ def timed(argv: list[str], lab: Lab) -> tuple[float, float, int]:
     return wall, used.ru_utime + used.ru_stime, watch.join()
 
 
-def ours(lab: Lab, notes: Path, spec_file: str, out: Path) -> dict[str, float]:
+def ours(lab: SpackLab, notes: Path, spec_file: str, out: Path) -> dict[str, float]:
     """Return the figures of one call of the agent."""
     take(notes)
     wall, cpu, peak = timed(lab.agent_argv("--no-publish", "--out", out, "--spack", lab.spack.root, spec_file), lab)
@@ -118,7 +118,7 @@ def ours(lab: Lab, notes: Path, spec_file: str, out: Path) -> dict[str, float]:
     }
 
 
-def measure(lab: Lab, notes: Path, spec: str, rounds: int, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
+def measure(lab: SpackLab, notes: Path, spec: str, rounds: int, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return the medians of ours and of bare Spack, over interleaved rounds."""
     spec_file = folder / f"{spec.split(maxsplit=1)[0]}.json"
     said = lab.stock_spack("spec", "--json", spec)
@@ -156,7 +156,7 @@ def main() -> int:
         folder = Path(scratch)
         spack, notes = recorded_spack(find("", variables, from_environment(variables)), folder)
         (folder / "lab").mkdir()
-        lab = Lab(folder / "lab", spack)
+        lab = SpackLab(folder / "lab", spack)
         for spec in _SPECS[quick]:
             mine, theirs = measure(lab, notes, spec, _ROUNDS[quick], folder)
             report(spec, mine, theirs)

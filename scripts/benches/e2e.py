@@ -20,11 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.e2e.cluster.cluster import Cluster, running_cluster
-from tests.e2e.farm import CHECKOUT, running_farm
-from tests.fakes.coordinator.jobs import Job
-from tests.fakes.coordinator.server import Coordinator
-from tests.fakes.runner_script import payload
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.cluster import Cluster, running_cluster
+from tests.labs.farm.farm import Coordinator, Job, payload, running_farm
 
 _ROUNDS = (7, 3)
 _AT_ONCE = (1, 20)
@@ -87,7 +85,7 @@ def _warm_processes() -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if {"executor.warm_server", str(CHECKOUT)} <= set(" ".join(process.info["cmdline"] or []).split())
+        if {"executor.warm_server", str(ROOT)} <= set(" ".join(process.info["cmdline"] or []).split())
     ]
 
 
@@ -149,7 +147,7 @@ def main() -> int:
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bench-e2e-")))
         cluster = held.enter_context(running_cluster())
-        cluster.kubectl("apply", "-f", str(CHECKOUT / "docs/reference/rbac.yaml"))
+        cluster.kubectl("apply", "-f", str(ROOT / "docs/reference/rbac.yaml"))
         farm = held.enter_context(running_farm(cluster, folder, namespace="default"))
         watch = Watch(farm.manager, cluster)
         sides = {"ours": farm.gitlab, "official": farm.official}

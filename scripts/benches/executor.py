@@ -22,9 +22,9 @@ from typing import Any
 
 import psutil
 
-from tests.e2e.cluster.cluster import Cluster, running_cluster
-from tests.fakes.runner import payload
-from tests.fakes.runtime import end_warm_processes, warm_processes
+from tests.labs.backends.lab import payload
+from tests.labs.cluster.cluster import Cluster, running_cluster
+from tests.labs.warm_processes import end_warm_processes, warm_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("prepare_script", "get_sources", "build_script", "after_script", "archive_cache", "cleanup_file_variables")

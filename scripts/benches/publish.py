@@ -31,11 +31,12 @@ from buildjob.buildcache.storage.store import Blob
 from buildjob.buildcache.workers import in_processes
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
-from tests.integration.conftest import ROOT, Key, Lab, read_telemetry
-from tests.integration.faulty_server import in_front_of
-from tests.integration.s3_server import Server, versitygw
-from tests.integration.test_publish_on_spack import mirror_in_s3
-from tests.mirrors import add_entry, as_it_is, dag_hash, installs, nodes_of
+from tests.labs.build_cache import add_entry, as_it_is, dag_hash, installs, nodes_of
+from tests.labs.checkout import ROOT
+from tests.labs.s3.faulty_server import in_front_of
+from tests.labs.s3.server import Server, versitygw
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab, mirror_in_s3, read_telemetry
 
 _SIZES = (1_000, 50)
 """Small binaries on both sides; with --quick."""
@@ -91,7 +92,7 @@ class Bench:
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
-        self.lab = Lab(folder / "lab", find("", os.environ, from_environment(os.environ)))
+        self.lab = SpackLab(folder / "lab", find("", os.environ, from_environment(os.environ)))
         self.key = Key(folder / "k")
         self.environment = server.environment | {"MY_S3_SECRET": server.environment["AWS_SECRET_ACCESS_KEY"]}
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from scripts import proven
-from tests.generated import prove_one
-from tests.real_ctest import lines, ours, theirs, version
+from tests.labs.random_documents import prove_one
+from tests.labs.real_ctest import lines, ours, theirs, version
 
 
 def main() -> int:

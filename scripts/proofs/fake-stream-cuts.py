@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scripts import proven
-from tests.contract.conftest import lab_on, left_over
-from tests.contract.runner_lab import Lab
-from tests.fakes.kube.server import FakeCluster
+from tests.labs.backends.fake import FakeCluster, lab_on, left_over
+from tests.labs.backends.lab import ContractLab
 
 CUTS_PER_JOB = 25
 LONGEST_BYTES = 60_000
@@ -54,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def one_job(lab: Lab, code: int) -> int:
+def one_job(lab: ContractLab, code: int) -> int:
     """Run a job that prints numbers and fails with a code; return the bytes of its log, which must be whole."""
     outcome = lab.run([f"seq 1 {LINES}", f"exit {code}"])
     assert (outcome.reason, outcome.exit_code) == ("script_failure", code), outcome.text[-3000:]

@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scripts import proven
-from tests.contract.conftest import lab_on, left_over
-from tests.contract.runner_lab import Lab
-from tests.fakes.kube.server import FakeCluster
+from tests.labs.backends.fake import FakeCluster, lab_on, left_over
+from tests.labs.backends.lab import ContractLab
 
 LINES = 2000
 
@@ -45,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def one_job(lab: Lab, folder: Path, meet: threading.Barrier, number: int) -> int:
+def one_job(lab: ContractLab, folder: Path, meet: threading.Barrier, number: int) -> int:
     """Run a job that waits for all others in its middle; return the bytes of its log, which must be whole."""
     code, gate = number % 200 + 1, folder / "gate"
 

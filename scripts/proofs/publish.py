@@ -23,11 +23,11 @@ from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
 from scripts import proven
-from tests.integration.conftest import ROOT, Lab
-from tests.integration.s3_server import Server, versitygw
-from tests.integration.test_publish_on_spack import mirror_in_s3
-from tests.mirrors import installs
-from tests.storm import Tally, Weather, storm
+from tests.labs.build_cache import installs
+from tests.labs.checkout import ROOT
+from tests.labs.s3.server import Server, versitygw
+from tests.labs.spack.lab import SpackLab, mirror_in_s3
+from tests.labs.storm import Tally, Weather, storm
 
 PAGE = ROOT / "docs" / "proofs" / "publish.md"
 _PUSHES = 2
@@ -79,7 +79,7 @@ def _spacks_own(server: Server, store: S3Store, place: Path) -> str:
     except SpackError as error:
         return f"not compared: {error}"
     (place / "lab").mkdir()
-    lab = Lab(place / "lab", spack)
+    lab = SpackLab(place / "lab", spack)
     scope = mirror_in_s3(place / "scope", store.url, server)
     environment = server.environment | {"MY_S3_SECRET": server.environment["AWS_SECRET_ACCESS_KEY"]}
     done = lab.stock_spack(

@@ -2,8 +2,9 @@
 
     scripts/prove real-packages [--only PACKAGE]… [--page FILE]
 
-The whole environment of tests/real, ncurses and the C++ package included, takes five minutes on two cores; FILE (default:
-docs/proofs/real-packages.md) gets what was measured. Exit codes: 0 proven · 1 not · 2 this machine can't try.
+The whole environment of tests/labs/real_packages, ncurses and the C++ package included, takes five minutes on two cores.
+FILE (default: docs/proofs/real-packages.md) receives the measured figures.
+Exit codes: 0 proven · 1 not · 2 this machine can't try.
 """
 
 import argparse
@@ -22,9 +23,11 @@ from buildjob.paths import from_environment
 from buildjob.spack.find import find
 from buildjob.telemetry import Telemetry
 from scripts import proven
-from tests.integration.conftest import ROOT, Key, other_tree
-from tests.real.lab import RealLab, differences
-from tests.real.sources import SOURCES, FetchError, mirror
+from tests.labs.checkout import ROOT
+from tests.labs.real_packages.lab import RealLab, differences
+from tests.labs.real_packages.sources import SOURCES, FetchError, mirror
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import other_tree
 
 PAGE = ROOT / "docs" / "proofs" / "real-packages.md"
 _MIB, _KIB = 1 << 20, 1 << 10

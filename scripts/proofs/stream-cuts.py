@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scripts import proven
-from tests.e2e.cluster.cluster import Cluster, running_cluster
-from tests.fakes.runner import Runner, payload
+from tests.labs.backends.lab import Runner, payload
+from tests.labs.cluster.cluster import Cluster, running_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = 150
@@ -106,7 +106,7 @@ def cut(relay: subprocess.Popen[bytes], chance: random.Random, hits: list[int]) 
 @contextlib.contextmanager
 def cutter(cluster: Cluster, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run a relay to the API server."""
-    argv = [*cluster.inside, sys.executable, str(ROOT / "tests/fakes/cutter.py"), str(port), "16443"]
+    argv = [*cluster.inside, sys.executable, str(ROOT / "tests/labs/cluster/cutter.py"), str(port), "16443"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env={**os.environ}) as relay:
         assert relay.stdout is not None
         if relay.stdout.readline() != b"ready\n":

@@ -23,7 +23,7 @@ from ctest_xml.model import (
     Update,
     Upload,
 )
-from tests.cdash_schemas import fault
+from tests.labs.cdash_schemas import fault
 
 SITE = Site(
     name="lab",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ctest_xml.check import check
-from tests.cdash_schemas import fault, shared
+from tests.labs.cdash_schemas import fault, shared
 
 PROBES = {
     "cmd_entity": "keeps only what follows the last entity",

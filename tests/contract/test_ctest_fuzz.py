@@ -7,7 +7,7 @@ import time
 from ctest_xml import write
 from ctest_xml.model import Build, LogEvent, Site
 from ctest_xml.scan import scan
-from tests.generated import memory_of, prove_one
+from tests.labs.random_documents import memory_of, prove_one
 
 
 def test_a_share_of_the_fuzz_proof() -> None:

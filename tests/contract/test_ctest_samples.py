@@ -9,7 +9,7 @@ from ctest_xml.model import LogEvent
 from ctest_xml.places import Tree
 from ctest_xml.scan import Limits, scan
 from ctest_xml.text import clean
-from tests.cdash_schemas import shared
+from tests.labs.cdash_schemas import shared
 
 SAMPLES = {
     "caps-4.4": 100,

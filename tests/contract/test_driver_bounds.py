@@ -23,9 +23,9 @@ from executor.credentials import Credentials
 from executor.exec_stream import Channel, capture, exit_code_of
 from executor.kube import Api, pods_path
 from executor.log import Log
-from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.kube.streams import Stream
+from tests.labs.backends.lab import ContractLab
 
 MIB = 1 << 20
 ENDLESS = 1 << 40
@@ -320,7 +320,7 @@ def test_a_status_that_is_none_is_no_exit_code(status: bytes) -> None:
         exit_code_of(status)
 
 
-def test_a_job_whose_stream_is_garbled_ends_as_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_job_whose_stream_is_garbled_ends_as_a_system_failure(lab: ContractLab, cluster: FakeCluster) -> None:
     """Trying again for hours would be of no use, and it is not the script's failure."""
     runner = lab.runner()
 

@@ -12,7 +12,7 @@ import pytest
 from executor import credentials
 from executor.credentials import Credentials, Source, load, renewed, resolve, save
 from executor.errors import ClusterError
-from tests.contract.test_runner_deaths import is_alive
+from tests.labs.waiting import is_alive
 
 
 def kubeconfig_with(folder: Path, user: dict[str, object]) -> Path:

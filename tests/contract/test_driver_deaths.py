@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.runner_lab import Lab
-from tests.contract.test_runner_deaths import codes, is_alive, running, wait_until
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner_process import runner_process
-from tests.fakes.runtime import runtime_folder
+from tests.labs.backends.lab import ContractLab, codes, running
+from tests.labs.waiting import is_alive, wait_until
+from tests.labs.warm_processes import runtime_folder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PODS = "/api/v1/namespaces/default/pods"
@@ -32,7 +32,7 @@ PODS = "/api/v1/namespaces/default/pods"
     ids=["making", "waiting"],
 )
 def test_a_prepare_that_ends_at_any_call_is_repeated(
-    lab: Lab, cluster: FakeCluster, number: signal.Signals, points: list[tuple[str, bool]]
+    lab: ContractLab, cluster: FakeCluster, number: signal.Signals, points: list[tuple[str, bool]]
 ) -> None:
     """Before the pod is made, after it while nobody knows, while it starts, while its facts are asked: twice, then none."""
     runner = lab.runner()
@@ -51,7 +51,7 @@ def test_a_prepare_that_ends_at_any_call_is_repeated(
     assert codes(outcome, "cleanup") == [0] * 3
 
 
-def test_a_prepare_whose_runner_is_gone_while_it_waits_takes_its_pod_away(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_prepare_whose_runner_is_gone_while_it_waits_takes_its_pod_away(lab: ContractLab, cluster: FakeCluster) -> None:
     """It has nothing to print, so no broken pipe tells it."""
     cluster.kubelet.unschedulable = "0/3 nodes are available: 3 Insufficient memory."
     with runner_process(lab.runner(), lab.job(["echo never"]), when="waiting: 0/3 nodes") as (process, driver):
@@ -62,7 +62,7 @@ def test_a_prepare_whose_runner_is_gone_while_it_waits_takes_its_pod_away(lab: L
         wait_until(lambda: not is_alive(driver))
 
 
-def test_a_prepare_whose_runner_is_gone_by_its_end_takes_its_pod_away(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_prepare_whose_runner_is_gone_by_its_end_takes_its_pod_away(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 2
     with runner_process(lab.runner(), lab.job(["echo never"]), when="Preparing pod ") as (process, driver):
         process.kill()
@@ -71,7 +71,7 @@ def test_a_prepare_whose_runner_is_gone_by_its_end_takes_its_pod_away(lab: Lab, 
         wait_until(lambda: not cluster.pods())
 
 
-def test_a_pod_whose_cleanup_was_killed_ends_itself(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_pod_whose_cleanup_was_killed_ends_itself(lab: ContractLab, cluster: FakeCluster) -> None:
     runner = lab.runner("[budgets]\napi_seconds = 3", top="orphan_after_seconds = 15")
     cluster.faults.add(f"DELETE {PODS}/", action=lambda: running(runner).kill())
     job = lab.job(["true"])
@@ -83,7 +83,7 @@ def test_a_pod_whose_cleanup_was_killed_ends_itself(lab: Lab, cluster: FakeClust
     lab.remove(job["id"])
 
 
-def test_term_in_cleanup_is_told_and_the_deletion_is_not_taken_for_done(lab: Lab, cluster: FakeCluster) -> None:
+def test_term_in_cleanup_is_told_and_the_deletion_is_not_taken_for_done(lab: ContractLab, cluster: FakeCluster) -> None:
     runner = lab.runner()
     cluster.faults.add(f"DELETE {PODS}/", code=503, action=lambda: running(runner).terminate())
     job = lab.job(["true"])
@@ -94,7 +94,7 @@ def test_term_in_cleanup_is_told_and_the_deletion_is_not_taken_for_done(lab: Lab
     lab.remove(job["id"])
 
 
-def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: Lab, cluster: FakeCluster) -> None:
+def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: ContractLab, cluster: FakeCluster) -> None:
     """Python's own exit code for what escapes is 1."""
     for delay_seconds in (0.0, 0.1, 0.2, 0.4, 0.8):
         runner = lab.runner()
@@ -112,7 +112,7 @@ def test_term_is_never_booked_as_the_jobs_failure_whenever_it_comes(lab: Lab, cl
             cluster.kubelet.delete(pod["metadata"]["name"], grace_seconds=0)
 
 
-def test_a_lost_pod_costs_later_stages_no_command_in_it(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_lost_pod_costs_later_stages_no_command_in_it(lab: ContractLab, cluster: FakeCluster) -> None:
     """So they fail in the time that the driver needs to start, whatever the API server is doing."""
     runner, job = lab.runner(), lab.job(["echo begun; sleep 60"], after=["echo never"])
     runner.when("\nbegun\n", lambda: lab.remove(job["id"]))

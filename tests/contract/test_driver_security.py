@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from executor.names import ATTEMPT
-from tests.contract.conftest import lab_on
-from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome, Runner
+from tests.labs.backends.fake import lab_on
+from tests.labs.backends.lab import ContractLab
 
 SECRETS = {
     "masked": "s3cret-masked-value",
@@ -70,7 +70,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, images_folder: Path) -> It
         yield Planted(cluster, run(lab, runner, ["echo begun; sleep 1", "exit 5"]), modes)
 
 
-def run(lab: Lab, runner: Runner, script: list[str]) -> Outcome:
+def run(lab: ContractLab, runner: Runner, script: list[str]) -> Outcome:
     credentials = [
         {"type": "registry", "url": "registry.example", "username": "u", "password": SECRETS["registry password"]}
     ]
@@ -97,7 +97,7 @@ def test_the_attempts_files_are_nobody_elses(planted: Planted) -> None:
     assert all(mode & 0o077 == 0 for name, mode in planted.modes.items() if name != "build_exit_code"), planted.modes
 
 
-def test_what_is_public_does_reach_labels_and_annotations(lab: Lab, cluster: FakeCluster) -> None:
+def test_what_is_public_does_reach_labels_and_annotations(lab: ContractLab, cluster: FakeCluster) -> None:
     """Else the test above could not fail."""
     runner = lab.runner('[kubernetes.pod_annotations]\n"example.com/a" = "$A_WORD/${CI_PIPELINE_ID}"')
     job = lab.job(["true"], variables={"A_WORD": "seen"})
@@ -121,7 +121,9 @@ def test_no_variable_of_the_job_is_in_the_pods_environment(planted: Planted) -> 
     assert not told & {variable["key"] for variable in VARIABLES}
 
 
-def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decides(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decides(
+    lab: ContractLab, cluster: FakeCluster
+) -> None:
     """Job variables come after the Runner's own in the environment, so anybody may override those."""
     plain, asked = lab.job(["true"]), lab.job(["true"])
     asked |= {key: plain[key] for key in ("id", "job_info")}
@@ -145,7 +147,7 @@ def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decide
 
 
 @pytest.mark.parametrize("verb", ["prepare", "run", "cleanup"])
-def test_a_failing_verb_prints_no_secret(lab: Lab, cluster: FakeCluster, verb: str) -> None:
+def test_a_failing_verb_prints_no_secret(lab: ContractLab, cluster: FakeCluster, verb: str) -> None:
     """What the API server says is passed on; our requests and our environment are not."""
     pattern = {"prepare": "POST .*pods$", "run": "GET .*/exec$", "cleanup": "DELETE .*"}[verb]
     cluster.faults.add(pattern, code=403, reason="Forbidden", message="User cannot create resource: no", times=99)

@@ -11,13 +11,15 @@ from executor.attempt import Attempt
 from executor.counters import Counters
 from executor.job import Job
 from executor.stream_state import ScriptEnd
-from tests.contract.runner_lab import Lab
 from tests.fakes.kube.server import FakeCluster
+from tests.labs.backends.lab import ContractLab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def test_each_attempt_leaves_one_document_that_obeys_the_schema(lab: Lab, cluster: FakeCluster, tmp_path: Path) -> None:
+def test_each_attempt_leaves_one_document_that_obeys_the_schema(
+    lab: ContractLab, cluster: FakeCluster, tmp_path: Path
+) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
     runner = lab.runner(f'memory_request = "128Mi"\nmemory_limit = "256Mi"\n[telemetry]\nfolder = "{folder}"')
@@ -40,7 +42,7 @@ def test_each_attempt_leaves_one_document_that_obeys_the_schema(lab: Lab, cluste
     assert told["job"]["id"] == str(job["id"])
 
 
-def test_a_folder_that_cannot_be_written_to_costs_a_warning(lab: Lab) -> None:
+def test_a_folder_that_cannot_be_written_to_costs_a_warning(lab: ContractLab) -> None:
     outcome = lab.runner('[telemetry]\nfolder = "/nonexistent"').run(lab.job(["true"]))
     assert outcome.state == "success", outcome.text
     assert "WARNING: the document about this attempt cannot be written, see telemetry.folder" in outcome.text

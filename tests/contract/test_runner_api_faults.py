@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.runner_lab import Lab
-from tests.contract.test_runner_deaths import running
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome
+from tests.labs.backends.lab import ContractLab, running
 
 PODS = "POST /api/v1/namespaces/default/pods$"
 ONCE = ["config", "prepare", "cleanup"]
@@ -24,7 +23,7 @@ CUTS_IN_CI = 20
 JOBS_IN_CI = 4
 
 
-def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: ContractLab, cluster: FakeCluster) -> None:
     """The driver repeats the call, and gets 409 for a pod of its own."""
     lost = cluster.faults.add(PODS, after=True)
     outcome = lab.run(["true"])
@@ -43,7 +42,7 @@ def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: Lab, cluster: Fa
     ],
 )
 def test_a_pod_that_can_never_be_is_the_jobs_failure_and_final(
-    lab: Lab, cluster: FakeCluster, code: int, reason: str, message: str
+    lab: ContractLab, cluster: FakeCluster, code: int, reason: str, message: str
 ) -> None:
     cluster.faults.add(PODS, code=code, reason=reason, message=message, times=9)
     outcome = lab.run(["true"])
@@ -52,7 +51,7 @@ def test_a_pod_that_can_never_be_is_the_jobs_failure_and_final(
     assert message in outcome.text
 
 
-def test_a_role_that_does_not_suffice_is_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_role_that_does_not_suffice_is_a_system_failure(lab: ContractLab, cluster: FakeCluster) -> None:
     words = 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "default"'
     cluster.faults.add(PODS, code=403, reason="Forbidden", message=words, times=9)
     outcome = lab.run(["true"])
@@ -63,14 +62,14 @@ def test_a_role_that_does_not_suffice_is_a_system_failure(lab: Lab, cluster: Fak
 
 
 @pytest.mark.parametrize(("code", "times"), [(429, 2), (500, 1), (503, 3), (504, 1)])
-def test_what_passes_is_repeated(lab: Lab, cluster: FakeCluster, code: int, times: int) -> None:
+def test_what_passes_is_repeated(lab: ContractLab, cluster: FakeCluster, code: int, times: int) -> None:
     busy = cluster.faults.add(PODS, code=code, reason="TooManyRequests", message="later", times=times)
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
     assert busy.seen == times
 
 
-def test_an_api_server_that_stays_away_is_a_system_failure_in_three_attempts(lab: Lab, cluster: FakeCluster) -> None:
+def test_an_api_server_that_stays_away_is_a_system_failure_in_three_attempts(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.faults.is_down = True
     outcome = lab.runner(f"{BUDGETS}api_seconds = 1").run(lab.job(["true"]))
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -78,7 +77,7 @@ def test_an_api_server_that_stays_away_is_a_system_failure_in_three_attempts(lab
     assert "does not answer" in outcome.text
 
 
-def test_quota_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
+def test_quota_is_waited_for(lab: ContractLab, cluster: FakeCluster) -> None:
     full = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9'
     quota = cluster.faults.add(PODS, code=403, reason="Forbidden", message=full, times=1)
     outcome = lab.run(["true"])
@@ -87,7 +86,7 @@ def test_quota_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
     assert outcome.text.count("waiting for quota") == 1
 
 
-def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeCluster) -> None:
+def test_quota_that_never_comes_is_a_system_failure(lab: ContractLab, cluster: FakeCluster) -> None:
     full = 'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=9, limited: pods=9'
     cluster.faults.add(PODS, code=403, reason="Forbidden", message=full, times=99)
     outcome = lab.runner(f"{BUDGETS}quota_seconds = 1").run(lab.job(["true"]))
@@ -97,7 +96,7 @@ def test_quota_that_never_comes_is_a_system_failure(lab: Lab, cluster: FakeClust
     assert full in outcome.text
 
 
-def test_a_registry_that_does_not_answer_is_tried_again(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_registry_that_does_not_answer_is_tried_again(lab: ContractLab, cluster: FakeCluster) -> None:
     trouble = "failed to do request: dial tcp 10.0.0.1:443: i/o timeout"
     cluster.images.add("registry.example/busy:1", pull_errors=[trouble] * 2)
     outcome = lab.run(["true"], image={"name": "registry.example/busy:1"})
@@ -105,7 +104,7 @@ def test_a_registry_that_does_not_answer_is_tried_again(lab: Lab, cluster: FakeC
     assert "waiting: image pull failed, trying again" in outcome.text
 
 
-def test_a_registry_that_never_answers_uses_up_its_budget_in_each_attempt(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_registry_that_never_answers_uses_up_its_budget_in_each_attempt(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.add("registry.example/dead:1", pull_errors=["dial tcp: i/o timeout"] * 10_000)
     runner = lab.runner(f"{BUDGETS}pull_seconds = 1\nstart_seconds = 1")
     outcome = runner.run(lab.job(["true"], image={"name": "registry.example/dead:1"}))
@@ -114,7 +113,7 @@ def test_a_registry_that_never_answers_uses_up_its_budget_in_each_attempt(lab: L
     assert "Failed: Failed to pull image" in outcome.text
 
 
-def test_a_cluster_without_room_is_told_once_in_words(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_cluster_without_room_is_told_once_in_words(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.kubelet.unschedulable = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available."
     runner = lab.runner('memory_request = "2Gi"\n' + BUDGETS + "schedule_seconds = 60")
     runner.when("waiting: 0/3 nodes", lambda: setattr(cluster.kubelet, "unschedulable", ""))
@@ -123,14 +122,14 @@ def test_a_cluster_without_room_is_told_once_in_words(lab: Lab, cluster: FakeClu
     assert outcome.text.count("waiting: 0/3 nodes: 3 Insufficient memory (2.0 GiB asked)\n") == 1
 
 
-def test_a_slow_first_process_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_slow_first_process_is_waited_for(lab: ContractLab, cluster: FakeCluster) -> None:
     """A container runs before its first process has done anything: that is nobody's failure."""
     cluster.images.by_name["localhost/busybox:1"].start_delay_seconds = 1.5
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
 
 
-def test_the_runners_first_line_costs_no_command_in_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+def test_the_runners_first_line_costs_no_command_in_the_pod(lab: ContractLab, cluster: FakeCluster) -> None:
     outcome = lab.run(["true"])
     asked = " ".join(word for command in cluster.commands for word in command)
     assert re.search(r"^Running on job-\d+-[0-9a-f]{16}\.\.\.$", outcome.text, re.MULTILINE), outcome.text
@@ -151,7 +150,7 @@ def test_the_runners_first_line_costs_no_command_in_the_pod(lab: Lab, cluster: F
     ids=["script", "after", "artifacts", "no-artifacts", "steps", "keep"],
 )
 def test_what_goes_with_the_pod_costs_no_command_in_it(
-    lab: Lab, cluster: FakeCluster, changes: dict[str, Any], top: str, commands: int
+    lab: ContractLab, cluster: FakeCluster, changes: dict[str, Any], top: str, commands: int
 ) -> None:
     """File variables lie in the pod's own volumes, and the next call deletes it.
 
@@ -164,7 +163,9 @@ def test_what_goes_with_the_pod_costs_no_command_in_it(
     assert asked.count("cleanup_file_variables-") == commands
 
 
-def test_a_job_that_ends_before_its_last_stage_has_its_file_variables_removed(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_job_that_ends_before_its_last_stage_has_its_file_variables_removed(
+    lab: ContractLab, cluster: FakeCluster
+) -> None:
     outcome = lab.run(["exit 3"], steps=[{"name": "release", "script": ["echo never"]}])
     ran = [command for command in cluster.commands if "run" in command]
     assert outcome.exit_code == 3, outcome.text
@@ -176,7 +177,7 @@ def asked_for_facts(cluster: FakeCluster) -> list[list[str]]:
     return [words for words in cluster.commands if "wait_facts" in words]
 
 
-def test_what_images_offer_costs_no_process_in_the_pod(lab: Lab, cluster: FakeCluster) -> None:
+def test_what_images_offer_costs_no_process_in_the_pod(lab: ContractLab, cluster: FakeCluster) -> None:
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
     assert not asked_for_facts(cluster)
@@ -184,7 +185,7 @@ def test_what_images_offer_costs_no_process_in_the_pod(lab: Lab, cluster: FakeCl
 
 @pytest.mark.parametrize(("code", "reason"), [(403, "Forbidden"), (500, "InternalError")])
 def test_where_logs_cannot_be_read_a_command_tells_what_images_offer(
-    lab: Lab, cluster: FakeCluster, code: int, reason: str
+    lab: ContractLab, cluster: FakeCluster, code: int, reason: str
 ) -> None:
     cluster.faults.add("GET .*/log$", code=code, reason=reason, times=99)
     outcome = lab.run(["true"])
@@ -192,7 +193,7 @@ def test_where_logs_cannot_be_read_a_command_tells_what_images_offer(
     assert len(asked_for_facts(cluster)) == 1
 
 
-def test_a_token_that_expires_is_resolved_again(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_token_that_expires_is_resolved_again(lab: ContractLab, cluster: FakeCluster) -> None:
     def expire() -> None:
         cluster.tokens.clear()
         cluster.tokens.add("second-token")
@@ -207,7 +208,7 @@ def test_a_token_that_expires_is_resolved_again(lab: Lab, cluster: FakeCluster) 
     assert "\nafter\n" in outcome.text
 
 
-def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: Lab, cluster: FakeCluster) -> None:
+def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: ContractLab, cluster: FakeCluster) -> None:
     def restart() -> None:
         cluster.faults.is_down = True
         cluster.cut_streams()
@@ -222,7 +223,7 @@ def test_an_api_server_that_restarts_mid_script_costs_nothing(lab: Lab, cluster:
 
 
 def test_an_api_server_that_stays_away_mid_script_is_a_system_failure_once_its_budget_is_used_up(
-    lab: Lab, cluster: FakeCluster
+    lab: ContractLab, cluster: FakeCluster
 ) -> None:
     def vanish() -> None:
         cluster.faults.is_down = True
@@ -239,7 +240,9 @@ def test_an_api_server_that_stays_away_mid_script_is_a_system_failure_once_its_b
     lab.remove(job["id"])
 
 
-def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used_up(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used_up(
+    lab: ContractLab, cluster: FakeCluster
+) -> None:
     """The API server is there, and says that it does not reach the kubelet."""
     words = "error dialing backend: dial tcp 10.0.0.9:10250: i/o timeout"
 
@@ -256,7 +259,7 @@ def test_a_node_that_does_not_answer_is_a_system_failure_once_the_budget_is_used
     assert [outcome.call(stage).code for stage in ("build_script", "cleanup")] == [2, 0]
 
 
-def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, cluster: FakeCluster) -> None:
+def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: ContractLab, cluster: FakeCluster) -> None:
     """1,000 cuts: scripts/prove fake-stream-cuts. There are so many lines that most cuts hit output."""
     cuts = cluster.faults.cut_streams_at_random(seed=CUTS_IN_CI, largest=30_000, times=CUTS_IN_CI)
     outcome = lab.run(["seq 1 20000", "exit 9"])
@@ -265,7 +268,7 @@ def test_streams_that_are_cut_at_random_bytes_lose_and_double_nothing(lab: Lab, 
     assert numbers(outcome) == list(range(1, 20001))
 
 
-def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> None:
+def test_a_script_far_ahead_of_its_reader_waits(lab: ContractLab, tmp_path: Path) -> None:
     """256 MiB, or a manager that hangs for an hour fills the node's disk."""
     runner = lab.runner(environment={"SPACK_FARM_EXECUTOR_WARM": "no"})  # it is the reader itself that is stopped
     sizes: list[int] = []
@@ -288,7 +291,7 @@ def test_a_script_far_ahead_of_its_reader_waits(lab: Lab, tmp_path: Path) -> Non
     assert 256 << 20 <= sizes[-1] <= 288 << 20
 
 
-def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
+def test_many_jobs_at_once_lose_nothing(lab: ContractLab) -> None:
     """200 jobs: scripts/prove many-jobs."""
     with concurrent.futures.ThreadPoolExecutor(JOBS_IN_CI) as pool:
         outcomes = list(pool.map(lambda code: lab.run(["seq 1 3000", f"exit {code}"]), range(1, JOBS_IN_CI + 1)))
@@ -296,7 +299,7 @@ def test_many_jobs_at_once_lose_nothing(lab: Lab) -> None:
     assert all(numbers(outcome) == list(range(1, 3001)) for outcome in outcomes)
 
 
-def test_a_home_that_cannot_be_written_to_is_replaced(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_home_that_cannot_be_written_to_is_replaced(lab: ContractLab, cluster: FakeCluster) -> None:
     """A user by number alone has `/`, or one that is not there."""
     cluster.images.add("localhost/homeless:1", home="/nonexistent/home")
     outcome = lab.run(["echo mine >~/file; cat ~/file"], image={"name": "localhost/homeless:1"}, after=["cat ~/file"])
@@ -304,14 +307,14 @@ def test_a_home_that_cannot_be_written_to_is_replaced(lab: Lab, cluster: FakeClu
     assert outcome.text.count("\nmine\n") == 2, "it is the same for all stages"
 
 
-def test_a_helper_older_than_the_runner_is_refused(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_helper_older_than_the_runner_is_refused(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.add("localhost/old:1", runner_version="18.2.0")
     outcome = lab.runner(helper_image="localhost/old:1").run(lab.job(["true"]))
     assert outcome.reason == "runner_system_failure", outcome.text
     assert "18.2.0, older than the Runner's 19.4.0" in outcome.text
 
 
-def test_caches_and_artifacts_reach_the_next_job(lab: Lab) -> None:
+def test_caches_and_artifacts_reach_the_next_job(lab: ContractLab) -> None:
     keeps = {"cache": [{"key": "c", "paths": ["cached"]}], "artifacts": [{"name": "a", "paths": ["made", "too"]}]}
     first = lab.run(["echo 1 >cached; echo 2 >made; echo 3 >too"], **keeps)
     assert first.state == "success", first.text
@@ -327,7 +330,7 @@ def numbers(outcome: Outcome) -> list[int]:
     return [int(line) for line in lines if line.isdigit()]
 
 
-def test_each_verb_calls_no_more_of_the_api_than_it_needs(lab: Lab, cluster: FakeCluster) -> None:
+def test_each_verb_calls_no_more_of_the_api_than_it_needs(lab: ContractLab, cluster: FakeCluster) -> None:
     """config calls nothing; events are not asked for; a run that ends soon is one exec; cleanup a deletion."""
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text

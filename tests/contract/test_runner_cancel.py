@@ -7,13 +7,13 @@ import os
 import signal
 import time
 
-from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.runner import Outcome
+from tests.labs.backends.lab import ContractLab, outcome_of
 
 SLEEPER = "sleep 61"
 
 
-def canceled(lab: Lab, script: list[str], *, graceful: bool = True, top: str = "") -> Outcome:
+def canceled(lab: ContractLab, script: list[str], *, graceful: bool = True, top: str = "") -> Outcome:
     job = lab.runner(top=top)
     job.when("\nbegun\n", lambda: job.cancel(graceful=graceful))
     nap = f"sleep {os.getpid()}{time.time_ns() % 1000:03}"  # nobody else's
@@ -33,7 +33,7 @@ def test_a_graceful_cancel_ends_the_script_and_runs_after_script_in_the_same_pod
     assert outcome.call("upload_artifacts_on_failure").code == 0
 
 
-def deaf(lab: Lab) -> Outcome:
+def deaf(lab: ContractLab) -> Outcome:
     return canceled(lab, ["trap '' TERM; echo begun; while :; do sleep 1; done"], top="cancel_seconds = 1")
 
 
@@ -62,7 +62,7 @@ def test_a_forced_cancel_calls_only_cleanup(outcome: Outcome) -> None:
     assert outcome.stages[4:] == ["build_script", "cleanup"]
 
 
-def timed_out(lab: Lab) -> Outcome:
+def timed_out(lab: ContractLab) -> Outcome:
     """Time out once the script runs, however slow the machine is."""
     job = lab.runner()
     job.when("\nbegun\n", job.time_out)
@@ -91,7 +91,7 @@ def test_an_after_script_beyond_its_timeout_changes_nothing(outcome: Outcome) ->
     assert outcome.call("cleanup_file_variables").code == 0
 
 
-def canceled_in_helper_stage(lab: Lab) -> Outcome:
+def canceled_in_helper_stage(lab: ContractLab) -> Outcome:
     job = lab.runner()
     job.when("\nbegun\n", job.cancel)
     hooks = [{"name": "pre_get_sources_script", "script": [f"echo; echo begun; {SLEEPER}"]}]
@@ -105,7 +105,7 @@ def test_a_cancel_before_the_users_script_ends_everything(outcome: Outcome) -> N
     assert outcome.call("get_sources").code == 2
 
 
-def deaf_driver(lab: Lab) -> Outcome:
+def deaf_driver(lab: ContractLab) -> Outcome:
     """Let the Runner KILL a driver that TERM does not end: it is stopped, as on a machine that hangs."""
     job = lab.runner(graceful_kill_seconds=0.5)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import pod_of
-from tests.contract.runner_lab import Lab
-from tests.contract.test_runner_deaths import wait_until
 from tests.fakes.kube.server import FakeCluster
+from tests.labs.backends.fake import pod_of
+from tests.labs.backends.lab import ContractLab
+from tests.labs.waiting import wait_until
 
 WATCH = "GET /api/v1/namespaces/default/pods"
 
@@ -70,7 +70,7 @@ def issuer_of(cluster: FakeCluster, tmp_path: Path) -> Callable[[str], Issuer]:
 
 @pytest.mark.parametrize("kind", ["exec plugin", "token file", "kubeconfig"])
 def test_an_exec_stream_is_picked_up_with_new_credentials_which_later_stages_have_at_once(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer], kind: str
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer], kind: str
 ) -> None:
     issuer = issuer_of(kind)
     runner = lab.runner(kubeconfig=issuer.kubeconfig)
@@ -89,7 +89,7 @@ def test_an_exec_stream_is_picked_up_with_new_credentials_which_later_stages_hav
 
 @pytest.mark.parametrize("kind", ["exec plugin", "token file"])
 def test_a_long_watch_goes_on_with_new_credentials_and_sees_the_pod_go(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer], tmp_path: Path, kind: str
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer], tmp_path: Path, kind: str
 ) -> None:
     """The stream itself stands for hours and needs none, so that nothing else renews them."""
     issuer = issuer_of(kind)
@@ -113,7 +113,7 @@ def test_a_long_watch_goes_on_with_new_credentials_and_sees_the_pod_go(
 
 
 def test_a_cancel_reaches_the_script_although_the_token_has_expired(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
 ) -> None:
     issuer = issuer_of("exec plugin")
     runner = lab.runner(kubeconfig=issuer.kubeconfig)
@@ -133,7 +133,7 @@ def test_a_cancel_reaches_the_script_although_the_token_has_expired(
 
 
 def test_a_token_that_expires_while_a_pod_waits_for_its_node_costs_nothing(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
 ) -> None:
     issuer = issuer_of("exec plugin")
     cluster.kubelet.unschedulable = "0/3 nodes are available: 3 Insufficient memory."
@@ -152,7 +152,7 @@ def test_a_token_that_expires_while_a_pod_waits_for_its_node_costs_nothing(
 
 
 def test_a_plugin_that_fails_for_a_while_costs_nothing(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
 ) -> None:
     issuer = issuer_of("exec plugin")
     runner = lab.runner(kubeconfig=issuer.kubeconfig)
@@ -171,7 +171,7 @@ def test_a_plugin_that_fails_for_a_while_costs_nothing(
 
 
 def test_credentials_that_cannot_be_renewed_are_a_system_failure_that_says_why(
-    lab: Lab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
+    lab: ContractLab, cluster: FakeCluster, issuer_of: Callable[[str], Issuer]
 ) -> None:
     issuer = issuer_of("exec plugin")
     runner = lab.runner("[budgets]\napi_seconds = 2", kubeconfig=issuer.kubeconfig)

@@ -7,24 +7,16 @@ has pods.
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
-from pathlib import Path
 
-from tests.contract.runner_lab import Lab, outcome_of
-from tests.contract.test_runner_prepare import NOWHERE
-from tests.fakes.runner import Outcome, Runner
+from tests.fakes.runner import Outcome
 from tests.fakes.runner_process import runner_process
+from tests.labs.backends.lab import NOWHERE, ContractLab, codes, outcome_of, running
+from tests.labs.waiting import is_alive, wait_until
 
 WAITING = "waiting: 0/1 nodes"
 
 
-def codes(outcome: Outcome, stage: str) -> list[int]:
-    """Return the exit codes of all calls of a stage."""
-    return [call.code for call in outcome.calls if call.stage == stage]
-
-
-def killed_in_prepare(lab: Lab) -> Outcome:
+def killed_in_prepare(lab: ContractLab) -> Outcome:
     runner = lab.runner(NOWHERE)
     runner.when(WAITING, lambda: running(runner).kill())
     job = lab.job(["echo never"])
@@ -41,7 +33,7 @@ def test_a_prepare_that_is_killed_is_repeated_and_cleanup_finds_its_pod(outcome:
     assert codes(outcome, "cleanup") == [0, 0, 0]
 
 
-def canceled_in_prepare(lab: Lab) -> Outcome:
+def canceled_in_prepare(lab: ContractLab) -> Outcome:
     runner = lab.runner(NOWHERE.replace("= 3", "= 600"))
     runner.when(WAITING, runner.cancel)
     return runner.run(lab.job(["echo never"]))
@@ -63,7 +55,7 @@ def test_a_prepare_beyond_the_runners_own_timeout_is_repeated(outcome: Outcome) 
     assert not set(codes(outcome, "prepare")) & {0, 1}
 
 
-def cleaned_up_while_it_runs(lab: Lab) -> Outcome:
+def cleaned_up_while_it_runs(lab: ContractLab) -> Outcome:
     """Let the Runner give up waiting for a script that does not listen, and call cleanup beside it."""
     runner = lab.runner(top="cancel_seconds = 600", finish_seconds=0.2, graceful_kill_seconds=600)
     job = lab.job(["trap '' TERM; echo begun; while :; do sleep 1; done"], after=["echo never"])
@@ -88,7 +80,7 @@ def test_cleanup_beside_a_live_run_takes_the_pod_and_the_run_ends(outcome: Outco
     assert outcome.exit_code == 2, "the run's own exit code, which nobody waits for any more"
 
 
-def runner_killed(lab: Lab, script: str) -> Outcome:
+def runner_killed(lab: ContractLab, script: str) -> Outcome:
     runner, job = lab.runner(), lab.job([script])
     with runner_process(runner, job) as (process, driver):
         assert lab.phases(job["id"]) == ["Running"]
@@ -108,7 +100,7 @@ def test_a_driver_whose_output_nobody_reads_deletes_the_pod(outcome: Outcome) ->
     assert outcome.state == "gone"
 
 
-def manager_lost(lab: Lab) -> Outcome:
+def manager_lost(lab: ContractLab) -> Outcome:
     """Kill Runner and driver together, as a manager that is lost."""
     runner = lab.runner("[budgets]\napi_seconds = 4", top="orphan_after_seconds = 20")
     job = lab.job(["echo begun; sleep 300"])
@@ -126,7 +118,7 @@ def test_a_pod_that_no_driver_touches_ends_itself(outcome: Outcome) -> None:
     assert outcome.state == "ended"
 
 
-def failed_and_kept(lab: Lab) -> Outcome:
+def failed_and_kept(lab: ContractLab) -> Outcome:
     runner = lab.runner("[budgets]\napi_seconds = 4", top="keep_failed = true\norphan_after_seconds = 20")
     good, bad = lab.job(["true"]), lab.job(["exit 3"])
     assert runner.run(good).state == "success"
@@ -143,25 +135,3 @@ def test_the_pod_of_a_failed_job_can_be_kept(outcome: Outcome) -> None:
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 3), outcome.text
     assert codes(outcome, "cleanup") == [0]
     assert b"of a failed job is kept, see keep_failed" in outcome.call("cleanup").stderr
-
-
-def running(runner: Runner) -> "subprocess.Popen[bytes]":
-    """Return the driver's call that runs now."""
-    assert runner.process is not None
-    return runner.process
-
-
-def is_alive(process: int) -> bool:
-    """Tell whether a process runs; one that has ended and that nobody has waited for does not."""
-    try:
-        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return False
-
-
-def wait_until(happens: Callable[[], object], *, seconds: float = 120) -> None:
-    """Return when something has happened; fail if it does not."""
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)

@@ -3,12 +3,12 @@
 Source: architecture, section 6; requirements R10, R11. Runs on every backend that has pods.
 """
 
-from tests.contract.runner_lab import Lab, outcome_of
-from tests.contract.test_runner_deaths import wait_until
 from tests.fakes.runner import Outcome
+from tests.labs.backends.lab import ContractLab, outcome_of
+from tests.labs.waiting import wait_until
 
 
-def evicted(lab: Lab) -> Outcome:
+def evicted(lab: ContractLab) -> Outcome:
     runner = lab.runner("pod_termination_grace_period_seconds = 90")
     job = lab.job(["echo begun; trap 'echo got TERM' TERM; sleep 12; echo ended"], after=["echo and after"])
     runner.when("\nbegun\n", lambda: lab.evict(job["id"]))
@@ -28,7 +28,7 @@ def test_an_evicted_pod_goes_on_for_its_grace_and_the_job_succeeds(outcome: Outc
     assert outcome.text.index("the pod goes") < outcome.text.index("\nended\n"), "it is told at once"
 
 
-def removed(lab: Lab) -> Outcome:
+def removed(lab: ContractLab) -> Outcome:
     runner = lab.runner()
     job = lab.job(["echo begun; sleep 60"], after=["echo never"])
     runner.when("\nbegun\n", lambda: lab.remove(job["id"]))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.contract.runner_lab import Lab, story_of
 from tests.contract.test_runner_cancel import (  # noqa: F401 (they run here)
     test_a_cancel_before_the_users_script_ends_everything,
     test_a_forced_cancel_calls_only_cleanup,
@@ -18,7 +17,6 @@ from tests.contract.test_runner_cancel import (  # noqa: F401 (they run here)
     test_a_script_that_ignores_term_is_killed,
     test_the_jobs_timeout_calls_only_cleanup,
 )
-from tests.contract.test_runner_deaths import is_alive, wait_until
 from tests.contract.test_runner_prepare import (  # noqa: F401
     test_a_bad_quantity_is_the_jobs_failure_and_named,
     test_native_steps_are_refused_with_words,
@@ -32,12 +30,14 @@ from tests.contract.test_runner_results import (  # noqa: F401
 )
 from tests.fakes.runner import Outcome, Payload, Runner
 from tests.fakes.runner_process import runner_process
+from tests.labs.backends.lab import ContractLab, story_of
+from tests.labs.waiting import is_alive, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Lab:
+def local(tmp_path: Path) -> ContractLab:
     """Return a driver of this backend."""
 
     def make(kubernetes: str = "", top: str = "", environment: dict[str, str] | None = None) -> Runner:
@@ -51,11 +51,11 @@ def local(tmp_path: Path) -> Lab:
     def no_pod(job_id: int) -> Any:
         raise AssertionError(job_id)
 
-    return Lab(runner=make, evict=no_pod, remove=no_pod, phases=no_pod)
+    return ContractLab(runner=make, evict=no_pod, remove=no_pod, phases=no_pod)
 
 
 @pytest.fixture
-def outcome(request: pytest.FixtureRequest, local: Lab) -> Outcome:
+def outcome(request: pytest.FixtureRequest, local: ContractLab) -> Outcome:
     """Run the test's job."""
     story = story_of(request.node)
     assert story is not None
@@ -64,7 +64,7 @@ def outcome(request: pytest.FixtureRequest, local: Lab) -> Outcome:
     return ended
 
 
-def test_scripts_get_a_pods_environment_and_nothing_of_the_runners(local: Lab) -> None:
+def test_scripts_get_a_pods_environment_and_nothing_of_the_runners(local: ContractLab) -> None:
     runner = local.runner(environment={"RUNNER_SECRET": "s3cret", "LD_LIBRARY_PATH": "/nowhere", "USER": "runner"})
     outcome = runner.run(local.job(["env -0 | tr '\\0' '\\n' | sed 's/^/has /'"], variables={"OF_THE_JOB": "1"}))
     assert outcome.state == "success", outcome.text
@@ -85,17 +85,17 @@ def test_scripts_get_a_pods_environment_and_nothing_of_the_runners(local: Lab) -
 LEAVES = "setsid sh -c 'echo $$ >PID; exec sleep 300' </dev/null >/dev/null 2>&1 & until [ -s PID ]; do sleep 0.1; done"
 
 
-def left_running(local: Lab, pid_file: Path, then: str) -> Payload:
+def left_running(local: ContractLab, pid_file: Path, then: str) -> Payload:
     return local.job([LEAVES.replace("PID", str(pid_file)), then])
 
 
-def test_what_scripts_leave_running_ends_in_cleanup(local: Lab, tmp_path: Path) -> None:
+def test_what_scripts_leave_running_ends_in_cleanup(local: ContractLab, tmp_path: Path) -> None:
     outcome = local.runner().run(left_running(local, tmp_path / "pid", f"kill -0 $(cat {tmp_path}/pid)"))
     assert outcome.state == "success", outcome.text
     assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_a_driver_whose_runner_is_gone_ends_everything(local: Lab, tmp_path: Path) -> None:
+def test_a_driver_whose_runner_is_gone_ends_everything(local: ContractLab, tmp_path: Path) -> None:
     with runner_process(local.runner(), left_running(local, tmp_path / "pid", "echo begun; sleep 300")) as (process, driver):
         process.kill()
         wait_until(lambda: not is_alive(driver))

@@ -6,15 +6,15 @@ tests/e2e/test_memory.py.
 
 import threading
 
-from tests.contract.conftest import pod_of
-from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome
+from tests.labs.backends.fake import pod_of
+from tests.labs.backends.lab import ContractLab, outcome_of
 
 SMALL = 'memory_limit = "64Mi"\nmemory_limit_overwrite_max_allowed = "128Mi"'
 
 
-def retried(lab: Lab) -> Outcome:
+def retried(lab: ContractLab) -> Outcome:
     """Run a job that is killed for memory, then the same job again, under a new id; return the second, the first before."""
     job = lab.job(["eat-memory || exit 3"], after=["echo after"])
     first = lab.runner(SMALL).run(job)
@@ -44,7 +44,7 @@ def test_the_policy_retry_makes_a_system_failure_while_a_bigger_size_is_left(out
     assert "The next attempt gets 96 MiB" in outcome.text
 
 
-def test_a_dead_build_container_leaves_its_artifacts(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_dead_build_container_leaves_its_artifacts(lab: ContractLab, cluster: FakeCluster) -> None:
     """The usual kill on cgroup v2 ends shell, script and agent together; the helper's stages still run."""
     runner = lab.runner(SMALL)
     job = lab.job(
@@ -64,7 +64,7 @@ def test_a_dead_build_container_leaves_its_artifacts(lab: Lab, cluster: FakeClus
     assert outcome.call("upload_artifacts_on_failure").code == 0
 
 
-def test_a_pod_that_passed_its_own_disk_limit_is_the_jobs_failure(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_pod_that_passed_its_own_disk_limit_is_the_jobs_failure(lab: ContractLab, cluster: FakeCluster) -> None:
     runner = lab.runner('ephemeral_storage_limit = "1Gi"')
     job = lab.job(["echo begun; sleep 60"])
     words = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "
@@ -82,7 +82,7 @@ def test_a_pod_that_passed_its_own_disk_limit_is_the_jobs_failure(lab: Lab, clus
 
 
 def test_a_node_that_shuts_down_is_a_system_failure_in_the_words_that_are_searched_for(
-    lab: Lab, cluster: FakeCluster
+    lab: ContractLab, cluster: FakeCluster
 ) -> None:
     runner = lab.runner()
     job = lab.job(["echo begun; sleep 60"], after=["echo never"])

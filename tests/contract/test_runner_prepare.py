@@ -8,11 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.runner import Outcome
-
-ONCE = ["config", "prepare", "cleanup"]
-NOWHERE = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 3'
+from tests.labs.backends.lab import NOWHERE, ONCE, ContractLab, outcome_of
 
 
 @outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/nothing:1"}))
@@ -109,7 +106,7 @@ def test_an_operator_may_do_without_gitlab_runner(outcome: Outcome) -> None:
     assert "\nMissing gitlab-runner. Uploading artifacts is disabled.\n" in outcome.text
 
 
-def prepared_twice(lab: Lab) -> Outcome:
+def prepared_twice(lab: ContractLab) -> Outcome:
     """Prepare the same attempt twice, as after an answer that was lost: the API server says 409 to the second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

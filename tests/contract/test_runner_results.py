@@ -7,8 +7,8 @@ import hashlib
 import os
 import signal
 
-from tests.contract.runner_lab import Lab, outcome_of
 from tests.fakes.runner import Outcome, Runner
+from tests.labs.backends.lab import ContractLab, outcome_of
 
 WHOLE = ["config", "prepare", "prepare_script", "get_sources", "build_script"]
 FILE_VARIABLE = {"key": "A_FILE", "value": "line\n" * 20_000, "public": False, "masked": False, "file": True}
@@ -145,7 +145,7 @@ def test_bash_runs_the_script_where_there_is_one(outcome: Outcome) -> None:
     assert "\n3\n" in outcome.text
 
 
-def killed_driver(lab: Lab) -> Outcome:
+def killed_driver(lab: ContractLab) -> Outcome:
     job = lab.runner()
     job.when("\nbegun\n", lambda: _kill_driver(job))
     return job.run(lab.job(["echo begun; sleep 61"], after=["echo after"]))

@@ -3,21 +3,21 @@
 Each test spoils a fake cluster of its own. The accounting itself: tests/unit/executor/test_pod_startup.py.
 """
 
-from tests.contract.runner_lab import Lab
-from tests.contract.test_runner_deaths import wait_until
 from tests.fakes.kube.server import FakeCluster
 from tests.fakes.runner import Outcome
+from tests.labs.backends.lab import ContractLab
+from tests.labs.waiting import wait_until
 
 EVENTS = "GET /api/v1/namespaces/default/events"
 LARGE = "registry.example/large:1"
 
 
-def run(lab: Lab, *, pull_seconds: int, start_seconds: int, image: str = "localhost/busybox:1") -> Outcome:
+def run(lab: ContractLab, *, pull_seconds: int, start_seconds: int, image: str = "localhost/busybox:1") -> Outcome:
     budgets = f"[budgets]\npull_seconds = {pull_seconds}\nstart_seconds = {start_seconds}"
     return lab.runner(budgets).run(lab.job(["true"], image={"name": image}))
 
 
-def test_a_pull_is_not_bounded_by_the_budget_for_starting(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_pull_is_not_bounded_by_the_budget_for_starting(lab: ContractLab, cluster: FakeCluster) -> None:
     """Status says ContainerCreating all the while: that it pulls is known from the events, asked for when it matters."""
     cluster.images.add(LARGE, is_slow=True)
     runner = lab.runner("[budgets]\npull_seconds = 600\nstart_seconds = 3")
@@ -33,7 +33,7 @@ def test_a_pull_is_not_bounded_by_the_budget_for_starting(lab: Lab, cluster: Fak
     assert outcome.text.count("waiting: ") == 1, "it is told once"
 
 
-def test_a_pull_that_does_not_end_uses_up_its_budget(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_pull_that_does_not_end_uses_up_its_budget(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.add(LARGE, is_slow=True)
     outcome = run(lab, pull_seconds=1, start_seconds=600, image=LARGE)
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -42,7 +42,7 @@ def test_a_pull_that_does_not_end_uses_up_its_budget(lab: Lab, cluster: FakeClus
     assert f'Pulling image "{LARGE}" (container build)' in outcome.text
 
 
-def test_a_network_that_does_not_come_uses_up_the_budget_for_starting(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_network_that_does_not_come_uses_up_the_budget_for_starting(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.kubelet.sandbox_trouble = "plugin type=bridge failed (add): no addresses left"
     outcome = run(lab, pull_seconds=600, start_seconds=1)
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -51,7 +51,7 @@ def test_a_network_that_does_not_come_uses_up_the_budget_for_starting(lab: Lab, 
     assert "FailedCreatePodSandBox: Failed to create pod sandbox: plugin type=bridge failed" in outcome.text
 
 
-def test_a_container_that_cannot_be_made_at_first_is_waited_for(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_container_that_cannot_be_made_at_first_is_waited_for(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.by_name["localhost/busybox:1"].create_errors = ["context deadline exceeded"] * 2
     outcome = lab.run(["true"])
     assert outcome.state == "success", outcome.text
@@ -59,7 +59,7 @@ def test_a_container_that_cannot_be_made_at_first_is_waited_for(lab: Lab, cluste
     assert outcome.text.count(words) == 1
 
 
-def test_a_container_that_can_never_be_made_uses_up_the_budget_for_starting(lab: Lab, cluster: FakeCluster) -> None:
+def test_a_container_that_can_never_be_made_uses_up_the_budget_for_starting(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.by_name["localhost/busybox:1"].create_errors = ["failed to mount"] * 10_000
     outcome = run(lab, pull_seconds=600, start_seconds=1)
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -67,7 +67,7 @@ def test_a_container_that_can_never_be_made_uses_up_the_budget_for_starting(lab:
     assert "CreateContainerError: failed to mount" in outcome.text
 
 
-def test_without_its_events_a_pod_has_both_budgets(lab: Lab, cluster: FakeCluster) -> None:
+def test_without_its_events_a_pod_has_both_budgets(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.add(LARGE, is_slow=True)
     cluster.faults.add(EVENTS, code=403, reason="Forbidden", message="cannot list", times=999)
     outcome = run(lab, pull_seconds=1, start_seconds=1, image=LARGE)

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from executor.pod_agent import KNOWN_PROTOCOLS, PROTOCOL_VERSION
-from tests.contract.runner_lab import Lab, outcome_of
-from tests.contract.test_runner_prepare import ONCE
 from tests.fakes.runner import Outcome, Payload
+from tests.labs.backends.lab import ONCE, ContractLab, outcome_of
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KEPT = CHECKOUT / "tests/data/control"
@@ -23,7 +22,7 @@ PROGRAMS = ("agent.sh", "first_process.sh")
 
 
 def swapped(
-    lab: Lab, job: Payload, *, makes: int, goes_on: int | None = None, known: str = "", cancels: bool = False
+    lab: ContractLab, job: Payload, *, makes: int, goes_on: int | None = None, known: str = "", cancels: bool = False
 ) -> Outcome:
     """Run a job whose pod a driver of protocol `makes` makes, and another one, this checkout's by default, goes on with."""
     with tempfile.TemporaryDirectory() as name:
@@ -60,7 +59,7 @@ def copied(folder: Path, version: int, known: str = "") -> Path:
     return folder
 
 
-def oldest(lab: Lab) -> Outcome:
+def oldest(lab: ContractLab) -> Outcome:
     """Use each word that the driver has for a pod of the oldest protocol that it still speaks."""
     script = ["echo x >kept; seq 1 500", "printf 'no newline'; exit 4"]
     keeps = [{"name": "a", "paths": ["kept"], "when": "always"}]
@@ -79,7 +78,7 @@ def test_a_job_goes_on_in_a_pod_of_the_oldest_protocol_that_is_known(outcome: Ou
     assert outcome.call("cleanup").code == 0
 
 
-def canceled_in_oldest(lab: Lab) -> Outcome:
+def canceled_in_oldest(lab: ContractLab) -> Outcome:
     """Cancel is a word of the agent's too."""
     job = lab.job(["echo begun; sleep 300"], after=["echo after"])
     return swapped(lab, job, makes=min(KNOWN_PROTOCOLS), cancels=True)
@@ -93,7 +92,7 @@ def test_a_cancel_reaches_a_script_in_a_pod_of_the_oldest_protocol(outcome: Outc
     assert "\nafter\n" in outcome.text
 
 
-def next_version(lab: Lab) -> Outcome:
+def next_version(lab: ContractLab) -> Outcome:
     goes_on = PROTOCOL_VERSION + 1
     known = str({PROTOCOL_VERSION, goes_on})
     return swapped(lab, lab.job(["seq 1 500", "exit 4"]), makes=PROTOCOL_VERSION, goes_on=goes_on, known=known)
@@ -105,7 +104,7 @@ def test_a_driver_of_the_next_version_finishes_a_job(outcome: Outcome) -> None:
     assert "\n499\n500\n" in outcome.text
 
 
-def two_ahead(lab: Lab) -> Outcome:
+def two_ahead(lab: ContractLab) -> Outcome:
     goes_on = PROTOCOL_VERSION + 2
     known = str({PROTOCOL_VERSION + 1, goes_on})
     return swapped(lab, lab.job(["echo never"]), makes=PROTOCOL_VERSION, goes_on=goes_on, known=known)

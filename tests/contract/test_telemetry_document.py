@@ -11,7 +11,7 @@ import pytest
 from buildjob import telemetry
 from buildjob.outcome import Outcome
 from scripts import telemetry_reference
-from tests.documents import SAMPLE, sample
+from tests.labs.telemetry_samples import SAMPLE, sample
 
 _ROOT = Path(__file__).parents[2]
 _UNITS = ("_bytes", "_seconds", "_millicores", "_cores")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from executor import warm
-from tests.fakes.runtime import end_warm_processes, warm_processes
+from tests.labs.warm_processes import end_warm_processes, warm_processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CALL = [sys.executable, "-P", "-m", "executor"]

@@ -5,12 +5,9 @@ cluster. A test marked `alone` breaks the cluster for a while, or measures a tim
 """
 
 import contextlib
-import dataclasses
 import fcntl
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,39 +16,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster.cluster import Cluster, running_cluster
-from tests.e2e.farm import Farm, running_farm
 from tests.fakes.runner import Runner
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.cluster import Cluster, running_cluster
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
+from tests.labs.farm.farm import Farm, running_farm
+from tests.labs.waiting import wait_until
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-NAMESPACE = f"e2e-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 _FOREIGN = os.environ.get("SPACK_FARM_E2E_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
 _HELD = pytest.StashKey[contextlib.ExitStack]()
-
-
-@dataclasses.dataclass(frozen=True)
-class Lab:
-    """What a test needs of a cluster, whosever it is."""
-
-    inside: list[str]
-    """Words before a command that is to reach the cluster."""
-    kubectl_argv: list[str]
-    kubeconfig: Path
-    """What the driver uses: its user has the Role of docs/reference/rbac.yaml where the cluster is ours."""
-    cluster: Cluster | None
-    """Ours, to break; None for a foreign one."""
-
-    def kubectl(self, *words: str, text: str = "") -> str:
-        """Run kubectl as an administrator; return what it prints."""
-        return subprocess.run([*self.kubectl_argv, *words], input=text, capture_output=True, text=True, check=True).stdout
-
-    def pods(self) -> list[dict[str, Any]]:
-        """Return the driver's pods that are left."""
-        selector = "spack-farm.io/managed-by=executor"
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))[
-            "items"
-        ]
-        return items
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -81,11 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[ClusterLab]:
     """Yield a running cluster with a namespace for this process."""
     with contextlib.ExitStack() as held:
         if _FOREIGN:
-            found = Lab([], ["kubectl", "--kubeconfig", _FOREIGN], Path(_FOREIGN), None)
+            found = ClusterLab([], ["kubectl", "--kubeconfig", _FOREIGN], Path(_FOREIGN), None)
             held.callback(lambda: found.kubectl("delete", "namespace", NAMESPACE, "--wait=false"))
         else:
             handed = getattr(request.config, "workerinput", {}).get("cluster")
@@ -93,26 +66,16 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
                 Cluster(Path(handed[0]), Path(handed[1]), handed[2]) if handed else held.enter_context(running_cluster())
             )
             argv = [*cluster.inside, f"{cluster.programs}/kubectl", "--kubeconfig", str(cluster.kubeconfig("admin"))]
-            found = Lab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
+            found = ClusterLab(cluster.inside, argv, cluster.kubeconfig("driver"), cluster)
         found.kubectl("create", "namespace", NAMESPACE)
-        role = (
-            (CHECKOUT / "docs/reference/rbac.yaml").read_text().replace("namespace: default\n", f"namespace: {NAMESPACE}\n")
-        )
+        role = (ROOT / "docs/reference/rbac.yaml").read_text().replace("namespace: default\n", f"namespace: {NAMESPACE}\n")
         found.kubectl("apply", "-f", "-", text=role)
-        wait_for(lambda: found.kubectl("get", "serviceaccount", "default", "-n", NAMESPACE, "--ignore-not-found"))
+        wait_until(lambda: found.kubectl("get", "serviceaccount", "default", "-n", NAMESPACE, "--ignore-not-found"))
         yield found
 
 
-def wait_for(happens: Callable[[], object], *, seconds: float = 90) -> None:
-    """Return when something has happened; fail if it does not."""
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="session")
-def farm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+def farm(lab: ClusterLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """Yield a coordinator, a real Runner and our driver, in the cluster that `lab` has."""
     if lab.cluster is None:
         pytest.skip("the coordinator of a farm needs a cluster of our own")
@@ -121,7 +84,7 @@ def farm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
 
 
 @pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
+def turn(request: pytest.FixtureRequest, lab: ClusterLab) -> Iterator[None]:
     """Give a test that breaks the cluster the whole of it; the others share it."""
     if lab.cluster is None:
         yield
@@ -132,7 +95,7 @@ def turn(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_pod_is_left(lab: Lab, turn: None) -> Iterator[None]:
+def no_pod_is_left(lab: ClusterLab, turn: None) -> Iterator[None]:
     """Fail a test that leaves a pod behind: every job's pod is gone soon after it, whatever happened."""
     del turn
     yield
@@ -145,7 +108,7 @@ def no_pod_is_left(lab: Lab, turn: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
+def settings_file(lab: ClusterLab, tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a settings file for the cluster: its arguments are TOML in [kubernetes], and above."""
 
     def write(
@@ -162,13 +125,13 @@ def settings_file(lab: Lab, tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def runner(lab: Lab, settings_file: Callable[..., Path]) -> Callable[..., Runner]:
+def runner(lab: ClusterLab, settings_file: Callable[..., Path]) -> Callable[..., Runner]:
     """Return a function that makes a Runner whose driver is this checkout's."""
 
     def make(kubernetes: str = "", top: str = "", **options: Any) -> Runner:
         written = {key: options.pop(key) for key in ("kubeconfig", "helper_image") if key in options}
         path = settings_file(kubernetes, top, **written)
-        environment = {"PYTHONPATH": str(CHECKOUT)} | options.pop("environment", {})
+        environment = {"PYTHONPATH": str(ROOT)} | options.pop("environment", {})
         program = options.pop("program", [sys.executable, "-m", "executor"])
         return Runner([*lab.inside, *program], ["--config", str(path)], environment=environment, **options)
 

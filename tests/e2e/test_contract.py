@@ -5,20 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contract.runner_lab import Lab as ContractLab
-from tests.contract.runner_lab import story_of
 from tests.contract.test_runner_cancel import *
 from tests.contract.test_runner_deaths import *
 from tests.contract.test_runner_disruption import *
 from tests.contract.test_runner_prepare import *
 from tests.contract.test_runner_results import *
 from tests.contract.test_runner_swap import *
-from tests.e2e.conftest import NAMESPACE, Lab
 from tests.fakes.runner import Outcome, Runner
+from tests.labs.backends.lab import ContractLab, story_of
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 
 
 @pytest.fixture
-def outcome(request: pytest.FixtureRequest, lab: Lab, runner: Callable[..., Runner]) -> Outcome:
+def outcome(request: pytest.FixtureRequest, lab: ClusterLab, runner: Callable[..., Runner]) -> Outcome:
     """Run the test's job."""
 
     def pods(job_id: int, field: str) -> list[str]:

@@ -10,21 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
 from tests.fakes.runner import Runner, payload
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
+from tests.labs.waiting import wait_until
 
 NUMBERS = [str(number) for number in range(1, 201)]
 COUNT = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; sleep 0.03; done"
 
 
-def own_cluster(lab: Lab) -> Cluster:
+def own_cluster(lab: ClusterLab) -> Cluster:
     if lab.cluster is None:
         pytest.skip("the cluster is not ours to break")
     return lab.cluster
 
 
-def only_pod(lab: Lab) -> str:
+def only_pod(lab: ClusterLab) -> str:
     (pod,) = lab.pods()
     return str(pod["metadata"]["name"])
 
@@ -36,11 +38,13 @@ def build_output(outcome_calls: list[object]) -> list[str]:
     return [line for line in lines if not line.startswith(("$ ", "used ", "WARNING: "))]
 
 
-def test_connections_that_are_cut_lose_and_double_nothing(lab: Lab, runner: Callable[..., Runner], tmp_path: Path) -> None:
+def test_connections_that_are_cut_lose_and_double_nothing(
+    lab: ClusterLab, runner: Callable[..., Runner], tmp_path: Path
+) -> None:
     own_cluster(lab)
     kubeconfig = tmp_path / "cut.kubeconfig"
     kubeconfig.write_text(lab.kubeconfig.read_text().replace(":16443", ":17443"))
-    argv = [*lab.inside, sys.executable, str(CHECKOUT / "tests/fakes/cutter.py"), "17443", "16443"]
+    argv = [*lab.inside, sys.executable, str(ROOT / "tests/labs/cluster/cutter.py"), "17443", "16443"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as cutter:
         assert cutter.stdout is not None
         assert cutter.stdout.readline() == b"ready\n"
@@ -62,7 +66,9 @@ def test_connections_that_are_cut_lose_and_double_nothing(lab: Lab, runner: Call
 
 @pytest.mark.alone
 @pytest.mark.parametrize("component", ["apiserver", "kubelet"])
-def test_a_restart_of_the_control_plane_loses_nothing(lab: Lab, runner: Callable[..., Runner], component: str) -> None:
+def test_a_restart_of_the_control_plane_loses_nothing(
+    lab: ClusterLab, runner: Callable[..., Runner], component: str
+) -> None:
     cluster = own_cluster(lab)
 
     def restart() -> None:
@@ -78,7 +84,7 @@ def test_a_restart_of_the_control_plane_loses_nothing(lab: Lab, runner: Callable
 
 
 @pytest.mark.alone  # it measures a time
-def test_later_stages_of_a_lost_pod_fail_within_a_second(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_later_stages_of_a_lost_pod_fail_within_a_second(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     job = runner()
     job.when("begun", lambda: lab.kubectl("delete", "pod", "-n", NAMESPACE, only_pod(lab), "--force", "--wait=false"))
     outcome = job.run(payload(["echo begun; sleep 60"], after=["echo never"]))
@@ -88,14 +94,14 @@ def test_later_stages_of_a_lost_pod_fail_within_a_second(lab: Lab, runner: Calla
 
 
 @pytest.mark.alone  # it measures a time
-def test_a_finished_pod_is_off_its_node_within_three_seconds(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_a_finished_pod_is_off_its_node_within_three_seconds(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     """Counted from the end of cleanup; the API server forgets a pod once the kubelet has ended all of it."""
 
     def seconds_after_a_job() -> float:
         outcome = runner().run(payload(["true"]))
         assert outcome.state == "success", outcome.text
         ended = time.monotonic()
-        wait_for(lambda: not lab.pods())
+        wait_until(lambda: not lab.pods())
         return time.monotonic() - ended
 
     assert min(seconds_after_a_job() for _ in range(3)) < 3

@@ -11,21 +11,22 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client; no stubs
 
-from tests.e2e import gitlab_runner
-from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.parts import NODE_ADDRESS
-from tests.e2e.conftest import CHECKOUT, Lab, wait_for
-from tests.e2e.farm import load_images
-from tests.e2e.machine import Machine, machine
-from tests.e2e.network import listener_inside
-from tests.e2e.page import Block, sections
-from tests.e2e.test_real_runner import plain
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import payload
-from tests.fakes.runtime import runtime_folder
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.lab import ClusterLab
+from tests.labs.cluster.parts import NODE_ADDRESS
+from tests.labs.farm import gitlab_runner
+from tests.labs.farm.farm import load_images, plain
+from tests.labs.farm.machine import Machine, machine
+from tests.labs.farm.network import listener_inside
+from tests.labs.farm.page import Block, sections
+from tests.labs.waiting import wait_until
+from tests.labs.warm_processes import runtime_folder
 
-PAGE = sections((CHECKOUT / "docs/first-job.md").read_text())
+PAGE = sections((ROOT / "docs/first-job.md").read_text())
 PUBLIC_NAMES = {
     "helper": [
         "docker.io/library/debian:12",
@@ -65,7 +66,7 @@ class Reader:
 
 
 @pytest.fixture
-def reader(lab: Lab, tmp_path: Path) -> Iterator[Reader]:
+def reader(lab: ClusterLab, tmp_path: Path) -> Iterator[Reader]:
     if lab.cluster is None:
         pytest.skip("the page's images are loaded into a cluster of our own")
     cluster = lab.cluster
@@ -97,7 +98,7 @@ def assert_green(reader: Reader, blocks: list[Block]) -> None:
     assert named, log
     assert f"hello from {named[1]}" in log
     assert re.search(r"^used .* s$", log, re.MULTILINE), log
-    wait_for(lambda: all(line in reader.said(look) for line in look.output))
+    wait_until(lambda: all(line in reader.said(look) for line in look.output))
 
 
 @pytest.mark.timeout(900)  # an installation by pip and an image of 210 MiB, on a machine that may be busy

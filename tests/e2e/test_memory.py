@@ -2,22 +2,14 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import NAMESPACE, Lab
 from tests.fakes.runner import Runner, payload
-
-EATER = "tail /dev/zero"
-SMALL = 'memory_limit = "64Mi"\nmemory_limit_overwrite_max_allowed = "128Mi"'
-
-
-def job_named(name: str) -> dict[str, object]:
-    """Return a job of its own name: memory kills are remembered per name."""
-    return {"name": name, "pipeline_id": time.time_ns() // 1000, "project_id": 4, "project_full_path": "grp/proj"}
+from tests.labs.cluster.jobs import EATER, SMALL, job_named
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 
 
 def test_a_killed_child_makes_137_and_the_next_attempt_gets_more(runner: Callable[..., Runner]) -> None:
@@ -49,7 +41,7 @@ def test_the_policy_retry_makes_a_system_failure_while_a_bigger_size_is_left(run
     assert (second.reason, second.exit_code) == ("script_failure", 137), second.text
 
 
-def kill_first_process(lab: Lab, pod: dict[str, object]) -> None:
+def kill_first_process(lab: ClusterLab, pod: dict[str, object]) -> None:
     """Kill the first process of the build container from outside, as the kernel does where it kills whole containers."""
     assert lab.cluster is not None
     uid = str(pod["metadata"]["uid"])  # type: ignore[index]
@@ -63,7 +55,9 @@ def kill_first_process(lab: Lab, pod: dict[str, object]) -> None:
                 return
 
 
-def test_a_dead_build_container_is_told_and_artifacts_are_still_uploaded(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_a_dead_build_container_is_told_and_artifacts_are_still_uploaded(
+    lab: ClusterLab, runner: Callable[..., Runner]
+) -> None:
     if lab.cluster is None:
         pytest.skip("the cluster is not ours to break")
     job = runner(SMALL)
@@ -79,7 +73,7 @@ def test_a_dead_build_container_is_told_and_artifacts_are_still_uploaded(lab: La
     assert next(call.code for call in outcome.calls if call.script == "upload_artifacts_on_failure") == 0
 
 
-def test_a_job_above_its_cap_is_lowered_and_says_so(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_a_job_above_its_cap_is_lowered_and_says_so(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     job = runner('memory_request_overwrite_max_allowed = "64Mi"\ncpu_request_overwrite_max_allowed = "100m"')
     seen: list[str] = []
     fields = "jsonpath={.items[0].spec.containers[0].resources.requests}"

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import NAMESPACE, Lab
-from tests.e2e.farm import load_images
-from tests.e2e.test_thread import need_spack
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
+from tests.labs.farm.farm import load_images
+from tests.labs.farm.pipeline import need_spack
 
 MANAGER = """
 set -e; id -un; gitlab-runner --version; printf '[kubernetes]\\nnamespace = "jobs"\\n' > /tmp/settings.toml
@@ -25,7 +25,7 @@ spack-farm doctor | grep 'can concretize'
 """
 
 
-def said_in_pod(lab: Lab, image: str, script: str) -> str:
+def said_in_pod(lab: ClusterLab, image: str, script: str) -> str:
     """Run a script in a pod of an image to its end; return its output. Fails with it if the script does."""
     if lab.cluster is None:
         pytest.skip("our images are loaded into a cluster of our own")
@@ -47,14 +47,14 @@ def said_in_pod(lab: Lab, image: str, script: str) -> str:
     return output
 
 
-def test_the_manager_has_runner_and_driver_and_is_not_root(lab: Lab) -> None:
+def test_the_manager_has_runner_and_driver_and_is_not_root(lab: ClusterLab) -> None:
     output = said_in_pod(lab, "manager", MANAGER)
     assert output.splitlines()[0] == "gitlab-runner"
     assert "19.4.0" in output
     assert '"name": "spack-farm"' in output
 
 
-def test_the_helper_has_git_and_the_runners_own_commands(lab: Lab) -> None:
+def test_the_helper_has_git_and_the_runners_own_commands(lab: ClusterLab) -> None:
     output = said_in_pod(lab, "helper", HELPER)
     assert "git version" in output
     assert "git-lfs/" in output
@@ -62,14 +62,14 @@ def test_the_helper_has_git_and_the_runners_own_commands(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("image", ["build-debian12", "build-debian13"])
-def test_a_build_image_measures_a_build_and_is_not_root(lab: Lab, image: str) -> None:
+def test_a_build_image_measures_a_build_and_is_not_root(lab: ClusterLab, image: str) -> None:
     output = said_in_pod(lab, image, BUILD)
     assert output.splitlines()[0] == "builder"
     assert "report.html" in output
 
 
 @pytest.mark.parametrize(("image", "system"), [("build-debian12", "debian12"), ("build-debian13", "debian13")])
-def test_a_build_image_has_a_spack_that_can_concretize(lab: Lab, image: str, system: str) -> None:
+def test_a_build_image_has_a_spack_that_can_concretize(lab: ClusterLab, image: str, system: str) -> None:
     need_spack("whether a build image's Spack can concretize")
     assert f"-{system}-" in said_in_pod(lab, image, SPACK)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import jsonschema
 
-from tests.e2e.conftest import CHECKOUT, NAMESPACE, Lab, wait_for
-from tests.e2e.test_memory import job_named
 from tests.fakes.runner import Runner, payload
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.jobs import job_named
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
+from tests.labs.waiting import wait_until
 
 
 def test_a_hardened_job_is_neither_root_nor_has_it_any_capability(runner: Callable[..., Runner]) -> None:
@@ -55,7 +57,7 @@ def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Call
     assert outcome.state == "success", outcome.text
     (path,) = documents.iterdir()
     told = json.loads(path.read_text())
-    schema = json.loads((CHECKOUT / "docs/reference/telemetry.schema.json").read_text())
+    schema = json.loads((ROOT / "docs/reference/telemetry.schema.json").read_text())
     jsonschema.validate(told, schema, cls=jsonschema.Draft202012Validator)
     assert told["outcome"] == "script_succeeded"
     assert told["asked"]["memory_limit_bytes"] == 256 << 20
@@ -63,9 +65,9 @@ def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Call
     assert (told["job"]["node"], told["job"]["pod"]) == ("node1", path.stem)
 
 
-def test_quota_is_waited_for(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_quota_is_waited_for(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     lab.kubectl("create", "quota", "none", "--hard=pods=0", "-n", NAMESPACE)
-    wait_for(lambda: lab.kubectl("get", "quota", "none", "-n", NAMESPACE, "-o", "jsonpath={.status.hard}"))
+    wait_until(lambda: lab.kubectl("get", "quota", "none", "-n", NAMESPACE, "-o", "jsonpath={.status.hard}"))
     job = runner()
     job.when("waiting for quota", lambda: lab.kubectl("delete", "quota", "none", "-n", NAMESPACE))
     outcome = job.run(payload(["true"]))

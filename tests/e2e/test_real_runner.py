@@ -1,17 +1,8 @@
 """A real GitLab Runner 19.4 drives our driver: config.toml.example, register, verify, jobs, a cancel, a trace with gaps."""
 
-import re
 from pathlib import Path
 
-from tests.e2e.farm import Farm
-
-_TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE]([ +])", re.MULTILINE)
-
-
-def plain(text: str) -> str:
-    """Return a job log without the Runner's timestamps and colors."""
-    joined = re.sub(r"\n\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE]\+", "", "\n" + text)
-    return re.sub(r"\x1b\[[0-9;]*[mK]", "", _TIMESTAMP.sub("", joined))
+from tests.labs.farm.farm import Farm, plain
 
 
 def test_a_runner_registers_and_verifies_with_our_example(farm: Farm, tmp_path: Path) -> None:

@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.conftest import NAMESPACE, Lab
-from tests.e2e.test_memory import EATER, SMALL, job_named
 from tests.fakes.runner import Runner, payload
+from tests.labs.cluster.jobs import EATER, SMALL, job_named
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 
 SECRETS = ["mask-3c1f", "hidden-77aa", "file-90bd", "jobtok-101", "registry-pass-5e"]
 
 
-def granted(lab: Lab) -> set[tuple[str, str]]:
+def granted(lab: ClusterLab) -> set[tuple[str, str]]:
     role = json.loads(lab.kubectl("get", "role", "-n", NAMESPACE, "spack-farm-executor", "-o", "json"))
     return {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
-def used(lab: Lab) -> dict[tuple[str, str], set[int]]:
+def used(lab: ClusterLab) -> dict[tuple[str, str], set[int]]:
     """Return the (resource, verb) pairs of the driver's calls with the answers' codes, from the audit log."""
     assert lab.cluster is not None
     found: dict[tuple[str, str], set[int]] = {}
@@ -30,7 +30,7 @@ def used(lab: Lab) -> dict[tuple[str, str], set[int]]:
 
 
 @pytest.mark.alone
-def test_every_granted_verb_is_used_and_no_other_is_tried(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_every_granted_verb_is_used_and_no_other_is_tried(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     if lab.cluster is None:
         pytest.skip("the audit log is not ours")
     if granted(lab) - used(lab).keys():
@@ -38,7 +38,7 @@ def test_every_granted_verb_is_used_and_no_other_is_tried(lab: Lab, runner: Call
     assert used(lab).keys() == granted(lab)
 
 
-def use_everything(lab: Lab, runner: Callable[..., Runner]) -> None:
+def use_everything(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     """Run jobs that need every right, for a run of this test without the others."""
     info = job_named("rights")
     credentials = [{"type": "registry", "url": "registry.example", "username": "u", "password": SECRETS[4]}]
@@ -50,7 +50,7 @@ def use_everything(lab: Lab, runner: Callable[..., Runner]) -> None:
     vanishing.run(payload(["echo begun; sleep 60"]))
 
 
-def test_planted_secrets_are_nowhere_to_be_seen(lab: Lab, runner: Callable[..., Runner]) -> None:
+def test_planted_secrets_are_nowhere_to_be_seen(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     secret_variables = [
         {"key": "MASKED", "value": SECRETS[0], "public": True, "masked": True, "file": False},
         {"key": "HIDDEN", "value": SECRETS[1], "public": False, "masked": False, "file": False},

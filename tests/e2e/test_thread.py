@@ -5,22 +5,31 @@ CDash are played. One pipeline: `library` builds and publishes; `application` ta
 `broken` fails on purpose, on another system; `user` installs with stock Spack, signatures checked.
 """
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import lxml.etree
 import pytest
 
-from tests.e2e.cluster.parts import NODE_ADDRESS
-from tests.e2e.conftest import NAMESPACE, Lab
-from tests.e2e.farm import Farm, load_images
-from tests.e2e.network import inside, listener_inside
-from tests.e2e.pipeline import BUCKET, JOBS, MIRROR, Pipeline, built, files, fresh_keys, signing_key, telemetry, texts
-from tests.e2e.test_real_runner import plain
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.server import Coordinator
-from tests.integration.s3_server import versitygw, versitygw_program
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
+from tests.labs.cluster.parts import NODE_ADDRESS
+from tests.labs.farm.farm import Farm, load_images, plain
+from tests.labs.farm.network import inside, listener_inside
+from tests.labs.farm.pipeline import (
+    BUCKET,
+    JOBS,
+    MIRROR,
+    Pipeline,
+    built,
+    files,
+    fresh_keys,
+    need_spack,
+    signing_key,
+    telemetry,
+    texts,
+)
+from tests.labs.s3.server import versitygw, versitygw_program
 
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
 NO_SPACK = [
@@ -59,7 +68,7 @@ def pipeline(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 
 @pytest.mark.timeout(900)  # the first one here loads 640 MiB of image, on a machine that may be busy
-def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(lab: Lab, pipeline: Pipeline) -> None:
+def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(lab: ClusterLab, pipeline: Pipeline) -> None:
     need_spack("the thread of Spack builds; `build --command` ran in the same pods")
     pipeline.cdash.taken.clear()  # other tests here have reported theirs
     seen: list[str] = []
@@ -153,10 +162,3 @@ def assert_reported(cdash: CDash, *, errors: dict[str, list[bool]]) -> None:
         error = lxml.etree.fromstring(documents["Build.xml"]).find(".//Error")
         found.setdefault(name.split()[0], []).append(error is not None)
     assert {name: found[name] for name in errors} == errors
-
-
-def need_spack(what: str) -> None:
-    """Skip a test where the build images have no Spack, naming what does not run."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if not (cache / "spack-farm/spack/v1.1.0/complete").exists():
-        pytest.skip(f"no Spack (scripts/get-spack): {what}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.fakes import runner_script
 from tests.fakes.driver_call import BuildError, Call, Canceled, DriverCall, Limits, SystemFailure, judge
 from tests.fakes.runner_script import Folders, Payload, payload
-from tests.fakes.runtime import runtime_folder
+from tests.labs.warm_processes import runtime_folder
 
 __all__ = ["BuildError", "Call", "Canceled", "Outcome", "Payload", "Runner", "SystemFailure", "payload"]
 

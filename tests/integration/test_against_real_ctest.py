@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real_ctest import lines, needs_ctest, ours, theirs
+from tests.labs.real_ctest import lines, needs_ctest, ours, theirs
 
 
 @pytest.mark.parametrize("limit", [1_000_000, 7], ids=["limits lifted", "limits reached"])

@@ -14,9 +14,10 @@ from buildjob.agent.request import Target
 from buildjob.process import child
 from buildjob.process.prestarted import Ahead
 from buildjob.spack import adapter
-from tests.integration.conftest import Key, Lab
-from tests.integration.s3_server import Server
-from tests.mirrors import add_entry, installs
+from tests.labs.build_cache import add_entry, installs
+from tests.labs.s3.server import Server
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab
 
 ECHO = ["/bin/sh", "-c", "read word; echo $word"]
 
@@ -109,7 +110,7 @@ def test_one_that_is_told_nothing_does_nothing(others: frozenset[int], tmp_path:
 
 
 @pytest.mark.spack
-def test_spack_that_cannot_pack_says_why_in_one_line(others: frozenset[int], lab: Lab, tmp_path: Path) -> None:
+def test_spack_that_cannot_pack_says_why_in_one_line(others: frozenset[int], lab: SpackLab, tmp_path: Path) -> None:
     script = Path(adapter.__file__).parent / "inside" / "pack.py"
     word = f'{{"hash": "{"a" * 32}", "url": "{(tmp_path / "u").as_uri()}"}}'
     piped = f"echo {shlex.quote(word)} | {lab.spack.program} -C {lab.scope} python {script}"

@@ -7,8 +7,7 @@ from pathlib import Path
 from buildjob.buildcache import index, layout, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Seen, Store
-from tests.integration.conftest import MakeStore
-from tests.mirrors import add_entry, as_it_is, consistent, expected, installs
+from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, expected, installs
 
 COUNT = 40
 TREES: dict[str, list[str]] = {f"p{number:02}": [] for number in range(COUNT)}

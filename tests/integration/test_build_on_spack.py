@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Key, Lab, cdash_faults, other_tree, read_telemetry, served
+from tests.labs.folder_server import served
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab, cdash_faults, other_tree, read_telemetry
 
 pytestmark = pytest.mark.spack
 
 
-def test_stock_spack_installs_what_was_published_and_checks_its_signature(lab: Lab, key: Key, tmp_path: Path) -> None:
+def test_stock_spack_installs_what_was_published_and_checks_its_signature(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     lab.forget("hello-app", "libhello", "gcc-runtime", "compiler-wrapper")
     mirror, out = tmp_path / "mirror", tmp_path / "out"
     done = lab.build("hello-app", "--out", out, "--mirror", mirror, "--signing-key-file", key.secret)
@@ -44,7 +46,7 @@ def test_stock_spack_installs_what_was_published_and_checks_its_signature(lab: L
     assert "BAD signature" in tampered.stderr
 
 
-def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: Lab, tmp_path: Path) -> None:
+def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: SpackLab, tmp_path: Path) -> None:
     lab.forget("hello-app", "libhello")
     done = lab.build("hello-app", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,7 +67,7 @@ def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: Lab, tmp_pat
         assert all(phase.memory_working_set_peak_bytes for phase in document.phases)
 
 
-def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Lab, tmp_path: Path) -> None:
+def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("hello-broken", "--out", tmp_path)
     assert done.returncode == 1
     assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
@@ -80,7 +82,7 @@ def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Lab
     assert b"<SourceFile>broken.c</SourceFile>" in build.read_bytes()
 
 
-def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab, key: Key, tmp_path: Path) -> None:
+def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     arguments = ("libhello", "--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
     assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
     lab.forget("hello-app", "libhello")
@@ -91,7 +93,7 @@ def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Lab
     assert "Executing phase" not in again.stdout
 
 
-def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: Lab, tmp_path: Path) -> None:
+def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: SpackLab, tmp_path: Path) -> None:
     arguments = ("libhello", "--mirror", tmp_path / "mirror", "--unsigned")
     assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
     again = lab.build(*arguments, "--out", tmp_path / "2")
@@ -103,7 +105,7 @@ def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: Lab, tmp_path: Pa
     assert "already on the mirror" not in third.stdout, "a damaged blob is not there"
 
 
-def test_without_publishing_the_unsigned_entry_stays_for_later(lab: Lab, tmp_path: Path) -> None:
+def test_without_publishing_the_unsigned_entry_stays_for_later(lab: SpackLab, tmp_path: Path) -> None:
     lab.forget("hello-app")
     done = lab.build("hello-app", "--no-publish", "--out", tmp_path)
     assert done.returncode == 0, done.stdout
@@ -114,7 +116,7 @@ def test_without_publishing_the_unsigned_entry_stays_for_later(lab: Lab, tmp_pat
     assert published.state == "unpublished"
 
 
-def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: Lab, key: Key, tmp_path: Path) -> None:
+def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     mirror = ("--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
     assert lab.build("libhello", *mirror, "--out", tmp_path / "1").returncode == 0
     lab.forget("hello-app", "libhello")
@@ -125,7 +127,7 @@ def test_a_dependency_comes_from_the_mirror_and_is_not_built(lab: Lab, key: Key,
     assert read_telemetry(tmp_path / "2", "hello-app").outcome == "built"
 
 
-def test_a_dependency_comes_from_a_mirror_over_the_net(lab: Lab, key: Key, tmp_path: Path) -> None:
+def test_a_dependency_comes_from_a_mirror_over_the_net(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     sent = lab.build("libhello", "--mirror", mirror, "--signing-key-file", key.secret, "--out", tmp_path / "1")
     assert sent.returncode == 0, sent.stdout
@@ -144,7 +146,7 @@ def test_a_dependency_comes_from_a_mirror_over_the_net(lab: Lab, key: Key, tmp_p
     assert "libhello: Executing phase" not in done.stdout
 
 
-def test_a_concrete_spec_file_builds_the_same_package(lab: Lab, tmp_path: Path) -> None:
+def test_a_concrete_spec_file_builds_the_same_package(lab: SpackLab, tmp_path: Path) -> None:
     lab.forget("hello-app")
     assert lab.build("hello-app", "--out", tmp_path / "1").returncode == 0
     lab.forget("hello-app")
@@ -155,7 +157,7 @@ def test_a_concrete_spec_file_builds_the_same_package(lab: Lab, tmp_path: Path) 
     assert first.spec.hash == second.spec.hash
 
 
-def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: Lab, tmp_path: Path) -> None:
+def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("no-such-package-anywhere", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "no-such-package-anywhere" in done.stdout

@@ -13,7 +13,7 @@ import pytest
 
 from buildjob import telemetry
 from buildjob.process import child
-from tests.integration.conftest import ROOT
+from tests.labs.checkout import ROOT
 
 AGENT = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build"]
 

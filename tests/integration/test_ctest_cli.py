@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cdash_schemas import fault
 from tests.fakes.cdash import CDash
+from tests.labs.cdash_schemas import fault
 
 ROOT = Path(__file__).resolve().parents[2]
 TO_CDASH = ("--url", "http://127.0.0.1:9", "--project", "x")

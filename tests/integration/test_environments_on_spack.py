@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, read_telemetry
+from tests.labs.checkout import ROOT
+from tests.labs.spack.lab import SpackLab, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -39,7 +40,7 @@ MANIFEST: dict[str, object] = {
 class Project:
     """A folder with an environment, its repository and its mirror; the lab's configuration is the user's."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: SpackLab, folder: Path) -> None:
         self.lab, self.folder = lab, folder
         self.environment = lab.environment | {"SPACK_USER_CONFIG_PATH": str(lab.scope)}
         del self.environment["SPACK_DISABLE_LOCAL_CONFIG"]
@@ -78,7 +79,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def concretized(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def concretized(lab: SpackLab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a lock, to be copied: concretizing is what these tests are not about."""
     folder = tmp_path_factory.mktemp("project")
     packages = folder / "spack_repo" / "mine" / "packages"
@@ -94,7 +95,7 @@ def concretized(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(lab: Lab, concretized: Path, tmp_path: Path) -> Project:
+def project(lab: SpackLab, concretized: Path, tmp_path: Path) -> Project:
     """A copy of the project in which nothing is installed."""
     made = Project(lab, shutil.copytree(concretized, tmp_path / "project"))
     lab.forget("top-thing", "low-thing")
@@ -200,12 +201,12 @@ def test_a_concrete_spec_file_is_built_wherever_it_lies(project: Project, tmp_pa
         ("half.json", b'{"spec": {"_meta": {"version": 5}, "nodes": [{"name": "top-thing"}]}}'),
     ],
 )
-def test_a_file_that_is_no_concrete_spec_is_refused(lab: Lab, tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_that_is_no_concrete_spec_is_refused(lab: SpackLab, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert f"{name}: no concrete spec as 'spack spec --json' prints it" in refusal(
         lab.build(tmp_path / name, "--out", tmp_path / "out")
     )
 
 
-def test_a_word_that_is_no_spec_is_a_bad_request(lab: Lab, tmp_path: Path) -> None:
+def test_a_word_that_is_no_spec_is_a_bad_request(lab: SpackLab, tmp_path: Path) -> None:
     assert "unexpected" in refusal(lab.build("hello-app@@", "--out", tmp_path / "out"))

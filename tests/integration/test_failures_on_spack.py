@@ -9,12 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import Key, Lab, cdash_faults, limited_cgroup, read_telemetry, small_disk
+from tests.labs.limits import limited_cgroup, small_disk
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab, cdash_faults, read_telemetry
 
 pytestmark = pytest.mark.spack
 
 
-def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: Lab, tmp_path: Path) -> None:
+def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: SpackLab, tmp_path: Path) -> None:
     with limited_cgroup(300 << 20) as enter:
         done = subprocess.run(
             [*enter, *lab.agent_argv("hello-hungry", "--out", tmp_path, "--interval", "0.2")],
@@ -41,7 +43,7 @@ def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: Lab
     assert b"Killed: out of memory" in build.read_bytes()
 
 
-def test_a_build_that_ignores_term_is_ended_with_all_that_it_started(lab: Lab, tmp_path: Path) -> None:
+def test_a_build_that_ignores_term_is_ended_with_all_that_it_started(lab: SpackLab, tmp_path: Path) -> None:
     agent = subprocess.Popen(
         lab.agent_argv("hello-stubborn", "--out", tmp_path),
         stdout=subprocess.PIPE,
@@ -66,7 +68,7 @@ def test_a_build_that_ignores_term_is_ended_with_all_that_it_started(lab: Lab, t
     assert not sleepers(lab), "the daemon in a session of its own is gone too"
 
 
-def sleepers(lab: Lab) -> list[psutil.Process]:
+def sleepers(lab: SpackLab) -> list[psutil.Process]:
     """Return what the build has left running; another test may be at the same package: a worker has its own folder."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
@@ -76,35 +78,35 @@ def sleepers(lab: Lab) -> list[psutil.Process]:
     return found
 
 
-def test_a_timeout_ends_the_build_with_124(lab: Lab, tmp_path: Path) -> None:
+def test_a_timeout_ends_the_build_with_124(lab: SpackLab, tmp_path: Path) -> None:
     # the build ignores TERM, so this is the long way: 10 s of grace, then KILL
     done = lab.build("hello-stubborn", "--out", tmp_path, "--timeout", "6s")
     assert done.returncode == 124, done.stdout
     assert read_telemetry(tmp_path, "hello-stubborn").outcome == "timed_out"
 
 
-def test_a_source_that_is_nowhere_is_a_failed_fetch(lab: Lab, tmp_path: Path) -> None:
+def test_a_source_that_is_nowhere_is_a_failed_fetch(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("hello-needs-unfetchable", "--out", tmp_path)
     assert done.returncode == 4, done.stdout
     assert read_telemetry(tmp_path, "hello-unfetchable").outcome == "fetch_failed"
     assert read_telemetry(tmp_path, "hello-needs-unfetchable").outcome == "dependency_failed"
 
 
-def test_a_broken_dependency_is_told_apart_from_a_broken_root(lab: Lab, tmp_path: Path) -> None:
+def test_a_broken_dependency_is_told_apart_from_a_broken_root(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("hello-needs-broken", "--out", tmp_path)
     assert done.returncode == 6, done.stdout
     assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
     assert "not built, since hello-broken failed" in done.stdout
 
 
-def test_independent_roots_go_on_after_a_failure_and_the_worst_code_wins(lab: Lab, tmp_path: Path) -> None:
+def test_independent_roots_go_on_after_a_failure_and_the_worst_code_wins(lab: SpackLab, tmp_path: Path) -> None:
     lab.forget("hello-app")
     done = lab.build("hello-broken", "hello-app", "--out", tmp_path)
     assert done.returncode == 1, done.stdout
     assert read_telemetry(tmp_path, "hello-app").outcome == "built"
 
 
-def test_a_full_disk_is_named(lab: Lab, tmp_path: Path) -> None:
+def test_a_full_disk_is_named(lab: SpackLab, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=24) as disk:
         scope = tmp_path / "scope"
         scope.mkdir()
@@ -114,7 +116,7 @@ def test_a_full_disk_is_named(lab: Lab, tmp_path: Path) -> None:
     assert read_telemetry(tmp_path / "out", "hello-filler").outcome == "disk_full"
 
 
-def test_package_code_finds_no_secret(lab: Lab, key: Key, tmp_path: Path) -> None:
+def test_package_code_finds_no_secret(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     lab.forget("hello-hunter")
     planted = {
         "SPACK_SIGNING_KEY": "planted-signing-key",
@@ -144,7 +146,7 @@ def test_package_code_finds_no_secret(lab: Lab, key: Key, tmp_path: Path) -> Non
             assert b"planted-" not in path.read_bytes(), path
 
 
-def test_markup_and_odd_bytes_in_a_log_reach_no_document_as_such(lab: Lab, tmp_path: Path) -> None:
+def test_markup_and_odd_bytes_in_a_log_reach_no_document_as_such(lab: SpackLab, tmp_path: Path) -> None:
     # and a terminal that knows ASCII only, behind a proxy that nobody needs
     poor = {"LC_ALL": "C", "LANG": "C", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     done = lab.build("hello-markup", "--out", tmp_path, environment=poor)
@@ -158,7 +160,7 @@ def test_markup_and_odd_bytes_in_a_log_reach_no_document_as_such(lab: Lab, tmp_p
     assert cdash_faults(tmp_path, "hello-markup") == []
 
 
-def test_a_spack_that_does_not_start_is_unusable(lab: Lab, tmp_path: Path) -> None:
+def test_a_spack_that_does_not_start_is_unusable(lab: SpackLab, tmp_path: Path) -> None:
     broken = tmp_path / "spack"
     (broken / "bin").mkdir(parents=True)
     (broken / "lib" / "spack" / "spack").mkdir(parents=True)
@@ -175,7 +177,7 @@ def test_a_spack_that_does_not_start_is_unusable(lab: Lab, tmp_path: Path) -> No
     assert len(done.stdout.strip().splitlines()) <= 2
 
 
-def test_a_kill_of_the_agent_leaves_the_curve(lab: Lab, tmp_path: Path) -> None:
+def test_a_kill_of_the_agent_leaves_the_curve(lab: SpackLab, tmp_path: Path) -> None:
     said, out, document = tmp_path / "said", tmp_path / "out", None
     with said.open("wb") as printed:
         agent = subprocess.Popen(lab.agent_argv("hello-stubborn", "--out", out), stdout=printed, env=lab.environment)

@@ -14,8 +14,8 @@ from buildjob.buildcache import conditions, documents, index, layout, pending_pu
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Blob, Store, in_parallel
 from buildjob.errors import PublishError
-from tests.integration.conftest import ROOT, MakeStore
-from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.checkout import ROOT
 
 WRITERS, EACH = 16, 2
 

@@ -9,7 +9,7 @@ from buildjob.buildcache import documents, index, layout, lock, manifest, push, 
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Blob, in_parallel
 from buildjob.errors import Unavailable, Unsupported
-from tests.mirrors import add_entry, as_it_is, expected, installs
+from tests.labs.build_cache import add_entry, as_it_is, expected, installs
 
 
 class Careless(FolderStore):

@@ -14,9 +14,10 @@ from buildjob.buildcache import index, keys, layout, notarize, prune, push, push
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Store
 from buildjob.errors import PublishError
-from tests.documents import SAMPLE, sample
-from tests.integration.conftest import ROOT, Key, MakeStore
-from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs, node
+from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs, node
+from tests.labs.checkout import ROOT
+from tests.labs.spack.keys import Key
+from tests.labs.telemetry_samples import SAMPLE, sample
 
 # what a package needs must be the same wherever it stands: what others depend on needs glibc alone (`nodes_of`)
 TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT
-from tests.integration.forking import TASKS
+from tests.labs.checkout import ROOT
+from tests.labs.forking import TASKS
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 
 
 def argv(case: str, *, processes: int = 2, threads: int = 3, count: int = len(TASKS)) -> list[str]:
-    return [sys.executable, "-m", "tests.integration.forking", case, str(processes), str(threads), str(count)]
+    return [sys.executable, "-m", "tests.labs.forking", case, str(processes), str(threads), str(count)]
 
 
 def told(words: list[str], folder: Path) -> dict[str, Any]:

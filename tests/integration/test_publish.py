@@ -15,8 +15,9 @@ from buildjob.buildcache.push import publish
 from buildjob.buildcache.signing import Signer, TrustHome, public_keys, throw_away_home
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.errors import PublishError, RequestError
-from tests.integration.conftest import ROOT, Key, MakeStore
-from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.checkout import ROOT
+from tests.labs.spack.keys import Key
 
 NAME = f"zlib-1.0-{dag_hash('zlib')}"
 

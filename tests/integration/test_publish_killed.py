@@ -14,10 +14,10 @@ import pytest
 
 from buildjob.buildcache import index, push, push_record
 from buildjob.buildcache.storage.store import Store
-from tests.integration.conftest import ROOT
-from tests.integration.faulty_server import in_front_of
-from tests.integration.s3_server import Server
-from tests.mirrors import add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.build_cache import add_entry, as_it_is, consistent, dag_hash, expected, installs
+from tests.labs.checkout import ROOT
+from tests.labs.s3.faulty_server import in_front_of
+from tests.labs.s3.server import Server
 
 # boto3 is loaded once; each push is a process of its own, as it is for users
 PUSHES = """

@@ -15,11 +15,12 @@ import pytest
 
 from buildjob.buildcache import push_record
 from buildjob.buildcache.storage.store import Store
-from tests.integration.conftest import ROOT, Key
-from tests.integration.faulty_server import in_front_of
-from tests.integration.s3_server import Server
-from tests.mirrors import add_entry, consistent, expected, installs
-from tests.pushers import Pusher, pusher
+from tests.labs.build_cache import add_entry, consistent, expected, installs
+from tests.labs.checkout import ROOT
+from tests.labs.pushers import Pusher, pusher
+from tests.labs.s3.faulty_server import in_front_of
+from tests.labs.s3.server import Server
+from tests.labs.spack.keys import Key
 
 TREES = {f"p{number}": ["gmake"] for number in range(80)}
 

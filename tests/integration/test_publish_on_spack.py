@@ -15,32 +15,19 @@ from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.signing import Signer, throw_away_home
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.s3 import S3Store
-from tests.integration.conftest import Key, Lab, other_tree, read_telemetry
-from tests.integration.s3_server import Server
-from tests.mirrors import installs
+from tests.labs.build_cache import installs
+from tests.labs.s3.server import Server
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab, mirror_in_s3, read_telemetry
 
 # a Spack that starts for the first time on a loaded machine takes its time
 pytestmark = pytest.mark.timeout(400)
 
 
-def mirror_in_s3(folder: Path, url: str, server: Server, *, signed: bool = True) -> Path:
-    """A scope with another install tree and the mirror in S3 as the only binary mirror."""
-    folder.mkdir(exist_ok=True)
-    scope = other_tree(folder, folder)
-    farm = {
-        "url": url,
-        "endpoint_url": server.url,
-        "access_pair": {"id": "testing", "secret_variable": "MY_S3_SECRET"},
-        "signed": signed,
-    }
-    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": farm}}))
-    return scope
-
-
 class Published:
     """A mirror in S3 to which the agent has published hello-app and all that it needs."""
 
-    def __init__(self, lab: Lab, key: Key, server: Server, folder: Path) -> None:
+    def __init__(self, lab: SpackLab, key: Key, server: Server, folder: Path) -> None:
         self.server, self.key, self.lab = server, key, lab
         self.bucket = server.bucket()
         self.url = f"s3://{self.bucket}/farm"
@@ -64,7 +51,7 @@ PublishTo = Callable[[str], Published]
 
 
 @pytest.fixture(scope="session")
-def publish_to(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PublishTo:
+def publish_to(request: pytest.FixtureRequest, lab: SpackLab, tmp_path_factory: pytest.TempPathFactory) -> PublishTo:
     """Gives what was published to a server; that happens once, in whatever order the tests run."""
 
     @functools.cache
@@ -162,7 +149,9 @@ def test_what_is_not_as_it_was_signed_is_refused(
         shutil.rmtree(tmp_path / "opt", ignore_errors=True)
 
 
-def test_a_tree_that_spack_wrote_gets_the_index_that_spack_would_make(lab: Lab, tmp_path: Path, credentials: None) -> None:
+def test_a_tree_that_spack_wrote_gets_the_index_that_spack_would_make(
+    lab: SpackLab, tmp_path: Path, credentials: None
+) -> None:
     del credentials
     folder = tmp_path / "unsigned"
     pushed = lab.stock_spack("buildcache", "push", "--unsigned", folder.as_uri(), "libhello")

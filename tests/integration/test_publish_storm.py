@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.s3_server import Server
-from tests.storm import Weather, storm
+from tests.labs.s3.server import Server
+from tests.labs.storm import Weather, storm
 
 
 @pytest.mark.timeout(400)

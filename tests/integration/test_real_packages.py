@@ -12,9 +12,11 @@ import pytest
 
 from buildjob.spack.find import SpackInstallation
 from buildjob.telemetry import Telemetry
-from tests.integration.conftest import ROOT, Key, other_tree, read_telemetry
-from tests.real.lab import REPOSITORY, RealLab, differences
-from tests.real.sources import FetchError, mirror
+from tests.labs.checkout import ROOT
+from tests.labs.real_packages.lab import REPOSITORY, RealLab, differences
+from tests.labs.real_packages.sources import FetchError, mirror
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import other_tree, read_telemetry
 
 # The first test waits for all the builds: a minute, on a new machine two more for what Spack derives from its recipes.
 pytestmark = [pytest.mark.spack, pytest.mark.real, pytest.mark.timeout(1200)]

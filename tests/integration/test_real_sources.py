@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.lab import differences
-from tests.real.sources import SOURCES, FetchError, mirror, place
+from tests.labs.real_packages.lab import differences
+from tests.labs.real_packages.sources import SOURCES, FetchError, mirror, place
 
 BZIP2 = next(source for source in SOURCES if source.package == "bzip2")
 

@@ -9,8 +9,8 @@ import pytest
 from buildjob.buildcache.storage.retry import Patience
 from buildjob.buildcache.storage.store import ABSENT, Blob
 from buildjob.errors import Conflict, NotFound
-from tests.integration.faulty_server import in_front_of
-from tests.integration.s3_server import Server
+from tests.labs.s3.faulty_server import in_front_of
+from tests.labs.s3.server import Server
 
 PATIENCE = Patience(sleep=lambda _seconds: None)
 

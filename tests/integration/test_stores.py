@@ -16,9 +16,9 @@ from buildjob.buildcache.storage.retry import Patience
 from buildjob.buildcache.storage.s3 import S3Store
 from buildjob.buildcache.storage.store import ABSENT, Blob, Store, in_parallel
 from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
-from tests.integration.conftest import MakeStore
-from tests.integration.faulty_server import Fault, in_front_of
-from tests.integration.s3_server import Server
+from tests.labs.build_cache import MakeStore
+from tests.labs.s3.faulty_server import Fault, in_front_of
+from tests.labs.s3.server import Server
 
 
 def local(folder: Path, data: bytes) -> Blob:

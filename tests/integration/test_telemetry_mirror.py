@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from buildjob.buildcache import layout
-from tests.integration.conftest import ROOT
-from tests.integration.s3_server import Server
+from tests.labs.checkout import ROOT
+from tests.labs.s3.server import Server
 
 
 def build(server: Server, command: str, mirror: str, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.integration.conftest import ROOT
+from tests.labs.checkout import ROOT
 
 
 def test_the_wheel_holds_what_it_needs_and_runs(tmp_path: Path) -> None:

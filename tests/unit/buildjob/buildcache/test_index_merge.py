@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from buildjob.buildcache import index_merge, index_reader, specs
 from buildjob.errors import PublishError
-from tests.mirrors import dag_hash, expected, nodes_of
+from tests.labs.build_cache import dag_hash, expected, nodes_of
 
 NAMES = [f"p{number}" for number in range(12)]
 PYTHON_LIKE = {name: sorted(NAMES[:at])[::3] for at, name in enumerate(NAMES)}

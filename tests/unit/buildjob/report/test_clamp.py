@@ -4,7 +4,7 @@ import math
 
 from buildjob.report.clamp import tame_numbers
 from buildjob.telemetry import Machine, MemoryKill
-from tests.documents import change, sample
+from tests.labs.telemetry_samples import change, sample
 
 
 def test_an_ordinary_document_stays_as_it_is() -> None:

@@ -9,7 +9,7 @@ from buildjob.outcome import Outcome
 from buildjob.report.explain import Tone, judge, mean_cores, shorten_command
 from buildjob.report.limits import read_bounds, read_job
 from buildjob.telemetry import Asked, FirstError, Machine, MemoryKill, Publish
-from tests.documents import GIB, MIB, change, sample
+from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
 _KILL = MemoryKill(process="/usr/lib/gcc/cc1plus -O2 a.cc", inferred=True, limit_bytes=2 * GIB, at_seconds=75.0)
 _UNLIMITED = Machine(cpus=8, memory_bytes=64 * GIB)

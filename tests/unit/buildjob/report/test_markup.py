@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from buildjob.report.foreign_text import show
 from buildjob.report.markup import Html, element, format_number, join, link, path, text
-from tests.html_reader import read_html
+from tests.labs.html_reader import read_html
 
 ANY_TEXT = st.text(st.characters())
 

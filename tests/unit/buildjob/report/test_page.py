@@ -11,8 +11,8 @@ from buildjob.outcome import Outcome
 from buildjob.report.log_excerpt import Link, LogExcerpt
 from buildjob.report.page import MOST_BYTES, render
 from buildjob.telemetry import FirstError, Machine, MemoryKill, PackageSpec, Phase, Telemetry, Totals, Versions
-from tests.documents import GIB, MIB, change, map_texts, sample
-from tests.html_reader import Node, read_html
+from tests.labs.html_reader import Node, read_html
+from tests.labs.telemetry_samples import GIB, MIB, change, map_texts, sample
 
 _EXCERPT = LogExcerpt(
     first_line=41,

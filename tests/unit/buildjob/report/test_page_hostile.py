@@ -9,8 +9,8 @@ from buildjob.report.foreign_text import escape_controls, show
 from buildjob.report.log_excerpt import Link, LogExcerpt
 from buildjob.report.page import render
 from buildjob.telemetry import FirstError, MemoryKill, Telemetry
-from tests.documents import map_texts, sample
-from tests.html_reader import Node, outline, read_html
+from tests.labs.html_reader import Node, outline, read_html
+from tests.labs.telemetry_samples import map_texts, sample
 
 _WHOLE = sample(
     first_error=FirstError(line=2, text="text", file="file", phase="phase"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from buildjob.report import axes, plots
 from buildjob.report.plots import Curve, Rule
 from buildjob.telemetry import MemoryKill, Phase
-from tests.html_reader import Node, read_html
+from tests.labs.html_reader import Node, read_html
 
 ANY_NUMBER = st.one_of(st.floats(), st.integers(), st.sampled_from([0.0, 1.0, 1e308, 10**400]))
 _NUMBERS = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "d"}

@@ -11,7 +11,7 @@ from buildjob.report.foreign_text import count_cells
 from buildjob.report.log_excerpt import Link
 from buildjob.report.terminal import overview, table
 from buildjob.telemetry import FirstError, Machine, MemoryKill, Phase, Telemetry
-from tests.documents import GIB, change, map_texts, sample
+from tests.labs.telemetry_samples import GIB, change, map_texts, sample
 
 _SGR = re.compile(r"\x1b\[[\d;]*m")
 

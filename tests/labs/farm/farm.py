@@ -5,20 +5,23 @@ The same Runner has the official Kubernetes executor and the shell executor besi
 """
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.e2e import gitlab_runner
-from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.parts import NODE_ADDRESS, SERVER
-from tests.e2e.network import listener_inside
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import payload
+from tests.labs.checkout import ROOT
+from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.parts import NODE_ADDRESS, SERVER
+from tests.labs.farm import gitlab_runner
+from tests.labs.farm.network import listener_inside
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+__all__ = ["Coordinator", "Farm", "Job", "load_images", "payload", "plain", "running_farm", "settings_text"]
+_TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE]([ +])", re.MULTILINE)
 _SETTINGS = """
 [kubernetes]
 namespace = "{namespace}"
@@ -110,7 +113,7 @@ def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[
             sides[name] = held.enter_context(side)
         others = {name: side.url for name, side in sides.items()} | {"server": SERVER, "home": str(cluster.home)}
         config = gitlab_runner.filled_in(
-            (CHECKOUT / "config.toml.example").read_text(),
+            (ROOT / "config.toml.example").read_text(),
             url=sides["ours"].url,
             token=sides["ours"].runner_token,
             settings=settings,
@@ -128,6 +131,12 @@ def settings_text(cluster: Cluster, *, namespace: str) -> str:
 
 def load_images(cluster: Cluster, *names: str) -> None:
     """Build the images of images/ where they are missing, and load them into the cluster once."""
-    made = subprocess.run([CHECKOUT / "scripts/images", *names], check=True, stdout=subprocess.PIPE, text=True)
+    made = subprocess.run([ROOT / "scripts/images", *names], check=True, stdout=subprocess.PIPE, text=True)
     for archive in made.stdout.splitlines():
         cluster.load(Path(archive))
+
+
+def plain(text: str) -> str:
+    """Return a job log without the Runner's timestamps and colors."""
+    joined = re.sub(r"\n\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE]\+", "", "\n" + text)
+    return re.sub(r"\x1b\[[0-9;]*[mK]", "", _TIMESTAMP.sub("", joined))

@@ -7,6 +7,7 @@ cluster, where many jobs run at once, and on a real one.
 import dataclasses
 import itertools
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +16,26 @@ import pytest
 
 from tests.fakes.runner import Outcome, Payload, Runner, payload
 
+__all__ = [
+    "NOWHERE",
+    "ONCE",
+    "ContractLab",
+    "Outcome",
+    "Payload",
+    "Runner",
+    "codes",
+    "outcome_of",
+    "payload",
+    "running",
+    "story_of",
+]
+ONCE = ["config", "prepare", "cleanup"]
+NOWHERE = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 3'
 _numbers = itertools.count(1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Lab:
+class ContractLab:
     """A cluster and a driver in front of it."""
 
     runner: Callable[..., Runner]
@@ -46,12 +62,23 @@ class Lab:
         return self.runner().run(self.job(script, **changes))
 
 
-def outcome_of(story: Callable[[Lab], Outcome]) -> pytest.MarkDecorator:
+def outcome_of(story: Callable[[ContractLab], Outcome]) -> pytest.MarkDecorator:
     """Mark a test with the job that it is about. Tests with the same story may share one run of it."""
     return pytest.mark.story.with_args(story)
 
 
-def story_of(item: pytest.Item) -> Callable[[Lab], Outcome] | None:
+def story_of(item: pytest.Item) -> Callable[[ContractLab], Outcome] | None:
     """Return the job that a test is about."""
     mark = item.get_closest_marker("story")
     return mark.args[0] if mark else None
+
+
+def codes(outcome: Outcome, stage: str) -> list[int]:
+    """Return the exit codes of all calls of a stage."""
+    return [call.code for call in outcome.calls if call.stage == stage]
+
+
+def running(runner: Runner) -> "subprocess.Popen[bytes]":
+    """Return the driver's call that runs now."""
+    assert runner.process is not None
+    return runner.process

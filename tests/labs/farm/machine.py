@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-_CHANGED = ("/etc", "/opt", "/usr/local", str(CHECKOUT))
+from tests.labs.checkout import ROOT
+
+_CHANGED = ("/etc", "/opt", "/usr/local", str(ROOT))
 # How a package index is reached; read before the tests' environment is cleaned
 _PASSED = ("PIP_", "SSL_", "HTTP", "NO_PROXY", "http", "no_proxy", "XDG_CACHE_HOME")
 _VARIABLES = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
@@ -38,7 +39,7 @@ class Machine:
     def start(self, script: str, *, inside: Sequence[str] = (), **variables: str) -> subprocess.Popen[str]:
         """Start a script in the checkout, its output in a pipe; `inside` are words that enter another network."""
         argv = [*inside, "nsenter", f"--mount=/proc/{self._process}/ns/mnt", "bash", "-euo", "pipefail", "-c"]
-        argv.append(f"cd {CHECKOUT}\n{script}")
+        argv.append(f"cd {ROOT}\n{script}")
         return subprocess.Popen(
             argv,
             env=self._environment | variables,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.integration.s3_server import Server
+from tests.labs.s3.server import Server
 
 Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
 """Says whether it has answered; may set `swallow` on the request, and then the true answer is lost, and `lost` called."""

@@ -1,14 +1,14 @@
 """Telemetry documents for tests: the realistic sample, and ways to make others from it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from buildjob.telemetry import Telemetry, read
+from tests.labs.checkout import ROOT
 
-SAMPLE = Path(__file__).parent / "data" / "telemetry" / "sample.json"
+SAMPLE = ROOT / "tests" / "data" / "telemetry" / "sample.json"
 GIB = 1 << 30
 MIB = 1 << 20
 

@@ -13,10 +13,10 @@ import msgspec
 from buildjob.buildcache import layout, push_record
 from buildjob.buildcache.storage.s3 import S3Store
 from buildjob.buildcache.storage.store import Store, in_parallel
-from tests.integration.relay import Decide, Fate, relay
-from tests.integration.s3_server import Server
-from tests.mirrors import add_entry, consistent, expected, installs
-from tests.pushers import pusher
+from tests.labs.build_cache import add_entry, consistent, expected, installs
+from tests.labs.pushers import pusher
+from tests.labs.s3.relay import Decide, Fate, relay
+from tests.labs.s3.server import Server
 
 _TOO_LONG_SECONDS = 3600.0
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedIOBase
 from typing import Literal
 
-from tests.integration.s3_server import Server
+from tests.labs.s3.server import Server
 
 Fate = Literal["passed on", "refused with 500", "refused with 503", "answer lost"]
 Decide = Callable[[], Fate]

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.labs.checkout import ROOT
 
 
 def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
 
 
 def _make(bare: Path, work: Path) -> None:
-    shutil.copytree(CHECKOUT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     _git("init", "--quiet", str(work))
     _git("-C", str(work), "add", ".")
     _git("-C", str(work), "commit", "--quiet", "--message", "The examples of spack-farm")

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from buildjob.spack.find import SpackInstallation
-from tests.integration.conftest import ROOT, Lab, module
+from tests.labs.checkout import ROOT, load_script
+from tests.labs.spack.lab import SpackLab
 
 ENVIRONMENT = Path(__file__).parent / "environment"
 REPOSITORY = Path("spack-packages") / "repos" / "spack_repo" / "builtin"
@@ -56,7 +57,7 @@ def read_lock() -> Lock:
     return msgspec.json.decode((ENVIRONMENT / "spack.lock").read_bytes(), type=Lock)
 
 
-class RealLab(Lab):
+class RealLab(SpackLab):
     """One prepared folder for real packages, and how to run the agent and stock Spack in it."""
 
     def __init__(self, folder: Path, spack: SpackInstallation, *, sources: Path) -> None:
@@ -73,7 +74,7 @@ class RealLab(Lab):
         return next(dag_hash for dag_hash, node in nodes.items() if node.name == name)
 
     def _prepare(self) -> Path:
-        prepare = module(ROOT / "examples" / "prepare.py")
+        prepare = load_script(ROOT / "examples" / "prepare.py")
         content: dict[str, Any] = prepare.configuration(self.folder, {})
         content["config.yaml"]["config"]["misc_cache"] = str(self.misc_cache)
         content["repos.yaml"] = {"repos:": {"builtin": str(self.spack.root.parent / REPOSITORY)}}
@@ -90,7 +91,7 @@ class RealLab(Lab):
 
 def externals() -> dict[str, Any]:
     """Return the `packages` section for this machine's gcc, make and further tools; what it lacks is left out."""
-    found: dict[str, Any] = module(ROOT / "examples" / "prepare.py").externals()
+    found: dict[str, Any] = load_script(ROOT / "examples" / "prepare.py").externals()
     for name, (argv, variants) in _TOOLS.items():
         program = shutil.which(argv[0])
         if not program:

@@ -1,6 +1,7 @@
-"""Makes `environment/spack.lock` anew from `environment/spack.yaml` and this machine's tools: python -m tests.real.relock
+"""Makes `environment/spack.lock` anew from `environment/spack.yaml` and this machine's tools.
 
-To be run by hand, after a change of the environment or a new version of Spack or of the test machine; takes minutes.
+Run `python -m tests.labs.real_packages.relock` by hand, after a change of the environment or a new version of Spack or of
+the test machine; it takes minutes.
 """
 
 import os
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
-from tests.real.lab import ENVIRONMENT, RealLab
-from tests.real.sources import mirror
+from tests.labs.real_packages.lab import ENVIRONMENT, RealLab
+from tests.labs.real_packages.sources import mirror
 
 
 def main() -> int:

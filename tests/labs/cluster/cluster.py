@@ -2,7 +2,7 @@
 
 Its first process dies with the process that started it, and the kernel then ends everything in its namespaces, also when a
 test run is killed with SIGKILL; the next start sweeps the files and control groups that such a run left. Nothing of the
-cluster reaches beyond the machine: its network has no default route. By hand: `python -m tests.e2e.cluster.cluster`.
+cluster reaches beyond the machine: its network has no default route. By hand: `python -m tests.labs.cluster.cluster`.
 """
 
 import contextlib
@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.e2e.cluster import parts
-from tests.e2e.cluster.images import HERE, write_images
+from tests.labs.checkout import ROOT
+from tests.labs.cluster import parts
+from tests.labs.cluster.images import write_images
 
-ROOT = Path("/tmp/spack-farm-e2e")  # short: a socket's path has at most 107 bytes
+SOURCES = ROOT / "tests/e2e/cluster"
+HOMES = Path("/tmp/spack-farm-e2e")  # short: a socket's path has at most 107 bytes
 START_SECONDS = 120.0
 
 
@@ -73,9 +75,9 @@ def running_cluster() -> Iterator[Cluster]:
     """Build what is missing, start a cluster, and leave nothing of it behind. Raises TimeoutError with the logs' folder."""
     sweep()
     programs = Path(
-        subprocess.run([HERE / "build-kubernetes"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        subprocess.run([SOURCES / "build-kubernetes"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     )
-    home = ROOT / f"c{os.getpid()}"
+    home = HOMES / f"c{os.getpid()}"
     for folder in ("log", "cni", "kube", "pki", "pid", "start", "sysctl", "images", "etcd", "kubelet"):
         (home / folder).mkdir(parents=True, mode=0o700)
     (home / "owner").write_text(f"{os.getpid()} {_started(os.getpid())}")
@@ -105,7 +107,7 @@ def _stop(init: subprocess.Popen[bytes]) -> None:
 
 def sweep() -> None:
     """Remove what clusters of dead owners left: their processes ended with them, files and control groups stay."""
-    for owner in ROOT.glob("*/owner"):
+    for owner in HOMES.glob("*/owner"):
         number, _, started = owner.read_text().partition(" ")
         if _started(int(number)) != started:
             _remove(owner.parent)
@@ -186,7 +188,7 @@ def _remove(home: Path) -> None:
             _remove_group(group)
     shutil.rmtree(home, ignore_errors=True)
     with contextlib.suppress(OSError):
-        ROOT.rmdir()
+        HOMES.rmdir()
 
 
 def _remove_group(group: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+from tests.labs.checkout import ROOT
+
+_DATA = ROOT.parent / "shared" / "data"
 
 _SCHEMAS = {
     kind: "Test" if kind == "Testing" else kind

@@ -6,25 +6,28 @@ things: as masked variables and as files.
 
 import io
 import json
+import os
 import secrets
 import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client; no stubs
 
-from tests.e2e.farm import CHECKOUT, Farm
-from tests.e2e.page import blocks
-from tests.e2e.repository import publish_examples
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.runner_script import Payload, payload
-from tests.integration.s3_server import Server
+from tests.labs.checkout import ROOT
+from tests.labs.farm.farm import Farm
+from tests.labs.farm.page import blocks
+from tests.labs.farm.repository import publish_examples
+from tests.labs.s3.server import Server
 
 BUCKET = "binaries"
 MIRROR = f"s3://{BUCKET}/farm"
-_PAGE = (CHECKOUT / "docs/ci-job.md").read_text()
+_PAGE = (ROOT / "docs/ci-job.md").read_text()
 JOBS: dict[str, Any] = {name: job for block in blocks(_PAGE) for name, job in yaml.safe_load(block.text).items()}
 """The page's jobs by name."""
 SHARED: dict[str, Any] = JOBS[".build"]
@@ -133,3 +136,10 @@ def texts(job: Job) -> str:
     """Return everything that a job told or left: its log and its artifacts."""
     archive = files(job)
     return "\n".join([job.text, *(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())])
+
+
+def need_spack(what: str) -> None:
+    """Skip a test where the build images have no Spack, naming what does not run."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if not (cache / "spack-farm/spack/v1.1.0/complete").exists():
+        pytest.skip(f"no Spack (scripts/get-spack): {what}")

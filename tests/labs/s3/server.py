@@ -21,8 +21,8 @@ from botocore.config import Config
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.retry import Patience
 from buildjob.buildcache.storage.s3 import S3Store
+from tests.labs.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret"
 _Result = TypeVar("_Result")
 

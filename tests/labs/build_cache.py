@@ -4,13 +4,16 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from buildjob.buildcache import layout
 from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.storage.store import Store, in_parallel
+
+MakeStore = Callable[..., Store]
+"""Makes an empty store; takes the options of `S3Store`, which a folder ignores."""
 
 
 def dag_hash(text: str) -> str:

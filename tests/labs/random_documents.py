@@ -27,7 +27,7 @@ from ctest_xml.model import (
 )
 from ctest_xml.rules import CTEST, SPACK
 from ctest_xml.scan import scan
-from tests.cdash_schemas import fault
+from tests.labs.cdash_schemas import fault
 
 _HOSTILE = (
     *(

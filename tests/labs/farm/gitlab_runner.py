@@ -1,4 +1,4 @@
-"""A real GitLab Runner 19.4.0, built from Go modules (`runner/build-runner`), in the cluster's network."""
+"""A real GitLab Runner 19.4.0, built from Go modules (tests/e2e/runner), in the cluster's network."""
 
 import contextlib
 import os
@@ -8,15 +8,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fakes.runtime import end_warm_processes
-
-HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[1]
+from tests.labs.checkout import ROOT
+from tests.labs.warm_processes import end_warm_processes
 
 
 def programs() -> Path:
     """Return the folder with gitlab-runner and gitlab-runner-helper; builds them where they are missing."""
-    made = subprocess.run([HERE / "runner" / "build-runner"], check=True, stdout=subprocess.PIPE, text=True)
+    made = subprocess.run([ROOT / "tests/e2e/runner/build-runner"], check=True, stdout=subprocess.PIPE, text=True)
     return Path(made.stdout.strip())
 
 
@@ -38,7 +36,7 @@ def environment(folder: Path) -> dict[str, str]:
     """Return the Runner's environment: its PATH begins with a `spack-farm` that is this checkout's."""
     launcher = folder / "bin" / "spack-farm"
     launcher.parent.mkdir(exist_ok=True)
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {CHECKOUT}/spack_farm/__main__.py "$@"\n')
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/spack_farm/__main__.py "$@"\n')
     launcher.chmod(0o755)
     return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder / "run")}
 

@@ -1,0 +1,44 @@
+"""A machine with less of something: memory for a program, room on a disk."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def limited_cgroup(limit_bytes: int) -> Iterator[list[str]]:
+    """Make a cgroup v1 memory group with a limit; give the words that start a program inside it. Skips without the right."""
+    folder = Path("/sys/fs/cgroup/memory") / f"spack-farm-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
+    except OSError as error:
+        pytest.skip(f"cannot make a memory cgroup (v1, root): {error}")
+    try:
+        yield ["/bin/sh", "-c", f'echo 0 > {folder}/cgroup.procs; exec "$@"', "sh"]
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+                break
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
+    """Mount a small tmpfs. Skips without the right to."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs (root): {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -1,0 +1,130 @@
+"""A laboratory for tests on real Spack: the bundled examples, everything below one folder."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from buildjob import telemetry
+from buildjob.spack.find import SpackInstallation
+from ctest_xml.check import check
+from tests.labs import cdash_schemas
+from tests.labs.checkout import ROOT, load_script
+from tests.labs.s3.server import Server
+
+TEST_REPO = ROOT / "tests" / "data" / "spack_repo" / "spack_farm_tests"
+TEST_SOURCES = ROOT / "tests" / "data" / "sources"
+
+
+class SpackLab:
+    """One prepared folder, and how to run the agent and stock Spack in it."""
+
+    def __init__(self, folder: Path, spack: SpackInstallation) -> None:
+        self.folder = folder
+        self.spack = spack
+        self.scope = self._prepare()
+        self.environment = {
+            "HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+            "PATH": os.environ["PATH"],
+            "SPACK_DISABLE_LOCAL_CONFIG": "1",
+            "SPACK_USER_CACHE_PATH": str(folder / "user_cache"),
+            "SPACK_ROOT": str(spack.root),
+            "SPACK_GNUPGHOME": str(folder / "spack-gpg"),
+        }
+        if python := spack.python or os.environ.get("SPACK_PYTHON"):
+            self.environment["SPACK_PYTHON"] = str(python)
+        (folder / "home").mkdir(exist_ok=True)
+
+    def _prepare(self) -> Path:
+        """Write Spack's configuration and the sources; return the scope."""
+        sources = tuple(sorted(TEST_SOURCES.iterdir())) if TEST_SOURCES.is_dir() else ()
+        repos = {"spack_farm_tests": TEST_REPO} if TEST_REPO.is_dir() else {}
+        scope: Path = load_script(ROOT / "examples" / "prepare.py").prepare(self.folder, repos=repos, sources=sources)
+        return scope
+
+    def agent_argv(self, *arguments: str | Path) -> list[str]:
+        """The command line of `spack-farm build` with the lab's configuration."""
+        return [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "-C", str(self.scope), *map(str, arguments)]
+
+    def build(
+        self, *arguments: str | Path, environment: dict[str, str] | None = None, timeout: float = 100
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the agent to its end."""
+        return subprocess.run(
+            self.agent_argv(*arguments),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=self.environment | (environment or {}),
+            cwd=self.folder,
+            timeout=timeout,
+            check=False,
+        )
+
+    def stock_spack(
+        self,
+        *arguments: str | Path,
+        scopes: Sequence[Path] = (),
+        environment: dict[str, str] | None = None,
+        timeout: float = 100,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Spack itself; `scopes` are stronger than the lab's own."""
+        words = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
+        return subprocess.run(
+            [str(self.spack.program), *words, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environment | {"PATH": f"{os.environ['PATH']}:{self.spack.tools or ''}"} | (environment or {}),
+            timeout=timeout,
+            check=False,
+        )
+
+    def forget(self, *names: str) -> None:
+        """Uninstall packages, so that they are to be built again."""
+        for name in names:
+            self.stock_spack("uninstall", "-y", "--all", name)
+
+
+def cdash_faults(out: Path, name: str) -> list[str]:
+    """What is wrong with a run's CDash documents, by our own check and, where they can be had, by CDash's schemas."""
+    (folder,) = out.glob(f"{name}-*/cdash")
+    documents = sorted(folder.glob("*.xml"))
+    assert {"Build.xml", "Notes.xml", "Upload.xml"} <= {path.name for path in documents}
+    found = [f"{path.name}: {fault}" for path in documents for fault in check(path)]
+    if (ROOT.parent / "shared" / "data" / "cdash" / "xsd").is_dir():
+        found += [f"{path.name}: {fault}" for path in documents if (fault := cdash_schemas.fault(path.read_bytes()))]
+    return found
+
+
+def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:
+    """The telemetry of the only run of a package below an output folder."""
+    (path,) = out.glob(f"{name}-*/telemetry.json")
+    return telemetry.read(path)
+
+
+def other_tree(folder: Path, mirror: Path, *, misc_cache: Path | None = None) -> Path:
+    """A configuration scope with another install tree and the mirror as the only binary mirror, signatures checked."""
+    scope = folder / "other"
+    scope.mkdir()
+    config = {"config": {"install_tree": {"root": str(folder / "opt")}, "misc_cache": str(misc_cache or folder / "misc")}}
+    (scope / "config.yaml").write_text(json.dumps(config))
+    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": {"url": mirror.as_uri(), "signed": True}}}))
+    return scope
+
+
+def mirror_in_s3(folder: Path, url: str, server: Server, *, signed: bool = True) -> Path:
+    """A scope with another install tree and the mirror in S3 as the only binary mirror."""
+    folder.mkdir(exist_ok=True)
+    scope = other_tree(folder, folder)
+    farm = {
+        "url": url,
+        "endpoint_url": server.url,
+        "access_pair": {"id": "testing", "secret_variable": "MY_S3_SECRET"},
+        "signed": signed,
+    }
+    (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": farm}}))
+    return scope

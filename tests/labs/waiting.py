@@ -1,0 +1,21 @@
+"""Waiting for what other processes do, with a limit."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+def wait_until(happens: Callable[[], object], *, seconds: float = 120) -> None:
+    """Return when something has happened; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
