@@ -59,7 +59,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ref: str = ""
     """Branch or tag."""
     ref_protected: bool = False
-    """Whether the branch or tag is protected: only then may sizing learn from it."""
+    """Whether the branch or tag is protected: sizes are computed from such runs only."""
     pipeline_id: str = ""
     """`CI_PIPELINE_ID`."""
     stack: str = ""
@@ -75,7 +75,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the pod was given, as the Downward API says it; absent where unknown."""
+    """What the pod was given, by the Downward API; absent where unknown."""
 
     cpu_millicores: int | None = None
     """CPU request."""
@@ -116,11 +116,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     memory_peak_bytes: int | None = None
     """The kernel's high-water mark; it counts page cache."""
     memory_peak_is_upper_bound: bool = False
-    """The mark was set before the build began."""
+    """The high-water mark may be older than the build."""
     memory_is_estimate: bool = False
     """No cgroup: the memory figures are sums over processes, in which shared pages count more than once."""
     cpu_throttled_seconds: float | None = None
-    """Time in which the CPU quota held the build back."""
+    """Time in which the CPU quota throttled the build."""
     memory_pressure_seconds: float | None = None
     """Time in which some process waited for memory (PSI `some`)."""
     read_bytes: int | None = None
@@ -128,7 +128,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     written_bytes: int | None = None
     """To disk, by process accounting."""
     disk_peak_bytes: int | None = None
-    """Peak of what the build's stage and prefix took up."""
+    """Peak of the disk use of the build's stage folder and prefix."""
     process_peak: int | None = None
     """Most processes at once."""
 
@@ -149,7 +149,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
-    """The curves: equally long lists, thinned so that they stay bounded; extremes and totals above are exact."""
+    """Samples as equally long lists, thinned so that they stay bounded; the peaks and totals above are exact."""
 
     interval_seconds: float = 1.0
     """Distance of two samples after thinning."""
@@ -166,10 +166,10 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopProcess(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the processes that used most."""
+    """One of the processes that used the most memory or CPU time."""
 
     command: str
-    """The program and its first telling argument, without folders."""
+    """The program and its first distinctive argument, without folders."""
     memory_peak_bytes: int
     """Resident."""
     cpu_seconds: float
@@ -182,7 +182,7 @@ class MemoryKill(msgspec.Struct, frozen=True, kw_only=True):
     process: str | None
     """Its command; None if no sample saw it."""
     inferred: bool
-    """The kernel's counter names no process: it was concluded from the last sample."""
+    """Whether the process was inferred from the last sample: the kernel's counter names none."""
     limit_bytes: int | None
     """The limit that held; None if all memory of the machine was used."""
     at_seconds: float
@@ -203,16 +203,16 @@ class FirstError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the binary."""
+    """How the binary was published."""
 
     state: str
-    """published, already_there, unpublished (left as an unsigned entry) or failed."""
+    """published, already_there, unpublished (left as an unsigned binary) or failed."""
     url: str = ""
-    """The manifest on the mirror, or the unsigned entry."""
+    """The manifest in the build cache, or the folder of the unsigned binary."""
     bytes: int = 0
-    """Sent."""
+    """Uploaded."""
     wall_seconds: float = 0.0
-    """Of signing and sending."""
+    """Of signing, uploading and indexing."""
 
 
 class Reproduce(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,19 +262,19 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked | msgspec.UnsetType = msgspec.UNSET
     """Absent where unknown."""
     machine: Machine
-    """Where."""
+    """The machine that the build ran on."""
     totals: Totals
     """Of the whole run."""
     phases: list[Phase] = []
     """In order of time."""
     samples: Samples = Samples()
-    """The curves."""
+    """Memory, CPU and processes over time."""
     top_processes: list[TopProcess] = []
     """At most 10, the largest first."""
     memory_kills: list[MemoryKill] = []
-    """Empty if the kernel killed nothing, or it can not be known."""
+    """Empty if the kernel killed no process, or if that cannot be known."""
     first_error: FirstError | None = None
-    """None if the build went well or the log names none."""
+    """None if the build succeeded or the log names none."""
     publish: Publish | None = None
     """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()

@@ -20,18 +20,18 @@ Quantity = str
 
 
 class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long each part of starting a pod may take, and how long the API may be silent, in seconds."""
+    """How long each part of starting a pod may take, and how long the API server may not answer, in seconds."""
 
     schedule_seconds: int
-    """Until the scheduler has found a node; nodes that an autoscaler brings take minutes."""
+    """Until the scheduler has found a node; a node that an autoscaler adds takes minutes."""
     pull_seconds: int
-    """For pulling images; a registry that does not answer is tried until then."""
+    """For pulling images; the kubelet retries a registry that does not answer until then."""
     start_seconds: int
-    """On the node without pulling: volumes, network, containers; then again for the shells in them."""
+    """For volumes, network and containers on the node, without pulling; then again for the shells in them."""
     quota_seconds: int
-    """For a namespace's quota to become free."""
+    """Until the namespace's quota has room."""
     api_seconds: int
-    """Without any answer from the API server until a running job is given up."""
+    """How long the API server may not answer before a running job fails."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,23 +46,23 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a document about every attempt goes."""
+    """Where the driver writes a document about every attempt."""
 
     folder: str
     """An existing folder on the manager; "" writes none."""
 
 
 class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pods: where they run, what they are given, and what jobs may change. Key names of the official executor."""
+    """Pods: where they run, what they get, and what jobs may change. Key names are the official executor's."""
 
     namespace: str
-    """Where pods are made; "" takes the one of the credentials."""
+    """Namespace of the pods; "" takes that of the credentials."""
     kubeconfig: str
     """Path of a kubeconfig; "" tries the pod's own service account, then $KUBECONFIG, then ~/.kube/config."""
     context: str
     """Context of the kubeconfig; "" takes its current one."""
     image: str
-    """Image of jobs that name none; "" refuses them."""
+    """Image of jobs that name none; "" rejects such jobs."""
     helper_image: str
     """Image that fetches sources and moves caches and artifacts; $CI_RUNNER_VERSION is the Runner's version."""
     allowed_images: list[str]
@@ -70,9 +70,9 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     pull_policy: Literal["", "always", "if-not-present", "never"]
     """When images are pulled; "" leaves it to the cluster."""
     allowed_pull_policies: list[Literal["always", "if-not-present", "never"]]
-    """What jobs may ask for by `image:pull_policy`; empty allows only `pull_policy`."""
+    """Policies that jobs may ask for by `image:pull_policy`; empty allows only `pull_policy`."""
     image_pull_secrets: list[str]
-    """Names of secrets in the namespace, beside the job's own registry credentials."""
+    """Names of secrets in the namespace, in addition to the job's own registry credentials."""
     service_account: str
     """Service account of the pod; "" takes the namespace's default."""
     automount_service_account_token: bool
@@ -96,7 +96,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     memory_limit_percent: int
     """Memory limit in percent of the request where neither the job nor `memory_limit` sets one; 0 sets none."""
     memory_limit_floor: Quantity
-    """Least limit that `memory_limit_percent` leads to: jobs ask for a few megabytes and need more to start a shell."""
+    """Lowest limit that `memory_limit_percent` leads to: a shell needs more than some jobs request."""
     ephemeral_storage_request: Quantity
     """Disk of the build container; "" asks for none."""
     ephemeral_storage_request_overwrite_max_allowed: Quantity
@@ -132,7 +132,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     node_selector: dict[str, str]
     """Labels that a node must have."""
     node_tolerations: dict[str, str]
-    """Taints that are tolerated: `"key=value" = "Effect"`, `"key" = "Effect"`."""
+    """Tolerated taints: `"key=value" = "Effect"`, `"key" = "Effect"`."""
     pod_labels: dict[str, str]
     """Further labels; $NAME is replaced by a public job variable."""
     pod_annotations: dict[str, str]
@@ -144,9 +144,9 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     runtime_class_name: str
     """Runtime class of the pod; "" takes the cluster's default."""
     pod_termination_grace_period_seconds: int
-    """Time that an evicted or deleted pod still has: a script that ends in it has succeeded."""
+    """Grace period of an evicted or deleted pod: a script that ends within it still counts."""
     cleanup_grace_period_seconds: int
-    """Time that cleanup leaves the pod of an ended job."""
+    """Grace period that `cleanup` gives the pod of a finished job."""
     privileged: bool
     """Whether the build container is privileged."""
     allow_privilege_escalation: bool
@@ -154,7 +154,7 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cap_add: list[str]
     """Capabilities that are added to the build container."""
     cap_drop: list[str]
-    """Capabilities that are taken from the containers."""
+    """Capabilities that are dropped from the containers."""
     allowed_users: list[str]
     """Users (`uid` or `uid:gid`) that jobs may ask for by `image:kubernetes:user`; empty allows all."""
 
@@ -165,26 +165,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backend: Literal["kubernetes", "local"]
     """`local` runs jobs as plain processes on the manager: for a laptop. Never a fallback."""
     builds_dir: str
-    """Folder of sources and builds in both containers."""
+    """Folder for sources and builds in both containers."""
     cache_dir: str
-    """Folder of GitLab caches in both containers."""
+    """Folder for GitLab caches in both containers."""
     oversize: Literal["clamp", "strict"]
-    """A job that asks for more than a cap: `clamp` gives the cap and warns, `strict` refuses the job."""
+    """For a job that asks for more than a cap: `clamp` gives the cap and warns, `strict` rejects the job."""
     allow_missing_helper: bool
-    """Whether jobs run although the helper image lacks gitlab-runner: their caches and artifacts are silently lost."""
+    """Whether jobs run although the helper image has no gitlab-runner: their caches and artifacts are then silently lost."""
     hardened: bool
-    """Drops every capability and root: containers run as user 1000, or as another by `image:kubernetes:user`."""
+    """Drops every capability and root: containers run as user 1000, or as the one that `image:kubernetes:user` names."""
     keep_failed: bool
-    """Whether the pod of a failed job stays until `orphan_after_seconds` are over, with all that the job made: for a look.
+    """Whether the pod of a failed job stays for inspection, with all its files, until `orphan_after_seconds` are over.
 
-    Its node's room is taken so long; the ended pod itself stays until it is deleted.
+    It uses its node until then; the finished pod itself stays until it is deleted.
     """
     orphan_after_seconds: int
     """A pod that no driver has touched for this long ends itself; longer than `budgets.api_seconds`."""
     cancel_seconds: int
-    """From TERM to KILL for the script of a canceled or timed-out job."""
+    """Grace period from TERM to KILL for the script of a canceled or timed-out job."""
     sizes_file: str
-    """Path of a `sizes.json` of measured builds; "" uses none."""
+    """Path of a size table, `sizes.json`; "" uses none."""
     kubernetes: Kubernetes
     budgets: Budgets
     memory: Memory

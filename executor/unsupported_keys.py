@@ -1,4 +1,4 @@
-"""Keys of the official Kubernetes executor that this driver lacks, each with what becomes of it.
+"""Keys of the official Kubernetes executor that this driver lacks, each with how the driver treats it.
 
 Source: gitlab-runner 19.4 common/config.go, `KubernetesConfig`. `ignored` keys change nothing that a job could depend on;
 `refused` ones would change what a job gets, so a file with one of them is not accepted.
@@ -12,7 +12,7 @@ UNSUPPORTED: dict[str, str] = {
     "affinity": _LATER,
     "allowed_groups": _LATER,
     "allowed_services": _LATER,
-    "autoscaler": "refused, because nodes are the autoscaler's matter",
+    "autoscaler": "refused, because an autoscaler manages the nodes",
     "bearer_token": _CREDENTIALS,
     "bearer_token_overwrite_allowed": _CREDENTIALS,
     "build_container_security_context": _LATER,
@@ -46,7 +46,7 @@ UNSUPPORTED: dict[str, str] = {
     "poll_interval": "ignored, because the pod is watched",
     "poll_timeout": "refused, because `[budgets]` has one key for each part of it",
     "print_pod_warning_events": "ignored, because they are always printed",
-    "resource_availability_check_max_attempts": "ignored, because a missing secret is told by the pod",
+    "resource_availability_check_max_attempts": "ignored, because the pod's events report a missing secret",
     "retry_backoff_max": "ignored, because retries have one budget, `budgets.api_seconds`",
     "retry_limit": "ignored, because retries have one budget, `budgets.api_seconds`",
     "retry_limits": "ignored, because retries have one budget, `budgets.api_seconds`",
