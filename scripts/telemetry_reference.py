@@ -15,7 +15,7 @@ import msgspec
 
 from buildjob import telemetry
 from buildjob.outcome import Outcome
-from scripts import generated
+from scripts import reference_pages
 
 _REFERENCE = Path("docs/reference")
 _SCHEMA_ID = "telemetry.schema.json"
@@ -23,7 +23,7 @@ _SCHEMA_ID = "telemetry.schema.json"
 
 def field_docstrings() -> dict[str, dict[str, str]]:
     """Return the docstring of each documented field, by class and field."""
-    documented = generated.field_words(telemetry)
+    documented = reference_pages.field_words(telemetry)
     return {name: {field: _in_json(words) for field, words in fields.items()} for name, fields in documented.items()}
 
 
@@ -121,4 +121,4 @@ def files() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(generated.main(files(), sys.argv[1:]))
+    sys.exit(reference_pages.main(files(), sys.argv[1:]))

@@ -17,7 +17,7 @@ from typing import Any
 from ctest_xml.blocks import BLOCK_BYTES, blocks
 from ctest_xml.engine import engine
 from ctest_xml.rules import CTEST
-from scripts.benches.build_log import build_log
+from scripts.benches.parts.build_log import build_log
 from scripts.benches.parts.contest import table
 
 _PATTERNS = (*CTEST.errors, *CTEST.warnings)

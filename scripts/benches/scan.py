@@ -14,7 +14,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from scripts.benches.build_log import build_log
+from scripts.benches.parts.build_log import build_log
 from scripts.benches.parts.contest import (
     Contestant,
     Figures,

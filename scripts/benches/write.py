@@ -11,7 +11,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from scripts.benches.build_log import build_log
+from scripts.benches.parts.build_log import build_log
 from scripts.benches.parts.contest import Contestant, in_child, medians, rounds, spack_python, spack_root, spread, table
 
 _CHILD = Path(__file__).parent / "parts/write_child.py"

@@ -22,7 +22,7 @@ from buildjob.buildcache.storage.s3 import S3Store
 from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
-from scripts import proven
+from scripts import proof_page
 from tests.labs.build_cache import installs
 from tests.labs.checkout import ROOT
 from tests.labs.s3.server import Server, versitygw
@@ -46,7 +46,7 @@ def main() -> int:
     if got.returncode:
         return 2
     weather = Weather(writers=asked.writers, pushes=_PUSHES, binaries=asked.binaries // _PUSHES, kills=2, within_seconds=8.0)
-    commit = proven.commit()  # the pushes are programs of this checkout: it must stay as it is meanwhile
+    commit = proof_page.commit()  # the pushes are programs of this checkout: it must stay as it is meanwhile
     tallies: list[Tally] = []
     equal = "not compared yet"
     with tempfile.TemporaryDirectory(prefix="spack-farm-proof-") as folder:

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts import proven
+from scripts import proof_page
 from tests.labs.backends.fake import FakeCluster, lab_on, left_over
 from tests.labs.backends.lab import ContractLab
 
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4, help="jobs that run side by side (default: 4)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/fake-stream-cuts.md")
     arguments = parser.parse_args()
-    at = proven.commit()
+    at = proof_page.commit()
     jobs = -(-arguments.cuts // CUTS_PER_JOB)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stream-cuts-") as name:
@@ -49,7 +49,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        proven.record("fake-stream-cuts", words, at=at)
+        proof_page.record("fake-stream-cuts", words, at=at)
     return 0
 
 

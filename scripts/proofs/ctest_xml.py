@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts import proven
+from scripts import proof_page
 from tests.labs.random_documents import prove_one
 from tests.labs.real_ctest import lines, ours, theirs, version
 
@@ -25,7 +25,7 @@ def main() -> int:
     )
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/ctest-xml.md")
     arguments = parser.parse_args()
-    at = proven.commit()
+    at = proof_page.commit()
     start = time.monotonic()
     for seed in range(arguments.seed, arguments.seed + arguments.cases):
         try:
@@ -49,7 +49,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        proven.record("ctest-xml", words, at=at)
+        proof_page.record("ctest-xml", words, at=at)
     return 0
 
 

@@ -22,7 +22,7 @@ from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
 from buildjob.telemetry import Telemetry
-from scripts import proven
+from scripts import proof_page
 from tests.labs.checkout import ROOT
 from tests.labs.real_packages.lab import RealLab, differences
 from tests.labs.real_packages.sources import SOURCES, FetchError, mirror
@@ -106,7 +106,7 @@ def page(documents: Sequence[Telemetry], *, seconds: float) -> str:
 Built from upstream's sources by `spack-farm build`, each package in a run of its own, signed, published to a folder, and
 installed from there into another tree by stock Spack, signatures checked. Made by `scripts/prove real-packages`; don't edit.
 
-- Commit {proven.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s in all, with Spack's starts and publishing.
+- Commit {proof_page.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}; {seconds:.0f} s with Spack's starts and publishing.
 - Spack {first.versions.spack}; spack-packages {first.reproduce.packages_commit[:12]}; {first.spec.architecture or "?"}.
 - {first.machine.cpus} cores, {first.machine.memory_bytes / (1 << 30):.0f} GiB, control groups: {first.machine.cgroup}.
 

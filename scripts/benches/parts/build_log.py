@@ -1,7 +1,8 @@
 """A realistic build log for measuring: a C++ project built by CMake and make after a configure step, seeded.
 
 Compile lines with include paths of dependencies, progress, make, libtool, installs; about 1 % of the lines are warnings with
-their notes and carets, one line in 4,000 an error. Run by hand it writes the log to standard output.
+their notes and carets, one line in 4,000 an error. `python -m scripts.benches.parts.build_log MEGABYTES [SEED]`
+writes it to standard output.
 """
 
 import random

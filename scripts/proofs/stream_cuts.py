@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts import proven
+from scripts import proof_page
 from tests.labs.backends.lab import Runner, payload
 from tests.labs.cluster.cluster import Cluster, running_cluster
 
@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=50, help="cuts that hit at least one open connection (default: 50)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/stream-cuts.md")
     arguments = parser.parse_args()
-    at = proven.commit()
+    at = proof_page.commit()
     jobs = -(-arguments.cuts // CUTS_PER_JOB)
     with running_cluster() as cluster, tempfile.TemporaryDirectory(prefix="stream-cuts-") as folder:
         role = (ROOT / "docs/reference/rbac.yaml").read_text()
@@ -57,7 +57,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        proven.record("stream-cuts", words, at=at)
+        proof_page.record("stream-cuts", words, at=at)
     return 0
 
 

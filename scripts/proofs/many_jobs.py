@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scripts import proven
+from scripts import proof_page
 from tests.labs.backends.fake import FakeCluster, lab_on, left_over
 from tests.labs.backends.lab import ContractLab
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=200, help="jobs at once (default: 200)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/many-jobs.md")
     arguments = parser.parse_args()
-    at = proven.commit()
+    at = proof_page.commit()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="many-jobs-") as name:
         folder = Path(name)
@@ -40,7 +40,7 @@ def main() -> int:
     )
     print(words)
     if arguments.record:
-        proven.record("many-jobs", words, at=at)
+        proof_page.record("many-jobs", words, at=at)
     return 0
 
 
