@@ -21,7 +21,7 @@ def require(store: Store) -> None:
 
 def are_kept(store: Store) -> bool:
     """Say whether the storage refuses every write whose condition does not hold."""
-    if store.look(layout.CONDITIONAL):
+    if store.stat(layout.CONDITIONAL):
         return True
     probe = f"{layout.OURS}probe-{secrets.token_hex(8)}"
     try:

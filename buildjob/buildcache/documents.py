@@ -9,14 +9,14 @@ import zlib
 import msgspec
 
 from buildjob.buildcache import layout, specs
-from buildjob.buildcache.manifest import Manifest, ManifestBlob, parse_manifest
-from buildjob.buildcache.storage.store import Blob, Store
+from buildjob.buildcache.manifest import BlobRef, Manifest, parse_manifest
+from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.errors import PublishError
 
 _LARGEST_SPEC_BYTES = 64 << 20
 
 
-def manifest_text(blob: Blob, *, media_type: str, fence: str = "") -> bytes:
+def manifest_text(blob: LocalFile, *, media_type: str, fence: str = "") -> bytes:
     """Return a manifest that names one uncompressed blob, as Spack writes it; Spack's schema allows more properties."""
     row = {
         "contentLength": blob.size_bytes,
@@ -45,7 +45,7 @@ def spec_of(store: Store, manifest: Manifest, *, where: str) -> dict[str, specs.
     return specs.parse_spec(unpacked(packed, where=where), where=where)
 
 
-def spec_blob(manifest: Manifest, *, where: str) -> ManifestBlob:
+def spec_blob(manifest: Manifest, *, where: str) -> BlobRef:
     """Return the blob with the concrete spec: the first of its kind. Raises PublishError if there is none."""
     for blob in manifest.data:
         if blob.media_type == layout.SPEC_MEDIA_TYPE:

@@ -18,8 +18,8 @@ import msgspec
 from buildjob import files
 from buildjob.buildcache import conditions, documents, index_merge, layout, lock, pending_pushes, push_record, specs
 from buildjob.buildcache.manifest import parse_manifest
-from buildjob.buildcache.storage.retry import Patience
-from buildjob.buildcache.storage.store import ABSENT, Blob, Store, in_parallel
+from buildjob.buildcache.storage.retry import RetryPolicy
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
 
 _GRACE_SECONDS = 3600.0
@@ -54,7 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What need not be asked for."""
     workers: int = 8
     wall: Callable[[], float] = time.time
-    patience: Patience = Patience()
+    retries: RetryPolicy = RetryPolicy()
     scratch: Path | None = None
     """Where the index passes through; the system's folder for temporary files if None."""
     locking: lock.Times = lock.Times()
@@ -63,7 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class _Current(msgspec.Struct, frozen=True, kw_only=True):
     """The index on the mirror."""
 
-    tag: str = ABSENT
+    etag: str = ABSENT
     sha256: str = ""
     path: Path | None = None
     overwritten: str = ""
@@ -85,7 +85,7 @@ def update(store: Store, options: Options) -> Updated:
             try:
                 done = work.attempt()
             except Conflict:
-                options.patience.sleep(options.patience.wait_seconds(min(conflicts + 1, 5)))
+                options.retries.sleep(options.retries.wait_seconds(min(conflicts + 1, 5)))
                 continue
             _sweep(store, options)
             return msgspec.structs.replace(done, conflicts=conflicts)
@@ -150,17 +150,17 @@ class _Work:
         if self._held and (newest := _fenced(self._store, stored.data)) not in {"", sha256}:
             overwritten, sha256 = sha256, newest
         if self._options.rebuild:
-            return _Current(tag=stored.tag, sha256=sha256, overwritten=overwritten)
+            return _Current(etag=stored.etag, sha256=sha256, overwritten=overwritten)
         path = self._folder / "current"
         try:
-            found = self._store.fetch(layout.blob(sha256), path)
+            found = self._store.download(layout.blob(sha256), path)
         except NotFound as error:
-            if self._store.read(layout.INDEX).tag != stored.tag:
+            if self._store.read(layout.INDEX).etag != stored.etag:
                 raise Conflict(str(error)) from error
             raise PublishError(f"{error}: the index is lost; make it anew with publish index --rebuild") from error
         if found != sha256:
             raise Unavailable(f"{self._store.url}/{layout.blob(sha256)}: arrived with another checksum")
-        return _Current(tag=stored.tag, sha256=found, path=path, overwritten=overwritten)
+        return _Current(etag=stored.etag, sha256=found, path=path, overwritten=overwritten)
 
     def _read_all(self, path: Path | None, edited: "_Count", in_file: set[str]) -> Path:
         """Merge every spec on the mirror that the file has not yet, as Spack does."""
@@ -212,8 +212,8 @@ class _Work:
 
     def _swing(self, current: _Current, path: Path) -> None:
         """Put the new index in the place of exactly the one that was read. Raises Conflict."""
-        blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=files.sha256(path))
-        self._store.send(layout.blob(blob.sha256), blob)
+        blob = LocalFile(path=path, size_bytes=path.stat().st_size, sha256=files.sha256(path))
+        self._store.upload(layout.blob(blob.sha256), blob)
         for sha256 in {current.sha256, current.overwritten} - {"", blob.sha256}:
             self._store.write(layout.REPLACED + sha256, b"")
         text = documents.manifest_text(
@@ -223,7 +223,7 @@ class _Work:
             self._held.raise_fence(blob.sha256)
         try:
             unconditional = self._options.single_writer or self._held is not None
-            self._store.write(layout.INDEX, text, only_if=None if unconditional else current.tag)
+            self._store.write(layout.INDEX, text, only_if=None if unconditional else current.etag)
         except (Conflict, NotFound) as error:
             self._store.delete(layout.blob(blob.sha256))
             raise Conflict(str(error)) from error

@@ -13,7 +13,7 @@ import msgspec
 from buildjob.buildcache import layout, signing
 from buildjob.buildcache.documents import manifest_text
 from buildjob.buildcache.manifest import parse_manifest
-from buildjob.buildcache.storage.store import Blob, Store
+from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.errors import PublishError
 
 _END = ".key.manifest.json"
@@ -56,6 +56,6 @@ def _put(store: Store, key: str, data: bytes, *, media_type: str) -> None:
     with tempfile.TemporaryDirectory(prefix="spack-farm-keys-") as folder:
         path = Path(folder) / "blob"
         path.write_bytes(data)
-        blob = Blob(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        store.send(layout.blob(blob.sha256), blob)
+        blob = LocalFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        store.upload(layout.blob(blob.sha256), blob)
         store.write(key, manifest_text(blob, media_type=media_type))

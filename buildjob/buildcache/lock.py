@@ -48,7 +48,7 @@ class Held:
 
     def require(self) -> None:
         """Raise Unavailable if somebody may have taken us for dead."""
-        if self._times.clock() - self._begun > self._times.hold_seconds or self._store.look(self._ticket) is None:
+        if self._times.clock() - self._begun > self._times.hold_seconds or self._store.stat(self._ticket) is None:
             raise Unavailable(
                 f"{self._store.url}: the index was not updated within {self._times.hold_seconds:.0f} s of getting the lock, "
                 "and another update may run; what was pushed is announced, and publish index takes it in"

@@ -16,7 +16,7 @@ from buildjob.files import has_content
 _LARGEST_MANIFEST_BYTES = 1 << 20
 
 
-class ManifestBlob(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One row of a manifest's `data`."""
 
     content_length: int
@@ -34,7 +34,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a spec manifest says."""
 
     version: Literal[3]
-    data: list[ManifestBlob]
+    data: list[BlobRef]
 
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
@@ -79,6 +79,6 @@ def is_whole(mirror: Path, manifest: Manifest) -> bool:
     return all(matches(mirror / blob.relative_path, blob) for blob in manifest.data)
 
 
-def matches(path: Path, blob: ManifestBlob) -> bool:
+def matches(path: Path, blob: BlobRef) -> bool:
     """Say whether a file has the size and the checksum that the manifest names."""
     return has_content(path, size_bytes=blob.content_length, checksum=blob.checksum)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import index, keys, layout, pending_pushes, push, push_record, signing, specs, verify
-from buildjob.buildcache.storage.store import Blob, Store, in_parallel
+from buildjob.buildcache.storage.store import LocalFile, Store, in_parallel
 from buildjob.errors import PublishError
 
 
@@ -108,10 +108,10 @@ def _take(batch: list[verify.Binary], source: Store, target: Store, signer: sign
 
 def _copy(key: str, checksum: str, source: Store, target: Store) -> None:
     """Copy a blob on the server where that can be; otherwise through here, checked again on the way."""
-    if target.look(key) is not None or target.copy(key, source):
+    if target.stat(key) is not None or target.copy(key, source):
         return
     with tempfile.TemporaryDirectory(prefix="spack-farm-notary-") as folder:
         path = Path(folder) / "blob"
-        if source.fetch(key, path) != checksum:
+        if source.download(key, path) != checksum:
             raise PublishError(f"{source.url}/{key}: it changed while it was copied")
-        target.send(key, Blob(path=path, size_bytes=path.stat().st_size, sha256=checksum))
+        target.upload(key, LocalFile(path=path, size_bytes=path.stat().st_size, sha256=checksum))

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import index_merge, push_record, specs
-from buildjob.buildcache.storage.store import Seen, Store, in_parallel
+from buildjob.buildcache.storage.store import ObjectInfo, Store, in_parallel
 
 GRACE_SECONDS = 3600.0
 """So long a record stays whose manifests have not all appeared."""
@@ -96,9 +96,9 @@ class Announcements:
             batch.add(entry, specs.reachable([entry.hash], self._known.own.nodes))
         return batch
 
-    def _records(self) -> Iterator[list[tuple[Seen, push_record.Push]]]:
+    def _records(self) -> Iterator[list[tuple[ObjectInfo, push_record.Push]]]:
         """Yield the records not seen before, as many at a time as memory may hold."""
-        group: list[tuple[Seen, push_record.Push]] = []
+        group: list[tuple[ObjectInfo, push_record.Push]] = []
         for seen in push_record.pending(self._store):
             if seen.key in self._read:
                 continue
@@ -115,7 +115,7 @@ class Announcements:
         if group:
             yield group
 
-    def _indexed(self, group: Sequence[tuple[Seen, push_record.Push]]) -> set[str]:
+    def _indexed(self, group: Sequence[tuple[ObjectInfo, push_record.Push]]) -> set[str]:
         """Return which of the hashes that are announced, and not known to be there, the index has already."""
         asked = {each.hash for _, pushed in group for each in pushed.entries if each.manifest not in self._there}
         asked -= self._known.gone
@@ -147,7 +147,7 @@ class Announcements:
         row = 0
         for start in range(0, len(unknown), self._workers):
             some = unknown[start : start + self._workers]
-            looked = dict(in_parallel(some, self._store.look, workers=self._workers))
+            looked = dict(in_parallel(some, self._store.stat, workers=self._workers))
             for key in some:
                 seen = looked[key]
                 row = 0 if seen else row + 1

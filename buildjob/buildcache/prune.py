@@ -181,7 +181,7 @@ def _announced(store: Store) -> set[str]:
 
 def _is_unchanged(store: Store, key: str, asked: Plan) -> bool:
     """Say whether a manifest is still the one that was doomed: a push may have replaced it since."""
-    seen = store.look(key)
+    seen = store.stat(key)
     return seen is not None and int(seen.modified_seconds) == int(asked.due_manifests[key])
 
 

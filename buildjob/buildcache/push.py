@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import documents, index, layout, pending_pushes, push_record, specs
-from buildjob.buildcache.manifest import ManifestBlob, matches, parse_manifest
-from buildjob.buildcache.storage.store import ABSENT, Blob, Store, in_parallel
+from buildjob.buildcache.manifest import BlobRef, matches, parse_manifest
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_processes
 from buildjob.errors import Conflict, PublishError, Unsupported
 from buildjob.telemetry import Publish
@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     text: bytes
     """The manifest, unsigned."""
-    blobs: list[ManifestBlob]
+    blobs: list[BlobRef]
 
 
 class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ def _there(store: Store, keys: set[str], *, workers: int) -> set[str]:
         found = keys & listed
         if len(listed) < most:
             return found  # that was all that there is
-    looked = in_parallel(keys - found, store.look, workers=workers)
+    looked = in_parallel(keys - found, store.stat, workers=workers)
     return found | {key for key, seen in looked if seen is not None}
 
 
@@ -129,7 +129,7 @@ def _nodes(entry: Entry, unsigned: Path) -> dict[str, specs.Node]:
     raise PublishError(f"{unsigned / entry.key}: names no concrete spec")
 
 
-def _require_checksum(path: Path, blob: ManifestBlob) -> None:
+def _require_checksum(path: Path, blob: BlobRef) -> None:
     if not path.exists():
         raise PublishError(f"{path}: the manifest names this blob, and it is missing")
     if not matches(path, blob):
@@ -186,25 +186,25 @@ def _update(store: Store, options: Options, known: pending_pushes.Known) -> inde
     return index.update(store, msgspec.structs.replace(options.indexing, known=known))
 
 
-def _send_blob(blob: ManifestBlob, unsigned: Path, store: Store) -> int:
+def _send_blob(blob: BlobRef, unsigned: Path, store: Store) -> int:
     """Send one blob unless the mirror has it; return the number of bytes sent."""
     key, path = layout.blob(blob.checksum), unsigned / blob.relative_path
-    local = Blob(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
+    local = LocalFile(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
     if blob.content_length <= _SMALL_BYTES:
         _require_checksum(path, blob)
         with contextlib.suppress(Conflict, Unsupported):  # there is one; whether it is whole is to be seen
-            store.send(key, local, if_absent=True)
+            store.upload(key, local, if_absent=True)
             return blob.content_length
-    if store.holds(key, local):
+    if store.has_content(key, local):
         return 0
     _require_checksum(path, blob)
-    store.send(key, local)
+    store.upload(key, local)
     return blob.content_length
 
 
 def ensure_layout(store: Store) -> None:
     """Write the document that says which signatures the mirror has, unless it is there."""
-    if store.look(layout.LAYOUT) is None:
+    if store.stat(layout.LAYOUT) is None:
         try:
             store.write(layout.LAYOUT, layout.LAYOUT_CONTENT, only_if=ABSENT)
         except Conflict:
@@ -215,7 +215,7 @@ def ensure_layout(store: Store) -> None:
 
 def wait_for_prune(store: Store, options: Options) -> None:
     """Wait until no binary is being deleted; what begins later sees our announcement and spares its blobs."""
-    while (seen := store.look(layout.PRUNING)) is not None:
+    while (seen := store.stat(layout.PRUNING)) is not None:
         if seen.modified_seconds < options.wall() - _PRUNE_SECONDS:
             raise PublishError(
                 f"{store.url}/{layout.PRUNING}: a prune began more than an hour ago and has not ended; "

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from buildjob.buildcache import layout, specs
-from buildjob.buildcache.storage.store import Seen, Store
+from buildjob.buildcache.storage.store import ObjectInfo, Store
 from buildjob.errors import NotFound, PublishError
 
 ENTRIES_PER_RECORD = 500
@@ -79,7 +79,7 @@ def _write(store: Store, key: str, record: Record) -> None:
     store.write(key, gzip.compress(msgspec.json.encode(record), 6, mtime=0))
 
 
-def pending(store: Store) -> Iterator[Seen]:
+def pending(store: Store) -> Iterator[ObjectInfo]:
     """Yield the records that are on the mirror, oldest first."""
     return store.list(layout.PENDING)
 

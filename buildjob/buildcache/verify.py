@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from buildjob.buildcache import documents, index, index_merge, layout, push_record, specs
-from buildjob.buildcache.manifest import ManifestBlob, parse_manifest
+from buildjob.buildcache.manifest import BlobRef, parse_manifest
 from buildjob.buildcache.signing import TrustHome
 from buildjob.buildcache.storage.store import Store, in_parallel
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_processes
@@ -33,7 +33,7 @@ class Binary(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     text: bytes
     """Its manifest without the signature, as gpg gave it where there is one."""
-    blobs: list[ManifestBlob]
+    blobs: list[BlobRef]
     nodes: dict[str, specs.Node]
     """Of its concrete spec."""
 
@@ -63,7 +63,7 @@ def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> B
     return Binary(key=key, hash=root, text=text, blobs=manifest.data, nodes=nodes)
 
 
-def _blob_fault(store: Store, blob: ManifestBlob, *, whole: bool) -> str:
+def _blob_fault(store: Store, blob: BlobRef, *, whole: bool) -> str:
     key = layout.blob(blob.checksum)
     try:
         size, checksum = store.digest(key) if whole else (_size(store, key), blob.checksum)
@@ -75,7 +75,7 @@ def _blob_fault(store: Store, blob: ManifestBlob, *, whole: bool) -> str:
 
 
 def _size(store: Store, key: str) -> int:
-    seen = store.look(key)
+    seen = store.stat(key)
     if seen is None:
         raise NotFound(key)
     return seen.size_bytes

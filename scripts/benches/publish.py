@@ -27,7 +27,7 @@ import msgspec
 
 from buildjob.buildcache import documents, layout, push
 from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.store import Blob
+from buildjob.buildcache.storage.store import LocalFile
 from buildjob.buildcache.workers import in_processes
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
@@ -248,8 +248,8 @@ def _fill(store: S3Store, path: Path, count: int, *, with_manifests: bool) -> No
         for node, needed in ((gmake, count), (glibc, count + 1)):
             entry = {"spec": node, "ref_count": needed, "in_buildcache": False}
             add(f'"{node["hash"]}":{json.dumps(entry)}' + ("," if node is gmake else "}}}"))
-    blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
-    store.send(layout.blob(blob.sha256), blob)
+    blob = LocalFile(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
+    store.upload(layout.blob(blob.sha256), blob)
     store.write(layout.INDEX, documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE))
     path.unlink()
     if not with_manifests:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from buildjob.buildcache import index, layout, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import Seen, Store
+from buildjob.buildcache.storage.store import ObjectInfo, Store
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, expected, installs
 
 COUNT = 40
@@ -20,10 +20,10 @@ class Asked(FolderStore):
         super().__init__(root)
         self.looked: list[str] = []
 
-    def look(self, key: str) -> Seen | None:
+    def stat(self, key: str) -> ObjectInfo | None:
         if key.startswith(layout.SPECS):
             self.looked.append(key)
-        return super().look(key)
+        return super().stat(key)
 
 
 def under_way(
@@ -87,7 +87,7 @@ def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_t
     (waiting,) = push_record.announce(
         store, [push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
     )  # fmt: skip
-    announced = store.look(waiting)
+    announced = store.stat(waiting)
     assert announced
     old = announced.modified_seconds - 100
     os.utime(store.root / entry.key, (old, old))
@@ -125,7 +125,7 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
                 push.publish(tmp_path / name, FolderStore(self.root), sign=as_it_is)
             return super().write(key, data, only_if=only_if)
 
-        def list(self, prefix: str) -> Iterator[Seen]:
+        def list(self, prefix: str) -> Iterator[ObjectInfo]:
             listed = super().list(prefix)
             if prefix == layout.PENDING:
                 self.turns += 1

@@ -12,7 +12,7 @@ import pytest
 
 from buildjob.buildcache import conditions, documents, index, layout, pending_pushes, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import Blob, Store, in_parallel
+from buildjob.buildcache.storage.store import LocalFile, Store, in_parallel
 from buildjob.errors import PublishError
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs
 from tests.labs.checkout import ROOT
@@ -99,9 +99,9 @@ def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Pat
     (old,) = store.list(layout.REPLACED)
     blob = layout.blob(old.key.removeprefix(layout.REPLACED))
     index.update(store, index.Options())
-    assert store.look(blob)
+    assert store.stat(blob)
     index.update(store, index.Options(wall=lambda: old.modified_seconds + 3700))
-    assert not store.look(blob)
+    assert not store.stat(blob)
     assert not list(store.list(layout.REPLACED))
     assert installs(store) == expected({"a": [], "b": []})
 
@@ -158,8 +158,8 @@ def with_index(folder: Path, count: int) -> FolderStore:
             digest.update(part)
             file.write(part)
     store = FolderStore(folder / "m")
-    blob = Blob(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
-    store.send(layout.blob(blob.sha256), blob)
+    blob = LocalFile(path=path, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
+    store.upload(layout.blob(blob.sha256), blob)
     store.write(layout.INDEX, documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE))
     return store
 

@@ -7,7 +7,7 @@ import pytest
 
 from buildjob.buildcache import documents, index, layout, lock, manifest, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import Blob, in_parallel
+from buildjob.buildcache.storage.store import LocalFile, in_parallel
 from buildjob.errors import Unavailable, Unsupported
 from tests.labs.build_cache import add_entry, as_it_is, expected, installs
 
@@ -113,7 +113,7 @@ def test_an_index_that_spack_wrote_meanwhile_is_taken_as_it_is(tmp_path: Path) -
         add_entry(tmp_path / name, name)
         push.publish(tmp_path / name, store, sign=as_it_is)
     (checksum,) = (blob.checksum for blob in manifest.parse_manifest(store.read(layout.INDEX).data, where="test").data)
-    blob = Blob(path=store.root / layout.blob(checksum), size_bytes=1, sha256=checksum)
+    blob = LocalFile(path=store.root / layout.blob(checksum), size_bytes=1, sha256=checksum)
     text = documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE)
     size = blob.path.stat().st_size
     store.write(layout.INDEX, text.replace(b'"contentLength":1', f'"contentLength":{size}'.encode()))

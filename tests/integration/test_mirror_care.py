@@ -225,7 +225,7 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
     assert (deleted.manifests, deleted.is_complete) == (1, True)
     assert consistent(store) == 2
     assert installs(store) == expected({"lib": TREES["lib"], "tool": []})
-    assert not store.look(layout.PRUNING)
+    assert not store.stat(layout.PRUNING)
     store.delete(waiting)
     push.publish(tmp_path / "u", store, sign=as_it_is)
     assert installs(store) == expected(TREES)

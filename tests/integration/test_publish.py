@@ -192,5 +192,5 @@ def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes
         publish(entry, store, sign=as_it_is)
         assert consistent(store) == 1
         assert installs(store) == expected({"zlib": ["gmake"]})
-        assert not [seen for seen in push_record.pending(store) if store.look(layout.INDEX) is None]
+        assert not [seen for seen in push_record.pending(store) if store.stat(layout.INDEX) is None]
     assert kills >= 8, "each rename and each deletion was a place to die"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from buildjob.buildcache.storage.retry import Patience
-from buildjob.buildcache.storage.store import ABSENT, Blob
+from buildjob.buildcache.storage.retry import RetryPolicy
+from buildjob.buildcache.storage.store import ABSENT, LocalFile
 from buildjob.errors import Conflict, NotFound
 from tests.labs.s3.faulty_server import in_front_of
 from tests.labs.s3.server import Server
 
-PATIENCE = Patience(sleep=lambda _seconds: None)
+RETRIES = RetryPolicy(sleep=lambda _seconds: None)
 
 
 class Front:
@@ -46,15 +46,15 @@ def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
     blob.write_bytes(b"x" * 5000)
     sha256 = hashlib.sha256(blob.read_bytes()).hexdigest()
     with in_front_of(s3, front) as server:
-        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        store = server.store(f"s3://{s3.bucket()}/x", retries=RETRIES)
         tag = store.write("first", b"1", only_if=ABSENT)
-        store.send("odd/a b+c~d=e,f@g", Blob(path=blob, size_bytes=5000, sha256=sha256), if_absent=True)
-        assert store.read("first").tag == tag
+        store.upload("odd/a b+c~d=e,f@g", LocalFile(path=blob, size_bytes=5000, sha256=sha256), if_absent=True)
+        assert store.read("first").etag == tag
         assert store.digest("odd/a b+c~d=e,f@g") == (5000, sha256)
-        seen = store.look("odd/a b+c~d=e,f@g")
+        seen = store.stat("odd/a b+c~d=e,f@g")
         assert seen
         assert seen.size_bytes == 5000
-        assert store.look("nothing") is None
+        assert store.stat("nothing") is None
         with pytest.raises(Conflict):
             store.write("first", b"2", only_if=ABSENT)
         assert store.write("first", b"3", only_if=tag) != tag
@@ -68,7 +68,7 @@ def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
 def test_boto3_asks_anew_for_what_is_refused_or_not_answered(s3: Server) -> None:
     front = Front()
     with in_front_of(s3, front) as server:
-        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        store = server.store(f"s3://{s3.bucket()}/x", retries=RETRIES)
         store.write("first", b"1")
         front.refuse = 1
         store.write("second", b"2", only_if=ABSENT)
@@ -90,7 +90,7 @@ def test_a_server_on_which_it_leads_nowhere_is_left_to_boto3(s3: Server) -> None
 
     front = Refusing()
     with in_front_of(s3, front) as server:
-        store = server.store(f"s3://{s3.bucket()}/x", patience=PATIENCE)
+        store = server.store(f"s3://{s3.bucket()}/x", retries=RETRIES)
         for number in range(10):
             store.write(f"key-{number}", b"1")
     assert [by_boto3 for _, by_boto3 in front.seen].count(False) == 3

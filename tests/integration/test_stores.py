@@ -12,31 +12,31 @@ import pytest
 from buildjob.buildcache import conditions
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.retry import Patience
+from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.store import ABSENT, Blob, Store, in_parallel
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
 from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
 from tests.labs.build_cache import MakeStore
 from tests.labs.s3.faulty_server import Fault, in_front_of
 from tests.labs.s3.server import Server
 
 
-def local(folder: Path, data: bytes) -> Blob:
+def local(folder: Path, data: bytes) -> LocalFile:
     path = folder / secrets.token_hex(4)
     path.write_bytes(data)
-    return Blob(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return LocalFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def test_objects_are_written_read_listed_and_deleted(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
-    assert store.look("a/b") is None
+    assert store.stat("a/b") is None
     with pytest.raises(NotFound):
         store.read("a/b")
     store.write("a/b", b"one")
-    store.send("a/c/d", local(tmp_path, b"two" * 1000))
+    store.upload("a/c/d", local(tmp_path, b"two" * 1000))
     store.write("ab", b"")
     assert store.read("a/b").data == b"one"
-    assert store.fetch("a/c/d", tmp_path / "got") == hashlib.sha256(b"two" * 1000).hexdigest()
+    assert store.download("a/c/d", tmp_path / "got") == hashlib.sha256(b"two" * 1000).hexdigest()
     assert (tmp_path / "got").read_bytes() == b"two" * 1000
     assert [(seen.key, seen.size_bytes) for seen in store.list("a/")] == [("a/b", 3), ("a/c/d", 3000)]
     assert [seen.key for seen in store.list("a")] == ["a/b", "a/c/d", "ab"]
@@ -45,7 +45,7 @@ def test_objects_are_written_read_listed_and_deleted(make_store: MakeStore, tmp_
         store.read("a/b", limit_bytes=2)
     store.delete("a/b")
     store.delete("a/b")
-    assert store.look("a/b") is None
+    assert store.stat("a/b") is None
 
 
 def test_a_condition_that_does_not_hold_is_a_conflict(make_store: MakeStore) -> None:
@@ -57,7 +57,7 @@ def test_a_condition_that_does_not_hold_is_a_conflict(make_store: MakeStore) -> 
     with pytest.raises(Conflict):
         store.write("key", b"third", only_if=tag)
     assert store.read("key").data == b"second"
-    assert store.read("key").tag == newer
+    assert store.read("key").etag == newer
     assert conditions.are_kept(store)
     assert [seen.key for seen in store.list("spack-farm/") if "lock" not in seen.key] == ["spack-farm/v1/conditional-writes"]
 
@@ -70,7 +70,7 @@ def test_counting_by_compare_and_swap_loses_nothing(make_store: MakeStore) -> No
         while True:
             seen = store.read("n")
             try:
-                store.write("n", str(int(seen.data) + 1).encode(), only_if=seen.tag)
+                store.write("n", str(int(seen.data) + 1).encode(), only_if=seen.etag)
             except Conflict:
                 continue
             return
@@ -80,14 +80,14 @@ def test_counting_by_compare_and_swap_loses_nothing(make_store: MakeStore) -> No
 
 
 def test_what_changes_on_the_way_is_refused(make_store: MakeStore, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    store = make_store(patience=Patience(tries=1))
+    store = make_store(retries=RetryPolicy(tries=1))
     if "moto" in request.node.name:
         pytest.skip("moto's server does not look at x-amz-checksum-sha256")
     blob = local(tmp_path, b"what was promised")
     blob.path.write_bytes(b"what has come of it")
     with pytest.raises(StoreError):
-        store.send("blob", blob)
-    assert store.look("blob") is None
+        store.upload("blob", blob)
+    assert store.stat("blob") is None
 
 
 def test_a_key_cannot_leave_the_mirror(tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_a_key_cannot_leave_the_mirror(tmp_path: Path) -> None:
 def test_a_large_file_goes_in_parts(s3: Server, tmp_path: Path) -> None:
     store = s3.store(f"s3://{s3.bucket()}/x", multipart_bytes=1, part_bytes=5 << 20)
     data = secrets.token_bytes((11 << 20) + 17)
-    store.send("big", local(tmp_path, data))
-    assert store.fetch("big", tmp_path / "got") == hashlib.sha256(data).hexdigest()
+    store.upload("big", local(tmp_path, data))
+    assert store.download("big", tmp_path / "got") == hashlib.sha256(data).hexdigest()
     blob = local(tmp_path, data)
     blob.path.write_bytes(data[:-1] + b"!")
     with pytest.raises(StoreError, match="it changed while it was sent"):
-        store.send("other", blob)
-    assert store.look("other") is None
+        store.upload("other", blob)
+    assert store.stat("other") is None
     assert not s3.client().list_multipart_uploads(Bucket=store.bucket).get("Uploads")
 
 
@@ -137,7 +137,7 @@ def test_throttling_and_faults_of_the_server_are_tried_again(faulty: Callable[[F
         return True
 
     server = faulty(fault)
-    store = server.store(f"s3://{server.bucket()}/x", patience=Patience(sleep=waits.append, random=lambda: 1.0))
+    store = server.store(f"s3://{server.bucket()}/x", retries=RetryPolicy(sleep=waits.append, random=lambda: 1.0))
     store.write("key", b"x", only_if=ABSENT)
     assert store.read("key").data == b"x"
     assert waits == [0.2, 0.4]
@@ -151,7 +151,7 @@ def test_a_lost_answer_of_a_conditional_write_is_no_conflict(faulty: Callable[[F
         return False
 
     server = faulty(fault)
-    store = server.store(f"s3://{server.bucket()}/x", patience=Patience(sleep=lambda _seconds: None))
+    store = server.store(f"s3://{server.bucket()}/x", retries=RetryPolicy(sleep=lambda _seconds: None))
     store.write("key", b"mine", only_if=ABSENT)
     assert store.read("key").data == b"mine"
 
@@ -159,7 +159,7 @@ def test_a_lost_answer_of_a_conditional_write_is_no_conflict(faulty: Callable[[F
 def test_no_server_is_told_after_all_tries(s3: Server) -> None:
     waits: list[float] = []
     access = Access(endpoint_url="http://127.0.0.1:9", region="us-east-1", path_style=True)
-    store: Store = S3Store(f"s3://{s3.bucket()}/x", access, patience=Patience(sleep=waits.append))
+    store: Store = S3Store(f"s3://{s3.bucket()}/x", access, retries=RetryPolicy(sleep=waits.append))
     with pytest.raises(Unavailable, match=r"no answer from http://127\.0\.0\.1:9"):
         store.read("key")
     assert len(waits) == 8

@@ -82,7 +82,7 @@ def as_it_is(text: bytes, _where: str) -> bytes:
 
 def installs(store: Store) -> dict[str, Any]:
     """The index's entries; none if there is no index."""
-    if store.look(layout.INDEX) is None:
+    if store.stat(layout.INDEX) is None:
         return {}
     manifest = parse_manifest(store.read(layout.INDEX).data, where="index")
     (blob,) = manifest.data

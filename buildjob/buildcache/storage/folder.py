@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from buildjob import files
-from buildjob.buildcache.storage.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
+from buildjob.buildcache.storage.store import (
+    ABSENT,
+    CHUNK_BYTES,
+    LARGEST_DOCUMENT_BYTES,
+    LocalFile,
+    ObjectInfo,
+    Store,
+    StoredObject,
+)
 from buildjob.errors import Conflict, NotFound, StoreError
 
 _LOCK = "spack-farm/v1/lock"
@@ -27,15 +35,15 @@ class FolderStore:
         self.root = root.resolve()
         self.url = self.root.as_uri()
 
-    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> StoredObject:
         """Return an object."""
         with self._faults(key), self._path(key).open("rb") as file:
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
             raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
-        return Stored(data=data, tag=_tag(data))
+        return StoredObject(data=data, etag=_tag(data))
 
-    def fetch(self, key: str, path: Path) -> str:
+    def download(self, key: str, path: Path) -> str:
         """Copy an object to a local file; return its SHA-256."""
         digest = hashlib.sha256()
         with self._faults(key), self._path(key).open("rb") as source, path.open("wb") as target:
@@ -50,16 +58,16 @@ class FolderStore:
             path = self._path(key)
             return path.stat().st_size, files.sha256(path)
 
-    def look(self, key: str) -> Seen | None:
+    def stat(self, key: str) -> ObjectInfo | None:
         """Return what is known of an object; None if there is none."""
         try:
             with self._faults(key):
                 state = self._path(key).stat()
         except NotFound:
             return None
-        return Seen(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+        return ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
 
-    def holds(self, key: str, blob: Blob) -> bool:
+    def has_content(self, key: str, blob: LocalFile) -> bool:
         """Say whether the file there has the blob's size and content: disks rot."""
         with self._faults(key):
             return files.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
@@ -77,12 +85,12 @@ class FolderStore:
                 os.link(temporary, self._path(key))
             else:
                 with self._lock():
-                    if self.read(key).tag != only_if:
+                    if self.read(key).etag != only_if:
                         raise Conflict(f"{self.url}/{key}: somebody else has changed it")
                     temporary.replace(self._path(key))
         return _tag(data)
 
-    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+    def upload(self, key: str, blob: LocalFile, *, if_absent: bool = False) -> None:
         """Copy a local file in, checking what is copied."""
         digest = hashlib.sha256()
         with self._faults(key), self._temporary(key) as temporary:
@@ -104,7 +112,7 @@ class FolderStore:
         with contextlib.suppress(NotFound), self._faults(key):
             self._path(key).unlink()
 
-    def list(self, prefix: str) -> Iterator[Seen]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose key begins with the prefix, in the order of their keys."""
         top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
         with self._faults(prefix):
@@ -115,7 +123,7 @@ class FolderStore:
         if not isinstance(source, FolderStore):
             return False
         with self._faults(key), self._temporary(key) as temporary:
-            source.fetch(key, temporary)
+            source.download(key, temporary)
             temporary.replace(self._path(key))
         return True
 
@@ -128,7 +136,7 @@ class FolderStore:
             raise StoreError(f"{key!r} is no key of a mirror")
         return self.root / key
 
-    def _walk(self, folder: Path) -> Iterator[Seen]:
+    def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
@@ -140,7 +148,7 @@ class FolderStore:
                 with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                     state = entry.stat()
                     key = str(Path(entry.path).relative_to(self.root))
-                    yield Seen(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+                    yield ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
 
     @contextlib.contextmanager
     def _temporary(self, key: str) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from buildjob.errors import Unavailable
 _Result = TypeVar("_Result")
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How often and how long."""
 
     tries: int = 9
@@ -32,11 +32,11 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         return self.random() * min(self.longest_seconds, self.first_seconds * 2.0 ** (failures - 1))
 
 
-def patiently(call: Callable[[], _Result], patience: Patience) -> _Result:
+def with_retries(call: Callable[[], _Result], retries: RetryPolicy) -> _Result:
     """Return what the call returns, tried again while it raises Unavailable; the last one passes. Only what may repeat."""
-    for failures in range(1, patience.tries):
+    for failures in range(1, retries.tries):
         try:
             return call()
         except Unavailable:
-            patience.sleep(patience.wait_seconds(failures))
+            retries.sleep(retries.wait_seconds(failures))
     return call()

@@ -17,12 +17,20 @@ from typing import Any, TypeVar
 import botocore.exceptions
 
 from buildjob.buildcache.storage.access import Access
-from buildjob.buildcache.storage.retry import Patience, patiently
+from buildjob.buildcache.storage.retry import RetryPolicy, with_retries
 from buildjob.buildcache.storage.s3_client import Client, prepare
 from buildjob.buildcache.storage.s3_errors import classified
 from buildjob.buildcache.storage.s3_fast_path import ShortWay
 from buildjob.buildcache.storage.s3_upload import Part
-from buildjob.buildcache.storage.store import ABSENT, CHUNK_BYTES, LARGEST_DOCUMENT_BYTES, Blob, Seen, Store, Stored
+from buildjob.buildcache.storage.store import (
+    ABSENT,
+    CHUNK_BYTES,
+    LARGEST_DOCUMENT_BYTES,
+    LocalFile,
+    ObjectInfo,
+    Store,
+    StoredObject,
+)
 from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable
 
 __all__ = ["S3Store", "prepare", "split_url"]
@@ -41,12 +49,14 @@ _NO_STATUS, _NOT_ASKED = 0, -1
 class S3Store:
     """The storage below a prefix of a bucket. Threads may share it."""
 
-    def __init__(self, url: str, access: Access, *, patience: Patience | None = None, client: Client | None = None) -> None:
+    def __init__(
+        self, url: str, access: Access, *, retries: RetryPolicy | None = None, client: Client | None = None
+    ) -> None:
         self.bucket, prefix = split_url(url)
         self._prefix = f"{prefix}/" if prefix else ""
         self.url = f"s3://{self.bucket}/{prefix}".rstrip("/")
         self._access = access
-        self._patience = patience or Patience()
+        self._retries = retries or RetryPolicy()
         try:
             self._made = Client(access, like=client)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
@@ -54,23 +64,23 @@ class S3Store:
         self._client = self._made.boto3
         self._short: ShortWay | None = None
 
-    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> StoredObject:
         """Return an object."""
 
-        def call() -> Stored:
+        def call() -> StoredObject:
             answer = self._client.get_object(Bucket=self.bucket, Key=self._prefix + key)
             with contextlib.closing(answer["Body"]) as body:
                 if answer["ContentLength"] > limit_bytes:
                     raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
-                return Stored(data=body.read(), tag=answer["ETag"])
+                return StoredObject(data=body.read(), etag=answer["ETag"])
 
-        def take(answer: http.client.HTTPResponse) -> Stored | None:
+        def take(answer: http.client.HTTPResponse) -> StoredObject | None:
             fits = int(answer.headers["Content-Length"]) <= limit_bytes
-            return Stored(data=answer.read(), tag=answer.headers["ETag"]) if fits else None
+            return StoredObject(data=answer.read(), etag=answer.headers["ETag"]) if fits else None
 
         return self._shortly("GET", key, take)[1] or self._ask(key, call, teaches=True)
 
-    def fetch(self, key: str, path: Path) -> str:
+    def download(self, key: str, path: Path) -> str:
         """Write an object to a local file; return its SHA-256."""
 
         def call() -> str:
@@ -107,12 +117,12 @@ class S3Store:
 
         return self._shortly("GET", key, take)[1] or self._ask(key, call, teaches=True)
 
-    def look(self, key: str) -> Seen | None:
+    def stat(self, key: str) -> ObjectInfo | None:
         """Return what is known of an object; None if there is none."""
 
-        def take(answer: http.client.HTTPResponse) -> Seen:
+        def take(answer: http.client.HTTPResponse) -> ObjectInfo:
             modified = email.utils.parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp()
-            return Seen(key=key, size_bytes=int(answer.headers["Content-Length"]), modified_seconds=modified)
+            return ObjectInfo(key=key, size_bytes=int(answer.headers["Content-Length"]), modified_seconds=modified)
 
         status, seen = self._shortly("HEAD", key, take)
         if seen or status == http.HTTPStatus.NOT_FOUND:
@@ -122,9 +132,9 @@ class S3Store:
         except NotFound:
             return None
         modified = answer["LastModified"].timestamp()
-        return Seen(key=key, size_bytes=answer["ContentLength"], modified_seconds=modified)
+        return ObjectInfo(key=key, size_bytes=answer["ContentLength"], modified_seconds=modified)
 
-    def holds(self, key: str, blob: Blob) -> bool:
+    def has_content(self, key: str, blob: LocalFile) -> bool:
         """Say whether there is an object of that size, and, where the server kept it, of that SHA-256.
 
         Objects are content-addressed and appear whole; what was sent in parts has a checksum of checksums, which says less.
@@ -168,10 +178,10 @@ class S3Store:
             return self._ask(key, call, teaches=True)
         except Conflict:
             if unanswered and (there := self.read(key)).data == data:
-                return there.tag
+                return there.etag
             raise
 
-    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+    def upload(self, key: str, blob: LocalFile, *, if_absent: bool = False) -> None:
         """Send a local file; in parts, and then whatever is there, if it is large."""
         if blob.size_bytes >= self._access.multipart_bytes:
             self._send_parts(key, blob)
@@ -197,13 +207,13 @@ class S3Store:
         with contextlib.suppress(NotFound):
             self._ask(key, lambda: self._client.delete_object(Bucket=self.bucket, Key=self._prefix + key))
 
-    def list(self, prefix: str) -> Iterator[Seen]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose key begins with the prefix, 1,000 a request."""
         token: dict[str, str] = {}
         while True:
             page = self._page(prefix, token)
             for row in page.get("Contents", ()):
-                yield Seen(
+                yield ObjectInfo(
                     key=row["Key"].removeprefix(self._prefix),
                     size_bytes=row["Size"],
                     modified_seconds=row["LastModified"].timestamp(),
@@ -231,7 +241,7 @@ class S3Store:
 
     def reopened(self) -> Store:
         """Return the same storage with connections of its own; what the credentials are is not looked up again."""
-        return S3Store(self.url, self._access, patience=self._patience, client=self._made)
+        return S3Store(self.url, self._access, retries=self._retries, client=self._made)
 
     def _head(self, key: str, *, teaches: bool = False, **asked: str) -> Mapping[str, Any]:
         head: Callable[[], Mapping[str, Any]] = lambda: self._client.head_object(  # noqa: E731  typed here
@@ -245,7 +255,7 @@ class S3Store:
         )
         return self._ask(prefix, page)
 
-    def _send_parts(self, key: str, blob: Blob) -> None:
+    def _send_parts(self, key: str, blob: LocalFile) -> None:
         """Send a large file part by part; what is broken off for good leaves nothing that costs."""
         place = {"Bucket": self.bucket, "Key": self._prefix + key}
         upload = self._ask(key, lambda: self._client.create_multipart_upload(**place, ChecksumAlgorithm="SHA256"))
@@ -263,7 +273,7 @@ class S3Store:
             raise
 
     def _complete(
-        self, key: str, place: Mapping[str, str], parts: "builtins.list[dict[str, Any]]", blob: Blob, *, whole: bool
+        self, key: str, place: Mapping[str, str], parts: "builtins.list[dict[str, Any]]", blob: LocalFile, *, whole: bool
     ) -> None:
         if not whole:
             raise StoreError(f"{blob.path}: it changed while it was sent")
@@ -271,7 +281,7 @@ class S3Store:
             self._ask(key, lambda: self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}))
         except NotFound:
             # the answer of an earlier try was lost: the upload is complete, so that there is no such upload any more
-            there = self.look(key)
+            there = self.stat(key)
             if there is None or there.size_bytes != blob.size_bytes:
                 raise
 
@@ -337,7 +347,7 @@ class S3Store:
             except botocore.exceptions.BotoCoreError as error:  # no credentials, a broken profile …
                 raise StoreError(f"{self.url}/{key}: {error}") from error
 
-        result = patiently(once, self._patience)
+        result = with_retries(once, self._retries)
         if teaches and self._short is None:
             self._short = self._made.short_way(self._prefix + key)
         elif teaches and self._short:

@@ -70,7 +70,7 @@ class Client:
                 connect_timeout=10,
                 read_timeout=60,
                 max_pool_connections=access.connections,
-                retries={"total_max_attempts": 1},  # `patiently` tries again: it knows what may repeat
+                retries={"total_max_attempts": 1},  # `with_retries` tries again: it knows what may repeat
                 request_checksum_calculation="when_required",  # ours is SHA-256; theirs needs trailers few servers know
                 response_checksum_validation="when_required",  # what is content-addressed is checked here
                 parameter_validation=False,  # of types that mypy has checked

@@ -18,14 +18,14 @@ LARGEST_DOCUMENT_BYTES = 16 << 20
 """What `read` takes unless told otherwise: documents, not binaries."""
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     """An object's content and the tag that names this very content in a condition."""
 
     data: bytes
-    tag: str
+    etag: str
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An object in a listing."""
 
     key: str
@@ -34,7 +34,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Since the epoch, by the storage's clock."""
 
 
-class Blob(msgspec.Struct, frozen=True, kw_only=True):
+class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
     """A local file to be sent, with what it is known to be."""
 
     path: Path
@@ -49,19 +49,19 @@ class Store(Protocol):
     url: str
     """The mirror as Spack names it, without a slash at its end."""
 
-    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> Stored:
+    def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> StoredObject:
         """Return an object. Raises NotFound, and StoreError if it is larger than the limit."""
 
-    def fetch(self, key: str, path: Path) -> str:
+    def download(self, key: str, path: Path) -> str:
         """Write an object of any size to a local file; return its SHA-256. Raises NotFound."""
 
     def digest(self, key: str) -> tuple[int, str]:
         """Read an object of any size; return its size and SHA-256. Raises NotFound."""
 
-    def look(self, key: str) -> Seen | None:
+    def stat(self, key: str) -> ObjectInfo | None:
         """Return what is known of an object without reading it; None if there is none."""
 
-    def holds(self, key: str, blob: Blob) -> bool:
+    def has_content(self, key: str, blob: LocalFile) -> bool:
         """Say whether the object there is this blob, as far as the storage can tell without sending it."""
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
@@ -71,7 +71,7 @@ class Store(Protocol):
         condition does not hold, Unsupported if the storage has no conditions.
         """
 
-    def send(self, key: str, blob: Blob, *, if_absent: bool = False) -> None:
+    def upload(self, key: str, blob: LocalFile, *, if_absent: bool = False) -> None:
         """Write a local file, checked end to end; whatever is there is replaced.
 
         `if_absent`, for what goes in one piece, replaces nothing: raises Conflict and Unsupported as `write` does.
@@ -80,7 +80,7 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""
 
-    def list(self, prefix: str) -> Iterator[Seen]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose key begins with the prefix, in the order of their keys, never all in memory."""
 
     def copy(self, key: str, source: "Store") -> bool:

@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 
 from buildjob.buildcache.storage.access import Access
-from buildjob.buildcache.storage.retry import Patience
+from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.s3 import S3Store
 from tests.labs.checkout import ROOT
 
@@ -61,10 +61,10 @@ class Server:
         self.client().create_bucket(Bucket=name)
         return name
 
-    def store(self, url: str, *, patience: Patience | None = None, **access: Any) -> S3Store:
+    def store(self, url: str, *, retries: RetryPolicy | None = None, **access: Any) -> S3Store:
         """A store of ours on this server; the test's environment must hold the credentials."""
         reach = Access(endpoint_url=self.url, region="us-east-1", path_style=True, **access)
-        return S3Store(url, reach, patience=patience)
+        return S3Store(url, reach, retries=retries)
 
 
 @contextlib.contextmanager
