@@ -1,7 +1,7 @@
-"""What one attempt tells the next of the same job: at which limits it was killed, and how long it has waited for a node.
+"""What one attempt leaves for the next of the same job: the limits that were too small, and how long it waited for a node.
 
-A config map beside the pods, so that any manager reads it; it carries a deadline for the sweeper. A record that cannot be
-written or read costs a bigger size, never a job.
+A config map beside the pods, so that any manager reads it; it carries a deadline for the sweeper. A history that cannot be
+written or read may cost a larger size, never a job.
 """
 
 import re
@@ -15,55 +15,71 @@ from executor.log import Log
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of earlier attempts; None is nothing."""
+    """What is known of earlier attempts; None means nothing."""
 
     memory_limit_bytes: int | None = None
     """The memory limit at which one was killed."""
     disk_limit_bytes: int | None = None
-    """The disk limit that one has passed."""
+    """The disk limit that one exceeded."""
     waited_job_id: int | None = None
-    """The job, by GitLab's id, whose attempt waited in vain for a node: the Runner calls prepare up to three times."""
+    """The job, by GitLab's id, whose attempt waited for a node in vain: the Runner calls prepare up to three times."""
     waited_seconds: int | None = None
-    """How long it did."""
+    """How long it waited."""
+
+    def waited_for(self, job_id: int) -> int:
+        """Return how many seconds earlier attempts of this very job waited for a node."""
+        return (self.waited_seconds or 0) if self.waited_job_id == job_id else 0
 
 
-def recall(api: Api, namespace: str, name: str, job_log: Log, *, now: float | None = None) -> Earlier:
-    """Return what is recorded of a job; nothing if there is no record, or an old one."""
-    try:
-        record = api.call("GET", config_maps_path(namespace, name))
-    except errors.NotFound:
-        return Earlier()
-    except errors.ClusterError as error:
-        job_log.warning(f"the record of earlier attempts cannot be read: {error}")
-        return Earlier()
-    told = record.get("data")
-    if not isinstance(told, dict):
-        return Earlier()
-    until = _number(told.get("until"))
-    if until is None or until < (time.time() if now is None else now):
-        return Earlier()
-    return Earlier(**{field: _number(told.get(field)) for field in Earlier.__struct_fields__})
+class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """The history of one job, in the config map `name`."""
 
+    api: Api
+    namespace: str
+    name: str
+    keep_seconds: int
+    """How long what is added stays valid."""
+    job_log: Log
 
-def record(  # noqa: PLR0913 (a place, a log, a record)
-    api: Api, namespace: str, name: str, job_log: Log, *, news: Earlier, keep_seconds: int
-) -> None:
-    """Record what is new; the rest of an earlier record stays."""
-    data = {key: str(value) for key, value in msgspec.structs.asdict(news).items() if value}
-    data |= {"version": "1", "until": str(int(time.time()) + keep_seconds)}
-    document = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": namespace, "labels": {names.MANAGED_BY: "executor"}},
-        "data": data,
-    }
-    try:
+    def read(self, *, now: float | None = None) -> Earlier:
+        """Return what is recorded; nothing if there is no record, or an expired one."""
         try:
-            api.call("POST", config_maps_path(namespace), body=document)
-        except errors.Conflict:
-            api.call("PATCH", config_maps_path(namespace, name), body={"data": data})
-    except errors.ClusterError as error:
-        job_log.warning(f"nothing could be recorded for the next attempt: {error}")
+            record = self.api.call("GET", config_maps_path(self.namespace, self.name))
+        except errors.NotFound:
+            return Earlier()
+        except errors.ClusterError as error:
+            self.job_log.warning(f"the record of earlier attempts cannot be read: {error}")
+            return Earlier()
+        return earlier_in(record, now=time.time() if now is None else now)
+
+    def add(self, news: Earlier) -> None:
+        """Record what is new; the rest of an earlier record stays."""
+        data = {key: str(value) for key, value in msgspec.structs.asdict(news).items() if value}
+        data |= {"version": "1", "until": str(int(time.time()) + self.keep_seconds)}
+        document = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": {names.MANAGED_BY: "executor"}},
+            "data": data,
+        }
+        try:
+            try:
+                self.api.call("POST", config_maps_path(self.namespace), body=document)
+            except errors.Conflict:
+                self.api.call("PATCH", config_maps_path(self.namespace, self.name), body={"data": data})
+        except errors.ClusterError as error:
+            self.job_log.warning(f"nothing could be recorded for the next attempt: {error}")
+
+
+def earlier_in(record: dict[str, object], *, now: float) -> Earlier:
+    """Return what a config map says; nothing if it has expired or holds something else."""
+    data = record.get("data")
+    if not isinstance(data, dict):
+        return Earlier()
+    until = _number(data.get("until"))
+    if until is None or until < now:
+        return Earlier()
+    return Earlier(**{field: _number(data.get(field)) for field in Earlier.__struct_fields__})
 
 
 def _number(text: object) -> int | None:

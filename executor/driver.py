@@ -6,14 +6,22 @@ Python's own exit code for an unknown exception is 1, which the Runner books as 
 import argparse
 import contextlib
 import functools
+import importlib
+import signal
 import sys
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
-from executor import errors, stages
-from executor.environment import Invocation, exit_code, process_environment, read_invocation
+from executor import errors
+from executor.attempt import load_attempt
+from executor.call import Call
+from executor.config import config
+from executor.environment import Invocation, build_failure, exit_code, process_environment, read_invocation
 from executor.log import Log, shows_color
 from executor.settings import ignored_keys, load_settings
+from executor.verdict import Booking, Verdict
 
 _SYSTEM_FAILURE = 2
 _EPILOG = """\
@@ -30,8 +38,8 @@ class Arguments(argparse.Namespace):
 
     verb: str
     config: Path | None
-    script: Path
-    stage: str
+    script: Path = Path()
+    stage: str = ""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     except errors.DriverError as error:
         _try_to_say(job_log, str(error))
         if error.blame is errors.Blame.BUILD and invocation is not None and talks_to_job:
-            return stages.build_failure(invocation, invocation.build_failure)
+            return build_failure(invocation, invocation.build_failure)
     except BrokenPipeError:
         pass  # nobody reads; GitLab Runner is gone
     except BaseException:  # noqa: BLE001 (the one way out)
@@ -60,26 +68,61 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> int:
-    """Call the verb's story."""
+    """Call the verb's story and return the exit code."""
     settings = load_settings(arguments.config)
     if invocation is None:
-        sys.stdout.write(stages.config(settings) + "\n")
+        sys.stdout.write(config(settings) + "\n")
         sys.stdout.flush()
         return 0
+    attempt = None if arguments.verb == "prepare" else load_attempt(invocation.folder)
     if arguments.verb == "prepare":
-        for words in ignored_keys(arguments.config):
-            job_log.note(f"settings: {words}")
-        stages.prepare(invocation, settings, job_log)
-        return 0
-    if arguments.verb == "cleanup":
-        stages.cleanup(invocation, settings, job_log)
-        return 0
-    verdict = stages.run(invocation, settings, job_log, script=arguments.script, stage=arguments.stage)
+        for message in ignored_keys(arguments.config):
+            job_log.note(f"settings: {message}")
+    call = Call(
+        invocation=invocation, settings=settings, job_log=job_log, attempt=attempt,
+        script=arguments.script, stage=arguments.stage,
+    )  # fmt: skip
+    with contextlib.nullcontext() if arguments.verb == "run" else _term_raises():  # `run` passes TERM on to the script
+        verdict = _story(arguments.verb, call)(call)
+    return 0 if verdict is None else _conclude(verdict, invocation, job_log)
+
+
+def _story(verb: str, call: Call) -> Callable[[Call], Verdict | None]:
+    """Import the module of a verb, and nothing that only other verbs need; return the verb's function."""
+    backend = call.settings.backend if verb == "prepare" else call.attempt.backend if call.attempt else ""
+    module = importlib.import_module("executor.local" if backend == "local" else f"executor.{verb}")
+    story: Callable[[Call], Verdict | None] = getattr(module, verb)
+    return story
+
+
+@contextlib.contextmanager
+def _term_raises() -> Iterator[None]:
+    """Raise Terminated on TERM within. After it TERM ends the process at once: raised there, nothing would catch it."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise errors.Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _conclude(verdict: Verdict, invocation: Invocation, job_log: Log) -> int:
+    """Log what a verdict says and return its exit code; the script's own goes into the Runner's file first."""
     if verdict.warning:
         job_log.warning(verdict.warning)
     if verdict.error:
         job_log.error(verdict.error)
-    return stages.exit_code_of(verdict, invocation)
+    match verdict.booking:
+        case Booking.SUCCESS:
+            return 0
+        case Booking.SYSTEM_FAILURE:
+            return invocation.system_failure
+        case Booking.BUILD_FAILURE:
+            return build_failure(invocation, verdict.exit_code)
 
 
 def _try_to_say(job_log: Log, words: str) -> None:

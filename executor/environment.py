@@ -65,6 +65,13 @@ def exit_code(environ: dict[str, str], name: str, *, default: int) -> int:
     return int(text) if text.isascii() and text.isdigit() else default
 
 
+def build_failure(invocation: Invocation, code: int) -> int:
+    """Write the job's exit code for the Runner, over that of an earlier stage, and return the driver's."""
+    if invocation.exit_code_file is not None:
+        invocation.exit_code_file.write_text(f"{code}\n", encoding="ascii")
+    return invocation.build_failure
+
+
 def process_environment() -> dict[str, str]:
     """Return this process's environment."""
     return dict(os.environ)  # noqa: TID251

@@ -4,6 +4,7 @@ Thin by decision: the official client costs half a second per start. Retries onl
 Source: Kubernetes API conventions, `Status`.
 """
 
+import functools
 import http.client
 import json
 import os
@@ -11,10 +12,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from executor import errors
+from executor import credentials, errors
 from executor.credentials import Credentials
 
 JsonObject = dict[str, Any]
@@ -174,7 +176,12 @@ class Api:
             return self._exchange(method, target, content)
 
 
-def patiently(
+def open_api(folder: Path) -> Api:
+    """Return a connection with the credentials in the attempt's folder. Raises SettingsError if there are none."""
+    return Api(credentials.load(folder), renew=functools.partial(credentials.renewed, folder))
+
+
+def with_retries(
     call: Callable[[], _Answer],
     *,
     seconds: float,

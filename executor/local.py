@@ -1,6 +1,6 @@
-"""The backend `local`: scripts as plain processes on the manager, for a laptop. Never a fallback for a cluster.
+"""The backend `local`: the three verbs with scripts as plain processes on the manager, for a laptop. Never a fallback.
 
-Requests are read and refused as for a pod; there is no isolation and no limit. Scripts get a pod's environment and nothing
+Requests are read and rejected as for a pod; there is no isolation and no limit. Scripts get a pod's environment and nothing
 of the Runner's. Each script has a session of its own and a mark in its environment, by which cleanup finds what it left.
 """
 
@@ -13,15 +13,22 @@ import subprocess
 import time
 from pathlib import Path
 
-from executor import errors
+from executor import errors, usage
 from executor.attempt import Attempt, save_attempt
+from executor.call import Call
 from executor.counters import Counters
 from executor.environment import Invocation
-from executor.log import Log, write_all
+from executor.job import read_job
+from executor.judge import judge_script
+from executor.log import write_all
 from executor.notices import Notices
-from executor.plan import PodPlan
+from executor.plan import make_plan
+from executor.pod_agent import container_of
 from executor.settings import Settings
+from executor.size_table import measured_size
+from executor.sizes import PastUse
 from executor.stream_state import ScriptEnd
+from executor.verdict import Verdict
 
 BACKEND = "local"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -29,8 +36,18 @@ _MARK = "SPACK_FARM_ATTEMPT"
 _KILL_SECONDS = 5.0
 
 
-def prepare(plan: PodPlan, invocation: Invocation, settings: Settings, job_log: Log) -> None:
-    """Make the folders that a pod would have, and say what this backend is. Raises SettingsError if they cannot be made."""
+def prepare(call: Call) -> None:
+    """Make the folders that a pod would have, and log what this backend is. Raises as the other backend's for a bad job.
+
+    Raises SettingsError if the folders cannot be made.
+    """
+    invocation, settings, job_log = call.invocation, call.settings, call.job_log
+    job = read_job(invocation.response_file)
+    past = PastUse(measured=measured_size(settings, invocation.variables, job_log))
+    planned = make_plan(
+        job, settings, invocation.variables, namespace=BACKEND, attempt=invocation.attempt, past=past
+    )  # fmt: skip
+    job_log.all(planned.notes, planned.warnings)
     job_log.warning(
         f'this job runs as plain processes on {os.uname().nodename} (backend = "local"): without isolation and limits'
     )
@@ -39,11 +56,28 @@ def prepare(plan: PodPlan, invocation: Invocation, settings: Settings, job_log: 
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise errors.SettingsError(f"{folder} cannot be made: {error}; set builds_dir and cache_dir") from error
-    attempt = Attempt(pod=plan.name, namespace="", uid=BACKEND, backend=BACKEND, shell=_shell())
+    attempt = Attempt(pod=planned.plan.name, namespace="", uid=BACKEND, backend=BACKEND, shell=_shell())
     save_attempt(attempt, invocation.folder)
 
 
-def run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, notices: Notices) -> ScriptEnd:
+def run(call: Call) -> Verdict:
+    """Run one script and return what its end means. Raises Terminated or RunnerGone once it has ended."""
+    attempt = call.attempt
+    assert attempt is not None, "only an attempt says that this backend runs it"
+    began = time.time()
+    with Notices(call.invocation.runner_process) as notices:
+        end = _run(call.script.read_bytes(), attempt, call.invocation, call.settings, notices)
+    usage.report(end, attempt, call, began=began)
+    container = container_of(call.stage)
+    return judge_script(end, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
+
+
+def cleanup(call: Call) -> None:
+    """Stop what the attempt's scripts have left running."""
+    _stop_leftovers(call.invocation)
+
+
+def _run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, notices: Notices) -> ScriptEnd:
     """Run a script, pass its output on unchanged, and return its end. Raises Terminated or RunnerGone once it has ended."""
     script = invocation.folder / f"script-{os.getpid()}"
     script.touch(0o600)
@@ -60,7 +94,7 @@ def run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Sett
     except BaseException as error:
         _signal_group(process.pid, signal.SIGKILL)
         if isinstance(error, errors.RunnerGone | BrokenPipeError):
-            cleanup(invocation)  # nobody else will call it
+            _stop_leftovers(invocation)  # there will be no cleanup
         raise
     finally:
         code = process.wait()
@@ -76,11 +110,11 @@ def run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Sett
     )
 
 
-def cleanup(invocation: Invocation) -> None:
-    """End what the attempt's scripts have left running: TERM, then KILL."""
+def _stop_leftovers(invocation: Invocation) -> None:
+    """Stop every process with the attempt's mark: TERM, then KILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _KILL_SECONDS
-        while left := _left_running(invocation.attempt):
+        while left := _leftovers(invocation.attempt):
             for process in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, number)
@@ -107,7 +141,7 @@ def _pass_on(process: subprocess.Popen[bytes], settings: Settings, notices: Noti
                 return
             if pipe in ready and not content:  # closed before its end
                 process.wait()
-            notices.check()
+            notices.runner.check()
             if notices.terminated_at is None:
                 continue
             if not term_sent:
@@ -123,7 +157,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _left_running(attempt: str) -> list[int]:
+def _leftovers(attempt: str) -> list[int]:
     """Return the processes that carry the attempt's mark."""
     mark = f"{_MARK}={attempt}".encode()
     found = []

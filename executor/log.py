@@ -33,6 +33,13 @@ class Log:
         """Say what ended the stage and what to do."""
         self._line("error", f"ERROR: {text}")
 
+    def all(self, notes: list[str], warnings: list[str]) -> None:
+        """Log notes, then warnings."""
+        for text in notes:
+            self.note(text)
+        for text in warnings:
+            self.warning(text)
+
     def _line(self, kind: str, text: str) -> None:
         words = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]} …"
         if self._color and kind != "note":

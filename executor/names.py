@@ -26,8 +26,8 @@ def pod_name(*, runner: str, job_id: int, attempt: str) -> str:
     return f"job-{job_id}-{digest[:16]}"
 
 
-def memory_record_name(job: Job) -> str:
-    """Return the name of the record of a job's memory kills; a retry has a new id but the same project, pipeline, name."""
+def history_name(job: Job) -> str:
+    """Return the name of a job's attempt history: a retry has a new id, but the same project, pipeline and name."""
     same = f"{job.job_info.project_id}\0{job.job_info.pipeline_id}\0{job.job_info.name}"
     return f"memory-{hashlib.sha256(same.encode()).hexdigest()[:24]}"
 

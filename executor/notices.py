@@ -24,6 +24,19 @@ _LONGEST_PAUSE_SECONDS = 300.0
 _WATCH_SILENCE_SECONDS = 330.0
 
 
+class RunnerProcess:
+    """The Runner that has called. To be made early: the death of a process that has ended before goes unnoticed."""
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._birth = _birth(process)
+
+    def check(self) -> None:
+        """Raise RunnerGone if the Runner has died."""
+        if self._process != os.getppid() and _birth(self._process) != self._birth:
+            raise errors.RunnerGone("GitLab Runner is gone")
+
+
 class Notices:
     """A context manager: installs the signal handler, and puts the former one back."""
 
@@ -31,8 +44,7 @@ class Notices:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
-        self._runner = runner_process
-        self._birth = _birth(runner_process)
+        self.runner = RunnerProcess(runner_process)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
         self.terminated_at: float | None = None
@@ -60,11 +72,6 @@ class Notices:
         """Take what made the descriptor readable."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 4096)
-
-    def check(self) -> None:
-        """Raise RunnerGone if the Runner has died."""
-        if self._runner != os.getppid() and _birth(self._runner) != self._birth:
-            raise errors.RunnerGone("GitLab Runner is gone")
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond a notice."""

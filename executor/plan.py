@@ -11,8 +11,7 @@ from executor import names
 from executor.errors import RequestError
 from executor.job import Credential, Image, Job, expand
 from executor.settings import Settings
-from executor.size_table import MeasuredSize
-from executor.sizes import Size, decide_size
+from executor.sizes import NOTHING_KNOWN, PastUse, Size, decide_size
 
 DEADLINE_MARGIN_SECONDS = 300
 """From the job's own timeout to the pod's: the Runner ends the job first, and cleanup still finds the pod."""
@@ -66,9 +65,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     *,
     namespace: str,
     attempt: str,
-    measured: MeasuredSize | None = None,
-    killed_at_bytes: int | None = None,
-    disk_killed_at_bytes: int | None = None,
+    past: PastUse = NOTHING_KNOWN,
 ) -> Planned:
     """Return the pod for an attempt of a job. `variables` are the job's, expanded; only sizes and flags are read.
 
@@ -79,9 +76,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     if job.services:
         raise RequestError("this job has `services:`, which this driver does not offer yet; start them in the script")
     runner = runner_name(variables)
-    build = decide_size(
-        settings, variables, measured=measured, killed_at_bytes=killed_at_bytes, disk_killed_at_bytes=disk_killed_at_bytes
-    )
+    build = decide_size(settings, variables, past=past)
     helper = decide_size(settings, variables, helper=True)
     public = job.public_variables
     plan = PodPlan(

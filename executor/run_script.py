@@ -107,7 +107,7 @@ class ScriptRun:
             end = end or self._give_up()
             if end is not None:
                 return end
-            self._notices.check()
+            self._notices.runner.check()
             if self._early_ends > _EARLY_ENDS:
                 words = trouble if isinstance(trouble, errors.Garbled) else self._following.last_words
                 raise errors.ClusterError(
@@ -178,7 +178,7 @@ class ScriptRun:
     def _keep_up(self, channel: Channel) -> None:
         """Do what is due: show that the driver lives, tell notices, pass a cancel on. Raises Unavailable on silence."""
         now = self._now()
-        self._notices.check()
+        self._notices.runner.check()
         if self._following.is_following and now - self._alive_sent > self._alive_seconds:
             self._alive_sent = now
             channel.send(b"alive %d.%d\n" % (os.getpid(), now))

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from executor.errors import SettingsError
+from executor.log import Log
+from executor.settings import Settings
 
 VERSION = 1
 _LARGEST = 64 << 20
@@ -56,3 +58,14 @@ def find_measured(table: SizeTable, variables: dict[str, str]) -> MeasuredSize |
     dag_hash = variables.get("SPACK_JOB_SPEC_DAG_HASH", "")
     keys = [f"/{dag_hash}", f"{name}@{version}%{compiler}", f"{name}@{version}", name]
     return next((table.sizes[key] for key in keys if key in table.sizes), None)
+
+
+def measured_size(settings: Settings, variables: dict[str, str], job_log: Log) -> MeasuredSize | None:
+    """Return what the operator's table has for a job, if there is one. A faulty table is logged and costs no job."""
+    if not settings.sizes_file:
+        return None
+    try:
+        return find_measured(read_table(Path(settings.sizes_file)), variables)
+    except SettingsError as error:
+        job_log.warning(f"no size comes from measured builds: {error}; see sizes_file")
+        return None

@@ -25,6 +25,20 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral_storage_limit_bytes: int | None = None
 
 
+class PastUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of earlier builds of the same thing, and of earlier attempts of the same job; None means nothing."""
+
+    measured: MeasuredSize | None = None
+    """From the operator's size table."""
+    memory_killed_at_bytes: int | None = None
+    """The memory limit at which an attempt was killed."""
+    disk_killed_at_bytes: int | None = None
+    """The disk limit that an attempt exceeded."""
+
+
+NOTHING_KNOWN = PastUse()
+
+
 class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A size, and what people are told of how it came about."""
 
@@ -33,14 +47,8 @@ class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-def decide_size(  # noqa: PLR0913 (each is a source of its own)
-    settings: Settings,
-    variables: dict[str, str],
-    *,
-    helper: bool = False,
-    measured: MeasuredSize | None = None,
-    killed_at_bytes: int | None = None,
-    disk_killed_at_bytes: int | None = None,
+def decide_size(
+    settings: Settings, variables: dict[str, str], *, helper: bool = False, past: PastUse = NOTHING_KNOWN
 ) -> SizeDecision:
     """Return the size of the build or the helper container.
 
@@ -52,14 +60,14 @@ def decide_size(  # noqa: PLR0913 (each is a source of its own)
     for resource in _RESOURCES:
         for bound in ("request", "limit"):
             values[f"{resource}_{bound}"] = _one(
-                settings, variables, f"{resource}_{bound}", helper, measured, notes, warnings
+                settings, variables, f"{resource}_{bound}", helper, past.measured, notes, warnings
             )
     if not helper:
         _derive_memory_limit(settings, values, notes)
-        if killed_at_bytes:
-            _raise_memory(settings, values, killed_at_bytes, notes)
-        if disk_killed_at_bytes:
-            _raise_disk(settings, values, disk_killed_at_bytes, notes)
+        if past.memory_killed_at_bytes:
+            _raise_memory(settings, values, past.memory_killed_at_bytes, notes)
+        if past.disk_killed_at_bytes:
+            _raise_disk(settings, values, past.disk_killed_at_bytes, notes)
     for resource in _RESOURCES:
         _order(values, resource, warnings)
     size = Size(**{f"{key}_{'millicores' if key.startswith('cpu') else 'bytes'}": value for key, value in values.items()})

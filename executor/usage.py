@@ -1,6 +1,6 @@
 """What a script was given and used: one line for the job log, one document for the operator's `[telemetry] folder`.
 
-`used_line` and `document` decide, `write_document` writes. The keys are those of telemetry.json, version 1
+`used_line` and `document` decide, `report` logs and writes. The keys are those of telemetry.json, version 1
 (docs/reference/telemetry.md). The driver measures a container, not a package: it knows no phases and no samples, and a
 required figure that it does not know is 0.
 """
@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from executor.attempt import Attempt
-from executor.environment import Invocation
+from executor.call import Call
 from executor.files import write_private
 from executor.job import Job, read_job
 from executor.log import Log
-from executor.settings import Settings
+from executor.pod_agent import is_build_script, is_user_script
 from executor.stream_state import ScriptEnd
 from executor.units import in_cores, in_gib, in_time
+from executor.version import VERSION
 
 _MOST_KILLS = 100
 """Listed one by one: the count comes from the job's container, which may report any number."""
@@ -54,22 +55,18 @@ def _memory(used_bytes: int, limit_bytes: int | None) -> str:
     return f"{number if limit.endswith(f' {unit}') else used} of {limit}"
 
 
-def write_document(  # noqa: PLR0913 (a document's sources, and a log)
-    end: ScriptEnd,
-    attempt: Attempt,
-    invocation: Invocation,
-    settings: Settings,
-    job_log: Log,
-    *,
-    began: float,
-    version: str,
-) -> None:
-    """Write the document into the operator's folder, by rename. A failure is logged and does not fail the job."""
-    job = read_job(invocation.response_file)
-    content = document(
-        end, attempt, job, variables=invocation.variables, began=began, ended=time.time(), version=version
-    )  # fmt: skip
-    path = Path(settings.telemetry.folder) / f"{attempt.pod}.json"
+def report(end: ScriptEnd, attempt: Attempt, call: Call, *, began: float) -> None:
+    """Log what a user script has used, and write the document about a build script where the settings name a folder."""
+    if is_user_script(call.stage):
+        call.job_log.note(used_line(end, attempt, wall_seconds=time.time() - began))
+    if is_build_script(call.stage) and call.settings.telemetry.folder:
+        job = read_job(call.invocation.response_file)
+        content = document(end, attempt, job, variables=call.invocation.variables, began=began, ended=time.time())
+        _write(content, Path(call.settings.telemetry.folder) / f"{attempt.pod}.json", call.job_log)
+
+
+def _write(content: dict[str, Any], path: Path, job_log: Log) -> None:
+    """Write the document by rename. A failure is logged and does not fail the job."""
     try:
         write_private(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     except OSError as error:
@@ -77,7 +74,7 @@ def write_document(  # noqa: PLR0913 (a document's sources, and a log)
 
 
 def document(  # noqa: PLR0913 (each is a source of its own)
-    end: ScriptEnd, attempt: Attempt, job: Job, *, variables: dict[str, str], began: float, ended: float, version: str
+    end: ScriptEnd, attempt: Attempt, job: Job, *, variables: dict[str, str], began: float, ended: float
 ) -> dict[str, Any]:
     """Return the document. `began` and `ended` are Unix times of the script's stage in seconds."""
     kills = min(max(end.after.memory_kills - end.before.memory_kills, 0), _MOST_KILLS)
@@ -125,7 +122,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
             "memory_peak_bytes": end.after.peak_bytes or None,
         },
         "memory_kills": [kill] * kills,
-        "versions": {"spack_farm": version, "python": sys.version.partition(" ")[0]},
+        "versions": {"spack_farm": VERSION, "python": sys.version.partition(" ")[0]},
     }
 
 

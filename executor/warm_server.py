@@ -20,9 +20,10 @@ from pathlib import Path
 
 from executor import warm
 
-_PARTS = "attempt_history driver first_script image_check job kube local plan pods run_script settings usage verdict"
-_LATE = ("encodings.idna",)
-"""What verbs import when they need it: of the driver, and of Python's own (for the names of hosts)."""
+_MODULES = (
+    "executor.driver", "executor.prepare", "executor.run", "executor.cleanup", "executor.local",  # the verbs' own
+    "encodings.idna",  # Python's own, which it imports when it first connects to a host by name
+)  # fmt: skip
 _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
@@ -52,10 +53,9 @@ def _import_everything(*, for_prepare: bool) -> None:
 
     What is the same in every call, the command line's grammar and the settings' defaults, is made here too.
     """
-    for name in (*_LATE, *(f"executor.{part}" for part in _PARTS.split())):
-        importlib.import_module(name)
-    sys.modules["executor.driver"].parser()
-    settings = sys.modules["executor.settings"]
+    modules = {name: importlib.import_module(name) for name in _MODULES}
+    modules["executor.driver"].parser()
+    settings = importlib.import_module("executor.settings")
     settings.load_settings(settings.DEFAULTS)
     if for_prepare:
         importlib.import_module("kubernetes.config")

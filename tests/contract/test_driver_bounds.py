@@ -18,7 +18,7 @@ from email.parser import BytesParser
 import pytest
 
 from executor import errors
-from executor.attempt_history import Earlier, recall
+from executor.attempt_history import AttemptHistory, Earlier
 from executor.credentials import Credentials
 from executor.exec_stream import Channel, capture, exit_code_of
 from executor.kube import Api, pods_path
@@ -335,7 +335,8 @@ def test_a_job_whose_stream_is_garbled_ends_as_a_system_failure(lab: ContractLab
 
 
 def recalled(api: Api, *, now: float = 100) -> Earlier:
-    return recall(api, "default", "memory-1", Log(1), now=now)
+    history = AttemptHistory(api=api, namespace="default", name="memory-1", keep_seconds=1, job_log=Log(1))
+    return history.read(now=now)
 
 
 def test_a_record_of_an_earlier_attempt_is_read_until_its_time_is_over(api_of: Callable[[Answer], Api]) -> None:

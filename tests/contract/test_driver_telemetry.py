@@ -52,5 +52,5 @@ def test_a_container_that_claims_any_number_of_kills_does_not_fill_the_document(
     before, after = Counters(), Counters(memory_kills=10**12)
     end = ScriptEnd(exit_code=1, before=before, after=after, working_set_peak_bytes=0, log_is_whole=True)
     attempt = Attempt(pod="p", namespace="n")
-    told = usage.document(end, attempt, Job(id=1), variables={}, began=0, ended=1, version="0")
+    told = usage.document(end, attempt, Job(id=1), variables={}, began=0, ended=1)
     assert len(told["memory_kills"]) == 100

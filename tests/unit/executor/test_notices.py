@@ -43,4 +43,4 @@ def test_without_news_there_is_none_and_a_living_parent_is_no_news() -> None:
     with Notices(os.getppid()) as notices:
         assert notices.news() == []
         assert not notices.pod_is_gone
-        notices.check()
+        notices.runner.check()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from executor.errors import RequestError
 from executor.settings import Settings, load_settings
 from executor.size_table import MeasuredSize, SizeTable, find_measured
-from executor.sizes import decide_size, next_memory_limit
+from executor.sizes import PastUse, decide_size, next_memory_limit
 from executor.units import format_bytes
 
 GIB = 1 << 30
@@ -93,15 +93,17 @@ def test_a_request_above_its_limit_is_lowered_because_the_api_server_refuses_it(
 def test_measured_builds_come_before_settings_and_after_the_job() -> None:
     measured = MeasuredSize(memory_bytes=6 * GIB, cpu_millicores=3000, source="9 builds")
     both = settings(memory_request="1Gi", cpu_request_overwrite_max_allowed="2", **CAPPED)
-    size = decide_size(both, {}, measured=measured).size
+    size = decide_size(both, {}, past=PastUse(measured=measured)).size
     assert (size.memory_request_bytes, size.cpu_request_millicores) == (6 * GIB, 2000)
     wishes = {"KUBERNETES_MEMORY_REQUEST": "2Gi"}
-    assert decide_size(both, wishes, measured=measured).size.memory_request_bytes == 2 * GIB
-    assert decide_size(both, {}, measured=measured, helper=True).size.memory_request_bytes is None
+    assert decide_size(both, wishes, past=PastUse(measured=measured)).size.memory_request_bytes == 2 * GIB
+    assert decide_size(both, {}, past=PastUse(measured=measured), helper=True).size.memory_request_bytes is None
 
 
 def test_an_earlier_kill_raises_limit_and_request_within_the_caps() -> None:
-    decision = decide_size(settings(memory_limit="8Gi", memory_request="4Gi", **CAPPED), {}, killed_at_bytes=12 * GIB)
+    decision = decide_size(
+        settings(memory_limit="8Gi", memory_request="4Gi", **CAPPED), {}, past=PastUse(memory_killed_at_bytes=12 * GIB)
+    )
     assert (decision.size.memory_limit_bytes, decision.size.memory_request_bytes) == (18 * GIB, 16 * GIB)
     assert decision.notes == ["memory raised to 18.0 GiB: an earlier attempt of this job was killed at 12.0 GiB"]
 
@@ -110,7 +112,9 @@ def test_a_kill_at_the_cap_raises_nothing() -> None:
     assert next_memory_limit(settings(**CAPPED), 24 * GIB) is None
     assert next_memory_limit(settings(**CAPPED), 23 * GIB) == 24 * GIB
     assert next_memory_limit(settings(), GIB) is None, "without a cap nothing says how far"
-    assert decide_size(settings(memory_limit="24Gi", **CAPPED), {}, killed_at_bytes=24 * GIB).notes == []
+    assert (
+        decide_size(settings(memory_limit="24Gi", **CAPPED), {}, past=PastUse(memory_killed_at_bytes=24 * GIB)).notes == []
+    )
 
 
 AMOUNTS = st.one_of(st.none(), st.integers(min_value=1, max_value=1 << 45))
@@ -124,8 +128,7 @@ def test_whatever_is_asked_stays_within_the_caps_and_the_limit_is_never_below_th
     size = decide_size(
         settings(memory_limit_percent=percent, **CAPPED),
         {key: format_bytes(value) for key, value in wishes.items() if value is not None},
-        measured=MeasuredSize(memory_bytes=measured),
-        killed_at_bytes=killed,
+        past=PastUse(measured=MeasuredSize(memory_bytes=measured), memory_killed_at_bytes=killed),
     ).size
     assert (size.memory_request_bytes or 0) <= 16 * GIB
     assert (size.memory_limit_bytes or 0) <= 24 * GIB

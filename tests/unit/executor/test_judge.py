@@ -7,10 +7,11 @@ import pytest
 
 from executor.attempt import Attempt
 from executor.counters import Counters
+from executor.judge import judge_earlier_loss, judge_loss, judge_script
 from executor.pod_status import Pod, read_pod
 from executor.settings import Settings, load_settings
 from executor.stream_state import ScriptEnd
-from executor.verdict import Booking, judge_earlier_loss, judge_loss, judge_script
+from executor.verdict import Booking
 
 GIB = 1 << 30
 ATTEMPT = Attempt(pod="job-1-a", namespace="n", uid="u", memory_request_bytes=8 * GIB, memory_limit_bytes=12 * GIB)

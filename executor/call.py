@@ -1,0 +1,28 @@
+"""One call of a verb by GitLab Runner.
+
+The contract: gitlab-runner docs/executors/custom.md and executors/custom/custom.go, 19.4.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from executor.attempt import Attempt
+from executor.environment import Invocation
+from executor.log import Log
+from executor.settings import Settings
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """What `prepare`, `run` and `cleanup` get, on each backend."""
+
+    invocation: Invocation
+    settings: Settings
+    job_log: Log
+    """The job's log in `prepare` and `run`, the manager's in `cleanup`."""
+    attempt: Attempt | None = None
+    """None in `prepare`, and after a `prepare` that has not got as far as to keep one."""
+    script: Path = Path()
+    """`run` only."""
+    stage: str = ""
+    """`run` only: the build stage."""

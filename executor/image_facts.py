@@ -1,0 +1,85 @@
+"""Reads what the images offer: each container's first process prints it, and the pod agent writes it down."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+
+from executor import errors
+from executor.exec_stream import Channel, capture
+from executor.kube import Api, pods_path, with_retries
+from executor.plan import PodPlan
+from executor.pod_agent import FACTS_BEGIN, patient_agent
+
+Facts = dict[str, set[str]]
+"""Of one container: `{"shell": {"bash"}, "tool": {"git", …}}`."""
+_LOG_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
+_LARGEST_LOG_BYTES = 1 << 20
+
+
+def read_facts(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Facts]:
+    """Return the facts of both containers, by name.
+
+    A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
+    """
+    with contextlib.suppress(errors.ClusterError):  # such as a role without the right to read logs
+        found: dict[str, Facts] = {}
+        for pause in _LOG_PAUSES_SECONDS:
+            found |= {name: _facts_in_log(api, plan, name) for name in ("build", "helper") if not found.get(name)}
+            if all(found.values()):
+                return found
+            sleep(pause)
+    return _facts_by_exec(api, plan)  # the container starts slowly, or its entrypoint redirects its output
+
+
+def _facts_in_log(api: Api, plan: PodPlan, container: str) -> Facts:
+    """Return the facts that a first process has printed; none if they are not whole. Raises ClusterError.
+
+    The log is cheap: a command in the pod costs two processes of the container runtime, which join a cgroup and compile a
+    seccomp filter.
+    """
+    query = {"container": container, "limitBytes": str(_LARGEST_LOG_BYTES)}
+    log = api.text(pods_path(plan.namespace, plan.name, "log"), query)
+    return facts_in(log)
+
+
+def facts_in(log: str) -> Facts:
+    """Return the facts in a container's log; none if they are not whole."""
+    facts, end, _ = log.rpartition(FACTS_BEGIN)[2].partition("\nend\n")
+    return _facts(facts.splitlines()) if end else {}
+
+
+def _facts(lines: Iterable[str]) -> Facts:
+    facts: Facts = {}
+    for key, _, value in (line.partition(" ") for line in lines):
+        if value:
+            facts.setdefault(key, set()).add(value)
+    return facts
+
+
+def _facts_by_exec(api: Api, plan: PodPlan) -> dict[str, Facts]:
+    """Return what the helper's agent reads from the control volume, once the facts of both containers are there."""
+    seconds = plan.settings.budgets.start_seconds
+
+    def ask() -> bytes:
+        argv = patient_agent("helper", "wait_facts", str(seconds), seconds=seconds)
+        with Channel(api, plan.namespace, plan.name, "helper", argv) as stream:
+            output, complaint, code = capture(stream, timeout_seconds=2 * seconds + 30)
+        if code:
+            text = complaint.decode("utf-8", "replace").strip()
+            raise errors.PodFailed(
+                f"pod {plan.name}: the helper container could not begin (exit code {code}); see kubernetes.helper_image: "
+                f"{text[:500]}"
+            )
+        return output
+
+    answer = with_retries(ask, seconds=min(seconds, plan.settings.budgets.api_seconds)).decode("utf-8", "replace")
+    return facts_by_container(answer)
+
+
+def facts_by_container(answer: str) -> dict[str, Facts]:
+    """Return the facts in the answer to `wait_facts`."""
+    found: dict[str, Facts] = {}
+    for part in f"\n{answer}".split("\ncontainer ")[1:]:
+        name, *lines = part.splitlines()
+        found[name] = _facts(lines)
+    return found

@@ -1,0 +1,140 @@
+"""Judges what the end of a script or of a pod means to GitLab. Pure; one row of the table is one branch here and one test.
+
+The table: docs/executor.md, "What a failure means". Text that Spack's error taxonomy greps for is kept: `command terminated
+with exit code 137`, `pods "…" not found`, `pod "…" status is "Failed"`, `Pod was terminated in response to imminent node
+shutdown`.
+"""
+
+from executor.attempt import Attempt
+from executor.pod_agent import is_user_script
+from executor.pod_status import Ended, Pod
+from executor.settings import Settings
+from executor.sizes import next_memory_limit
+from executor.stream_state import ScriptEnd
+from executor.units import in_gib
+from executor.verdict import Booking, Verdict
+
+KILLED = 137
+_LONGEST_WORDS = 1000
+
+
+def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
+    """Return what a script's end means."""
+    warning = "" if end.log_is_whole else "the end of this script's log was lost in the container"
+    kills = end.after.memory_kills - end.before.memory_kills
+    if end.exit_code == 0:
+        if kills > 0:
+            warning = f"{_kills(kills)} killed for memory in this script ({_limit_words(end, attempt)}), yet it ended with 0"
+        return Verdict(booking=Booking.SUCCESS, warning=warning)
+    if kills <= 0:
+        return Verdict(booking=Booking.BUILD_FAILURE, exit_code=end.exit_code, warning=warning)
+    if container == "helper":
+        error = (
+            f"command terminated with exit code {KILLED}: {stage} was killed for memory in the helper container; "
+            "raise kubernetes.helper_memory_limit or KUBERNETES_HELPER_MEMORY_LIMIT"
+        )
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=error)
+    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    happened = (
+        f"command terminated with exit code {KILLED}: {_kills(kills)} killed for memory ({_limit_words(end, attempt)}); "
+        f"the script itself ended with {end.exit_code}"
+    )
+    return _memory_verdict(happened, limit, settings, build_dead="")
+
+
+def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
+    """Return what it means that the container went before the script's exit code was known; `pod` is what is left."""
+    if pod is None:
+        lost = f'pods "{attempt.pod}" not found: it was deleted, or its node no longer exists'
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
+    ended = pod.container(container).terminated
+    if ended is not None and _is_memory_kill(ended) and container == "build":
+        limit = attempt.memory_limit_bytes
+        happened = (
+            f"command terminated with exit code {KILLED}: the build container was killed for memory "
+            f"(limit {in_gib(limit) if limit else 'of the node'}); everything in it has ended"
+        )
+        return _memory_verdict(happened, limit, settings, build_dead=happened)
+    if pod.status.reason == "Evicted" and _is_own_disk(pod):
+        lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message[:_LONGEST_WORDS]}"
+        error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
+        limit = attempt.disk_limit_bytes
+        return Verdict(
+            booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=error, disk_killed_at_bytes=limit, lost=lost
+        )  # fmt: skip
+    if pod.is_over or pod.is_going:
+        lost = f'pod "{attempt.pod}" status is "{pod.status.phase}": {_why_gone(pod)}'
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
+    told = f"{ended.reason}, exit code {ended.exit_code}" if ended else "unknown reason"
+    dead = f"container {container} of pod {attempt.pod} ended during {stage}: {told}"
+    if container == "helper":
+        hint = "; raise kubernetes.helper_memory_limit" if ended and _is_memory_kill(ended) else ""
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=dead + hint, lost=dead)
+    return Verdict(booking=Booking.SYSTEM_FAILURE, error=dead, build_dead=dead)
+
+
+def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdict | None:
+    """Return the verdict on a stage whose container an earlier stage has seen die; None if it may run."""
+    if attempt.lost:
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{stage} cannot run: {attempt.lost}")
+    if attempt.build_dead and container == "build":
+        booking = Booking.SYSTEM_FAILURE if is_user_script(stage) else Booking.BUILD_FAILURE
+        return Verdict(booking=booking, exit_code=KILLED, error=f"{stage} cannot run: {attempt.build_dead}")
+    return None
+
+
+def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, build_dead: str) -> Verdict:
+    """Return the operator's policy on a build that was killed for memory."""
+    bigger = next_memory_limit(settings, limit) if limit else None
+    if settings.memory.kill == "retry" and bigger is not None:
+        error = f"{happened}. The next attempt gets {in_gib(bigger)}"
+        return Verdict(
+            booking=Booking.SYSTEM_FAILURE, error=error, memory_killed_at_bytes=limit, build_dead=build_dead
+        )  # fmt: skip
+    if bigger is not None:
+        advice = (
+            f"A retry of this job gets {in_gib(bigger)} (retry: exit_codes: [{KILLED}]); or raise KUBERNETES_MEMORY_LIMIT"
+        )
+    elif limit is None:
+        advice = "No limit is set, so the node itself ran out of memory: raise KUBERNETES_MEMORY_REQUEST"
+    else:
+        advice = "Use fewer build jobs, raise KUBERNETES_MEMORY_LIMIT, or ask the operator for a higher cap"
+    return Verdict(
+        booking=Booking.BUILD_FAILURE,
+        exit_code=KILLED,
+        error=f"{happened}. {advice}",
+        memory_killed_at_bytes=limit,
+        build_dead=build_dead,
+    )
+
+
+def _limit_words(end: ScriptEnd, attempt: Attempt) -> str:
+    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    words = [f"limit {in_gib(limit)}" if limit else "no limit"]
+    words.append(f"peak {in_gib(end.after.peak_bytes)}")
+    if attempt.memory_request_bytes:
+        words.append(f"request {in_gib(attempt.memory_request_bytes)}")
+    return ", ".join(words)
+
+
+def _kills(count: int) -> str:
+    return "a process was" if count == 1 else f"{count} processes were"
+
+
+def _is_memory_kill(ended: Ended) -> bool:
+    return ended.reason == "OOMKilled"
+
+
+def _is_own_disk(pod: Pod) -> bool:
+    """Tell whether the pod was evicted for its own disk use, not for the node's; kubelet has only words for it."""
+    words = pod.status.message.lower()
+    return "exceed" in words and ("ephemeral" in words or "emptydir" in words)
+
+
+def _why_gone(pod: Pod) -> str:
+    disruption = pod.condition("DisruptionTarget")
+    told = [pod.status.reason, pod.status.message, disruption.message if disruption else ""]
+    words = " ".join(" ".join(told).split())[:_LONGEST_WORDS]
+    if pod.status.reason in {"Terminated", "NodeShutdown", "Shutdown"} and "node shutdown" not in words:
+        words += " Pod was terminated in response to imminent node shutdown"
+    return words or "it was told to go"

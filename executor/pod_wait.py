@@ -1,0 +1,169 @@
+"""Waits until a new pod's containers run, within the operator's budgets.
+
+What a status means is decided in `pod_status`, which budget a pod uses up in `pod_startup`.
+"""
+
+import time
+from collections.abc import Callable, Generator
+
+from executor import errors
+from executor.kube import Api, events_path, pods_path, with_retries
+from executor.log import Log
+from executor.plan import PodPlan
+from executor.pod_startup import Event, judge, read_events
+from executor.pod_status import Pod, Progress, Stand, progress, read_pod
+from executor.pods import find
+from executor.units import in_cores, in_gib
+
+_EVENTS_SHOWN = 5
+_MOST_EVENTS = 500
+_LONGEST_SILENCE_SECONDS = 60.0
+_LEAST_SECONDS = 2  # a later attempt looks once, and no longer
+
+
+def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
+    api: Api,
+    plan: PodPlan,
+    pod: Pod,
+    job_log: Log,
+    *,
+    waited_seconds: int = 0,
+    check: Callable[[], None] = lambda: None,
+    now: Callable[[], float] = time.monotonic,
+) -> Pod:
+    """Wait until both containers run, logging each change once; return the pod.
+
+    `waited_seconds` of the budget for a node were used up by an earlier attempt of the same job. `check` is called after
+    each change and once a minute; what it raises ends the wait.
+    Raises RequestError for an image that can never be pulled, PodFailed when a budget is used up or the pod has failed.
+    """
+    size_text = _size_text(plan)
+    budgets = _Budgets(api, plan, job_log, waited_seconds=waited_seconds, now=now)
+    logged = ""
+    changes = _changes(api, plan, pod)
+    next(changes)
+    while True:
+        state = progress(pod, asked=size_text)
+        if state.stand is Stand.READY:
+            return pod
+        if state.stand in {Stand.REFUSED, Stand.FAILED}:
+            kind = errors.RequestError if state.stand is Stand.REFUSED else errors.PodFailed
+            raise kind(f"pod {plan.name}: {state.words}{_last_warnings(api, plan)}")
+        if state.words != logged:
+            logged = state.words
+            job_log.note(logged)
+        check()
+        pod = changes.send(min(budgets.seconds_left(state, pod), _LONGEST_SILENCE_SECONDS))
+
+
+class _Budgets:
+    """How long the pod may still take to start. Invariant: the time on the node counts from when it was first seen there.
+
+    It calls the API only when a budget may be used up: a pod's events say what its status does not.
+    """
+
+    def __init__(self, api: Api, plan: PodPlan, job_log: Log, *, waited_seconds: int, now: Callable[[], float]) -> None:
+        self._api, self._plan, self._job_log, self._now = api, plan, job_log, now
+        self._budgets = plan.settings.budgets
+        self._waited = waited_seconds
+        self._scheduling = self._budgets.schedule_seconds
+        if waited_seconds:
+            self._scheduling = max(self._scheduling - waited_seconds, _LEAST_SECONDS)
+            job_log.note(
+                f"an earlier attempt of this job has waited {waited_seconds} s for a node: "
+                f"this one waits {self._scheduling} s"
+            )
+        self._began = now()
+        self._on_node_since: float | None = None
+        self._next_look = float(min(self._budgets.pull_seconds, self._budgets.start_seconds))
+        self._logged = ""
+
+    def seconds_left(self, state: Progress, pod: Pod) -> float:
+        """Return the seconds until the next look at the pod. Raises PodFailed if a budget is used up."""
+        if state.stand is Stand.SCHEDULING:
+            return self._left_for_a_node(state)
+        if self._on_node_since is None:
+            self._on_node_since = self._now()
+        elapsed = self._now() - self._on_node_since
+        if elapsed >= self._next_look:
+            self._next_look = elapsed + self._left_on_node(state, pod, elapsed)
+        return self._next_look - elapsed
+
+    def _left_for_a_node(self, state: Progress) -> float:
+        left = self._scheduling - (self._now() - self._began)
+        if left > 0:
+            return left
+        message = _timed_out(state.stand, self._scheduling, "budgets.schedule_seconds", self._plan, state.words)
+        waited_seconds = self._scheduling + self._waited
+        raise errors.PodFailed(message + _last_warnings(self._api, self._plan), waited_seconds=waited_seconds)
+
+    def _left_on_node(self, state: Progress, pod: Pod, elapsed: float) -> float:
+        events = _events(self._api, self._plan)
+        judged = judge(state, pod, events, on_node_seconds=elapsed, budgets=self._budgets)
+        if judged.left_seconds <= 0:
+            message = _timed_out(judged.phase, judged.limit_seconds, judged.settings, self._plan, judged.words)
+            raise errors.PodFailed(message + _last_warnings(self._api, self._plan))
+        if judged.words not in {state.words, self._logged}:
+            self._logged = judged.words
+            self._job_log.note(judged.words)
+        return judged.left_seconds
+
+
+def _changes(api: Api, plan: PodPlan, pod: Pod) -> Generator[Pod, float, None]:
+    """Yield the pod after each change, or after the seconds that are sent. Raises NotFound when it is deleted."""
+    path = pods_path(plan.namespace)
+    version = pod.metadata.resource_version
+    wait = yield pod
+    while True:
+        began = time.monotonic()
+        query = {"fieldSelector": f"metadata.name={plan.name}", "resourceVersion": version}
+        try:
+            silence = wait
+            for event in api.watch(path, query, timeout_seconds=silence):
+                if event.get("type") == "DELETED":
+                    raise errors.NotFound(f'pods "{plan.name}" not found: it was deleted while it started')
+                pod = read_pod(event.get("object"))
+                version = pod.metadata.resource_version
+                wait = yield pod
+                if wait < silence - 1:  # this watch's time-out is fixed, and longer than the caller now wants to wait
+                    break
+        except errors.Unavailable:
+            if time.monotonic() - began < 1:  # a watch that breaks at once would otherwise be opened in a tight loop
+                time.sleep(1)
+        # What happened while no watch was open has no event in the next one: read the pod itself.
+        pod = with_retries(lambda: find(api, plan.namespace, plan.name), seconds=plan.settings.budgets.api_seconds)
+        version = pod.metadata.resource_version
+        wait = yield pod
+
+
+def _size_text(plan: PodPlan) -> str:
+    """Return ` (12.0 GiB, 4 cores asked)`: what the pod requests; "" if it requests nothing."""
+    sizes = (plan.build.size, plan.helper.size)
+    memory = sum(size.memory_request_bytes or 0 for size in sizes)
+    cpu = sum(size.cpu_request_millicores or 0 for size in sizes)
+    parts = [f"{in_gib(memory)}"] if memory else []
+    parts += [f"{in_cores(cpu)} cores"] if cpu else []
+    return f" ({', '.join(parts)} asked)" if parts else ""
+
+
+def _timed_out(step: Stand, limit_seconds: int, settings: str, plan: PodPlan, reason: str) -> str:
+    """Return the message about a pod whose budget is used up."""
+    return (
+        f"timed out waiting for pod to start (last phase: {step.value}, {limit_seconds} s, see {settings}): "
+        f"pod {plan.name}: {reason}"
+    )
+
+
+def _events(api: Api, plan: PodPlan) -> list[Event] | None:
+    """Return the pod's events; None if they cannot be read."""
+    query = {"fieldSelector": f"involvedObject.name={plan.name}", "limit": str(_MOST_EVENTS)}
+    try:
+        return read_events(api.call("GET", events_path(plan.namespace), query=query))
+    except errors.ClusterError:
+        return None
+
+
+def _last_warnings(api: Api, plan: PodPlan) -> str:
+    """Return the pod's last warnings, one a line; "" if there are none or they cannot be read."""
+    found = [event.words for event in _events(api, plan) or [] if event.is_warning]
+    return "".join(f"\n  {one}" for one in found[-_EVENTS_SHOWN:])

@@ -1,0 +1,135 @@
+"""The verb `prepare`: launch the attempt's pod and wait until scripts can run in it."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+import msgspec
+
+from executor import credentials, errors, names, pods
+from executor.attempt import Attempt, save_attempt
+from executor.attempt_history import AttemptHistory, Earlier
+from executor.call import Call
+from executor.image_check import check_images
+from executor.image_facts import Facts, read_facts
+from executor.job import Job, read_job
+from executor.kube import Api, open_api
+from executor.log import Log
+from executor.notices import RunnerProcess
+from executor.plan import PodPlan, make_plan
+from executor.pod_agent import PROTOCOL_VERSION
+from executor.pod_launch import launch
+from executor.pod_status import Pod
+from executor.pod_wait import wait_ready
+from executor.size_table import measured_size
+from executor.sizes import PastUse
+
+_MOST_DELETE_SECONDS = 15
+
+
+def prepare(call: Call) -> None:
+    """Launch the attempt's pod and wait until scripts can run in it. A failure leaves no pod behind.
+
+    Raises DriverError, or Terminated when the Runner sends TERM.
+    """
+    runner = RunnerProcess(call.invocation.runner_process)
+    job = read_job(call.invocation.response_file)
+    measured = measured_size(call.settings, call.invocation.variables, call.job_log)
+    api, namespace = _connect(call)
+    history = _history(api, namespace, job, call)
+    earlier = history.read()
+    past = PastUse(
+        measured=measured, memory_killed_at_bytes=earlier.memory_limit_bytes, disk_killed_at_bytes=earlier.disk_limit_bytes
+    )  # fmt: skip
+    plan = _plan(job, namespace, past, call)
+    attempt = _new_attempt(plan, history, job)
+    save_attempt(attempt, call.invocation.folder)
+    call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
+    with _recording_vain_waits(history, job), _deleting_on_failure(api, plan, call.job_log):
+        pod = launch(api, plan, call.job_log)
+        pod = wait_ready(api, plan, pod, call.job_log, waited_seconds=earlier.waited_for(job.id), check=runner.check)
+        facts = read_facts(api, plan)
+        check_images(facts, call.settings, call.invocation.variable("CI_RUNNER_VERSION"))
+        save_attempt(_ready(attempt, pod, facts["build"]), call.invocation.folder)
+        call.job_log.note(f"Pod {plan.name} is ready")
+
+
+def _connect(call: Call) -> tuple[Api, str]:
+    """Resolve the credentials and keep them for the attempt's later calls; return a connection and the pod's namespace."""
+    kubernetes, folder = call.settings.kubernetes, call.invocation.folder
+    resolved = credentials.resolve(credentials.Source(kubeconfig=kubernetes.kubeconfig, context=kubernetes.context))
+    credentials.save(resolved, folder)
+    return open_api(folder), kubernetes.namespace or resolved.namespace
+
+
+def _history(api: Api, namespace: str, job: Job, call: Call) -> AttemptHistory:
+    return AttemptHistory(
+        api=api, namespace=namespace, name=names.history_name(job), job_log=call.job_log,
+        keep_seconds=call.settings.memory.keep_seconds,
+    )  # fmt: skip
+
+
+def _plan(job: Job, namespace: str, past: PastUse, call: Call) -> PodPlan:
+    """Plan the pod and log how its size came about."""
+    invocation = call.invocation
+    planned = make_plan(
+        job, call.settings, invocation.variables, namespace=namespace, attempt=invocation.attempt, past=past
+    )  # fmt: skip
+    call.job_log.all(planned.notes, planned.warnings)
+    return planned.plan
+
+
+def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job) -> Attempt:
+    """Return what the later verbs need to know of a pod that is about to be created."""
+    size = plan.build.size
+    return Attempt(
+        pod=plan.name,
+        namespace=plan.namespace,
+        control_protocol=PROTOCOL_VERSION,
+        image=plan.build.image,
+        cpu_request_millicores=size.cpu_request_millicores,
+        disk_request_bytes=size.ephemeral_storage_request_bytes,
+        memory_request_bytes=size.memory_request_bytes,
+        memory_limit_bytes=size.memory_limit_bytes,
+        cpu_limit_millicores=size.cpu_limit_millicores,
+        disk_limit_bytes=size.ephemeral_storage_limit_bytes,
+        memory_record=history.name,
+        last_stages=job.last_stages,
+    )
+
+
+def _ready(attempt: Attempt, pod: Pod, facts: Facts) -> Attempt:
+    """Return what is known of an attempt whose pod is ready; `facts` are those of the build container's image."""
+    return msgspec.structs.replace(
+        attempt,
+        uid=pod.metadata.uid,
+        node=pod.spec.node_name,
+        quoting="yes" in facts.get("quoting", ()),
+        shell=next(iter(facts["shell"])),
+    )
+
+
+@contextlib.contextmanager
+def _deleting_on_failure(api: Api, plan: PodPlan, job_log: Log) -> Iterator[None]:
+    """Delete the pod if what is within fails; a deletion that fails is only logged."""
+    try:
+        yield
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # TERM asks for nothing but this deletion
+        seconds = min(_MOST_DELETE_SECONDS, plan.settings.budgets.api_seconds)
+        try:
+            pods.delete(api, plan.namespace, plan.name, grace_seconds=1, seconds=seconds)
+        except errors.ClusterError as error:
+            job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        raise
+
+
+@contextlib.contextmanager
+def _recording_vain_waits(history: AttemptHistory, job: Job) -> Iterator[None]:
+    """Record how long the pod has waited for a node, if it got none: the Runner's next attempt has only what is left."""
+    try:
+        yield
+    except errors.PodFailed as failure:
+        if failure.waited_seconds:
+            history.add(Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds))
+        raise
