@@ -2,6 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+_Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 def mask(text: str, secret_values: Iterable[str]) -> str:
@@ -9,3 +14,25 @@ def mask(text: str, secret_values: Iterable[str]) -> str:
     for value in sorted(secret_values, key=len, reverse=True):
         text = text.replace(value, "[MASKED]")
     return re.sub(r"(\w+://)[^/@\s:]*:[^/@\s]+@", r"\1[MASKED]@", text)
+
+
+def mask_document(document: _Document, secret_values: frozenset[str]) -> _Document:
+    """Return a document with each secret in its texts masked; its own field names stay."""
+    fields = {name: _mask_value(getattr(document, name), secret_values) for name in document.__struct_fields__}
+    return msgspec.structs.replace(document, **fields)
+
+
+def _mask_value(value: Any, secret_values: frozenset[str]) -> Any:
+    match value:
+        case str():
+            return mask(value, secret_values)
+        case [int() | float(), *_]:  # thousands of samples hold no text
+            return value
+        case list():
+            return [_mask_value(item, secret_values) for item in value]
+        case dict():
+            return {mask(key, secret_values): _mask_value(item, secret_values) for key, item in value.items()}
+        case msgspec.Struct():
+            return mask_document(value, secret_values)
+        case _:
+            return value

@@ -8,7 +8,7 @@ from buildjob.outcome import Outcome
 from buildjob.telemetry import Telemetry
 
 LOG = "build.log"
-INDEX = "build.log.index.json"
+LOG_INDEX = "build.log.index.json"
 TELEMETRY = "telemetry.json"
 CDASH = "cdash"
 PAGE = "report.html"
@@ -30,17 +30,25 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: Path
     telemetry: Telemetry
-    outcome: Outcome
-    signal_number: int = 0
+    """What lies in the folder; it holds no secret."""
+    command: str
+    """What was run, as people write it."""
+    rebuild: str
+    """The commands that build the same again, one a line."""
+    is_root: bool
+    """The user asked for this package; all others are dependencies."""
     notes: list[str] = []
     """What the reader should know beside the outcome."""
-    errors: list[str] = []
-    """Spack's own error lines."""
     phases: list[PhaseStart] = []
     """Where in the log each phase begins."""
 
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended."""
+        return Outcome(self.telemetry.outcome)
 
-class Index(msgspec.Struct, frozen=True, kw_only=True):
+
+class LogIndex(msgspec.Struct, frozen=True, kw_only=True):
     """`build.log.index.json`, version 1: where in the log each phase begins."""
 
     version: int = 1

@@ -1,80 +1,81 @@
 """The story of `spack-farm build`: plan, fetch what a build cache has, then build, publish and report package by package.
 
-Holds the order of things; how each is done is elsewhere. Everything that can't work is refused before anything starts, and
+Holds the order of things; how each is done is elsewhere. Everything that can't work is rejected before anything starts, and
 whatever happens, what was learned so far is written down.
 """
 
-import contextlib
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
 from buildjob import telemetry
-from buildjob.agent import planning, publish_process, run
-from buildjob.agent.publishing import on_mirror, send, send_telemetry, sender
+from buildjob.agent import ci_facts, planning
+from buildjob.agent.publishing import Publishing, on_mirror, send_telemetry
+from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
+from buildjob.agent.run import Process, Surroundings, run
 from buildjob.agent.schedule import Schedule, blocked_by, schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
-from buildjob.errors import AgentError, FetchError, Interrupted, PublishError
+from buildjob.errors import FetchError
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code, verdict
 from buildjob.process import child, environments
-from buildjob.process.prestarted import Ahead
 from buildjob.report import terminal
 from buildjob.report.log_excerpt import Link
-from buildjob.report.write import PAGES, report, reproduce_with_spack
+from buildjob.report.write import PAGES, find_cause, report
 from buildjob.run_folder import SPEC, RunResult, new_folder
-from buildjob.spack.adapter import Spack, install_times, mirror_scope
+from buildjob.spack.adapter import Spack, install_command
 from buildjob.spack.concrete import Node, Plan
 from buildjob.spack.find import find
+from buildjob.spack.layout import install_times, stage_folder
 
 
 def build(request: BuildRequest, log: Log) -> int:
     """Do what is requested; return the exit code. Raises AgentError for what ends it before a package is run."""
     child.become_subreaper()
     with child.StopRequest() as stop:
-        session = Session(request, log, stop)
+        session = Session.begin(request, log, stop)
         environments.forget(session.environments.secret_names)
+        results: list[RunResult] = []
         try:
-            if request.command:
-                _run_command(session, request.command)
-            else:
-                _build_with_spack(session)
+            for result in _run_command(session, request.command) if request.command else _build_with_spack(session):
+                results.append(result)  # noqa: PERF402  those before an error count as well
         finally:
-            send_telemetry(session)
-    if len(session.results) > 1:
-        rows = [result.telemetry for result in session.results]
+            send_telemetry(session, results)
+    if len(results) > 1:
+        rows = [result.telemetry for result in results]
         log.plain(terminal.overview(rows, color=log.color, width=log.width))
-    return exit_code(_verdict(session), signal_number=stop.signal_number)
+    return exit_code(_combined(results), signal_number=stop.signal_number)
 
 
-def _verdict(session: Session) -> Outcome:
+def _combined(results: Iterable[RunResult]) -> Outcome:
     roots: list[Outcome] = []
     dependencies: list[Outcome] = []
-    for result in session.results:
-        asked = not session.roots or result.telemetry.spec.hash in session.roots
-        (roots if asked else dependencies).append(result.outcome)
+    for result in results:
+        (roots if result.is_root else dependencies).append(result.outcome)
     return verdict(roots, dependencies)
 
 
-def _run_command(session: Session, command: CommandBuild) -> None:
+def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]:
     """Run and measure a build without Spack."""
     request = session.request
-    folder = new_folder(request.out, f"{command.name}-{command.version}")
-    subject = run.Subject(
+    subject = Subject(
         spec=telemetry.PackageSpec(name=command.name, version=command.version),
+        command=f"{command.name} {command.version}",
+        rebuild=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}",
         reproduce=telemetry.Reproduce(),
-        versions=run.versions(),
-        job=run.job_facts(request.variables),
-        asked=run.asked_facts(request.variables),
+        versions=ci_facts.versions(),
+        job=ci_facts.job_facts(request.variables),
+        asked=ci_facts.asked_facts(request.variables),
     )
-    process = run.Process(
+    folder = new_folder(request.out, f"{command.name}-{command.version}")
+    recorder = Recorder(folder, subject, secret_values=session.environments.secret_values)
+    process = Process(
         argv=["/bin/sh", "-c", command.command],
         environment=session.environments.build,
         folder=Path.cwd(),
@@ -82,61 +83,22 @@ def _run_command(session: Session, command: CommandBuild) -> None:
         is_spack=False,
     )
     session.log.step(f"running {subject.title}: {command.command}")
-    result = _run(session, subject, process, folder)
-    session.results.append(_report(session, result, reproduce=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}"))
+    run(process, recorder, around=_surroundings(session))
+    yield _report(session, recorder)
 
 
-def _run(
-    session: Session,
-    subject: run.Subject,
-    process: run.Process,
-    folder: Path,
-    *,
-    when_installed: Callable[[], frozenset[int]] = frozenset,
-) -> RunResult:
-    around = run.Surroundings(
-        stop=session.stop,
-        deadline=session.deadline,
-        interval_seconds=session.request.interval_seconds,
-        secret_values=session.environments.secret_values,
-        terminal=sys.stdout.fileno() if sys.stdout else None,
-        when_installed=when_installed,
-    )
-    return run.run(subject, process, folder, around=around)
-
-
-def _report(session: Session, result: RunResult, *, reproduce: str, last: bool = True) -> RunResult:
-    """Write the page; at the last time also CDash's documents, and show the summary. Never changes the verdict."""
-    reporting = session.request.reporting if last else None
-    result = report(result, reporting, secret_values=session.environments.secret_values, reproduce=reproduce)
-    if last:
-        for note in result.notes:
-            session.log.warning(note)
-        links = tuple(
-            Link(label=label, url=str(result.folder / name)) for label, name in PAGES if (result.folder / name).exists()
-        )
-        session.log.plain(terminal.table(result.telemetry, color=session.log.color, width=session.log.width, links=links))
-    return result
-
-
-def _build_with_spack(session: Session) -> None:
-    """Plan, fetch, and build each package that needs it."""
+def _build_with_spack(session: Session) -> Iterator[RunResult]:
+    """Plan, fetch, and build each package that needs it; yield how each went as soon as it is known."""
     request = session.request
     installation = find(request.spack, request.variables, request.paths)
-    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(session, installation.root) as trust:
-        scopes = list(request.scopes)
-        if request.active_environment:
-            scopes.insert(0, request.active_environment)
-        if request.target:
-            signed = request.target.signing_key_file is not None
-            endpoint = publish_process.endpoint_url(request.variables)
-            scopes.append(
-                mirror_scope(Path(scratch) / "scope", url=request.target.url, signed=signed, endpoint_url=endpoint)
-            )
-        spack = Spack(installation, call=session.call, scopes=scopes)
+    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(session, installation) as trust:
+        spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
-        plan = planning.make_plan(session, spack, Path(scratch), trust)
+        plan, split = planning.make_plan(session, spack, Path(scratch), trust)
+        # from here on the credentials of the mirrors are known: no build gets them, and this process hides them
+        session = msgspec.structs.replace(session, environments=split)
+        environments.forget(split.secret_names)
         if plan.environment:
             spack = spack.in_environment(plan.environment)
         plan = planning.with_remote_binaries(session, spack, plan, trust)
@@ -144,15 +106,15 @@ def _build_with_spack(session: Session) -> None:
         planning.tell(session.log, plan, work)
         _fetch(session, spack, work, trust)
         for node in work.there:
-            session.results.append(_already_there(session, node, plan))
+            yield _already_there(session, node, plan)
         for node in work.installed:
-            session.results.append(_installed(session, spack, node, plan))
+            yield _installed(session, spack, node, plan)
         failed: dict[str, Outcome] = {}
         for node in work.build:
             result = _build_one(session, spack, node, plan, failed)
-            session.results.append(result)
             if result.outcome not in {Outcome.BUILT, Outcome.PUBLISH_FAILED}:
                 failed[node.hash] = result.outcome
+            yield result
             if session.stop.signal_number:
                 break
 
@@ -169,11 +131,14 @@ def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustH
         raise FetchError("a dependency did not come from the build cache: " + " | ".join(lines))
 
 
-def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subject:
-    """Return what is known of a package before it is built, and lay its concrete spec beside the documents."""
+def _recorder(session: Session, node: Node, plan: Plan) -> Recorder:
+    """Return the recorder of a package's run, in a new folder in which its concrete spec lies."""
+    request = session.request
+    folder = new_folder(request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
     (folder / SPEC).write_bytes(Path(node.spec_file).read_bytes())
+    jobs = request.jobs or plan.build_jobs
     dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in node.dependencies]
-    return run.Subject(
+    subject = Subject(
         spec=telemetry.PackageSpec(
             name=node.name,
             version=node.version,
@@ -182,114 +147,98 @@ def _subject(session: Session, node: Node, plan: Plan, folder: Path) -> run.Subj
             compiler=node.compiler,
             variants=node.variants,
             dependencies=dependencies,
-            build_jobs=session.request.jobs or plan.build_jobs,
+            build_jobs=jobs,
         ),
+        command=install_command(node),
+        rebuild=planning.rebuild_commands(plan, jobs=jobs),
+        is_root=node.hash in plan.roots,
         reproduce=telemetry.Reproduce(
             spack_commit=plan.spack_commit, packages_commit=plan.packages_commit, concrete_spec=SPEC
         ),
-        versions=run.versions(spack=plan.spack_version),
-        job=run.job_facts(session.request.variables),
-        asked=run.asked_facts(session.request.variables),
+        versions=ci_facts.versions(spack=plan.spack_version),
+        job=ci_facts.job_facts(request.variables),
+        asked=ci_facts.asked_facts(request.variables),
     )
-
-
-def _folder(session: Session, node: Node) -> Path:
-    return new_folder(session.request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
+    return Recorder(folder, subject, secret_values=session.environments.secret_values)
 
 
 def _already_there(session: Session, node: Node, plan: Plan) -> RunResult:
     """Write down that there was nothing to do."""
-    folder = _folder(session, node)
     target = session.request.target
     assert target is not None
     url = f"{target.url}/{layout.manifest_path(node.name, node.version, node.hash).as_posix()}"
-    published = telemetry.Publish(state="already_there", url=url)
-    return run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE, published=published)
+    recorder = _recorder(session, node, plan)
+    publish = telemetry.Publish(state="already_there", url=url)
+    recorder.skip(Outcome.ALREADY_THERE, publish=publish)
+    return recorder.result
 
 
 def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> RunResult:
     """Publish a package that Spack has installed already."""
-    folder = _folder(session, node)
+    recorder = _recorder(session, node, plan)
     session.log.note(f"{node.title}: already installed, nothing to build")
-    result = run.not_run(_subject(session, node, plan, folder), folder, Outcome.ALREADY_THERE)
-    if not session.publishes:
-        return result
-    with _Publishing(session, spack, node, folder) as publishing:
-        return publishing.publish(result)
+    recorder.skip(Outcome.ALREADY_THERE)
+    if session.request.packs:
+        with Publishing(session, spack, node, recorder.folder) as publishing:
+            publishing.publish(recorder)
+    return recorder.result
 
 
 def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
-    folder = _folder(session, node)
-    subject = _subject(session, node, plan, folder)
+    recorder = _recorder(session, node, plan)
     if blockers := blocked_by(node, failed):
         session.log.error(f"{node.title}: not built, since {', '.join(blockers)} failed")
-        result = run.not_run(subject, folder, Outcome.DEPENDENCY_FAILED)
-        return _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
+        recorder.skip(Outcome.DEPENDENCY_FAILED)
+        return _write_page(session, recorder)
     session.log.step(f"building {node.title}")
-    stage = Path(plan.stage_root) / f"spack-stage-{node.name}-{node.version}-{node.hash}"
-    process = run.Process(
+    process = Process(
         argv=spack.install_argv(node, jobs=session.request.jobs),
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
-        watched=(stage, Path(node.prefix)),
+        watched=(stage_folder(plan, node), Path(node.prefix)),
     )
-    with _Publishing(session, spack, node, folder) as publishing:
-        when_installed = publishing.make_ready if session.publishes else frozenset
-        result = _run(session, subject, process, folder, when_installed=when_installed)
-        if result.outcome is Outcome.BUILT:
-            result = run.with_own_times(result, install_times(Path(node.prefix)))
-            if session.publishes:
-                # what was measured is safe before anything goes out: a kill while publishing must not lose it
-                result = _report(session, result, reproduce=reproduce_with_spack(result.telemetry), last=False)
-                result = publishing.publish(result)
-    return _report(session, result, reproduce=reproduce_with_spack(result.telemetry))
+    with Publishing(session, spack, node, recorder.folder) as publishing:
+        packs = session.request.packs
+        run(process, recorder, around=_surroundings(session, publishing if packs else None))
+        if recorder.outcome is Outcome.BUILT:
+            recorder.correct(install_times(Path(node.prefix)))
+            if packs:
+                _write_page(session, recorder)  # before anything goes out: a kill while publishing loses nothing
+                publishing.publish(recorder)
+    return _report(session, recorder)
 
 
-class _Publishing:
-    """Publishing one package: its programs can be made ready while Spack ends. As a context manager it ends what waits."""
+def _surroundings(session: Session, publishing: Publishing | None = None) -> Surroundings:
+    around = Surroundings(
+        stop=session.stop,
+        deadline=session.deadline,
+        interval_seconds=session.request.interval_seconds,
+        terminal=sys.stdout.fileno() if sys.stdout else None,
+    )
+    if publishing is None:
+        return around
+    return msgspec.structs.replace(around, prestart=publishing.prestart, standby=publishing.standby)
 
-    def __init__(self, session: Session, spack: Spack, node: Node, folder: Path) -> None:
-        self._session, self._spack, self._node = session, spack, node
-        self._unsigned = folder / "unsigned"
-        self._packing = session.ahead(spack.pack_argv(), spack.environment(session.environments.build))
-        self._sending = sender(session, self._unsigned)
 
-    def __enter__(self) -> Self:
-        return self
+def _write_page(session: Session, recorder: Recorder) -> RunResult:
+    """Write the page of a run; a fault is only noted."""
+    recorder.note(report(recorder.result, None, secret_values=session.environments.secret_values))
+    return recorder.result
 
-    def __exit__(self, *_: object) -> None:
-        for program in self._programs:
-            program.end()
 
-    @property
-    def _programs(self) -> list[Ahead]:
-        return [self._packing, *([self._sending] if self._sending else [])]
-
-    def make_ready(self) -> frozenset[int]:
-        """Start what packs and what sends, if that has not been done; return their process ids."""
-        with contextlib.suppress(OSError):  # whoever needs it tries again, and tells
-            return frozenset(program.start() for program in self._programs)
-        return frozenset().union(*(program.pids for program in self._programs))
-
-    def publish(self, result: RunResult) -> RunResult:
-        """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
-        session, target = self._session, self._session.request.target
-        try:
-            waiting = self._sending.pids if self._sending else frozenset()
-            word = self._spack.pack_word(self._node, self._unsigned)
-            code, printed = session.finish(self._packing, word, spared=waiting)
-            if code != 0:
-                words = printed.decode("utf-8", "replace").strip()[-500:]
-                raise PublishError(f"Spack could not write the binary: {words}")
-            if target is None:
-                published = telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
-            else:
-                published = send(session, self._unsigned, target, self._sending)
-                session.log.note(f"{self._node.title}: published to {published.url}")
-        except Interrupted as stopped:
-            return run.with_outcome(result, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
-        except (AgentError, OSError) as error:
-            session.log.error(f"{self._node.title}: {error}")
-            return run.with_outcome(result, Outcome.PUBLISH_FAILED, published=telemetry.Publish(state="failed"))
-        return run.with_outcome(result, result.outcome, published=published)
+def _report(session: Session, recorder: Recorder) -> RunResult:
+    """Write everything that people and CDash read of a run, and show its table. Never changes the outcome."""
+    secrets, log = session.environments.secret_values, session.log
+    cause = find_cause(recorder.result, secret_values=secrets)
+    recorder.explain(cause.first_error, cause.memory_kills)
+    recorder.note(cause.faults)
+    recorder.note(report(recorder.result, session.request.reporting, secret_values=secrets))
+    result = recorder.result
+    for note in result.notes:
+        log.warning(note)
+    links = tuple(
+        Link(label=label, url=str(result.folder / name)) for label, name in PAGES if (result.folder / name).exists()
+    )
+    log.plain(terminal.table(result.telemetry, color=log.color, width=log.width, links=links))
+    return result

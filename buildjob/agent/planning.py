@@ -9,17 +9,22 @@ from pathlib import Path
 
 import msgspec
 
+from buildjob.agent import publish_process
+from buildjob.agent.request import BuildRequest
 from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
 from buildjob.log import Log
 from buildjob.process import environments
-from buildjob.spack.adapter import Spack
+from buildjob.run_folder import SPEC
+from buildjob.spack.adapter import Spack, install_file_command
 from buildjob.spack.concrete import Plan, Wanted
+from buildjob.spack.find import SpackInstallation
+from buildjob.spack.layout import mirror_scope, trusted_keys_home
 
 
 @contextlib.contextmanager
-def trusted(session: Session, spack_root: Path) -> Iterator[signing.TrustHome | None]:
+def trusted(session: Session, installation: SpackInstallation) -> Iterator[signing.TrustHome | None]:
     """Give a GnuPG home that trusts what Spack trusts, the keys named by `--trust`, and the public half of the signing key.
 
     None if neither is given: then Spack's own home serves. The secret key does not stay: gpg reads it in a home of its own
@@ -32,15 +37,34 @@ def trusted(session: Session, spack_root: Path) -> Iterator[signing.TrustHome | 
         return
     with signing.throw_away_home() as folder:
         home = signing.TrustHome(folder)
-        spacks = Path(request.variables.get("SPACK_GNUPGHOME") or spack_root / "opt" / "spack" / "gpg")
+        spacks = trusted_keys_home(installation, request.variables)
         sources = [path for path in (*request.trust, key, spacks) if path and path.exists()]
         for source in sources:
             home.trust(signing.public_keys(source))
         yield home
 
 
-def make_plan(session: Session, spack: Spack, scratch: Path, trust: signing.TrustHome | None) -> Plan:
-    """Let Spack concretize and say what is where; from then on the mirrors' credentials are known, and kept from builds."""
+def scopes(request: BuildRequest, scratch: Path) -> list[Path]:
+    """Return the configuration scopes for Spack, weak ones first; one that names the target mirror is written here."""
+    active = [request.active_environment] if request.active_environment else []
+    if request.target is None:
+        return [*active, *request.scopes]
+    mirror = mirror_scope(
+        scratch / "scope",
+        url=request.target.url,
+        signed=request.target.signing_key_file is not None,
+        endpoint_url=publish_process.endpoint_url(request.variables),
+    )
+    return [*active, *request.scopes, mirror]
+
+
+def make_plan(
+    session: Session, spack: Spack, scratch: Path, trust: signing.TrustHome | None
+) -> tuple[Plan, environments.Environments]:
+    """Let Spack concretize and say what is where.
+
+    Returns the plan, and the environments split anew: Spack's configuration names the variables with mirrors' credentials.
+    """
     request = session.request
     specs = scratch / "specs"
     specs.mkdir()
@@ -53,10 +77,7 @@ def make_plan(session: Session, spack: Spack, scratch: Path, trust: signing.Trus
     )
     environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
     plan = spack.plan(wanted, specs, environment=environment)
-    session.roots = frozenset(plan.roots)
-    session.environments = environments.split(request.variables, mirror_variables=plan.secret_variables)
-    environments.forget(session.environments.secret_names)
-    return plan
+    return plan, environments.split(request.variables, mirror_variables=plan.secret_variables)
 
 
 def with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: signing.TrustHome | None) -> Plan:
@@ -69,6 +90,19 @@ def with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: sign
     found = spack.lookup(wanted, environment=environment)
     nodes = [msgspec.structs.replace(node, binary="available") if node.hash in found else node for node in plan.nodes]
     return msgspec.structs.replace(plan, nodes=nodes)
+
+
+def rebuild_commands(plan: Plan, *, jobs: int) -> str:
+    """Return the commands that build the same package again, from the concrete spec in the run folder."""
+    lines = [
+        f"# Spack {plan.spack_version}" + (f", commit {plan.spack_commit}" if plan.spack_commit else ""),
+        *([f"# package repository at commit {plan.packages_commit}"] if plan.packages_commit else []),
+        f"# {SPEC} lies beside this page",
+        f"spack-farm build -j{jobs} ./{SPEC}",
+        "# or with Spack alone:",
+        install_file_command(f"./{SPEC}", jobs=jobs),
+    ]
+    return "\n".join(lines)
 
 
 def tell(log: Log, plan: Plan, work: Schedule) -> None:

@@ -1,21 +1,28 @@
-"""Where binaries go, and what was measured: whether the mirror has one already, and how what Spack packed gets there.
+"""The story of publishing one package, and what else goes to a build cache: what was measured.
 
-A folder is written by the agent itself, S3 by a process of its own (`remote`). Knows nothing of builds and their outcomes.
+A folder is written by the agent itself, S3 by a process of its own (`publish_process`). Knows nothing of how packages are
+built.
 """
 
+import contextlib
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from buildjob import telemetry
 from buildjob.agent import publish_process
+from buildjob.agent.recorder import Recorder
 from buildjob.agent.request import Target
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
-from buildjob.errors import AgentError, PublishError
+from buildjob.errors import AgentError, Interrupted, PublishError
+from buildjob.outcome import Outcome
 from buildjob.process.prestarted import Ahead
-from buildjob.run_folder import TELEMETRY
+from buildjob.run_folder import TELEMETRY, RunResult
+from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import Node, Plan
 
 _TELEMETRY_SECONDS = 60.0
@@ -48,31 +55,85 @@ def _is_there(folder: Path, node: Node, trust: signing.TrustHome | None, *, sign
     return is_whole(folder, manifest)
 
 
-def sender(session: Session, unsigned: Path) -> Ahead | None:
-    """Return the process that will send to S3, which may be started while the build still ends: it has no secrets yet."""
-    target = session.request.target
-    if target is None or target.folder is not None:
-        return None
-    return session.ahead(publish_process.send_argv(target, unsigned), session.environments.build)
+class Publishing:
+    """Publishing one package. As a context manager it ends the programs that were prestarted and not needed."""
+
+    def __init__(self, session: Session, spack: Spack, node: Node, folder: Path) -> None:
+        self._session, self._spack, self._node = session, spack, node
+        self._unsigned = folder / "unsigned"
+        self._target = session.request.target
+        build = session.environments.build  # without secrets: what waits gets them when the last build process has ended
+        self._packing = session.ahead(spack.pack_argv(), spack.environment(build))
+        self._sending: Ahead | None = None
+        if self._target and self._target.folder is None:
+            self._sending = session.ahead(publish_process.send_argv(self._target, self._unsigned), build)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self._programs:
+            program.end()
+
+    @property
+    def _programs(self) -> list[Ahead]:
+        return [self._packing, *([self._sending] if self._sending else [])]
+
+    def prestart(self) -> None:
+        """Start what packs and what sends, if that has not been done."""
+        with contextlib.suppress(OSError):  # `publish` tries again, and its error is reported
+            for program in self._programs:
+                program.start()
+
+    def standby(self) -> frozenset[int]:
+        """Return the ids of the programs that have been started and wait."""
+        return frozenset().union(*(program.pids for program in self._programs))
+
+    def publish(self, recorder: Recorder) -> None:
+        """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
+        log, title = self._session.log, self._node.title
+        try:
+            self._pack()
+            publish = self._send()
+        except Interrupted as stopped:
+            recorder.published(None, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
+        except (AgentError, OSError) as error:
+            log.error(f"{title}: {error}")
+            recorder.published(telemetry.Publish(state="failed"), Outcome.PUBLISH_FAILED)
+        else:
+            if publish.state == "published":
+                log.note(f"{title}: published to {publish.url}")
+            recorder.published(publish, recorder.outcome)
+
+    def _pack(self) -> None:
+        """Let Spack write the unsigned binary into the run folder."""
+        waiting = self._sending.pids if self._sending else frozenset()
+        word = self._spack.pack_word(self._node, self._unsigned)
+        code, printed = self._session.finish(self._packing, word, spared=waiting)
+        if code != 0:
+            reason = printed.decode("utf-8", "replace").strip()[-500:]
+            raise PublishError(f"Spack could not write the binary: {reason}")
+
+    def _send(self) -> telemetry.Publish:
+        """Sign and send the binary, if there is a target. The key is read here: every process of the build has ended."""
+        if self._target is None:
+            return telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
+        if self._target.folder is not None:
+            publish = _send_to_folder(self._unsigned, self._target, self._target.folder)
+        else:
+            assert self._sending
+            begun = time.monotonic()
+            word = publish_process.send_word(self._session.request.variables)
+            code, printed = self._session.finish(self._sending, word)
+            publish = publish_process.sent(code, printed, begun=begun)
+        shutil.rmtree(self._unsigned)
+        return publish
 
 
-def send(session: Session, unsigned: Path, target: Target, sending: Ahead | None) -> telemetry.Publish:
-    """Sign and send. The key is read here, when every process of the build has ended."""
-    if target.folder is None:
-        assert sending
-        begun = time.monotonic()
-        code, printed = session.finish(sending, publish_process.send_word(session.request.variables))
-        published = publish_process.sent(code, printed, begun=begun)
-    else:
-        published = _send_to_folder(unsigned, target, target.folder)
-    shutil.rmtree(unsigned)
-    return published
-
-
-def send_telemetry(session: Session) -> None:
-    """Send what was measured of every package that was run, if the request asks for it. Never fails: a warning at most."""
+def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
+    """Send what was measured of every package that was run, if the request asks for it. Logs a warning on failure."""
     url = session.request.telemetry_mirror
-    ran = [result.folder / TELEMETRY for result in session.results if result.telemetry.totals.wall_seconds > 0]
+    ran = [result.folder / TELEMETRY for result in results if result.telemetry.totals.wall_seconds > 0]
     if not url or not ran or session.stop.signal_number:
         return
     call: publish_process.Call = lambda argv, given: session.call(argv, given, within_seconds=_TELEMETRY_SECONDS)  # noqa: E731  typed

@@ -85,8 +85,13 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     reporting: Reporting
     variables: dict[str, str]
-    """The whole environment, secrets included: only `secrets.split` may look at it."""
+    """The whole environment, secrets included."""
     paths: Paths
+
+    @property
+    def packs(self) -> bool:
+        """Whether binaries are to be written at all."""
+        return self.target is not None or self.keep_unsigned
 
 
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:

@@ -1,49 +1,51 @@
-"""What every story of one call of `spack-farm build` shares.
+"""What every story of one call of `spack-farm build` shares, and how a program that is no build is run within it.
 
-Knows neither Spack nor packages: the request, the voice, the stop request, the environments, the deadline, the results.
+Knows neither Spack nor packages.
 """
 
 import io
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
-from buildjob import run_folder
-from buildjob.agent import run
+import msgspec
+
 from buildjob.agent.request import BuildRequest
 from buildjob.errors import Interrupted, TimedOut
 from buildjob.log import Log
 from buildjob.process import child, environments
+from buildjob.process.environments import Environments
 from buildjob.process.prestarted import Ahead
 
 
-class Session:
-    """What every story of one call shares: the request, the voice, the stop request, the environments, the deadline."""
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """What every story of one call shares."""
 
-    def __init__(self, request: BuildRequest, log: Log, stop: child.StopRequest) -> None:
-        self.request = request
-        self.log = log
-        self.stop = stop
-        self.environments = environments.split(request.variables)
-        self.deadline = run.deadline(request.timeout_seconds)
-        self.results: list[run_folder.RunResult] = []
-        self.roots: frozenset[str] = frozenset()
-        """Hashes of the packages that were asked for; the others are dependencies."""
+    request: BuildRequest
+    log: Log
+    stop: child.StopRequest
+    environments: Environments
+    """Who may see which variable, as far as it is known: Spack's configuration may name further secrets."""
+    deadline: float | None
+    """A reading of the monotonic clock after which everything is stopped; None without `--timeout`."""
 
-    @property
-    def publishes(self) -> bool:
-        """Whether binaries are to be written at all."""
-        return self.request.target is not None or self.request.keep_unsigned
+    @classmethod
+    def begin(cls, request: BuildRequest, log: Log, stop: child.StopRequest) -> Self:
+        """Return the session of a call; its time begins now."""
+        split = environments.split(request.variables)
+        return cls(request=request, log=log, stop=stop, environments=split, deadline=_after(request.timeout_seconds))
 
     def call(
         self, argv: list[str], environment: Mapping[str, str], *, within_seconds: float | None = None
     ) -> tuple[int, bytes]:
-        """Run a program that is no build to its end; return its exit code and what it printed.
+        """Run a program to its end; return its exit code and what it printed.
 
-        It has until the request's deadline, or `within_seconds` where given. Raises Interrupted, and TimedOut.
+        It has until the session's deadline, or `within_seconds` where given. Raises Interrupted, and TimedOut.
         """
-        deadline = self.deadline if within_seconds is None else run.deadline(within_seconds)
+        deadline = self.deadline if within_seconds is None else _after(within_seconds)
         return self._follow(child.start(_program(argv, environment)), argv, deadline)
 
     def ahead(self, argv: list[str], environment: Mapping[str, str]) -> Ahead:
@@ -73,6 +75,10 @@ class Session:
         if ended.timed_out:
             raise TimedOut(f"the time was over while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
         return ended.exit_code, printed.getvalue()
+
+
+def _after(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _program(argv: list[str], environment: Mapping[str, str]) -> child.Program:

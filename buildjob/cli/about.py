@@ -7,8 +7,8 @@ from buildjob.errors import SpackError
 from buildjob.measure.observer import find_cgroup
 from buildjob.options import environment
 from buildjob.paths import from_environment
-from buildjob.spack.adapter import version_of
 from buildjob.spack.find import find
+from buildjob.spack.layout import version_of
 from buildjob.version import own_version
 
 

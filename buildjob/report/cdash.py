@@ -41,7 +41,7 @@ def package_build(result: RunResult, reporting: Reporting) -> PackageBuild:
         package=spec.name,
         start_seconds=begun,
         end_seconds=ended,
-        command=f"spack install {spec.name}@{spec.version}" if spec.hash else f"{spec.name} {spec.version}",
+        command=result.command,
         log=log if log.exists() else None,
         exit_condition=_exit_condition(document, result.outcome),
         early_failure="" if document.phases else _BEFORE_ANY_PHASE.get(result.outcome, ""),

@@ -1,7 +1,7 @@
 """The story "report": what people and CDash read of a finished run. Nothing that fails in here changes the verdict.
 
-Takes a run's result and its folder; finds the first error of the log, rewrites the telemetry with it, and writes the page
-and CDash's documents beside it.
+Takes a run's result and its folder; finds the first error of the log, and writes the page and CDash's documents. The
+telemetry itself is the agent's to write.
 """
 
 import re
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob import telemetry
 from buildjob.files import write_whole
 from buildjob.masking import mask
 from buildjob.outcome import Outcome
@@ -18,7 +17,7 @@ from buildjob.report import log_excerpt
 from buildjob.report.log_excerpt import Link, LogExcerpt
 from buildjob.report.reporting import Reporting
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
-from buildjob.telemetry import FirstError, MemoryKill, Telemetry
+from buildjob.telemetry import FirstError, MemoryKill
 
 PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
 """What the summary points to: label and name in the run's folder."""
@@ -31,47 +30,59 @@ _VICTIM = re.compile(r"Killed signal terminated program (\S+)")
 """What gcc says when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
 
 
-def report(result: RunResult, reporting: Reporting | None, *, secret_values: frozenset[str], reproduce: str) -> RunResult:
-    """Write the page, and CDash's documents unless `reporting` is None; a fault becomes a note.
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about why a run failed, from its telemetry and its log."""
 
-    Returns the result with the first error in its telemetry.
-    """
+    first_error: FirstError | None
+    """None if the run did not fail by itself, or its log holds no error that we recognize."""
+    memory_kills: list[MemoryKill]
+    """As in the telemetry; the only kill is named if the log names its victim."""
+    faults: list[str] = []
+    """Why the log could not be read, in a sentence; empty if it could."""
+
+
+def find_cause(result: RunResult, *, secret_values: frozenset[str]) -> Cause:
+    """Return why a run failed, as far as telemetry and log know."""
+    log, known = result.folder / LOG, result.telemetry
+    unchanged = Cause(first_error=known.first_error, memory_kills=known.memory_kills)
+    if known.first_error or result.outcome in _SUCCESSES | _NO_ERROR_OF_ITS_OWN or not log.exists():
+        return unchanged
     try:
-        result = _report(result, secret_values, reproduce)
+        error = first_error(log, result, secret_values)
+        return Cause(first_error=error, memory_kills=_named_by(error, known.memory_kills))
     except Exception as error:  # noqa: BLE001  reporting never fails a build
-        result = _with_note(result, f"the report could not be written: {type(error).__name__}: {error}")
+        fault = f"the first error was not found: {type(error).__name__}: {error}"
+        return msgspec.structs.replace(unchanged, faults=[fault])
+
+
+def report(result: RunResult, reporting: Reporting | None, *, secret_values: frozenset[str]) -> list[str]:
+    """Write the page, and CDash's documents unless `reporting` is None; return each fault in a sentence."""
+    faults: list[str] = []
+    try:
+        _write_page(result, secret_values)
+    except Exception as error:  # noqa: BLE001  as above
+        faults.append(f"the report could not be written: {type(error).__name__}: {error}")
     if reporting is None:
-        return result
+        return faults
     try:
         from buildjob.report import cdash  # noqa: PLC0415  lxml and the scanner are loaded when the build has ended
 
         cdash.write_documents(result, reporting)
     except Exception as error:  # noqa: BLE001  as above
-        result = _with_note(result, f"CDash's documents could not be written: {type(error).__name__}: {error}")
-    return result
+        faults.append(f"CDash's documents could not be written: {type(error).__name__}: {error}")
+    return faults
 
 
-def _with_note(result: RunResult, note: str) -> RunResult:
-    return msgspec.structs.replace(result, notes=list(dict.fromkeys([*result.notes, note])))
-
-
-def _report(result: RunResult, secret_values: frozenset[str], reproduce: str) -> RunResult:
-    log = result.folder / LOG
-    document = result.telemetry
-    if document.first_error is None and result.outcome not in _SUCCESSES | _NO_ERROR_OF_ITS_OWN and log.exists():
-        document = msgspec.structs.replace(document, first_error=first_error(log, result, secret_values))
-        document = msgspec.structs.replace(document, memory_kills=_named_by(document.first_error, document.memory_kills))
-        telemetry.write(document, result.folder / TELEMETRY)
+def _write_page(result: RunResult, secret_values: frozenset[str]) -> None:
     from buildjob.report import page  # noqa: PLC0415  loaded when the build has ended
 
     shown = page.render(
-        document,
-        excerpt=_excerpt(log, document, result.outcome, secret_values),
+        result.telemetry,
+        excerpt=_excerpt(result, secret_values),
         links=tuple(_links(result.folder)),
-        reproduce=mask(reproduce, secret_values),
+        reproduce=mask(result.rebuild, secret_values),
     )
     write_whole(result.folder / PAGE, shown.encode("utf-8", "backslashreplace"))
-    return msgspec.structs.replace(result, telemetry=document)
 
 
 def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> FirstError | None:
@@ -105,11 +116,11 @@ def _text(text: str, secret_values: frozenset[str]) -> str:
     return mask(plain, secret_values)[:_LONGEST_TEXT]
 
 
-def _excerpt(log: Path, document: Telemetry, outcome: Outcome, secret_values: frozenset[str]) -> LogExcerpt | None:
+def _excerpt(result: RunResult, secret_values: frozenset[str]) -> LogExcerpt | None:
     """Return the lines around the first error; of a failure without one the end of the log; of a success nothing."""
-    if outcome in _SUCCESSES or not log.exists():
+    log, error = result.folder / LOG, result.telemetry.first_error
+    if result.outcome in _SUCCESSES or not log.exists():
         return None
-    error = document.first_error
     taken = log_excerpt.take(log, error_line=error.line, phase=error.phase) if error else log_excerpt.take_end(log)
     return msgspec.structs.replace(taken, lines=[mask(line, secret_values) for line in taken.lines])
 
@@ -118,17 +129,3 @@ def _links(folder: Path) -> Iterable[Link]:
     for name, title in ((LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
         if (folder / name).exists():
             yield Link(label=title, url=name, is_beside=True)
-
-
-def reproduce_with_spack(document: Telemetry) -> str:
-    """Return the commands that build the same package again."""
-    known = document.reproduce
-    lines = [
-        f"# Spack {document.versions.spack}" + (f", commit {known.spack_commit}" if known.spack_commit else ""),
-        *([f"# package repository at commit {known.packages_commit}"] if known.packages_commit else []),
-        "# spec.json lies beside this page",
-        f"spack-farm build -j{document.spec.build_jobs} ./spec.json",
-        "# or with Spack alone:",
-        f"spack install -j{document.spec.build_jobs} ./spec.json",
-    ]
-    return "\n".join(lines)

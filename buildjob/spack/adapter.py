@@ -1,12 +1,10 @@
-"""The adapter to Spack: the one module that knows its command line, its files and its wording. Written for Spack 1.1.
+"""The adapter to Spack: its command line, for people and for programs. Written for Spack 1.1.
 
 Another version is refused in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing of
 what the agent does with the answers.
 """
 
-import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ import msgspec
 from buildjob.errors import RequestError, SpackError
 from buildjob.spack.concrete import Node, Plan, Wanted
 from buildjob.spack.find import SpackInstallation
+from buildjob.spack.layout import version_of
 
 SUPPORTED = "1.1"
 _SCRIPTS = Path(__file__).parent / "inside"
@@ -126,10 +125,6 @@ class Spack:
         """Return the line that tells it."""
         return msgspec.json.encode({"hash": node.hash, "url": unsigned.as_uri()})
 
-    def trusted_keys_home(self, environment: Mapping[str, str]) -> Path:
-        """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""
-        return Path(environment.get("SPACK_GNUPGHOME") or self.installation.root / "opt" / "spack" / "gpg")
-
     def _say(self, *words: str | Path, environment: Mapping[str, str]) -> str:
         """Run Spack to its end and return what it printed. Raises SpackError with its last words."""
         try:
@@ -148,30 +143,11 @@ def _last_line(text: str) -> str:
     return (errors or lines or ["it said nothing"])[-1]
 
 
-def version_of(installation: SpackInstallation) -> str:
-    """Return a Spack's version as its source says it, without starting it; empty if it says none. Raises SpackError."""
-    init = installation.root / "lib" / "spack" / "spack" / "__init__.py"
-    try:
-        found = re.search(r'^__version__ = ["\']([^"\']+)', init.read_text(), re.MULTILINE)
-    except OSError as error:
-        raise SpackError(f"{init}: {error.strerror}; is this a Spack checkout?") from error
-    return found[1] if found else ""
+def install_command(node: Node) -> str:
+    """Return the command that builds a package from source, as people write it."""
+    return f"spack install {node.name}@{node.version}"
 
 
-def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = "") -> Path:
-    """Write a configuration scope that names one more binary mirror; return it. `endpoint_url` is of meaning to S3 only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    entry: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
-    if endpoint_url and url.startswith("s3://"):
-        entry["endpoint_url"] = endpoint_url
-    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": entry}}) + "\n")
-    return folder
-
-
-def install_times(prefix: Path) -> dict[str, float]:
-    """Return phase -> seconds as Spack measured them for an installed package; empty if it left no such file."""
-    try:
-        content = json.loads((prefix / ".spack" / "install_times.json").read_bytes())
-        return {phase["name"]: float(phase["seconds"]) for phase in content["phases"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+def install_file_command(spec_file: str, *, jobs: int) -> str:
+    """Return the command that builds the concrete spec in a file, as people write it."""
+    return f"spack install -j{jobs} {spec_file}"

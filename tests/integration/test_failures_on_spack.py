@@ -197,3 +197,34 @@ def test_a_kill_of_the_agent_leaves_the_curve(lab: SpackLab, tmp_path: Path) -> 
                 process.kill()
     assert not document.complete
     assert document.phases[-1].name == "install"
+
+
+def test_a_kill_while_publishing_loses_nothing_of_the_build(lab: SpackLab, tmp_path: Path) -> None:
+    """The telemetry and the page are written before anything goes out."""
+    lab.forget("hello-app")
+    root, out = tmp_path / "slow", tmp_path / "out"
+    (root / "bin").mkdir(parents=True)
+    (root / "lib").symlink_to(lab.spack.root / "lib")
+    program = root / "bin" / "spack"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *pack.py) exec sleep 1000 ;; esac\nexec {lab.spack.program} "$@"\n')
+    program.chmod(0o755)
+    with (tmp_path / "said").open("wb") as printed:
+        argv = lab.agent_argv("hello-app", "--spack", root, "--no-publish", "--out", out)
+        agent = subprocess.Popen(argv, stdout=printed, env=lab.environment)
+    deadline = time.monotonic() + 100
+    try:
+        while not any(out.glob("*/report.html")):
+            assert time.monotonic() < deadline, (tmp_path / "said").read_text(errors="replace")
+            time.sleep(0.05)
+    finally:
+        below = psutil.Process(agent.pid).children(recursive=True)
+        agent.kill()
+        agent.wait(10)
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    document = read_telemetry(out, "hello-app")
+    assert (document.complete, document.outcome, document.publish) == (True, "built", None)
+    assert document.totals.wall_seconds > 0
+    (page,) = out.glob("*/report.html")
+    assert "Built" in page.read_text()

@@ -1,0 +1,174 @@
+"""The recorder of one run: it owns `telemetry.json` and the log's index, and writes each of them once for each event.
+
+A kill at any instant finds the document of the last event whole. No document leaves here with a secret in it. Knows nothing
+of how a run is measured, of its log's text, or of what becomes of a binary.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from buildjob import telemetry
+from buildjob.files import write_whole
+from buildjob.masking import mask_document
+from buildjob.measure.observer import Observation, machine
+from buildjob.outcome import Outcome, exit_code
+from buildjob.run_folder import LOG_INDEX, TELEMETRY, LogIndex, RunResult
+from buildjob.spack.install_log import Reader
+from buildjob.telemetry import Telemetry
+
+_KILLED = 9
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run builds, and what is known about it before it starts."""
+
+    spec: telemetry.PackageSpec
+    command: str
+    """What is run, as people write it."""
+    rebuild: str
+    """The commands that build the same again, one a line."""
+    is_root: bool = True
+    """The user asked for it; all others are dependencies."""
+    reproduce: telemetry.Reproduce
+    versions: telemetry.Versions
+    job: telemetry.Job | msgspec.UnsetType = msgspec.UNSET
+    asked: telemetry.Asked | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def title(self) -> str:
+        """`name@version/hash7`, as people write it."""
+        return f"{self.spec.name}@{self.spec.version}" + (f"/{self.spec.hash[:7]}" if self.spec.hash else "")
+
+
+class Recorder:
+    """Writes one run's documents. `checkpoint` may be called from another thread while the run is followed."""
+
+    def __init__(self, folder: Path, subject: Subject, *, secret_values: frozenset[str]) -> None:
+        self.folder = folder
+        self.subject = subject
+        self._secret_values = secret_values
+        self._reader = Reader()
+        self._notes: dict[str, None] = {}
+        created_at = now()
+        # until the end is known, the document says what a kill of everything would have made of the run
+        self._document = Telemetry(
+            complete=False,
+            started_at=created_at,
+            ended_at=created_at,
+            outcome=Outcome.INTERRUPTED,
+            exit_code=exit_code(Outcome.INTERRUPTED, signal_number=_KILLED),
+            spec=subject.spec,
+            job=subject.job,
+            asked=subject.asked,
+            machine=telemetry.Machine(cpus=1, memory_bytes=0),
+            totals=telemetry.Totals(),
+            reproduce=subject.reproduce,
+            versions=subject.versions,
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended, as far as it is known."""
+        return Outcome(self._document.outcome)
+
+    @property
+    def result(self) -> RunResult:
+        """What is known of the run now."""
+        return RunResult(
+            folder=self.folder,
+            telemetry=self._document,
+            command=self.subject.command,
+            rebuild=self.subject.rebuild,
+            is_root=self.subject.is_root,
+            notes=list(self._notes),
+            phases=self._reader.phases,
+        )
+
+    def note(self, sentences: Iterable[str]) -> None:
+        """Keep what the reader should know beside the outcome; the same sentence once."""
+        self._notes |= dict.fromkeys(sentences)
+
+    def begin(self, where: telemetry.Machine, reader: Reader) -> None:
+        """Write the first documents of a run that is about to start; `reader` is asked for the log's index from now on."""
+        self._reader = reader
+        started_at = now()
+        self._write(replace(self._document, machine=where, started_at=started_at, ended_at=started_at))
+        self._write_index()
+
+    def checkpoint(self, observation: Observation) -> None:
+        """Write what is known while the build runs."""
+        telemetry.write(self._masked(_with(self._document, observation)), self.folder / TELEMETRY)
+        self._write_index()
+
+    def finish(self, observation: Observation, outcome: Outcome, *, signal_number: int) -> None:
+        """Write how the run ended and what it used."""
+        self._write(_ended(_with(self._document, observation), outcome, signal_number=signal_number))
+        self._write_index()
+
+    def skip(self, outcome: Outcome, *, publish: telemetry.Publish | None = None) -> None:
+        """Write that nothing was run, and why."""
+        self._write(replace(_ended(self._document, outcome), machine=machine(None), publish=publish))
+
+    def correct(self, seconds: Mapping[str, float]) -> None:
+        """Write the durations of phases that the build tool itself measured: where ours differ, its are more exact."""
+        phases = [
+            replace(phase, wall_seconds=round(seconds[phase.name], 3)) if phase.name in seconds else phase
+            for phase in self._document.phases
+        ]
+        self._write_if_new(replace(self._document, phases=phases))
+
+    def explain(self, first_error: telemetry.FirstError | None, memory_kills: list[telemetry.MemoryKill]) -> None:
+        """Write what the log says about a failure: its first error, and memory kills with the names of their victims."""
+        self._write_if_new(replace(self._document, first_error=first_error, memory_kills=memory_kills))
+
+    def published(self, publish: telemetry.Publish | None, outcome: Outcome, *, signal_number: int = 0) -> None:
+        """Write what became of the binary; `publish` is None if publishing was interrupted."""
+        self._write(replace(_ended(self._document, outcome, signal_number=signal_number), publish=publish))
+
+    def _write_if_new(self, document: Telemetry) -> None:
+        if document != self._document:
+            self._write(document)
+
+    def _write(self, document: Telemetry) -> None:
+        self._document = self._masked(document)
+        telemetry.write(self._document, self.folder / TELEMETRY)
+
+    def _masked(self, document: Telemetry) -> Telemetry:
+        # the outcome is a word of ours: a secret that happens to read the same must not make it unknown
+        return replace(mask_document(document, self._secret_values), outcome=document.outcome)
+
+    def _write_index(self) -> None:
+        reader = self._reader
+        index = LogIndex(
+            complete=self._document.complete,
+            bytes=reader.bytes,
+            lines=reader.lines,
+            phases=[{"name": phase.name, "offset": phase.offset, "line": phase.line} for phase in reader.phases],
+        )
+        write_whole(self.folder / LOG_INDEX, msgspec.json.encode(index) + b"\n")
+
+
+def _ended(document: Telemetry, outcome: Outcome, *, signal_number: int = 0) -> Telemetry:
+    code = exit_code(outcome, signal_number=signal_number)
+    return replace(document, complete=True, outcome=outcome.value, exit_code=code)
+
+
+def _with(document: Telemetry, observation: Observation) -> Telemetry:
+    return replace(
+        document,
+        ended_at=now(),
+        totals=observation.totals,
+        phases=observation.phases,
+        samples=observation.samples,
+        top_processes=observation.top_processes,
+        memory_kills=observation.memory_kills,
+    )
+
+
+def now() -> str:
+    """Return the time in RFC 3339, UTC, to the millisecond."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
