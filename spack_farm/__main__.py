@@ -23,6 +23,14 @@ VERBS = {
     "doctor": ("buildjob.cli.doctor", "look at what a build here will need, and say what to mend"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""
+_OTHER_VERBS = {
+    "paths": "show the folders that spack-farm uses",
+    "completion": 'print a completion script: eval "$(spack-farm completion bash)"',
+    "man": "print the manual page: spack-farm man | man -l -",
+}
+"""Verbs that the dispatcher carries out itself, and what each does."""
+_EXTRAS = {"argparse_manpage": "completion", "shtab": "completion"}
+"""Package that the dispatcher itself imports -> the extra that installs it. Each part knows its own in its `extra.py`."""
 
 
 def main() -> int:
@@ -33,11 +41,21 @@ def main() -> int:
     if stranger := _stranger():
         sys.stderr.write(f"spack-farm: {stranger}\n")
         return 2
-    if words and words[0] in VERBS:
-        verb: int = _module_of(words[0]).main(words[1:])
-        return verb
-    if words and words[0] in _ASIDES:
-        return _ASIDES[words[0]](words[1:])
+    try:
+        if words and words[0] in VERBS:
+            verb: int = _module_of(words[0]).main(words[1:])
+            return verb
+        if words and words[0] in _ASIDES:
+            return _ASIDES[words[0]](words[1:])
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name]
+        sys.stderr.write(
+            f"spack-farm {words[0]}: the Python package {error.name} is not installed; "
+            f"install spack-farm with its extra {extra!r}: pip install 'spack-farm[{extra}]'\n"
+        )
+        return 2
     sys.stderr.write(
         f"spack-farm: {f'unknown verb {words[0]!r}' if words else 'no verb given'}; verbs: {', '.join(VERBS)}; see --help\n"
     )
@@ -67,15 +85,8 @@ def _module_of(verb: str) -> "ModuleType":
 
 
 def _help(_words: list[str]) -> int:
-    rows = [f"  {verb:<12} {does}" for verb, (_, does) in VERBS.items()]
-    rows += [
-        "  paths        show the folders that spack-farm uses",
-        '  completion   print a completion script: eval "$(spack-farm completion bash)"',
-        "  man          print the manual page: spack-farm man | man -l -",
-    ]
-    sys.stdout.write(
-        "usage: spack-farm VERB …\n\nverbs:\n" + "\n".join(rows) + "\n\nspack-farm VERB --help tells the rest.\n"
-    )
+    rows = "".join(f"  {verb:<12} {does}\n" for verb, does in _summaries().items())
+    sys.stdout.write(f"usage: spack-farm VERB …\n\nverbs:\n{rows}\nspack-farm VERB --help describes a verb.\n")
     return 0
 
 
@@ -96,25 +107,43 @@ def _paths(_words: list[str]) -> int:
 
 
 def _completion(words: list[str]) -> int:
-    from spack_farm.completion import completion  # noqa: PLC0415  lazily, as all verbs
+    """Print the completion script for a shell."""
+    from spack_farm.grammar import SHELLS  # noqa: PLC0415  lazily, as all verbs
 
-    if len(words) != 1 or words[0] not in {"bash", "zsh"}:
-        sys.stderr.write("spack-farm completion: name one shell: bash or zsh\n")
+    if len(words) != 1 or words[0] not in SHELLS:
+        sys.stderr.write(f"spack-farm completion: name one shell: {', '.join(SHELLS)}\n")
         return 2
-    sys.stdout.write(completion(words[0], _parsers()))
+    from spack_farm import completion  # noqa: PLC0415
+
+    sys.stdout.write(completion.script(words[0], _grammar(_parsers())) + "\n")
     return 0
 
 
 def _man(_words: list[str]) -> int:
+    """Print the manual page."""
     from buildjob.version import own_version  # noqa: PLC0415  lazily, as all verbs
-    from spack_farm.completion import manual  # noqa: PLC0415
+    from spack_farm import manual  # noqa: PLC0415
 
-    sys.stdout.write(manual(_parsers(), version=own_version()))
+    verbs = _parsers()
+    sys.stdout.write(manual.page(_grammar(verbs), verbs.values(), version=own_version()))
     return 0
 
 
 def _parsers() -> "dict[str, argparse.ArgumentParser]":
     return {verb: _module_of(verb).parser() for verb in VERBS}
+
+
+def _grammar(verbs: "dict[str, argparse.ArgumentParser]") -> "argparse.ArgumentParser":
+    from spack_farm import grammar  # noqa: PLC0415  lazily, as all verbs
+
+    return grammar.whole(
+        verbs, summaries=_summaries(), description="turns GitLab jobs into signed Spack binaries on Kubernetes"
+    )
+
+
+def _summaries() -> dict[str, str]:
+    """Return one line for each verb, in the order of the help."""
+    return {verb: does for verb, (_, does) in VERBS.items()} | _OTHER_VERBS
 
 
 _ASIDES: "dict[str, Callable[[list[str]], int]]" = {
