@@ -8,11 +8,14 @@ import socket
 import hypothesis
 import pytest
 
+from tests.labs.backends.lab import BACKENDS
 from tests.labs.warm_processes import end_all
 
 # A busy machine is no fault of the code: how long an example takes is limited by the test's timeout alone.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
+
+pytest_plugins = ["tests.labs.cluster.plugin"]
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
 
@@ -37,6 +40,12 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose the backends on which the Runner's contract is tested."""
+    words = "run the tests of tests/contract/runner on this backend of the driver; may be repeated (default: fake and local)"
+    parser.addoption("--backend", action="append", choices=BACKENDS, help=words)
 
 
 def pytest_configure() -> None:

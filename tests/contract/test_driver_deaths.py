@@ -1,6 +1,6 @@
 """Clause: a signal at any point of a call, or a bug in it, is never booked as the job's failure and leaves no pod.
 
-At chosen calls of the API, which the fake cluster can hold; what any cluster can show is in test_runner_deaths.py.
+At chosen calls of the API, which the fake cluster can hold; what any cluster can show is in runner/test_deaths.py.
 """
 
 import os

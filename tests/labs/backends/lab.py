@@ -1,7 +1,7 @@
-"""How the Runner's contract is tested: jobs through the emulator, over a driver and a cluster that a fixture supplies.
+"""How the Runner's contract is tested: jobs through the emulator, over a driver and a backend that a fixture supplies.
 
-A test says which job it is about by a mark; the fixture `outcome` is what became of it. So the same tests run on the fake
-cluster, where many jobs run at once, and on a real one.
+A test names its job by a mark; the fixture `outcome` is the job's result. So the same tests run on the fake cluster, where
+many jobs run at once, on a real one, and as plain processes.
 """
 
 import dataclasses
@@ -17,18 +17,21 @@ import pytest
 from tests.fakes.runner import Outcome, Payload, Runner, payload
 
 __all__ = [
+    "BACKENDS",
     "NOWHERE",
     "ONCE",
     "ContractLab",
     "Outcome",
     "Payload",
     "Runner",
+    "backends_of",
     "codes",
     "outcome_of",
     "payload",
     "running",
     "story_of",
 ]
+BACKENDS = ("fake", "local", "cluster")
 ONCE = ["config", "prepare", "cleanup"]
 NOWHERE = '[kubernetes.node_selector]\n"no/such" = "node"\n[budgets]\nschedule_seconds = 3'
 _numbers = itertools.count(1)
@@ -82,3 +85,13 @@ def running(runner: Runner) -> "subprocess.Popen[bytes]":
     """Return the driver's call that runs now."""
     assert runner.process is not None
     return runner.process
+
+
+def backends_of(item: pytest.Item) -> list[str]:
+    """Return the backends to which a test applies; its marks `not_on` name the others, each with a reason."""
+    left = list(BACKENDS)
+    for mark in item.iter_markers("not_on"):
+        assert mark.kwargs["reason"], f"{item.nodeid}: not_on gives no reason"
+        assert set(mark.args) <= set(BACKENDS), f"{item.nodeid}: {mark.args}"
+        left = [name for name in left if name not in mark.args]
+    return left

@@ -7,6 +7,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.fakes.runner import Outcome
 from tests.labs.backends.lab import ContractLab, outcome_of
 
@@ -45,6 +47,7 @@ def test_a_script_that_ignores_term_is_killed(outcome: Outcome) -> None:
 
 
 @outcome_of(deaf)
+@pytest.mark.not_on("local", reason="it kills without a line in the log")
 def test_that_a_script_was_killed_is_told(outcome: Outcome) -> None:
     assert "WARNING: the script did not end within 1 s of TERM: it is killed\n" in outcome.text
 
@@ -119,6 +122,7 @@ def deaf_driver(lab: ContractLab) -> Outcome:
 
 
 @outcome_of(deaf_driver)
+@pytest.mark.not_on("local", reason="it has no pod")
 def test_a_driver_that_hangs_is_killed_and_the_pod_goes_all_the_same(outcome: Outcome) -> None:
     assert outcome.reason == "job_canceled", outcome.text
     assert outcome.call("build_script").code == -signal.SIGKILL

@@ -7,6 +7,8 @@ import hashlib
 import os
 import signal
 
+import pytest
+
 from tests.fakes.runner import Outcome, Runner
 from tests.labs.backends.lab import ContractLab, outcome_of
 
@@ -43,6 +45,7 @@ def test_a_job_that_succeeds_has_its_whole_log_in_order(outcome: Outcome) -> Non
         artifacts=[{"name": "a", "paths": ["kept"], "when": "always"}],
     )
 )
+@pytest.mark.not_on("local", reason="artifacts need a gitlab-runner, which an image of the cluster has")
 def test_a_script_that_fails_gives_its_own_exit_code_and_its_artifacts(outcome: Outcome) -> None:
     assert (outcome.state, outcome.reason, outcome.exit_code) == ("failed", "script_failure", 42), outcome.text
     later = ["after_script", "upload_artifacts_on_failure", "cleanup_file_variables", "cleanup"]
@@ -85,6 +88,7 @@ def test_the_exit_code_file_is_never_an_earlier_stages(outcome: Outcome) -> None
         dependencies=[{"name": "earlier", "artifacts_file": {"filename": "nothing"}}],
     )
 )
+@pytest.mark.not_on("local", reason="caches and artifacts need a gitlab-runner, which an image of the cluster has")
 def test_every_stage_runs_also_those_that_the_documentation_lacks(outcome: Outcome) -> None:
     """clear_worktree comes before sources are got again; steps beyond the script have names of their own."""
     assert outcome.reason == "script_failure", outcome.text  # the cache's paths do not exist
@@ -95,6 +99,7 @@ def test_every_stage_runs_also_those_that_the_documentation_lacks(outcome: Outco
 
 
 @outcome_of(lambda lab: lab.run(["echo x >kept"], artifacts=[{"name": "a", "paths": ["no-such-file"]}]))
+@pytest.mark.not_on("local", reason="artifacts need a gitlab-runner, which an image of the cluster has")
 def test_an_upload_that_fails_fails_the_job(outcome: Outcome) -> None:
     assert outcome.reason == "script_failure", outcome.text
     assert outcome.call("upload_artifacts_on_success").code == 1
@@ -125,6 +130,7 @@ MEGABYTES = [
 
 
 @outcome_of(lambda lab: lab.run(MEGABYTES))
+@pytest.mark.not_on("local", reason="it has no control volume")
 def test_megabytes_come_through_unchanged_and_leave_the_volume_once_they_are_read(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text[-500:]
     told = outcome.call("build_script").stdout
@@ -139,6 +145,7 @@ def test_megabytes_come_through_unchanged_and_leave_the_volume_once_they_are_rea
 @outcome_of(
     lambda lab: lab.run(["echo ${BASH_VERSION:+bash}", "x=(1 2 3); echo ${#x[@]}"], image={"name": "localhost/bash:1"})
 )
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_bash_runs_the_script_where_there_is_one(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text
     assert "\nbash\n" in outcome.text
@@ -172,6 +179,7 @@ def test_a_variable_beyond_the_kernels_limit_is_a_system_failure_in_three_attemp
 
 
 @outcome_of(lambda lab: lab.run(["echo 'two words'"], image={"name": "localhost/dash:1"}))
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_a_shell_that_does_not_read_the_runners_quotes_is_told_what_to_do(outcome: Outcome) -> None:
     assert outcome.reason == "script_failure", outcome.text
     assert "FF_POSIXLY_CORRECT_ESCAPES" in outcome.text
@@ -185,6 +193,7 @@ POSIX = {"FF_POSIXLY_CORRECT_ESCAPES": "true", "A_VALUE": "a 'b' \"c\" $d `e` \\
         ['printf "<%s>\\n" "$A_VALUE"; exit 6'], image={"name": "localhost/dash:1"}, variables=POSIX, after=["echo after"]
     )
 )
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_a_shell_like_dash_runs_scripts_whose_quotes_it_reads(outcome: Outcome) -> None:
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 6), outcome.text
     assert f"\n<{POSIX['A_VALUE']}>\n" in outcome.text
@@ -198,6 +207,7 @@ echo begun; kill -9 -- -$group
 
 
 @outcome_of(lambda lab: lab.run([KILLS_ITS_KEEPER], after=["echo after"]))
+@pytest.mark.not_on("local", reason="its scripts have no keeper in a pod")
 def test_a_script_whose_end_nobody_can_know_is_a_system_failure(outcome: Outcome) -> None:
     """Architecture, section 6: script gone, no exit-code file, pod alive. The memory killer takes any process."""
     assert outcome.reason == "runner_system_failure", outcome.text

@@ -8,11 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.runner import Outcome
 from tests.labs.backends.lab import NOWHERE, ONCE, ContractLab, outcome_of
 
 
 @outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/nothing:1"}))
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_an_image_that_does_not_exist_is_the_jobs_failure_and_final(outcome: Outcome) -> None:
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 1), outcome.text
     assert outcome.stages == ONCE
@@ -20,6 +23,7 @@ def test_an_image_that_does_not_exist_is_the_jobs_failure_and_final(outcome: Out
 
 
 @outcome_of(lambda lab: lab.run(["true"], image={"name": "localhost/noshell:1"}))
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_an_image_without_a_shell_is_the_jobs_failure_and_final(outcome: Outcome) -> None:
     assert outcome.reason == "script_failure", outcome.text
     assert outcome.stages == ONCE
@@ -52,6 +56,7 @@ def test_a_wrong_settings_file_is_a_system_failure_told_in_each_of_three_attempt
 
 
 @outcome_of(lambda lab: lab.runner(kubeconfig=Path("/nonexistent/kubeconfig")).run(lab.job(["true"])))
+@pytest.mark.not_on("local", reason="it needs no cluster")
 def test_no_reachable_cluster_is_a_system_failure_that_names_what_was_tried(outcome: Outcome) -> None:
     """It never falls back to running the job on the manager itself."""
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -76,6 +81,7 @@ def test_services_that_are_not_there_yet_are_refused_with_words(outcome: Outcome
 
 
 @outcome_of(lambda lab: lab.runner(NOWHERE).run(lab.job(["echo never"])))
+@pytest.mark.not_on("local", reason="it waits for no node")
 def test_three_attempts_share_the_budget_for_a_node(outcome: Outcome) -> None:
     """The Runner repeats what waited in vain, and a full cluster would hold the job three times as long."""
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -92,6 +98,7 @@ def test_three_attempts_share_the_budget_for_a_node(outcome: Outcome) -> None:
 
 
 @outcome_of(lambda lab: lab.runner(helper_image="localhost/norunner:1").run(lab.job(["true"])))
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_a_helper_image_without_gitlab_runner_is_never_silent(outcome: Outcome) -> None:
     """The Runner's own scripts only print that artifacts are disabled, and the job succeeds without them."""
     assert outcome.reason == "runner_system_failure", outcome.text
@@ -101,6 +108,7 @@ def test_a_helper_image_without_gitlab_runner_is_never_silent(outcome: Outcome) 
 @outcome_of(lambda lab: lab.runner(top="allow_missing_helper = true", helper_image="localhost/norunner:1").run(
     lab.job(["echo ran"], artifacts=[{"name": "a", "paths": ["x"]}])
 ))  # fmt: skip
+@pytest.mark.not_on("local", reason="it uses no image")
 def test_an_operator_may_do_without_gitlab_runner(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text
     assert "\nMissing gitlab-runner. Uploading artifacts is disabled.\n" in outcome.text
@@ -119,6 +127,7 @@ def prepared_twice(lab: ContractLab) -> Outcome:
 
 
 @outcome_of(prepared_twice)
+@pytest.mark.not_on("local", reason="it has no pod")
 def test_a_pod_that_is_there_already_is_taken_over(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text
     assert "\nran\n" in outcome.text

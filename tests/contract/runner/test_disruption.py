@@ -3,9 +3,13 @@
 Source: architecture, section 6; requirements R10, R11. Runs on every backend that has pods.
 """
 
+import pytest
+
 from tests.fakes.runner import Outcome
 from tests.labs.backends.lab import ContractLab, outcome_of
 from tests.labs.waiting import wait_until
+
+pytestmark = pytest.mark.not_on("local", reason="it has no pods")
 
 
 def evicted(lab: ContractLab) -> Outcome:

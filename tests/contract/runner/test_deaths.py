@@ -8,11 +8,14 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from tests.fakes.runner import Outcome
 from tests.fakes.runner_process import runner_process
 from tests.labs.backends.lab import NOWHERE, ContractLab, codes, outcome_of, running
 from tests.labs.waiting import is_alive, wait_until
 
+pytestmark = pytest.mark.not_on("local", reason="it has no pods")
 WAITING = "waiting: 0/1 nodes"
 
 

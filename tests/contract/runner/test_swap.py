@@ -15,9 +15,10 @@ import pytest
 from executor.pod_agent import KNOWN_PROTOCOLS, PROTOCOL_VERSION
 from tests.fakes.runner import Outcome, Payload
 from tests.labs.backends.lab import ONCE, ContractLab, outcome_of
+from tests.labs.checkout import ROOT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-KEPT = CHECKOUT / "tests/data/control"
+pytestmark = pytest.mark.not_on("local", reason="it has no pods, which another driver could take over")
+KEPT = ROOT / "tests/data/control"
 PROGRAMS = ("agent.sh", "first_process.sh")
 
 
@@ -31,8 +32,8 @@ def swapped(
         first = copied(folder / "first", makes)
         for program in PROGRAMS:
             shutil.copy(KEPT / str(makes) / program, first / "executor" / program)
-        then = CHECKOUT if goes_on is None else copied(folder / "then", goes_on, known)
-        if then != CHECKOUT:
+        then = ROOT if goes_on is None else copied(folder / "then", goes_on, known)
+        if then != ROOT:
             (then / "executor/agent.sh").write_text("exit 99\n")  # only the one in the pod counts
         driver = folder / "driver"
         driver.write_text(
@@ -48,7 +49,7 @@ def swapped(
 
 def copied(folder: Path, version: int, known: str = "") -> Path:
     """Copy this checkout's driver, with another number for its protocol; return the copy."""
-    shutil.copytree(CHECKOUT / "executor", folder / "executor", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "executor", folder / "executor", ignore=shutil.ignore_patterns("__pycache__"))
     control = folder / "executor/pod_agent.py"
     text = control.read_text()
     changed = text.replace(f"PROTOCOL_VERSION = {PROTOCOL_VERSION}\n", f"PROTOCOL_VERSION = {version}\n")
