@@ -96,13 +96,13 @@ def _follow(  # noqa: PLR0913, PLR0917  the parts of one run, which nothing else
 
 
 def _listen(reader: Reader, observer: Observer, around: Surroundings, chunk: bytes) -> None:
-    """Mark the phases that begin in the next bytes of the log; at the end of the last one, prestart what comes after."""
+    """Begin the phases that stand in the next bytes of the log; at the end of the last one, prestart what comes after."""
     for phase in reader.feed(chunk):
-        observer.mark(phase)
+        observer.begin_phase(phase)
         if not phase:
             around.prestart()
             for pid in around.standby():
-                observer.leave_out(pid)
+                observer.add_standby(pid)
 
 
 def _in_cgroup(argv: list[str], cgroup: Cgroup | None) -> list[str]:

@@ -26,7 +26,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Usage − inactive file."""
     anonymous_bytes: int | None = None
     """Anonymous + shared memory."""
-    mark_bytes: int | None = None
+    high_water_mark_bytes: int | None = None
     """The highest usage since the mark was last set."""
     cpu_seconds: float | None = None
     throttled_seconds: float | None = None
@@ -42,7 +42,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 _FILES_V1 = {
     "usage": ("memory", "memory.usage_in_bytes"),
     "stat": ("memory", "memory.stat"),
-    "mark": ("memory", "memory.max_usage_in_bytes"),
+    "high-water mark": ("memory", "memory.max_usage_in_bytes"),
     "kills": ("memory", "memory.oom_control"),
     "procs": ("memory", "cgroup.procs"),
     "cpu": ("cpuacct", "cpuacct.usage"),
@@ -52,7 +52,7 @@ _FILES_V1 = {
 _FILES_V2 = {
     "usage": ("memory", "memory.current"),
     "stat": ("memory", "memory.stat"),
-    "mark": ("memory", "memory.peak"),
+    "high-water mark": ("memory", "memory.peak"),
     "kills": ("memory", "memory.events"),
     "procs": ("memory", "cgroup.procs"),
     "pressure": ("memory", "memory.pressure"),
@@ -70,7 +70,7 @@ def parse_v1(texts: Mapping[str, bytes]) -> Reading:
         usage_bytes=usage,
         working_set_bytes=_less(usage, _field(stat, "total_inactive_file")),
         anonymous_bytes=_sum(_field(stat, "total_rss"), _field(stat, "total_shmem")),
-        mark_bytes=_number(texts.get("mark")),
+        high_water_mark_bytes=_number(texts.get("high-water mark")),
         cpu_seconds=None if cpu is None else cpu / 1e9,
         throttled_seconds=None if throttled is None else throttled / 1e9,
         kills=_field(texts.get("kills"), "oom_kill"),
@@ -87,7 +87,7 @@ def parse_v2(texts: Mapping[str, bytes]) -> Reading:
         usage_bytes=usage,
         working_set_bytes=_less(usage, _field(stat, "inactive_file")),
         anonymous_bytes=_sum(_field(stat, "anon"), _field(stat, "shmem")),
-        mark_bytes=_number(texts.get("mark")),
+        high_water_mark_bytes=_number(texts.get("high-water mark")),
         cpu_seconds=None if cpu is None else cpu / 1e6,
         throttled_seconds=None if throttled is None else throttled / 1e6,
         pressure_seconds=_pressure(texts.get("pressure")),
@@ -114,8 +114,8 @@ class Counters:
                 folder = position.limit_folders.get(controller)
             if folder is not None:
                 with contextlib.suppress(OSError):
-                    self._files[name] = _open(folder / file, writable=name == "mark" and cgroup.version == "v2")
-        self._v1_mark = position.memory_folder / "memory.max_usage_in_bytes" if cgroup.version == "v1" else None
+                    self._files[name] = _open(folder / file, writable=name == "high-water mark" and cgroup.version == "v2")
+        self._v1_high_water_mark = position.memory_folder / "memory.max_usage_in_bytes" if cgroup.version == "v1" else None
 
     def read(self) -> Reading:
         """Return the figures now. Raises nothing."""
@@ -125,15 +125,15 @@ class Counters:
         """Return usage, working set and anonymous memory only, for a fraction of the cost. Raises nothing."""
         return self._read(("usage", "stat"))
 
-    def reset_mark(self) -> bool:
+    def reset_high_water_mark(self) -> bool:
         """Set the mark to what is used now; say whether that is so. On v2 (Linux 6.12) it concerns our descriptor alone."""
         if self._kind is Kind.MADE:
             return True  # it was set when the group was made
         try:
-            if self._v1_mark is not None:
-                self._v1_mark.write_bytes(b"0")
+            if self._v1_high_water_mark is not None:
+                self._v1_high_water_mark.write_bytes(b"0")
                 return True
-            os.write(self._files["mark"], b"reset")
+            os.write(self._files["high-water mark"], b"reset")
         except (OSError, KeyError):
             return False
         return True

@@ -1,43 +1,35 @@
-"""What a build used so far: readings and walks become totals, phases, curves and kills.
+"""One run as it is measured: the clock, the walks, and when each meter reads.
 
-Single-threaded and without waiting: `observe` says when to look. All figures are the build's: where the agent shares its
-group, its own CPU time and private memory are taken off (from the kernel's mark they cannot be). Raises nothing for what it
-cannot read. Decisions: docs/decisions/0002-what-memory-means.md.
+`observer` says when; `cgroup_readings` is what the cgroup tells, `process_walks` what only a walk over the processes tells;
+`meters` has one meter for each figure. Single-threaded, never waits, and raises nothing for what cannot be read.
+Decisions: docs/decisions/0002-what-memory-means.md.
 """
 
-import contextlib
-import heapq
-import os
-import resource
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
+from buildjob.measure.agent_use import AgentUse
 from buildjob.measure.cgroup import Cgroup, Kind
-from buildjob.measure.cgroup_counters import Counters, Reading
+from buildjob.measure.cgroup_counters import Reading
+from buildjob.measure.cgroup_readings import CgroupReadings
 from buildjob.measure.memory_kills import MemoryKills
+from buildjob.measure.meters import CpuMeter, IoMeter, MemoryMeter, ProcessMeter
 from buildjob.measure.phases import Phases
-from buildjob.measure.process_tree import (
-    Key,
-    SharedMemory,
-    live_cpu_seconds,
-    walk_descendants,
-    walk_members,
-    walk_with_psutil,
-)
-from buildjob.measure.procfs import TICKS_PER_SECOND, ProcessStat, private_bytes, read_io, read_stat, reaped_io
-from buildjob.measure.samples import Curve, Point
+from buildjob.measure.process_walks import Walk, Walker, WalkPace
+from buildjob.measure.procfs import read_command_line, read_shares
+from buildjob.measure.samples import Sample, SampleBuffer
+from buildjob.measure.shared_memory import SharedMemory
 from buildjob.measure.top_processes import TopTable
 from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
 
-# The part of a core that walking over the processes may take: with a group it only names the greatest, without, it is all.
-_WALK_SHARE_WITH_GROUP = 0.002
+# The share of a core that walks may take. With a cgroup they only find the largest processes, without one they measure all.
+_WALK_SHARE_WITH_CGROUP = 0.002
 _WALK_SHARE_WITHOUT = 0.04
 _GROWTH = 1.05
-_MOST_IO_FILES = 256
-_PATIENCE_SAMPLES = 3
+_EMPTY_SAMPLES = 3
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,26 +42,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     memory_kills: list[MemoryKill]
 
 
-class _Pace:
-    """When the next walk may be, so that all together take at most `share` of the time: a walk takes out, time pays in."""
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._saved_seconds = 0.0
-        self._paid_at = 0.0
-
-    def is_due(self, now: float) -> bool:
-        # What is saved is limited to a second's pay: after a quiet hour the walks must not become dense.
-        paid = (now - self._paid_at) * self._share
-        self._saved_seconds, self._paid_at = min(self._saved_seconds + paid, self._share), now
-        return self._saved_seconds >= 0
-
-    def spend(self, cost_seconds: float) -> None:
-        self._saved_seconds -= cost_seconds
-
-
 class Measurement:
-    """One run: `begin`, then `sample`, `glance` and `mark` in order of time, `end`; `observation` at any time."""
+    """One run: `begin`, then `sample`, `glance` and `begin_phase` in order of time, `end`; `observation` at any time."""
 
     def __init__(
         self,
@@ -80,309 +54,201 @@ class Measurement:
         proc: str = "/proc",
         thread_time: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`note` is told, in words, which figure could not be measured any more; `proc` is another folder in tests."""
-        self._cgroup = cgroup
-        self._counters = Counters(cgroup, note=note) if cgroup else None
-        self._agent_is_inside = cgroup is not None and cgroup.kind is Kind.CONTAINER
+        """`note` receives a message for each figure that can no longer be measured; `proc` is another folder in tests."""
         self._note = note
-        self._proc = proc
         self._thread_time = thread_time
-        self._pace = self._new_pace()
-        self._curve = Curve(interval_seconds=interval_seconds)
-        self._top = TopTable()
-        self._shared_memory = SharedMemory(thread_time=thread_time)
-        self.roots: frozenset[int] = frozenset()
-        """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
-        self.aside: frozenset[int] = frozenset()
-        """Children of ours that do not count, as they were started for what comes after the build. Replaced like `roots`."""
-        self._strangers: frozenset[Key] = frozenset()
-        """What ran below us before the build began, and is not its."""
-
-        self._start = 0.0
-        self._base = self._latest = self._known = Reading()
-        self._mark_was_reset = False
-        self._own_cpu_base = self._tree_cpu_base = self._reaped_before_walk = 0.0
-        self._io_base = self._io = (0, 0)
-        self._walk: Mapping[Key, ProcessStat] = {}
-        self._walked_usage_peak = 0
-        self._was_joined = False
+        self._readings = CgroupReadings(cgroup, note=note)
+        self._agent = AgentUse(shares_cgroup=cgroup is not None and cgroup.kind is Kind.CONTAINER, proc=proc)
+        self._walker = Walker(self._agent, note=note, proc=proc)
+        self._walk = Walk()
+        self._pace = WalkPace(_WALK_SHARE_WITH_CGROUP if cgroup else _WALK_SHARE_WITHOUT)
+        self._walked_usage_bytes = 0
         self._empty_samples = 0
 
-        self._cpu_seconds = 0.0
-        self._memory_bytes: int | None = None
-        self._memory_peak: int | None = None
-        self._anonymous_peak: int | None = None
-        self._is_estimate = False
-        self._processes = self._process_peak = 0
-        self._sampled_at = self._sampled_cpu = 0.0
-        self._memory_since_sample = 0
+        self._cpu = CpuMeter(self._agent)
+        self._memory = MemoryMeter(self._agent, SharedMemory(read=partial(read_shares, proc=proc), thread_time=thread_time))
+        self._processes = ProcessMeter(self._agent)
+        self._io = IoMeter(proc=proc)
+        self._top = TopTable(read=partial(read_command_line, proc=proc))
         self._kills = MemoryKills(command=self._top.command)
         self._phases = Phases()
+        self._samples = SampleBuffer(interval_seconds=interval_seconds)
+
+        self._started_at = self._sampled_at = self._sampled_cpu_seconds = 0.0
         self._ended_at: float | None = None
 
+    def watch(self, pid: int) -> None:
+        """Count this process and its descendants, besides our own descendants. May be called by another thread."""
+        self._walker.roots |= {pid}
+
+    def add_standby(self, pid: int) -> None:
+        """Do not count this child of ours: it serves what comes after the build. May be called by another thread."""
+        self._agent.standby |= {pid}
+
     def begin(self, now: float) -> None:
-        """Take the figures that everything later is compared with."""
-        self._start = self._sampled_at = now
-        if self._counters:
-            self._mark_was_reset = self._counters.reset_mark()
-            self._base = self._known = self._counters.read()
-        with contextlib.suppress(OSError, ValueError):  # the walk below tells of it
-            self._strangers = frozenset(key for key in self._descendants() if key[0] not in self.roots)
-        self._own_cpu_base, self._io_base = time.process_time(), reaped_io(proc=self._proc)
-        self._walk_tree()
-        self._tree_cpu_base = self._tree_cpu()
-        self._look(now)
+        """Read the figures that everything later is compared with."""
+        self._started_at = self._sampled_at = now
+        self._readings.begin()
+        self._walker.begin()
+        self._agent.begin()
+        self._io.begin(self._readings.first)
+        self._walk_again()
+        self._cpu.begin(self._readings.first, self._walk)
+        self._update(now)
 
     def glance(self, now: float) -> None:
-        """Read the memory, to see peaks shorter than the interval, or all if it has grown. Does nothing without a group."""
-        reading = self._counters.read_memory() if self._counters else Reading()
+        """Read the memory, for peaks shorter than the interval; read everything if it has grown. Needs a cgroup."""
+        reading = self._readings.read_memory()
         if reading.working_set_bytes is None:
             return
-        if (reading.usage_bytes or 0) > self._walked_usage_peak * _GROWTH:
-            self._look(now)
-            return
-        self._keep_memory(reading)
+        if self._has_grown(reading):
+            self._update(now)
+        else:
+            self._keep_memory(reading)
 
     def sample(self, now: float, *, late_seconds: float) -> None:
-        """Read everything and add a point to the curves; without a group only as often as walking may cost."""
-        self._give_up_empty_group()
-        if self._needs_walk and not self._pace.is_due(now):
+        """Read everything and add a sample; without a cgroup only as often as the cost of walking allows."""
+        self._give_up_empty_cgroup()
+        if self._readings.needs_walk and not self._pace.is_due(now):
             return
-        self._look(now)
-        self._add_point(now, late_seconds)
+        self._update(now)
+        self._add_sample(now, late_seconds)
 
-    def mark(self, name: str, *, at: float, now: float) -> bool:
-        """End the phase under way and begin the next one; say whether there is a new one.
+    def begin_phase(self, name: str, *, at: float, now: float) -> bool:
+        """End the current phase and begin the next one. Return whether a new one began.
 
-        The same name again goes on with the phase, an empty one begins none; so do further ones after the 200th.
+        The name of the current phase continues it, an empty name begins none. After the 200th phase none begins.
         """
         if not self._phases.is_new(name):
             return False
-        self._look(now)
-        self._phases.begin(name, at=at - self._start, cpu_seconds=self._cpu_seconds, memory_bytes=self._memory_bytes)
+        self._update(now)
+        self._phases.begin(
+            name,
+            at=at - self._started_at,
+            cpu_seconds=self._cpu.seconds,
+            memory_bytes=self._memory.working_set_bytes,
+        )
         return True
 
     def end(self, now: float) -> None:
-        """Take the last figures and close the files."""
-        self._look(now, walk=True)
-        self._kills.name(self._alive(), now_seconds=now - self._start, at_last=True)
-        self._phases.end(at=now - self._start, cpu_seconds=self._cpu_seconds)
+        """Read the last figures and close the files."""
+        self._update(now, must_walk=True)
+        self._kills.name(self._walk.alive, now_seconds=now - self._started_at, at_last=True)
+        self._phases.end(at=now - self._started_at, cpu_seconds=self._cpu.seconds)
         if now > self._sampled_at:
-            self._add_point(now, 0.0)
-        self._measure_io()
+            self._add_sample(now, 0.0)
+        self._io.read(self._readings.known, self._walk)
         self._ended_at = now
         self.close()
 
     def close(self) -> None:
-        """Close the files; idempotent. Whatever is asked for afterwards stays as it was."""
-        if self._counters:
-            self._counters.close()
+        """Close the files; idempotent. All figures stay as they were."""
+        self._readings.close()
 
     def observation(self, now: float, *, disk_peak_bytes: int | None) -> Observation:
         """Return everything so far; an unfinished phase ends now. After `end` the time is that of the end."""
-        known, base = self._known, self._base
         if self._ended_at is None:
-            self._measure_io()
+            self._io.read(self._readings.known, self._walk)
         else:
             now = self._ended_at
         totals = Totals(
-            wall_seconds=_rounded(now - self._start),
-            cpu_seconds=_rounded(self._cpu_seconds),
-            memory_working_set_peak_bytes=self._memory_peak,
-            memory_anonymous_peak_bytes=self._anonymous_peak,
-            memory_peak_bytes=known.mark_bytes,
-            memory_peak_is_upper_bound=is_upper_bound(
-                before=base.mark_bytes, after=known.mark_bytes, was_reset=self._mark_was_reset
-            ),
-            memory_is_estimate=self._is_estimate,
-            cpu_throttled_seconds=_since(known.throttled_seconds, base.throttled_seconds),
-            memory_pressure_seconds=_since(known.pressure_seconds, base.pressure_seconds),
-            read_bytes=self._io[0],
-            written_bytes=self._io[1],
+            wall_seconds=round(now - self._started_at, 3),
+            cpu_seconds=round(self._cpu.seconds, 3),
+            memory_working_set_peak_bytes=self._memory.working_set_peak_bytes,
+            memory_anonymous_peak_bytes=self._memory.anonymous_peak_bytes,
+            memory_peak_bytes=self._readings.known.high_water_mark_bytes,
+            memory_peak_is_upper_bound=self._readings.high_water_mark_is_upper_bound,
+            memory_is_estimate=self._memory.is_estimate,
+            cpu_throttled_seconds=self._readings.throttled_seconds,
+            memory_pressure_seconds=self._readings.pressure_seconds,
+            read_bytes=self._io.read_bytes,
+            written_bytes=self._io.written_bytes,
             disk_peak_bytes=disk_peak_bytes,
-            process_peak=self._process_peak,
+            process_peak=self._processes.peak,
         )
         return Observation(
             totals=totals,
-            phases=self._phases.phases(now=now - self._start, cpu_seconds=self._cpu_seconds),
-            samples=self._curve.samples(),
+            phases=self._phases.phases(now=now - self._started_at, cpu_seconds=self._cpu.seconds),
+            samples=self._samples.samples(),
             top_processes=self._top.top(),
             memory_kills=self._kills.kills(),
         )
 
-    @property
-    def _needs_walk(self) -> bool:
-        """Whether memory or CPU can be told only by walking over the processes."""
-        return self._latest.working_set_bytes is None or self._latest.cpu_seconds is None
-
-    @property
-    def _counted_kills(self) -> int:
-        """How often the kernel has killed since the start."""
-        return (self._known.kills or 0) - (self._base.kills or 0)
-
-    def _new_pace(self) -> _Pace:
-        return _Pace(_WALK_SHARE_WITH_GROUP if self._counters else _WALK_SHARE_WITHOUT)
-
-    def _look(self, now: float, *, walk: bool = False) -> None:
-        """Read the counters, walk if it is due or called for, and keep extremes, kills and the phase's peak."""
-        begun, previous = self._thread_time(), self._walk
-        self._read()
-        usage = self._latest.usage_bytes or 0
-        has_grown = usage > self._walked_usage_peak * _GROWTH
-        if (
-            walk
-            or has_grown
-            or self._kills.is_waiting
-            or self._needs_walk
-            or self._kills.has_news(self._counted_kills)
-            or self._pace.is_due(now)
-        ):
-            self._walk_tree()
-            self._walked_usage_peak = max(self._walked_usage_peak, usage)
-            if self._counters and not self._needs_walk:
-                self._read()  # a kill during the walk is noticed now, while the walk before is still known
-        self._kills.name(self._alive(), now_seconds=now - self._start)
-        if self._kills.has_news(self._counted_kills):
-            limit_bytes = self._cgroup.memory_limit_bytes if self._cgroup else None
-            self._kills.notice(
-                self._counted_kills,
-                at_seconds=_rounded(now - self._start),
-                limit_bytes=limit_bytes,
-                before={**previous, **self._walk},
-            )
-        self._keep_cpu()
-        self._keep_memory(self._latest)
-        self._keep_processes()
+    def _update(self, now: float, *, must_walk: bool = False) -> None:
+        """Read the cgroup, walk over the processes if that is called for, and keep every figure. The order matters."""
+        begun, walk_before = self._thread_time(), self._walk
+        # The cgroup first: its figures decide whether to walk.
+        reading = self._readings.read()
+        if must_walk or self._calls_for_walk(now):
+            self._walk_again()
+            self._walked_usage_bytes = max(self._walked_usage_bytes, reading.usage_bytes or 0)
+            # Again after the walk: a kill during it is then noticed while the walk before, which saw the victim, is known.
+            if not self._readings.needs_walk:
+                self._readings.read()
+        # Kills noticed earlier before new ones: only what is missing in a later walk names a victim for certain.
+        self._kills.name(self._walk.alive, now_seconds=now - self._started_at)
+        self._notice_kills(now, walk_before)
+        self._cpu.read(self._readings.latest, self._walk)
+        self._keep_memory(self._readings.latest)
+        self._processes.read(self._readings.latest, self._walk)
+        # Last, so that the cost holds all of the above: memory of processes is read with the meters, not with the walk.
         self._pace.spend(self._thread_time() - begun)
 
-    def _read(self) -> None:
-        self._latest = self._counters.read() if self._counters else Reading()
-        self._known = _latest_known(self._known, self._latest)
+    def _calls_for_walk(self, now: float) -> bool:
+        return (
+            # No counter has the figure.
+            self._readings.needs_walk
+            # The largest processes are to be seen while they are large: the kernel may kill one next.
+            or self._has_grown(self._readings.latest)
+            # A victim is named by its absence.
+            or self._kills.is_waiting
+            or self._kills.has_news(self._readings.kills)
+            or self._pace.is_due(now)
+        )
 
-    def _keep_cpu(self) -> None:
-        if self._latest.cpu_seconds is not None and self._base.cpu_seconds is not None:
-            used = self._latest.cpu_seconds - self._base.cpu_seconds
-            if self._agent_is_inside:
-                used -= time.process_time() - self._own_cpu_base + self._aside_cpu()
-            self._was_joined = self._was_joined or used > 0
-        else:
-            used = self._tree_cpu() - self._tree_cpu_base
-        self._cpu_seconds = max(self._cpu_seconds, used)  # a sum over processes may fall when one is missed
+    def _has_grown(self, reading: Reading) -> bool:
+        return (reading.usage_bytes or 0) > self._walked_usage_bytes * _GROWTH
+
+    def _walk_again(self) -> None:
+        self._walk = self._walker.walk(self._readings.cgroup, before=self._walk)
+        self._top.update(self._walk.processes)
+
+    def _notice_kills(self, now: float, walk_before: Walk) -> None:
+        if self._kills.has_news(self._readings.kills):
+            self._kills.notice(
+                self._readings.kills,
+                at_seconds=round(now - self._started_at, 3),
+                limit_bytes=self._readings.memory_limit_bytes,
+                # Both walks: the victim may have begun after the first one or ended before the second one.
+                before={**walk_before.processes, **self._walk.processes},
+            )
 
     def _keep_memory(self, reading: Reading) -> None:
-        working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
-        if working_set is None:
-            estimate = self._shared_memory.estimate(self._alive())
-            working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
-            self._is_estimate = True
-        elif self._agent_is_inside:
-            own = private_bytes("self", proc=self._proc) + sum(private_bytes(each, proc=self._proc) for each in self.aside)
-            working_set = max(working_set - own, 0)
-            anonymous = None if anonymous is None else max(anonymous - own, 0)
-        self._memory_bytes = working_set
-        self._memory_since_sample = max(self._memory_since_sample, working_set)
-        self._memory_peak = max(self._memory_peak or 0, working_set)
-        if anonymous is not None:
-            self._anonymous_peak = max(self._anonymous_peak or 0, anonymous)
-        self._phases.keep_peak(working_set)
+        self._memory.read(reading, self._walk)
+        self._phases.keep_peak(self._memory.working_set_bytes)
 
-    def _keep_processes(self) -> None:
-        counted = self._latest.processes
-        self._was_joined = self._was_joined or bool(counted)
-        others = 1 + len(self.aside) if self._agent_is_inside else 0
-        self._processes = len(self._alive()) if counted is None else max(counted - others, 0)
-        self._process_peak = max(self._process_peak, self._processes)
-
-    def _alive(self) -> Mapping[Key, ProcessStat]:
-        """Return the processes of the last walk that had not ended."""
-        return {key: stat for key, stat in self._walk.items() if not stat.is_zombie and stat.memory_bytes}
-
-    def _walk_tree(self) -> None:
-        # Before the walk: what ends in between is missed once, and not counted twice.
-        self._reaped_before_walk = _reaped_cpu_seconds()
-        try:
-            if self._cgroup and self._counters:
-                walk: Mapping[Key, ProcessStat] = walk_members(self._cgroup.procs(), own_pid=os.getpid(), proc=self._proc)
-            else:
-                walk = self._descendants()
-            self._walk = {key: stat for key, stat in walk.items() if key[0] not in self.aside}
-            self._top.update(self._walk)
-        except (OSError, ValueError) as error:
-            self._note(f"a walk over the processes failed: {error}")
-
-    def _descendants(self) -> Mapping[Key, ProcessStat]:
-        if Path(self._proc, "stat").exists():
-            return walk_descendants(self.roots, own_pid=os.getpid(), strangers=self._strangers, proc=self._proc)
-        return walk_with_psutil(self.roots, own_pid=os.getpid(), strangers=self._strangers)
-
-    def _tree_cpu(self) -> float:
-        """Return what our reaped children and the processes of the last walk have used."""
-        return self._reaped_before_walk + live_cpu_seconds(self._walk)
-
-    def _aside_cpu(self) -> float:
-        """Return what those that do not count have used; all of them have been started by us, and none has been reaped."""
-        stats = (read_stat(pid, proc=self._proc) for pid in self.aside)
-        return sum(stat.tree_ticks for stat in stats if stat) / TICKS_PER_SECOND
-
-    def _give_up_empty_group(self) -> None:
-        """Go over to walking if the build never came into the group that was made for it."""
-        if self._cgroup is None or self._counters is None or self._agent_is_inside or self._was_joined or not self.roots:
+    def _give_up_empty_cgroup(self) -> None:
+        """Measure by walks from now on if the build never joined the cgroup that was made for it."""
+        if not self._readings.is_made_and_empty or not self._walker.roots:
             return
         self._empty_samples += 1
-        if self._empty_samples < _PATIENCE_SAMPLES:
+        if self._empty_samples < _EMPTY_SAMPLES:
             return
-        self._note("the build did not join its group: its figures are sums over processes")
-        self._counters.close()
-        self._counters = None
-        self._latest = self._known = self._base = Reading()
-        self._pace = self._new_pace()
+        self._note("the build did not join its cgroup: its figures are sums over processes")
+        self._readings.give_up()
+        self._pace = WalkPace(_WALK_SHARE_WITHOUT)
 
-    def _add_point(self, now: float, late_seconds: float) -> None:
+    def _add_sample(self, now: float, late_seconds: float) -> None:
         span = now - self._sampled_at
-        cores = (self._cpu_seconds - self._sampled_cpu) / span if span > 0 else 0.0
-        self._curve.add(
-            Point(
-                time_seconds=now - self._start,
+        cores = (self._cpu.seconds - self._sampled_cpu_seconds) / span if span > 0 else 0.0
+        self._samples.add(
+            Sample(
+                time_seconds=now - self._started_at,
                 span_seconds=span,
-                memory_bytes=self._memory_since_sample,
+                memory_bytes=self._memory.take_peak_since_sample(),
                 cpu_cores=cores,
-                processes=self._processes,
+                processes=self._processes.count,
                 late_seconds=late_seconds,
             )
         )
-        self._sampled_at, self._sampled_cpu, self._memory_since_sample = now, self._cpu_seconds, self._memory_bytes or 0
-
-    def _measure_io(self) -> None:
-        """Keep what was read and written: the group's counter, or the sum over our reaped children and the live tree."""
-        known, base = self._known, self._base
-        if known.read_bytes is not None and known.written_bytes is not None:
-            sums = [known.read_bytes - (base.read_bytes or 0), known.written_bytes - (base.written_bytes or 0)]
-        else:
-            busiest = heapq.nlargest(_MOST_IO_FILES, self._walk.values(), key=lambda stat: stat.tree_ticks)
-            pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
-            sums = [sum(column) - base for column, base in zip(zip(*pairs, strict=True), self._io_base, strict=True)]
-        self._io = (max(self._io[0], sums[0]), max(self._io[1], sums[1]))
-
-
-def is_upper_bound(*, before: int | None, after: int | None, was_reset: bool) -> bool:
-    """Tell whether the mark may be older than the build: it stood before, could not be set anew and did not rise."""
-    return after is not None and not was_reset and after <= (before or 0)
-
-
-def _latest_known(known: Reading, latest: Reading) -> Reading:
-    """Return the latest reading, in which what could not be read any more stays as it was."""
-    gaps = {name: getattr(known, name) for name in latest.__struct_fields__ if getattr(latest, name) is None}
-    return msgspec.structs.replace(latest, **gaps) if any(gap is not None for gap in gaps.values()) else latest
-
-
-def _since(latest: float | None, base: float | None) -> float | None:
-    return None if latest is None or base is None else _rounded(max(latest - base, 0.0))
-
-
-def _rounded(seconds: float) -> float:
-    return round(seconds, 3)
-
-
-def _reaped_cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+        self._sampled_at, self._sampled_cpu_seconds = now, self._cpu.seconds

@@ -39,7 +39,7 @@ _ROUND_EVERY_SECONDS = 30.0
 _CHEAP_ROUND_SECONDS = 0.1
 
 
-class _Mark(msgspec.Struct, frozen=True):
+class _PhaseBegin(msgspec.Struct, frozen=True):
     name: str
     at: float
 
@@ -61,7 +61,7 @@ class Observer:
         self._monotonic = monotonic
         self._notes: dict[str, None] = {}
         self._measurement = Measurement(cgroup=cgroup, interval_seconds=interval_seconds, note=self._note)
-        self._orders: queue.SimpleQueue[_Mark | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[_PhaseBegin | None] = queue.SimpleQueue()
         self._chores = _Chores(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
         self._result: Observation | None = None
@@ -69,15 +69,15 @@ class Observer:
 
     def watch(self, pid: int) -> None:
         """Count this process and its descendants; descendants of the calling process count anyway."""
-        self._measurement.roots |= {pid}
+        self._measurement.watch(pid)
 
-    def leave_out(self, pid: int) -> None:
-        """Do not count this child, which has no children itself while the build runs: it serves what comes after."""
-        self._measurement.aside |= {pid}
+    def add_standby(self, pid: int) -> None:
+        """Do not count this child: it serves what comes after the build, and has no children while the build runs."""
+        self._measurement.add_standby(pid)
 
-    def mark(self, phase: str, *, at: float | None = None) -> None:
-        """Say that a phase begins, now or at a reading of `monotonic`; `` ends one without beginning another."""
-        self._orders.put(_Mark(phase, self._monotonic() if at is None else at))
+    def begin_phase(self, name: str, *, at: float | None = None) -> None:
+        """Begin a phase, now or at a reading of `monotonic`; an empty name ends the current one and begins none."""
+        self._orders.put(_PhaseBegin(name, self._monotonic() if at is None else at))
 
     def stop(self) -> Observation:
         """Take the last reading and return everything. Idempotent; waits for a checkpoint that is being written."""
@@ -115,14 +115,14 @@ class Observer:
 
     def _wait_and_look(self) -> bool:
         """Do what is next: a mark's reading, a glance or a sample; say whether to go on."""
-        order: _Mark | None = None
+        order: _PhaseBegin | None = None
         with contextlib.suppress(queue.Empty):
             wait_seconds = min(self._due - self._monotonic(), _GLANCE_SECONDS)
             order = self._orders.get(timeout=max(wait_seconds, _LEAST_WAIT_SECONDS))
             if order is None:
                 return False
         now = self._monotonic()
-        is_new_phase = order is not None and self._measurement.mark(order.name, at=min(order.at, now), now=now)
+        is_new_phase = order is not None and self._measurement.begin_phase(order.name, at=min(order.at, now), now=now)
         if now >= self._due:
             late_seconds = now - self._due
             # Samples that were missed are left out: the next one is planned on the old grid.

@@ -118,7 +118,7 @@ def _ours(cgroup: Cgroup | None, root: int, seconds: float) -> Window:
 
         with Observer(cgroup=cgroup, checkpoint=checkpoint, interval_seconds=_INTERVAL_SECONDS) as observer:
             observer.watch(root)
-            observer.mark("build")
+            observer.begin_phase("build")
             time.sleep(_INTERVAL_SECONDS * 1.2)
             percent = _measure(lambda: time.sleep(seconds))
             observation = observer.stop()

@@ -92,7 +92,7 @@ def _hold(hog: Path, cgroup: Cgroup | None, *, mib: int, file_mib: int, file: Pa
         observer.watch(child.pid)
         assert child.stdout
         assert child.stdout.readline() == b"held\n"
-        observer.mark("held")
+        observer.begin_phase("held")
         held = marks.wait_for("held")
         child.communicate()
         return held, observer.stop()
@@ -190,7 +190,7 @@ def test_a_child_killed_for_memory_is_found_and_named_though_its_parent_lives_on
         observer.watch(child.pid)
         assert child.stdout
         assert child.stdout.readline() == b"held\n"
-        observer.mark("eating")
+        observer.begin_phase("eating")
         marks.wait_for("eating")
         out, _ = child.communicate()
         result = observer.stop()
@@ -218,7 +218,7 @@ def test_a_build_that_never_joins_is_measured_by_its_processes(hog: Path, cgroup
         while not observer.notes():
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        observer.mark("held")
+        observer.begin_phase("held")
         marks.wait_for("held")
         child.communicate()
         result = observer.stop()

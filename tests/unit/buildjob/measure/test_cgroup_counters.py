@@ -7,7 +7,7 @@ from buildjob.measure.cgroup_counters import Reading, parse_v1, parse_v2
 _V1 = {
     "usage": b"900\n",
     "stat": b"cache 5\nrss 1\nshmem 2\ninactive_file 3\ntotal_rss 100\ntotal_shmem 20\ntotal_inactive_file 300\n",
-    "mark": b"1000\n",
+    "high-water mark": b"1000\n",
     "kills": b"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
     "procs": b"1\n7\n",
     "cpu": b"1500000000\n",
@@ -16,7 +16,7 @@ _V1 = {
 _V2 = {
     "usage": b"900\n",
     "stat": b"anon 100\nfile 500\nshmem 20\ninactive_anon 1\ninactive_file 300\n",
-    "mark": b"1000\n",
+    "high-water mark": b"1000\n",
     "kills": b"low 0\nhigh 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n",
     "procs": b"1\n7\n",
     "cpu": b"usage_usec 1500000\nuser_usec 1\nsystem_usec 2\nnr_periods 3\nnr_throttled 1\nthrottled_usec 250000\n",
@@ -27,7 +27,7 @@ _BOTH = Reading(
     usage_bytes=900,
     working_set_bytes=600,
     anonymous_bytes=120,
-    mark_bytes=1000,
+    high_water_mark_bytes=1000,
     cpu_seconds=1.5,
     throttled_seconds=0.25,
     kills=2,

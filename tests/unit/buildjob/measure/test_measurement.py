@@ -6,7 +6,8 @@ import pytest
 
 from buildjob.measure.cgroup import Cgroup, Kind
 from buildjob.measure.cgroup_position import Position
-from buildjob.measure.measurement import Measurement, Observation, is_upper_bound
+from buildjob.measure.cgroup_readings import is_upper_bound
+from buildjob.measure.measurement import Measurement, Observation
 
 _MIB = 1 << 20
 _PAGE = 4096
@@ -127,14 +128,14 @@ def test_phases_share_out_wall_time_cpu_time_and_peaks(machine: _Machine) -> Non
     measurement = _measurement(machine)
     measurement.begin(10.0)
     machine.use(usage=10, cpu=1.0)
-    measurement.mark("configure", at=11.0, now=11.0)
+    measurement.begin_phase("configure", at=11.0, now=11.0)
     machine.use(usage=300, cpu=3.0)
     measurement.sample(12.0, late_seconds=0.0)
-    measurement.mark("configure", at=12.5, now=12.5)  # the same line again
+    measurement.begin_phase("configure", at=12.5, now=12.5)  # the same line again
     machine.use(usage=20, cpu=4.0)
-    measurement.mark("build", at=13.0, now=13.0)
+    measurement.begin_phase("build", at=13.0, now=13.0)
     machine.use(usage=30, cpu=6.0)
-    measurement.mark("", at=15.0, now=15.0)
+    measurement.begin_phase("", at=15.0, now=15.0)
     machine.use(usage=500, cpu=9.0)
     phases = _end(measurement, 20.0).phases
     assert [(phase.name, phase.start_seconds, phase.wall_seconds, phase.cpu_seconds) for phase in phases] == [
@@ -147,7 +148,7 @@ def test_phases_share_out_wall_time_cpu_time_and_peaks(machine: _Machine) -> Non
 def test_a_phase_under_way_is_told_up_to_now(machine: _Machine) -> None:
     measurement = _measurement(machine)
     measurement.begin(0.0)
-    measurement.mark("build", at=1.0, now=1.0)
+    measurement.begin_phase("build", at=1.0, now=1.0)
     observation = measurement.observation(4.0, disk_peak_bytes=7)
     assert [(phase.name, phase.wall_seconds) for phase in observation.phases] == [("build", 3.0)]
     assert observation.totals.disk_peak_bytes == 7
@@ -157,7 +158,7 @@ def test_phases_without_end_stay_bounded(machine: _Machine) -> None:
     measurement = _measurement(machine)
     measurement.begin(0.0)
     for number in range(500):
-        measurement.mark(f"phase {number}", at=float(number), now=float(number))
+        measurement.begin_phase(f"phase {number}", at=float(number), now=float(number))
     assert len(_end(measurement, 600.0).phases) <= 200
 
 
@@ -285,7 +286,7 @@ def test_what_was_started_for_later_does_not_count(machine: _Machine) -> None:
         folder for folder in machine.proc.iterdir() if folder.is_dir() and "(python)" in (folder / "stat").read_text()
     )
     (later / "statm").write_text(f"0 {100 * _MIB // _PAGE} {10 * _MIB // _PAGE} 0 0 0 0\n")
-    measurement.aside |= {int(later.name)}
+    measurement.add_standby(int(later.name))
     machine.use(usage=400, anonymous=300, cpu=10.0)
     result = _end(measurement, 1.0)
     assert result.totals.memory_working_set_peak_bytes == 310 * _MIB  # less what no file backs, as for the agent itself

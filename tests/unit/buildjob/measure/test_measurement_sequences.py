@@ -56,7 +56,7 @@ class Run:
 
     def phase(self, name: str, after: float = 0.2) -> None:
         self.now += after
-        self.measurement.mark(name, at=self.now - 0.05, now=self.now)
+        self.measurement.begin_phase(name, at=self.now - 0.05, now=self.now)
 
     def end(self, after: float = 0.2) -> None:
         self.now += after
@@ -75,7 +75,7 @@ def a_build(run: Run) -> None:
     machine.use(usage=40, anonymous=20, peak=300, cpu=10, read=1000, written=5000)
     machine.agent(private_mib=15, reaped_read=100, reaped_written=200)
     run.begin()
-    run.measurement.roots |= {machine.pid("sh")}
+    run.measurement.watch(machine.pid("sh"))
     machine.run(sh=2, configure=Process(mib=10, cpu=0.2))
     machine.use(usage=60, inactive=5, anonymous=40, peak=300, cpu=10.5, read=2000, written=5000)
     run.phase("configure")
@@ -144,7 +144,7 @@ def a_group_that_stays_empty(run: Run) -> None:
     """The build never joins the group that was made for it: after three samples its processes are asked."""
     machine = run.machine
     run.begin()
-    run.measurement.roots |= {machine.pid("sh")}
+    run.measurement.watch(machine.pid("sh"))
     machine.run()
     for number in range(2):
         (machine.group / "cgroup.procs").write_text("")
@@ -170,7 +170,7 @@ def standby_processes(run: Run) -> None:
     machine.use(usage=120, anonymous=90, cpu=3.2)
     run.sample(1.0)
     machine.run(make=Process(mib=30, cpu=1.0), python=Process(mib=60, cpu=0.4, private_mib=45))
-    run.measurement.aside |= {machine.pid("python")}
+    run.measurement.add_standby(machine.pid("python"))
     machine.use(usage=180, anonymous=140, cpu=3.8)
     run.sample(1.0)
     machine.run(make=Process(mib=90, cpu=1.4), python=Process(mib=60, cpu=0.9, private_mib=55))

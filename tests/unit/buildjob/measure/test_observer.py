@@ -12,7 +12,7 @@ from buildjob.measure.observer import Observation, Observer
 
 def test_stop_gives_the_same_result_again() -> None:
     with Observer(cgroup=None, interval_seconds=0.01) as observer:
-        observer.mark("build")
+        observer.begin_phase("build")
         first = observer.stop()
     assert observer.stop() is first
     assert [phase.name for phase in first.phases] == ["build"]
@@ -28,8 +28,8 @@ def test_every_mark_calls_the_checkpoint_and_none_comes_after_stop() -> None:
             marked.set()
 
     with Observer(cgroup=None, checkpoint=checkpoint) as observer:
-        observer.mark("configure")
-        observer.mark("build")
+        observer.begin_phase("configure")
+        observer.begin_phase("build")
         assert marked.wait(60)
         observer.stop()
         count = len(seen)
@@ -45,7 +45,7 @@ def test_a_checkpoint_that_fails_breaks_nothing_and_is_told_once() -> None:
 
     with Observer(cgroup=None, checkpoint=checkpoint) as observer:
         for phase in ("one", "two"):
-            observer.mark(phase)
+            observer.begin_phase(phase)
             assert calls.acquire(timeout=60)
     assert observer.notes() == ["a checkpoint failed: OSError: disk full"]
 
@@ -66,14 +66,14 @@ def test_a_slow_checkpoint_does_not_hold_up_the_samples() -> None:
         assert sampled.wait(60)
 
     with Observer(cgroup=None, checkpoint=checkpoint, interval_seconds=0.01, monotonic=monotonic) as observer:
-        observer.mark("build")
+        observer.begin_phase("build")
         assert sampled.wait(60)
     assert observer.notes() == []
 
 
 def test_a_phase_begins_when_its_line_was_read() -> None:
     with Observer(cgroup=None, monotonic=lambda: 50.0) as observer:
-        observer.mark("build", at=49.5)
+        observer.begin_phase("build", at=49.5)
         phases = observer.stop().phases
     assert phases[0].start_seconds == pytest.approx(0.0)  # not before the run
 
@@ -88,7 +88,7 @@ def test_the_folders_are_watched(tmp_path: Path) -> None:
 
     with Observer(cgroup=None, checkpoint=checkpoint, watched_folders=(tmp_path,)) as observer:
         for number in range(600):
-            observer.mark(f"phase {number % 2}")
+            observer.begin_phase(f"phase {number % 2}")
             if done.wait(0.1):
                 break
         result = observer.stop()
@@ -99,7 +99,7 @@ def test_a_group_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> Non
     folders = {"memory": tmp_path / "gone"}
     position = Position(version="v2", path="/x", folders=folders, tops=folders, limit_folders=folders)
     with Observer(cgroup=Cgroup(position, kind=Kind.MADE), interval_seconds=0.01) as observer:
-        observer.mark("build")
+        observer.begin_phase("build")
     result = observer.stop()
     assert result.totals.memory_is_estimate
     assert result.totals.memory_peak_bytes is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.measure.samples import Curve, Point, merge
+from buildjob.measure.samples import Sample, SampleBuffer, merge
 
 _SAMPLES = st.lists(
     st.tuples(
@@ -20,13 +20,13 @@ _SAMPLES = st.lists(
 )
 
 
-def _points(rows: list[tuple[float, int, float, int, float]]) -> list[Point]:
+def _samples(rows: list[tuple[float, int, float, int, float]]) -> list[Sample]:
     now = 0.0
-    points = []
+    samples_in = []
     for span, memory, cores, processes, late in rows:
         now += span
-        points.append(
-            Point(
+        samples_in.append(
+            Sample(
                 time_seconds=now,
                 span_seconds=span,
                 memory_bytes=memory,
@@ -35,18 +35,18 @@ def _points(rows: list[tuple[float, int, float, int, float]]) -> list[Point]:
                 late_seconds=late,
             )
         )
-    return points
+    return samples_in
 
 
 @given(_SAMPLES, st.sampled_from([2, 4, 16]))
 def test_thinning_is_bounded_and_keeps_extremes_and_order(
     rows: list[tuple[float, int, float, int, float]], capacity: int
 ) -> None:
-    points = _points(rows)
-    curve = Curve(interval_seconds=1.0, capacity=capacity)
-    for point in points:
-        curve.add(point)
-    samples = curve.samples()
+    samples_in = _samples(rows)
+    buffer = SampleBuffer(interval_seconds=1.0, capacity=capacity)
+    for sample in samples_in:
+        buffer.add(sample)
+    samples = buffer.samples()
     lengths = {
         len(column)
         for column in (
@@ -60,27 +60,27 @@ def test_thinning_is_bounded_and_keeps_extremes_and_order(
     assert len(lengths) == 1
     assert lengths.pop() <= capacity
     assert samples.time_seconds == sorted(samples.time_seconds)
-    if points:
-        assert max(samples.memory_bytes) == max(point.memory_bytes for point in points)
-        assert max(samples.processes) == max(point.processes for point in points)
-        assert max(samples.late_seconds) == pytest.approx(max(point.late_seconds for point in points), abs=1e-4)
-        assert samples.time_seconds[-1] == pytest.approx(points[-1].time_seconds, abs=1e-3)
+    if samples_in:
+        assert max(samples.memory_bytes) == max(sample.memory_bytes for sample in samples_in)
+        assert max(samples.processes) == max(sample.processes for sample in samples_in)
+        assert max(samples.late_seconds) == pytest.approx(max(sample.late_seconds for sample in samples_in), abs=1e-4)
+        assert samples.time_seconds[-1] == pytest.approx(samples_in[-1].time_seconds, abs=1e-3)
 
 
 @given(_SAMPLES.filter(bool))
 def test_merging_keeps_the_cpu_time(rows: list[tuple[float, int, float, int, float]]) -> None:
-    points = _points(rows)
-    merged = functools.reduce(merge, points)
-    true_seconds = sum(point.cpu_cores * point.span_seconds for point in points)
+    samples_in = _samples(rows)
+    merged = functools.reduce(merge, samples_in)
+    true_seconds = sum(sample.cpu_cores * sample.span_seconds for sample in samples_in)
     assert merged.cpu_cores * merged.span_seconds == pytest.approx(true_seconds, abs=1e-9)
-    assert merged.span_seconds == pytest.approx(sum(point.span_seconds for point in points))
+    assert merged.span_seconds == pytest.approx(sum(sample.span_seconds for sample in samples_in))
 
 
-def test_a_day_at_one_hertz_fits_in_two_thousand_points() -> None:
-    curve = Curve(interval_seconds=1.0)
+def test_a_day_at_one_hertz_fits_in_two_thousand_samples() -> None:
+    buffer = SampleBuffer(interval_seconds=1.0)
     for second in range(1, 86_401):
-        curve.add(
-            Point(
+        buffer.add(
+            Sample(
                 time_seconds=float(second),
                 span_seconds=1.0,
                 memory_bytes=second % 977,
@@ -89,7 +89,7 @@ def test_a_day_at_one_hertz_fits_in_two_thousand_points() -> None:
                 late_seconds=0.0,
             )
         )
-    samples = curve.samples()
+    samples = buffer.samples()
     assert 1000 <= len(samples.time_seconds) <= 2000
     assert samples.interval_seconds == 64.0
     assert set(samples.cpu_cores) == {1.5}

@@ -1,0 +1,42 @@
+"""What the agent and its standby processes use themselves: in a cgroup that they share with the build it is subtracted.
+
+The kernel's high-water mark cannot be corrected so: nothing says what the agent used at that instant.
+"""
+
+import time
+
+from buildjob.measure.procfs import TICKS_PER_SECOND, private_bytes, read_stat
+
+
+class AgentUse:
+    """Zero in every figure unless `shares_cgroup`."""
+
+    def __init__(self, *, shares_cgroup: bool, proc: str) -> None:
+        self._shares_cgroup = shares_cgroup
+        self._proc = proc
+        self._cpu_base_seconds = 0.0
+        self.standby: frozenset[int] = frozenset()
+        """Ids of children that were started for what comes after the build. Replaced whole: threads share it."""
+
+    def begin(self) -> None:
+        """Count CPU time from now on."""
+        self._cpu_base_seconds = time.process_time()
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time since `begin`; none of the standby processes has been reaped yet."""
+        if not self._shares_cgroup:
+            return 0.0
+        stats = (read_stat(pid, proc=self._proc) for pid in self.standby)
+        standby_seconds = sum(stat.tree_ticks for stat in stats if stat) / TICKS_PER_SECOND
+        return time.process_time() - self._cpu_base_seconds + standby_seconds
+
+    def memory_bytes(self) -> int:
+        """Return the memory that no file backs: pages of files may be the build's as well."""
+        if not self._shares_cgroup:
+            return 0
+        standby_bytes = sum(private_bytes(pid, proc=self._proc) for pid in self.standby)
+        return private_bytes("self", proc=self._proc) + standby_bytes
+
+    def processes(self) -> int:
+        """Return how many processes they are."""
+        return 1 + len(self.standby) if self._shares_cgroup else 0
