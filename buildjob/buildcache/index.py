@@ -19,7 +19,8 @@ from buildjob import files
 from buildjob.buildcache import conditions, documents, index_merge, layout, lock, pending_pushes, push_record, specs
 from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.storage.retry import RetryPolicy
-from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
 
 _GRACE_SECONDS = 3600.0

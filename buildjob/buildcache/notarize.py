@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import index, keys, layout, pending_pushes, push, push_record, signing, specs, verify
-from buildjob.buildcache.storage.store import LocalFile, Store, in_parallel
+from buildjob.buildcache.storage.store import LocalFile, Store
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import PublishError
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import index_merge, push_record, specs
-from buildjob.buildcache.storage.store import ObjectInfo, Store, in_parallel
+from buildjob.buildcache.storage.store import ObjectInfo, Store
+from buildjob.buildcache.workers import in_parallel
 
 GRACE_SECONDS = 3600.0
 """So long a record stays whose manifests have not all appeared."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import conditions, index, layout, manifest, pending_pushes, push_record, verify
-from buildjob.buildcache.storage.store import ABSENT, Store, in_parallel
+from buildjob.buildcache.storage.store import ABSENT, Store
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Conflict, NotFound, PublishError, RequestError
 
 _LEASE_SECONDS = 600.0

@@ -14,8 +14,8 @@ import msgspec
 
 from buildjob.buildcache import documents, index, layout, pending_pushes, push_record, specs
 from buildjob.buildcache.manifest import BlobRef, matches, parse_manifest
-from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
-from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_processes
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
+from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
 from buildjob.errors import Conflict, PublishError, Unsupported
 from buildjob.telemetry import Publish
 

@@ -12,8 +12,8 @@ import msgspec
 from buildjob.buildcache import documents, index, index_merge, layout, push_record, specs
 from buildjob.buildcache.manifest import BlobRef, parse_manifest
 from buildjob.buildcache.signing import TrustHome
-from buildjob.buildcache.storage.store import Store, in_parallel
-from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_processes
+from buildjob.buildcache.storage.store import Store
+from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
 from buildjob.errors import NotFound, PublishError
 
 _LARGEST_MANIFEST_BYTES = 1 << 20

@@ -5,9 +5,11 @@ through one socket that keeps messages apart: whichever thread is free takes the
 Source: unix(7) SOCK_SEQPACKET, prctl(2) PR_SET_PDEATHSIG, pidfd_open(2).
 """
 
+import concurrent.futures
 import contextlib
 import ctypes
 import os
+import queue
 import select
 import signal
 import socket
@@ -29,6 +31,32 @@ _BUFFER_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
 Result = TypeVar("Result", int, str)
+_Item = TypeVar("_Item")
+_Any = TypeVar("_Any")
+
+
+def in_parallel(items: Iterable[_Item], work: Callable[[_Item], _Any], *, workers: int) -> Iterator[tuple[_Item, _Any]]:
+    """Yield each item with its result, in any order, from `workers` threads; takes few more items than are being worked on.
+
+    The first exception is raised here, once the items under way are done; no further ones are begun.
+    """
+    with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="publish") as pool:
+        running: dict[concurrent.futures.Future[_Any], _Item] = {}
+        ended: queue.SimpleQueue[concurrent.futures.Future[_Any]] = queue.SimpleQueue()
+        try:
+            for item in items:
+                future = pool.submit(work, item)
+                running[future] = item
+                future.add_done_callback(ended.put)
+                if len(running) >= 2 * workers:
+                    future = ended.get()
+                    yield running.pop(future), future.result()
+            while running:
+                future = ended.get()
+                yield running.pop(future), future.result()
+        finally:
+            for future in running:
+                future.cancel()
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -97,12 +97,10 @@ def _get_told(arguments: Arguments) -> bool:
     Whoever starts this program ahead of its time has not given it its secrets yet.
     """
     from buildjob.buildcache import push  # noqa: PLC0415
+    from buildjob.buildcache.storage.open import load_for  # noqa: PLC0415
 
     del push
-    if arguments.mirror.startswith("s3:"):
-        from buildjob.buildcache.storage import s3  # noqa: PLC0415
-
-        s3.prepare()
+    load_for(arguments.mirror)
     if not arguments.unsigned:
         import gnupg  # noqa: PLC0415
 

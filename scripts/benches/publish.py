@@ -26,8 +26,7 @@ from typing import Any
 import msgspec
 
 from buildjob.buildcache import documents, layout, push
-from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.store import LocalFile
+from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.buildcache.workers import in_processes
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
@@ -165,7 +164,7 @@ def many_small(bench: Bench, count: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def _cached(store: S3Store) -> set[str]:
+def _cached(store: Store) -> set[str]:
     return {key for key, entry in installs(store).items() if entry["in_buildcache"]}
 
 
@@ -229,7 +228,7 @@ def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
     return Row(what=what, ours_seconds=seconds, spack_seconds=theirs, requests=len(requests), peak_mib=peak)
 
 
-def _fill(store: S3Store, path: Path, count: int, *, with_manifests: bool) -> None:
+def _fill(store: Store, path: Path, count: int, *, with_manifests: bool) -> None:
     """Put an index of so many made-up binaries on the mirror, and for Spack their manifests and specs."""
     digest = hashlib.sha256()
     gmake, glibc = nodes_of("gmake")

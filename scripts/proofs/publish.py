@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from buildjob.buildcache.storage.s3 import S3Store
+from buildjob.buildcache.storage.store import Store
 from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
@@ -71,7 +71,7 @@ def main() -> int:
     return 0 if equal == "equal" else 1
 
 
-def _spacks_own(server: Server, store: S3Store, place: Path) -> str:
+def _spacks_own(server: Server, store: Store, place: Path) -> str:
     """Have stock Spack make the index anew; say how that compares."""
     ours = installs(store)
     try:

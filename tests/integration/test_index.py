@@ -12,7 +12,8 @@ import pytest
 
 from buildjob.buildcache import conditions, documents, index, layout, pending_pushes, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import LocalFile, Store, in_parallel
+from buildjob.buildcache.storage.store import LocalFile, Store
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import PublishError
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs
 from tests.labs.checkout import ROOT

@@ -7,7 +7,8 @@ import pytest
 
 from buildjob.buildcache import documents, index, layout, lock, manifest, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import LocalFile, in_parallel
+from buildjob.buildcache.storage.store import LocalFile
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Unavailable, Unsupported
 from tests.labs.build_cache import add_entry, as_it_is, expected, installs
 

@@ -22,7 +22,7 @@ from tests.labs.s3.server import Server
 # boto3 is loaded once; each push is a process of its own, as it is for users
 PUSHES = """
 import json, os, sys
-import buildjob.buildcache.push, buildjob.buildcache.storage.s3
+import buildjob.buildcache.push, buildjob.buildcache.storage.s3_fast_path
 from buildjob.cli.publish import main
 for line in sys.stdin:
     pid = os.fork()

@@ -14,7 +14,6 @@ from buildjob.buildcache import layout, push
 from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.signing import Signer, throw_away_home
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.s3 import S3Store
 from tests.labs.build_cache import installs
 from tests.labs.s3.server import Server
 from tests.labs.spack.keys import Key
@@ -96,7 +95,7 @@ def test_what_is_there_already_is_not_built_again(published: Published, tmp_path
 
 def test_our_index_is_the_one_that_spack_makes(published: Published, credentials: None, tmp_path: Path) -> None:
     del credentials
-    store: S3Store = published.server.store(published.url)
+    store = published.server.store(published.url)
     ours = installs(store)
     assert sum(entry["in_buildcache"] for entry in ours.values()) == 4
     scope = mirror_in_s3(tmp_path, published.url, published.server)
@@ -120,7 +119,7 @@ def test_what_is_not_as_it_was_signed_is_refused(
     published: Published, credentials: None, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, damage: str
 ) -> None:
     del credentials
-    store: S3Store = published.server.store(published.url)
+    store = published.server.store(published.url)
     (seen,) = store.list(layout.SPECS + "compiler-wrapper/")
     kept = store.read(seen.key).data
     manifest = parse_manifest(kept, where="test")

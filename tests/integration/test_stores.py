@@ -14,11 +14,18 @@ from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store, in_parallel
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
+from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Conflict, NotFound, StoreError, Unavailable
 from tests.labs.build_cache import MakeStore
 from tests.labs.s3.faulty_server import Fault, in_front_of
 from tests.labs.s3.server import Server
+
+
+@pytest.fixture(params=[True, False], ids=["fast path", "no fast path"])
+def make_either(make_store: MakeStore, request: pytest.FixtureRequest) -> MakeStore:
+    """Makes each kind of storage; S3 with and without the fast path."""
+    return lambda **access: make_store(fast_path=request.param, **access)
 
 
 def local(folder: Path, data: bytes) -> LocalFile:
@@ -27,8 +34,8 @@ def local(folder: Path, data: bytes) -> LocalFile:
     return LocalFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def test_objects_are_written_read_listed_and_deleted(make_store: MakeStore, tmp_path: Path) -> None:
-    store = make_store()
+def test_objects_are_written_read_listed_and_deleted(make_either: MakeStore, tmp_path: Path) -> None:
+    store = make_either()
     assert store.stat("a/b") is None
     with pytest.raises(NotFound):
         store.read("a/b")
@@ -48,8 +55,8 @@ def test_objects_are_written_read_listed_and_deleted(make_store: MakeStore, tmp_
     assert store.stat("a/b") is None
 
 
-def test_a_condition_that_does_not_hold_is_a_conflict(make_store: MakeStore) -> None:
-    store = make_store()
+def test_a_condition_that_does_not_hold_is_a_conflict(make_either: MakeStore) -> None:
+    store = make_either()
     tag = store.write("key", b"first", only_if=ABSENT)
     with pytest.raises(Conflict):
         store.write("key", b"second", only_if=ABSENT)
@@ -62,8 +69,8 @@ def test_a_condition_that_does_not_hold_is_a_conflict(make_store: MakeStore) -> 
     assert [seen.key for seen in store.list("spack-farm/") if "lock" not in seen.key] == ["spack-farm/v1/conditional-writes"]
 
 
-def test_counting_by_compare_and_swap_loses_nothing(make_store: MakeStore) -> None:
-    store = make_store()
+def test_counting_by_compare_and_swap_loses_nothing(make_either: MakeStore) -> None:
+    store = make_either()
     store.write("n", b"0")
 
     def count(_turn: int) -> None:
@@ -79,8 +86,8 @@ def test_counting_by_compare_and_swap_loses_nothing(make_store: MakeStore) -> No
     assert store.read("n").data == b"24"
 
 
-def test_what_changes_on_the_way_is_refused(make_store: MakeStore, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    store = make_store(retries=RetryPolicy(tries=1))
+def test_what_changes_on_the_way_is_refused(make_either: MakeStore, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    store = make_either(retries=RetryPolicy(tries=1))
     if "moto" in request.node.name:
         pytest.skip("moto's server does not look at x-amz-checksum-sha256")
     blob = local(tmp_path, b"what was promised")
@@ -98,16 +105,17 @@ def test_a_key_cannot_leave_the_mirror(tmp_path: Path) -> None:
 
 
 def test_a_large_file_goes_in_parts(s3: Server, tmp_path: Path) -> None:
-    store = s3.store(f"s3://{s3.bucket()}/x", multipart_bytes=1, part_bytes=5 << 20)
+    bucket = s3.bucket()
+    store = s3.store(f"s3://{bucket}/x", multipart_bytes=1, part_bytes=5 << 20)
     data = secrets.token_bytes((11 << 20) + 17)
     store.upload("big", local(tmp_path, data))
     assert store.download("big", tmp_path / "got") == hashlib.sha256(data).hexdigest()
     blob = local(tmp_path, data)
     blob.path.write_bytes(data[:-1] + b"!")
-    with pytest.raises(StoreError, match="it changed while it was sent"):
+    with pytest.raises(StoreError, match="it changed while it was uploaded"):
         store.upload("other", blob)
     assert store.stat("other") is None
-    assert not s3.client().list_multipart_uploads(Bucket=store.bucket).get("Uploads")
+    assert not s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
 def test_a_missing_bucket_is_told_in_one_line(s3: Server) -> None:

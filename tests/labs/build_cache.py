@@ -10,7 +10,8 @@ from typing import Any
 
 from buildjob.buildcache import layout
 from buildjob.buildcache.manifest import parse_manifest
-from buildjob.buildcache.storage.store import Store, in_parallel
+from buildjob.buildcache.storage.store import Store
+from buildjob.buildcache.workers import in_parallel
 
 MakeStore = Callable[..., Store]
 """Makes an empty store; takes the options of `S3Store`, which a folder ignores."""

@@ -15,9 +15,9 @@ from tests.labs.checkout import ROOT
 
 _PROGRAM = """
 import json, os, sys
-import buildjob.buildcache.push, buildjob.buildcache.storage.s3
+import buildjob.buildcache.push, buildjob.buildcache.storage.open
 from buildjob.cli.publish import main
-buildjob.buildcache.storage.s3.prepare()
+buildjob.buildcache.storage.open.load_for("s3:")
 for line in sys.stdin:
     words, environment = json.loads(line)
     pid = os.fork()

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import layout, push_record
-from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.store import Store, in_parallel
+from buildjob.buildcache.storage.store import Store
+from buildjob.buildcache.workers import in_parallel
 from tests.labs.build_cache import add_entry, consistent, expected, installs
 from tests.labs.pushers import pusher
 from tests.labs.s3.relay import Decide, Fate, relay
@@ -54,7 +54,7 @@ class Tally(msgspec.Struct, kw_only=True):
     """What was not as it must be; empty if all was."""
 
 
-def storm(server: Server, folder: Path, weather: Weather, choose: random.Random) -> tuple[Tally, S3Store]:
+def storm(server: Server, folder: Path, weather: Weather, choose: random.Random) -> tuple[Tally, Store]:
     """Let it blow over a fresh bucket; return what happened, and the mirror."""
     tally = Tally()
     everything: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
-"""A mirror in a folder: files appear by rename, "only if absent" is a hard link, "only if unchanged" holds a lock.
+"""A build cache in a folder: files appear by rename, "only if absent" is a hard link, "only if unchanged" holds a lock.
 
-The tag of an object is the SHA-256 of its content. Works on any POSIX file system that several machines may share, as long
+The ETag of an object is the SHA-256 of its content. Works on any POSIX file system that several machines may share, as long
 as it has links, renames and flock(2).
 """
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from buildjob import files
 from buildjob.buildcache.storage.store import (
     ABSENT,
-    CHUNK_BYTES,
     LARGEST_DOCUMENT_BYTES,
     LocalFile,
     ObjectInfo,
     Store,
     StoredObject,
+    chunks_of,
 )
 from buildjob.errors import Conflict, NotFound, StoreError
 
@@ -40,14 +40,14 @@ class FolderStore:
         with self._faults(key), self._path(key).open("rb") as file:
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
-            raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, which nothing of its kind is")
-        return StoredObject(data=data, etag=_tag(data))
+            raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, the most that such an object may be")
+        return StoredObject(data=data, etag=_etag_of(data))
 
     def download(self, key: str, path: Path) -> str:
         """Copy an object to a local file; return its SHA-256."""
         digest = hashlib.sha256()
         with self._faults(key), self._path(key).open("rb") as source, path.open("wb") as target:
-            while chunk := source.read(CHUNK_BYTES):
+            for chunk in chunks_of(source):
                 digest.update(chunk)
                 target.write(chunk)
         return digest.hexdigest()
@@ -67,10 +67,10 @@ class FolderStore:
             return None
         return ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
 
-    def has_content(self, key: str, blob: LocalFile) -> bool:
+    def has_content(self, key: str, file: LocalFile) -> bool:
         """Say whether the file there has the blob's size and content: disks rot."""
         with self._faults(key):
-            return files.has_content(self._path(key), size_bytes=blob.size_bytes, checksum=blob.sha256)
+            return files.has_content(self._path(key), size_bytes=file.size_bytes, checksum=file.sha256)
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its tag."""
@@ -88,20 +88,20 @@ class FolderStore:
                     if self.read(key).etag != only_if:
                         raise Conflict(f"{self.url}/{key}: somebody else has changed it")
                     temporary.replace(self._path(key))
-        return _tag(data)
+        return _etag_of(data)
 
-    def upload(self, key: str, blob: LocalFile, *, if_absent: bool = False) -> None:
+    def upload(self, key: str, file: LocalFile, *, if_absent: bool = False) -> None:
         """Copy a local file in, checking what is copied."""
         digest = hashlib.sha256()
         with self._faults(key), self._temporary(key) as temporary:
-            with blob.path.open("rb") as source, temporary.open("xb") as target:
-                while chunk := source.read(CHUNK_BYTES):
+            with file.path.open("rb") as source, temporary.open("xb") as target:
+                for chunk in chunks_of(source):
                     digest.update(chunk)
                     target.write(chunk)
                 target.flush()
                 os.fsync(target.fileno())
-            if digest.hexdigest() != blob.sha256:
-                raise StoreError(f"{blob.path}: its content does not have the checksum that its name promises")
+            if digest.hexdigest() != file.sha256:
+                raise StoreError(f"{file.path}: its content does not have the checksum that its name promises")
             if if_absent:
                 os.link(temporary, self._path(key))
             else:
@@ -185,5 +185,5 @@ class FolderStore:
             raise StoreError(f"mirror {self.url}/{key}: {error.strerror or error}") from error
 
 
-def _tag(data: bytes) -> str:
+def _etag_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""Opens the storage that a mirror's URL names; boto3 is loaded for `s3://` only."""
+"""Opens the storage at the address of a build cache; boto3 is loaded for `s3://` only."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,12 +10,22 @@ from buildjob.errors import RequestError
 
 
 def open_store(url: str, access: Access) -> Store:
-    """Return the storage of a folder, a `file://` or an `s3://` URL. Raises RequestError for anything else."""
-    kind = urlsplit(url)
-    if kind.scheme in {"", "file"}:
-        return FolderStore(Path(unquote(kind.path) if kind.scheme else url))
-    if kind.scheme != "s3":
-        raise RequestError(f"{url}: {kind.scheme}:// is no mirror that can be written; give a folder or s3://BUCKET/PREFIX")
-    from buildjob.buildcache.storage.s3 import S3Store  # noqa: PLC0415  60 MiB that folders need not pay
+    """Return the storage of a folder, a `file://` or an `s3://` URL. Raises RequestError for any other address."""
+    parts = urlsplit(url)
+    if parts.scheme in {"", "file"}:
+        return FolderStore(Path(unquote(parts.path) if parts.scheme else url))
+    if parts.scheme != "s3":
+        raise RequestError(f"{url}: cannot publish to {parts.scheme}://; give a folder or s3://BUCKET/PREFIX")
+    from buildjob.buildcache.storage import s3, s3_fast_path  # noqa: PLC0415  60 MiB that folders need not pay
 
-    return S3Store(url, access)
+    store = s3.S3Store(url, access)
+    return s3_fast_path.FastS3(store)  # the one use of the fast path: `return store` works, too, and costs more
+
+
+def load_for(url: str) -> None:
+    """Load what `open_store` will need for this address. Reads no credentials and connects to nothing."""
+    if url.startswith("s3:"):
+        from buildjob.buildcache.storage import s3_client, s3_fast_path  # noqa: PLC0415  as above
+
+        del s3_fast_path
+        s3_client.prepare()

@@ -1,4 +1,4 @@
-"""Trying again what may work the next time: the one backoff of publishing.
+"""Calls again what may work the next time: the one backoff of publishing.
 
 Pure but for the sleep, which is a parameter, as the randomness is. Source: AWS Architecture Blog, "Exponential Backoff And
 Jitter" (full jitter).
@@ -17,10 +17,10 @@ _Result = TypeVar("_Result")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and how long."""
+    """How often a request is sent, and after which waits."""
 
     tries: int = 9
-    """In all; nine of them wait 25 s on average when the storage throttles, 51 s at most."""
+    """In all. If the storage throttles all of them, they wait 25 s on average, 51 s at most."""
     first_seconds: float = 0.2
     """The longest first wait; each further one may be twice as long."""
     longest_seconds: float = 20.0
@@ -32,11 +32,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         return self.random() * min(self.longest_seconds, self.first_seconds * 2.0 ** (failures - 1))
 
 
-def with_retries(call: Callable[[], _Result], retries: RetryPolicy) -> _Result:
-    """Return what the call returns, tried again while it raises Unavailable; the last one passes. Only what may repeat."""
-    for failures in range(1, retries.tries):
+def with_retries(call: Callable[[], _Result], policy: RetryPolicy) -> _Result:
+    """Return what the call returns; call again while it raises Unavailable. The last error is raised.
+
+    Only for calls that may be carried out twice.
+    """
+    for failures in range(1, policy.tries):
         try:
             return call()
         except Unavailable:
-            retries.sleep(retries.wait_seconds(failures))
+            policy.sleep(policy.wait_seconds(failures))
     return call()

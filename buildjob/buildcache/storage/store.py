@@ -1,13 +1,12 @@
-"""The port to a mirror's storage: what the stories need of it, whether it is a folder (`folder.py`) or S3 (`s3.py`).
+"""The port to storage: what a build cache needs of it, whether it is a folder (`folder.py`) or S3 (`s3.py`).
 
 Keys are relative, with `/`. An object appears whole or not at all. Knows nothing of build caches.
 """
 
-import concurrent.futures
-import queue
-from collections.abc import Callable, Iterable, Iterator
+import functools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
@@ -15,18 +14,19 @@ ABSENT = ""
 """The condition of a write that must not replace anything (If-None-Match: *)."""
 CHUNK_BYTES = 1 << 20
 LARGEST_DOCUMENT_BYTES = 16 << 20
-"""What `read` takes unless told otherwise: documents, not binaries."""
+"""The default limit of `read`: it is for documents, not for binaries."""
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object's content and the tag that names this very content in a condition."""
+    """An object's content."""
 
     data: bytes
     etag: str
+    """Names exactly this content in the condition of a write."""
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An object in a listing."""
+    """What a listing says of an object."""
 
     key: str
     size_bytes: int
@@ -35,19 +35,19 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A local file to be sent, with what it is known to be."""
+    """A local file to upload, with its size and checksum."""
 
     path: Path
     size_bytes: int
     sha256: str
-    """Hexadecimal; the storage is told, and refuses what arrived changed."""
+    """Hexadecimal. The storage receives it too, and rejects content that does not have it."""
 
 
 class Store(Protocol):
-    """A mirror's storage. Every method may raise StoreError; what is told about errors names the key."""
+    """The storage of one build cache. Every method may raise StoreError; its message names the key."""
 
     url: str
-    """The mirror as Spack names it, without a slash at its end."""
+    """The address as Spack writes it, without a slash at its end."""
 
     def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> StoredObject:
         """Return an object. Raises NotFound, and StoreError if it is larger than the limit."""
@@ -59,22 +59,23 @@ class Store(Protocol):
         """Read an object of any size; return its size and SHA-256. Raises NotFound."""
 
     def stat(self, key: str) -> ObjectInfo | None:
-        """Return what is known of an object without reading it; None if there is none."""
+        """Return size and time of an object without reading it; None if there is none."""
 
-    def has_content(self, key: str, blob: LocalFile) -> bool:
-        """Say whether the object there is this blob, as far as the storage can tell without sending it."""
+    def has_content(self, key: str, file: LocalFile) -> bool:
+        """Return whether the object has the file's content, as far as the storage knows that without sending it."""
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
-        """Write an object; return its tag.
+        """Write an object; return its ETag.
 
-        `only_if` is a tag (replace exactly that content), ABSENT, or None (whatever is there). Raises Conflict if the
-        condition does not hold, Unsupported if the storage has no conditions.
+        `only_if` is an ETag (replace exactly that content), ABSENT, or None (replace anything). Raises Conflict if the
+        condition does not hold, Unsupported if the storage has no conditional writes.
         """
 
-    def upload(self, key: str, blob: LocalFile, *, if_absent: bool = False) -> None:
-        """Write a local file, checked end to end; whatever is there is replaced.
+    def upload(self, key: str, file: LocalFile, *, if_absent: bool = False) -> None:
+        """Write a local file, checked end to end; replaces any object there.
 
-        `if_absent`, for what goes in one piece, replaces nothing: raises Conflict and Unsupported as `write` does.
+        With `if_absent`, only for files that are uploaded in one piece: raises Conflict if there is an object, and
+        Unsupported as `write` does.
         """
 
     def delete(self, key: str) -> None:
@@ -87,34 +88,16 @@ class Store(Protocol):
         """Copy an object of another store under the same key without passing it through here; False if that can't be."""
 
     def reopened(self) -> "Store":
-        """Return the same storage for a process that was forked from this one: nothing that is connected may be shared."""
+        """Return the same storage for a process that was forked from this one: they must not share connections."""
 
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+class Readable(Protocol):
+    """A stream of bytes: a file, or the body of an answer."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, empty at the end."""
 
 
-def in_parallel(
-    items: Iterable[_Item], work: Callable[[_Item], _Result], *, workers: int
-) -> Iterator[tuple[_Item, _Result]]:
-    """Yield each item with what the work made of it, in any order, `workers` at a time and never many more in memory.
-
-    The first exception ends it: what runs is finished, what waits is not begun.
-    """
-    with concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="publish") as pool:
-        running: dict[concurrent.futures.Future[_Result], _Item] = {}
-        ended: queue.SimpleQueue[concurrent.futures.Future[_Result]] = queue.SimpleQueue()
-        try:
-            for item in items:
-                future = pool.submit(work, item)
-                running[future] = item
-                future.add_done_callback(ended.put)
-                if len(running) >= 2 * workers:
-                    future = ended.get()
-                    yield running.pop(future), future.result()
-            while running:
-                future = ended.get()
-                yield running.pop(future), future.result()
-        finally:
-            for future in running:
-                future.cancel()
+def chunks_of(stream: Readable) -> Iterator[bytes]:
+    """Yield what is left of a stream, 1 MiB at a time."""
+    return iter(functools.partial(stream.read, CHUNK_BYTES), b"")

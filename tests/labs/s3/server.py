@@ -21,6 +21,8 @@ from botocore.config import Config
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.s3 import S3Store
+from buildjob.buildcache.storage.s3_fast_path import FastS3
+from buildjob.buildcache.storage.store import Store
 from tests.labs.checkout import ROOT
 
 ACCESS_KEY, SECRET_KEY = "testing", "testing-secret"
@@ -61,10 +63,11 @@ class Server:
         self.client().create_bucket(Bucket=name)
         return name
 
-    def store(self, url: str, *, retries: RetryPolicy | None = None, **access: Any) -> S3Store:
-        """A store of ours on this server; the test's environment must hold the credentials."""
+    def store(self, url: str, *, retries: RetryPolicy | None = None, fast_path: bool = True, **access: Any) -> Store:
+        """A store of ours on this server, as `open_store` makes it; the test's environment must hold the credentials."""
         reach = Access(endpoint_url=self.url, region="us-east-1", path_style=True, **access)
-        return S3Store(url, reach, retries=retries)
+        plain = S3Store(url, reach, retries=retries)
+        return FastS3(plain) if fast_path else plain
 
 
 @contextlib.contextmanager

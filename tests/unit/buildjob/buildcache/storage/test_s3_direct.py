@@ -1,8 +1,8 @@
-"""What can be learned from a request of boto3's."""
+"""What the fast path learns from a request that boto3 has sent."""
 
 import pytest
 
-from buildjob.buildcache.storage.s3_fast_path import Way, learned, quoted
+from buildjob.buildcache.storage.s3_direct import Route, quoted, route_of
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=00"
 KEY = "main/v3/manifests/a-1.0+x~y.json"
@@ -15,8 +15,8 @@ KEY = "main/v3/manifests/a-1.0+x~y.json"
         (f"https://bucket.s3.eu-west-1.amazonaws.com/{quoted(KEY)}", "https://bucket.s3.eu-west-1.amazonaws.com/"),
     ],
 )
-def test_all_but_the_key_is_the_way(url: str, base: str) -> None:
-    assert learned(url, SIGNED, KEY) == Way(base_url=base, region="eu-west-1", service="s3")
+def test_the_route_is_all_but_the_key(url: str, base: str) -> None:
+    assert route_of(url, SIGNED, KEY) == Route(base_url=base, region="eu-west-1", service="s3")
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_all_but_the_key_is_the_way(url: str, base: str) -> None:
     ],
     ids=["a query", "another key", "a longer key", "not signed", "signed the old way", "no key", "nothing sent yet"],
 )
-def test_what_is_not_as_expected_teaches_nothing(url: str, authorization: str, key: str) -> None:
-    assert learned(url, authorization, key) is None
+def test_an_unexpected_request_has_no_route(url: str, authorization: str, key: str) -> None:
+    assert route_of(url, authorization, key) is None
 
 
 def test_a_key_is_quoted_as_boto3_does() -> None:

@@ -1,4 +1,4 @@
-"""The short way to small objects does what boto3 would do, and leaves to boto3 what it can't."""
+"""The fast path does what boto3 would do, and leaves the rest to boto3."""
 
 import hashlib
 from pathlib import Path
@@ -40,7 +40,7 @@ class Front:
         return False
 
 
-def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
+def test_all_requests_but_the_first_take_it(s3: Server, tmp_path: Path) -> None:
     front = Front()
     blob = tmp_path / "blob"
     blob.write_bytes(b"x" * 5000)
@@ -65,7 +65,7 @@ def test_all_but_the_first_request_take_it(s3: Server, tmp_path: Path) -> None:
     assert [seen.key for seen in store.list("")] == ["first", "odd/a b+c~d=e,f@g"], "boto3 finds the same names"
 
 
-def test_boto3_asks_anew_for_what_is_refused_or_not_answered(s3: Server) -> None:
+def test_boto3_sends_again_what_is_refused_or_not_answered(s3: Server) -> None:
     front = Front()
     with in_front_of(s3, front) as server:
         store = server.store(f"s3://{s3.bucket()}/x", retries=RETRIES)
@@ -82,7 +82,7 @@ def test_boto3_asks_anew_for_what_is_refused_or_not_answered(s3: Server) -> None
     assert [by_boto3 for _, by_boto3 in front.seen].count(True) >= 4
 
 
-def test_a_server_on_which_it_leads_nowhere_is_left_to_boto3(s3: Server) -> None:
+def test_it_is_given_up_on_a_server_that_refuses_it(s3: Server) -> None:
     class Refusing(Front):
         def __call__(self, request: Any) -> bool:
             self.refuse = "Boto3" not in request.headers.get("User-Agent", "")
