@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ctest_xml import extra
 from ctest_xml.errors import BadInput, CTestXmlError
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         return verbs[arguments.verb](arguments)
     except CTestXmlError as error:
         sys.stderr.write(f"spack-farm ctest {arguments.verb}: {error}\n")
+        return 2
+    except ModuleNotFoundError as error:
+        if not extra.advice(error):
+            raise
+        sys.stderr.write(f"spack-farm ctest {arguments.verb}: {extra.advice(error)}\n")
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from executor import errors
+from executor import errors, extra
 from executor.attempt import load_attempt
 from executor.call import Call
 from executor.config import config
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
             return build_failure(invocation, invocation.build_failure)
     except BrokenPipeError:
         pass  # nobody reads; GitLab Runner is gone
-    except BaseException:  # noqa: BLE001 (the one way out)
-        _try_to_say(job_log, f"unexpected, please report:\n{traceback.format_exc()}")
+    except BaseException as error:  # noqa: BLE001 (the one way out)
+        _try_to_say(job_log, extra.advice(error) or f"unexpected, please report:\n{traceback.format_exc()}")
     return system_failure
 
 

@@ -52,8 +52,8 @@ def main() -> int:
             raise
         extra = _EXTRAS[error.name]
         sys.stderr.write(
-            f"spack-farm {words[0]}: the Python package {error.name} is not installed; "
-            f"install spack-farm with its extra {extra!r}: pip install 'spack-farm[{extra}]'\n"
+            f"spack-farm {words[0]}: the Python package '{error.name}' is not installed; "
+            f"it comes with an extra: pip install 'spack-farm[{extra}]'\n"
         )
         return 2
     sys.stderr.write(

@@ -9,10 +9,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from buildjob import options
+from buildjob import extra, options
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
-from buildjob.outcome import BUG, EXIT_CODES
+from buildjob.outcome import BUG, EXIT_CODES, Outcome
 
 EXAMPLE = """\
 examples:
@@ -99,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = Log(color=color)
     try:
         asked = request.parse(arguments, variables)
+        extra.require()
         from buildjob.agent.build import build  # noqa: PLC0415  what is refused above need not load it
 
         return build(asked, log)
@@ -108,6 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AgentError as error:
         log.error(str(error))
         return EXIT_CODES[error.outcome]
-    except Exception:  # noqa: BLE001  the one place that catches broadly: Python's own 1 would blame the package
+    except Exception as error:  # noqa: BLE001  the one place that catches broadly: Python's own 1 would blame the package
+        if advice := extra.advice(error):
+            log.error(advice)
+            return EXIT_CODES[Outcome.BAD_REQUEST]
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG

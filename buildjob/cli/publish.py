@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from buildjob import options
+from buildjob import extra, options
 from buildjob.cli.publish_inputs import indexing, open_mirror, processes_for, signer, signer_meanwhile, trust
 from buildjob.cli.publish_options import Arguments, add_environment, connections_of, parser
 from buildjob.errors import AgentError, Interrupted, RequestError
@@ -64,7 +64,10 @@ def _run(arguments: Arguments) -> int:
     except OSError as error:  # a full disk where the index passes through, a folder that may not be read
         log.error(f"{error.filename or 'a local file'}: {error.strerror or error}; what is on the mirror is consistent")
         return EXIT_CODES[Outcome.PUBLISH_FAILED]
-    except Exception:  # noqa: BLE001  the one place that catches broadly
+    except Exception as error:  # noqa: BLE001  the one place that catches broadly
+        if advice := extra.advice(error):
+            log.error(advice)
+            return EXIT_CODES[Outcome.BAD_REQUEST]
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG
 

@@ -1,0 +1,144 @@
+"""Clause: a verb whose extra is not installed says in one line which extra, with exit code 2 and no traceback."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import buildjob.extra
+import ctest_xml.extra
+import executor.extra
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MODULES = {
+    "python-gnupg": "gnupg",
+    "google-re2": "re2",
+    "websocket-client": "websocket",
+    "argparse-manpage": "argparse_manpage",
+}
+"""Distribution -> the module that it installs, where their names differ."""
+_BLOCKER = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def started(folder: Path, argv: list[str], *absent: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python in which some packages cannot be imported."""
+    (folder / "sitecustomize.py").write_text(_BLOCKER.format(absent=set(absent)))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": f"{folder}:{ROOT}"} | variables
+    return subprocess.run([sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "absent", "extra"),
+    [
+        (["-m", "spack_farm", "build", "zlib"], "psutil", "agent"),
+        (["-m", "spack_farm", "build", "--command", "true", "--name", "x", "--version", "1"], "gnupg", "agent"),
+        (["-m", "buildjob", "--command", "true", "--name", "x", "--version", "1"], "lxml", "agent"),
+        (["-m", "spack_farm", "publish", "ls", "s3://bucket/prefix"], "boto3", "agent"),
+        (["-m", "spack_farm", "publish", "ls", "s3://bucket/prefix"], "botocore", "agent"),
+        (["-m", "spack_farm", "ctest", "convert", "log"], "lxml", "ctest"),
+        (["-m", "ctest_xml", "submit", ".", "--url", "http://127.0.0.1:1", "--project", "p"], "requests", "ctest"),
+        (["-m", "spack_farm", "completion", "bash"], "shtab", "completion"),
+        (["-m", "spack_farm", "man"], "argparse_manpage", "completion"),
+    ],
+)
+def test_a_missing_package_is_one_line_that_names_the_extra(
+    argv: list[str], absent: str, extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / "log").write_text("x.c:1: error: no\n")
+    (tmp_path / "Build.xml").write_text("<Site/>")
+    done = started(tmp_path, argv, absent)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line]
+    assert (done.returncode, len(said)) == (2, 1)
+    assert f"'{absent}' is not installed" in said[0]
+    assert f"pip install 'spack-farm[{extra}]'" in said[0]
+
+
+@pytest.mark.parametrize("program", [["-m", "spack_farm", "executor"], ["-m", "executor"]])
+@pytest.mark.parametrize(("verb", "absent"), [("prepare", "kubernetes"), ("run", "websocket")])
+def test_a_missing_package_of_the_driver_is_a_system_failure(
+    program: list[str], verb: str, absent: str, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[kubernetes]\nkubeconfig = "{tmp_path}/kubeconfig"\nimage = "x"\nnamespace = "n"\n')
+    (tmp_path / "kubeconfig").write_text("{}")
+    (tmp_path / "response.json").write_text(json.dumps({"id": 1}))
+    words = [str(tmp_path / "script"), "build_script"] if verb == "run" else []
+    done = started(
+        tmp_path,
+        [*program, verb, f"--config={settings}", *words],
+        absent,
+        SPACK_FARM_EXECUTOR_WARM="no",
+        SYSTEM_FAILURE_EXIT_CODE="5",
+        TMPDIR=str(tmp_path),
+        JOB_RESPONSE_FILE=str(tmp_path / "response.json"),
+    )
+    assert done.returncode == 5
+    assert done.stdout.count("\n") == 1
+    assert f"'{absent}' is not installed" in done.stdout
+    assert "pip install 'spack-farm[driver]'" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["build", "ctest", "executor", "publish", "doctor"])
+def test_help_needs_no_extra(verb: str, tmp_path: Path) -> None:
+    every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab"}
+    done = started(tmp_path, ["-m", "spack_farm", verb, "--help"], *every)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_module_of_our_own_that_is_missing_stays_a_bug() -> None:
+    assert buildjob.extra.advice(ModuleNotFoundError(name="buildjob.no_such_module")) == ""
+    assert buildjob.extra.advice(ValueError()) == ""
+
+
+@pytest.mark.parametrize("part", [buildjob.extra, ctest_xml.extra, executor.extra], ids=lambda part: part.EXTRA)
+def test_each_part_names_what_it_imports_and_its_extra_brings_that(part: ModuleType) -> None:
+    brought = set(modules_of(part.EXTRA))
+    folder = Path(str(part.__file__)).parent
+    imported = {name for path in folder.rglob("*.py") if path.parent.name != "inside" for name in third_party(path)}
+    optional = {"re2"}  # the standard library does its work where it is missing
+    assert imported - {"msgspec"} - optional <= part.PACKAGES
+    assert brought | {"botocore", "urllib3"} >= part.PACKAGES  # boto3 and requests bring these
+
+
+def test_all_is_the_sum_of_the_extras() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert set(modules_of("all")) == {module for extra in extras for module in modules_of(extra)}
+
+
+def modules_of(extra: str) -> Iterator[str]:
+    for line in PROJECT["optional-dependencies"][extra]:
+        if own := re.fullmatch(r"spack-farm\[(.+)\]", line):
+            for included in own[1].split(","):
+                yield from modules_of(included)
+        else:
+            name = re.split(r"[<>=\[]", line)[0]
+            yield MODULES.get(name, name)
+
+
+def third_party(path: Path) -> Iterator[str]:
+    """Yield the packages that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        for name in names:
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor"}:
+                yield top
