@@ -109,7 +109,7 @@ def _flat_xml(body: bytes) -> dict[str, str]:
     parser.StartDoctypeDeclHandler = no_doctype
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, ValueError):
+    except (expat.ExpatError, LookupError, ValueError):  # LookupError: an encoding that Python lacks
         return {}
     return texts
 

@@ -47,7 +47,7 @@ def identity_of(path: Path) -> Identity:
     parser.CharacterDataHandler = text
     try:
         parser.Parse(head, len(head) < _ENOUGH_BYTES)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that Python or expat lacks
         raise BadInput(f"{path}: no XML ({error}); write it anew, or see `check`") from error
     identity = Identity(
         build=attributes.get("BuildName") or texts.get("BuildName", ""),

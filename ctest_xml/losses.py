@@ -4,19 +4,14 @@ Knows nothing of parsing. Obeys: CDash 5.3, app/Http/Submission/Handlers/*Handle
 app/Utils/{TestCreator,NoteCreator}.php, database/pgsql-schema.sql.
 """
 
-import base64
-import binascii
 import re
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from ctest_xml import limits
+from ctest_xml.elements import Seen
 
 _STAMP = re.compile(r"[0-9]{8}-[0-9]{4}-.+", re.DOTALL)
 _STATUSES = frozenset({"passed", "failed", "notrun"})
-_UNPACKED_LIMIT = 500_000_000
-"""PHP's memory_limit of 512 MB holds one element's text."""
 
 _NAMES = ("BuildName", "BuildStamp", "Name", "Generator")
 _SHORT = ("CompilerName", "CompilerVersion", "OSName", "OSRelease", "OSVersion", "OSPlatform")
@@ -55,63 +50,24 @@ TEXT_WIDTHS: dict[tuple[str, str], int] = {
 }
 """Parent and element -> characters."""
 
-RUNS = frozenset(
-    {
-        *(("Build", name) for name in ("BuildCommand", "SourceDirectory", "BinaryDirectory")),
-        *(
-            ("Update", name)
-            for name in ("Site", "BuildName", "BuildStamp", "Revision", "PriorRevision", "Path", "UpdateType")
-        ),
-        ("Labels", "Label"),
-        ("Subproject", "Label"),
-        ("Command", "Argument"),
-    }
-)
-"""Parent and element of which CDash keeps the last fragment only; in Build.xml also NamedMeasurement/Value."""
-
 COUNTED = {"Error": "errors", "Warning": "warnings", "Test": "tests"}
-
-
-@dataclass(slots=True)
-class Seen:
-    """One element that has ended: its name, what is around it, its attributes and the measure of its text."""
-
-    document: str
-    parent: str
-    name: str
-    attributes: dict[str, str]
-    around: dict[str, str]
-    """The parent's attributes."""
-    children: list[str]
-    head: str = ""
-    """The first 4096 characters."""
-    characters: int = 0
-    size: int = 0
-    """Bytes of UTF-8."""
-    entities: int = 0
-    sections: int = 0
-    """CDATA sections."""
-    plain: bool = False
-    """Whether there is text outside of these; more than one of the three kinds, or of one kind, and CDash keeps the last."""
-    packed: "Packed | None" = None
-    siblings: dict[str, str] = field(default_factory=dict)
-    """Heads of the children's texts, by name."""
-
-
-def is_run(seen: Seen) -> bool:
-    """Tell whether CDash keeps only the last fragment of an element's text."""
-    return (seen.parent, seen.name) in RUNS or (
-        seen.document == "Build" and (seen.parent, seen.name) == ("NamedMeasurement", "Value")
-    )
 
 
 def losses(seen: Seen) -> Iterator[str]:
     """Yield what CDash would not store of an element, as words."""
-    yield from _attributes(seen)
-    yield from _text(seen)
-    check = _RULES.get((seen.parent or "/", seen.name)) or _RULES.get(("", seen.name))
-    if check:
-        yield from check(seen)
+    place = (seen.parent, seen.name)
+    if seen.attributes:
+        yield from _attributes(seen)
+    width = TEXT_WIDTHS.get(place)
+    if width is not None and seen.characters > width:
+        yield f"{seen.characters} characters, CDash's column holds {width}"
+    if seen.is_run:
+        yield from _run(seen)
+    if seen.packed:
+        yield from seen.packed.losses()
+    rule = _AT_PLACE.get(place) or _ANYWHERE.get(seen.name)
+    if rule:
+        yield from rule(seen)
 
 
 def _attributes(seen: Seen) -> Iterator[str]:
@@ -123,19 +79,12 @@ def _attributes(seen: Seen) -> Iterator[str]:
             yield f"{name} has over {limits.ATTRIBUTE_BYTES} characters: CDash stops parsing there"
 
 
-def _text(seen: Seen) -> Iterator[str]:
-    place = (seen.parent, seen.name)
-    width = TEXT_WIDTHS.get(place)
-    if width is not None and seen.characters > width:
-        yield f"{seen.characters} characters, CDash's column holds {width}"
-    if is_run(seen):
-        if seen.entities + seen.sections + seen.plain > 1:
-            yield "CDash keeps only what follows the last entity: use one CDATA section"
-        if seen.size > limits.UNSPLIT_BYTES:
-            most = limits.UNSPLIT_BYTES
-            yield f"{seen.size} bytes may be read in two pieces, of which CDash keeps the last: at most {most}"
-    if seen.packed:
-        yield from seen.packed.losses()
+def _run(seen: Seen) -> Iterator[str]:
+    if seen.entities + seen.sections + seen.plain > 1:
+        yield "CDash keeps only what follows the last entity: use one CDATA section"
+    if seen.size > limits.UNSPLIT_BYTES:
+        most = limits.UNSPLIT_BYTES
+        yield f"{seen.size} bytes may be read in two pieces, of which CDash keeps the last: at most {most}"
 
 
 def _site(seen: Seen) -> Iterator[str]:
@@ -227,11 +176,9 @@ def _build_measurement(seen: Seen) -> Iterator[str]:
         yield f"a measurement's type has over {width} characters"
 
 
-_RULES = {
+_AT_PLACE = {
     ("/", "Site"): _site,
     ("/", "Update"): _update,
-    ("", "Note"): _note,
-    ("", "File"): _file,
     ("File", "Content"): _content,
     ("Testing", "Test"): _status,
     ("Test", "Name"): _test_name,
@@ -239,58 +186,17 @@ _RULES = {
     ("Configure", "ConfigureStatus"): _configure_status,
     ("Build", "Log"): _log_of_build,
     ("Configure", "Commands"): _commands_of_configure,
-    ("", "BuildLogLine"): _number,
-    ("", "SourceLineNumber"): _number,
-    ("", "Custom"): _duration,
-    ("", "Install"): _duration,
-    ("", "CmakeBuild"): _duration,
-    ("", "CmakeInstall"): _duration,
-    ("", "Compile"): _duration,
-    ("", "Link"): _duration,
-    ("", "NamedMeasurement"): _build_measurement,
 }
-
-
-class Packed:
-    """Follows a base64 text, compressed or not, without keeping it."""
-
-    def __init__(self, *, compressed: bool) -> None:
-        self._rest = ""
-        self._inflate = zlib.decompressobj() if compressed else None
-        self._unpacked = 0
-        self._fault = ""
-        self._ended = False
-
-    def feed(self, text: str) -> None:
-        """Take a piece of the text."""
-        if self._fault:
-            return
-        text = self._rest + "".join(text.split())
-        whole = len(text) - len(text) % 4
-        self._rest = text[whole:]
-        try:
-            self._unpack(text[:whole])
-        except (binascii.Error, ValueError):
-            self._fault = "this is no base64"
-        except zlib.error:
-            self._fault = "compressed test output must be zlib, not gzip or anything else: the whole file fails"
-
-    def _unpack(self, text: str) -> None:
-        if self._ended and set(text) <= {"="}:  # ctest's own superfluous ending
-            return
-        raw = base64.b64decode(text, validate=True)
-        self._ended = text.endswith("=")
-        while self._inflate and raw:
-            self._unpacked += len(self._inflate.decompress(raw, 1 << 20))
-            raw = self._inflate.unconsumed_tail
-            if self._unpacked > _UNPACKED_LIMIT:
-                raise zlib.error
-
-    def losses(self) -> Iterator[str]:
-        """Yield what is wrong with the text as a whole."""
-        if self._fault:
-            yield self._fault
-        elif self._rest.strip("="):
-            yield "this is no base64: its end is missing"
-        elif self._inflate and not self._inflate.eof:
-            yield "compressed test output must be a whole zlib stream: the whole file fails"
+_ANYWHERE = {
+    "Note": _note,
+    "File": _file,
+    "BuildLogLine": _number,
+    "SourceLineNumber": _number,
+    "Custom": _duration,
+    "Install": _duration,
+    "CmakeBuild": _duration,
+    "CmakeInstall": _duration,
+    "Compile": _duration,
+    "Link": _duration,
+    "NamedMeasurement": _build_measurement,
+}

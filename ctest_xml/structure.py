@@ -71,6 +71,16 @@ class Element:
         marked = re.sub(r"\w+", lambda name: f"(?:{name[0]}\0)", self.order)
         return re.compile(marked.replace(" ", "").replace("\0", " "))
 
+    @cached_property
+    def types(self) -> dict[str, Type]:
+        """The type of each attribute."""
+        return {name.removesuffix("!"): kind for name, kind in self.attributes.items()}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """The attributes that must be there."""
+        return tuple(name[:-1] for name in self.attributes if name.endswith("!"))
+
     def misplaced(self, names: list[str]) -> bool:
         """Tell whether the children are too few, too many or in a wrong order."""
         return not self.pattern.fullmatch("".join(f"{name} " for name in names))

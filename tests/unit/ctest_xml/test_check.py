@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from ctest_xml.check import check, kind_of
+from ctest_xml.check import check
 
 SITE = 'BuildName="b" BuildStamp="20261122-0742-Spack" Name="h" Generator="g"'
 
@@ -84,6 +84,7 @@ def test_a_bad_identity_is_refused(site: str, reason: str) -> None:
         b"<Site><Build>\xff</Build></Site>",
         b"<Site><Build>&nbsp;</Build></Site>",
         b"<Site><Build></Site>",
+        b'<?xml version="1.0" encoding="nope"?><Site><Build/></Site>',
     ],
 )
 def test_what_is_not_well_formed_is_refused(document: bytes) -> None:
@@ -107,10 +108,3 @@ def test_the_superfluous_ending_of_ctest_is_tolerated() -> None:
 
 def test_at_most_a_hundred_faults_are_listed() -> None:
     assert len(check(f"<Site {SITE}><Build>{'<Error/>' * 500}</Build></Site>".encode())) == 100
-
-
-@pytest.mark.parametrize(
-    ("head", "kind"), [(b"<Site><Build>", "Build"), (b"<!-- <Update --><Site><Build>", "Update"), (b"x", "")]
-)
-def test_the_kind_is_guessed_as_cdash_guesses(head: bytes, kind: str) -> None:
-    assert kind_of(head) == kind
