@@ -11,9 +11,12 @@ import pytest
 from tests.labs.backends.lab import BACKENDS
 from tests.labs.warm_processes import end_all
 
-# A busy machine is no fault of the code: how long an example takes is limited by the test's timeout alone.
-hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("unhurried")
+# A busy machine is not a fault of the code: only the test's own time limit bounds how long an example takes. The gate tests
+# the same examples in every run; `scripts/prove properties` chooses others, with --hypothesis-profile=roam.
+_unhurried = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("gate", _unhurried, derandomize=True)
+hypothesis.settings.register_profile("roam", _unhurried, database=None, print_blob=True)
+hypothesis.settings.load_profile("gate")
 
 pytest_plugins = ["tests.labs.cluster.plugin"]
 
@@ -59,8 +62,8 @@ def pytest_sessionfinish() -> None:
     end_all()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was skipped and why, one line a reason."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was skipped and why, one line for each reason, and how to repeat the order in which the tests ran."""
     reasons: collections.Counter[str] = collections.Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
@@ -69,3 +72,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("nothing: every test ran")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"{count:4d}  {reason}")
+    # a test that needs another one before it is found by the order, which differs from run to run; all else has fixed seeds
+    if seed := config.getoption("randomly_seed", None):
+        terminalreporter.write_line(f"the order of the tests is repeated by --randomly-seed={seed}")

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--binaries", type=int, default=200, help=f"of each writer, in {_PUSHES} pushes")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--page", metavar="FILE", type=Path, default=PAGE, help="where the table goes")
     asked = parser.parse_args()
     got = subprocess.run([ROOT / "scripts" / "get-s3"], stdout=subprocess.PIPE, text=True, check=False)
