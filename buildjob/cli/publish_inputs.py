@@ -1,7 +1,4 @@
-"""What a verb of `spack-farm publish` works with, opened from its arguments: the mirror, the signing key, who is trusted.
-
-Everything is loaded when it is needed: a folder costs no boto3, an unsigned mirror no GnuPG.
-"""
+"""Opens what a verb of `spack-farm publish` works with, from its arguments: build cache, signing key, trusted keys."""
 
 import concurrent.futures
 import contextlib
@@ -11,24 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from buildjob.buildcache import index, signing
+from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.open import open_store
+from buildjob.buildcache.storage.store import Store
 from buildjob.cli.publish_options import Arguments, connections_of, is_on
 from buildjob.errors import PublishError, RequestError
-
-if TYPE_CHECKING:
-    from buildjob.buildcache import index, signing
-    from buildjob.buildcache.storage.store import Store
+from buildjob.measure.cgroup_position import cpu_limit_cores, read_position
 
 _MOST_PROCESSES = 4
-"""Then the server and the network are what is waited for; each takes about 20 MiB."""
+"""More would wait for the server and the network; each takes about 20 MiB."""
 
 
-def open_mirror(arguments: Arguments, url: str) -> "Store":
-    """Return the storage of a mirror. Raises RequestError if nothing can be written to such a URL."""
-    from buildjob.buildcache.storage.access import Access  # noqa: PLC0415  as below
-    from buildjob.buildcache.storage.open import open_store  # noqa: PLC0415  --help need not load it
-
+def open_mirror(arguments: Arguments, url: str) -> Store:
+    """Return the storage of a build cache. Raises RequestError for an address that can't be written to."""
     return open_store(
         url,
         Access(
@@ -43,19 +37,15 @@ def open_mirror(arguments: Arguments, url: str) -> "Store":
 
 
 def processes_for(connections: int) -> int:
-    """Return how many processes a large push or verification takes: one for each core that there is for it, four at most."""
-    from buildjob.measure.cgroup_position import cpu_limit_cores, read_position  # noqa: PLC0415  as above
-
+    """Return how many processes a large push or verification takes: one for each core that it may use, four at most."""
     position = read_position(Path("/proc"))
     limit = (cpu_limit_cores(position) if position else None) or _MOST_PROCESSES
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     return max(1, min(cores, round(limit), connections, _MOST_PROCESSES))
 
 
-def indexing(arguments: Arguments) -> "index.Options":
+def index_options(arguments: Arguments) -> index.Options:
     """Return how the index is to be updated."""
-    from buildjob.buildcache import index  # noqa: PLC0415
-
     return index.Options(
         workers=connections_of(arguments),
         scratch=Path(arguments.scratch) if arguments.scratch else None,
@@ -64,11 +54,17 @@ def indexing(arguments: Arguments) -> "index.Options":
     )
 
 
-@contextlib.contextmanager
-def signer(arguments: Arguments) -> Iterator["signing.Signer"]:
-    """Give the signer; the key lives in a home of its own, in memory where there is such a place, and goes with it."""
-    from buildjob.buildcache import signing  # noqa: PLC0415
+def read(file: str, option: str) -> bytes:
+    """Return the content of a file that an option names. Raises RequestError, naming both."""
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise RequestError(f"{option} {file}: {error.strerror}") from error
 
+
+@contextlib.contextmanager
+def signer(arguments: Arguments) -> Iterator[signing.Signer]:
+    """Give the signer. Its key lives in a GnuPG home of its own, in memory if possible, which is deleted afterwards."""
     file, command = arguments.signing_key_file, arguments.signing_key_command
     if bool(file) == bool(command):
         raise RequestError("give one of --signing-key-file and --signing-key-command")
@@ -80,14 +76,14 @@ def signer(arguments: Arguments) -> Iterator["signing.Signer"]:
 
 
 @contextlib.contextmanager
-def signer_meanwhile(arguments: Arguments) -> Iterator[Callable[[], "signing.Signer"]]:
-    """Give what waits for the signer, which gpg makes while the caller loads boto3 and looks at the mirror."""
+def signer_in_background(arguments: Arguments) -> Iterator[Callable[[], signing.Signer]]:
+    """Give a function that returns the signer; gpg imports the key meanwhile."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        soon = pool.submit(lambda: stack.enter_context(signer(arguments)))
+        made = pool.submit(lambda: stack.enter_context(signer(arguments)))
 
-        def wait() -> "signing.Signer":
+        def wait() -> signing.Signer:
             pool.shutdown()  # a large push forks, which it can't while there is another thread
-            return soon.result()
+            return made.result()
 
         yield wait
 
@@ -96,15 +92,13 @@ def _key_of(command: str) -> bytes:
     done = subprocess.run(["/bin/sh", "-c", command], check=False, stdout=subprocess.PIPE)
     if done.returncode:
         name = shlex.split(command, comments=True)[:1]
-        raise PublishError(f"--signing-key-command: {' '.join(name)} … ended with {done.returncode}; its words are above")
+        raise PublishError(f"--signing-key-command: {' '.join(name)} … ended with {done.returncode}; its output is above")
     return done.stdout
 
 
 @contextlib.contextmanager
-def trust(files: Sequence[str]) -> Iterator["signing.TrustHome"]:
+def trust(files: Sequence[str]) -> Iterator[signing.TrustHome]:
     """Give a home that trusts the public keys in these files. Raises RequestError if a file is missing."""
-    from buildjob.buildcache import signing  # noqa: PLC0415
-
     with signing.throw_away_home() as folder:
         home = signing.TrustHome(folder)
         for file in files:

@@ -111,7 +111,7 @@ def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, k
     pushed = farm("push", unsigned, mirror, "--signing-key-command", f"cat {encoded}")
     assert pushed.returncode == 0, pushed.stderr
     again = farm("push", unsigned, mirror, SPACK_FARM_PUBLISH_SIGNING_KEY_FILE=str(key.secret))
-    assert "on the mirror already" in again.stderr
+    assert "in the build cache already" in again.stderr
     listed = farm("ls", mirror)
     assert sorted(line.split()[-1] for line in listed.stdout.splitlines()) == ["app@1.0", "lib@1.0", "tool@1.0"]
     assert "linux-debian12-x86_64_v3" in listed.stdout
@@ -195,7 +195,7 @@ def test_a_place_that_cannot_be_written_on_the_way_is_told_in_one_line(tmp_path:
     add_entry(tmp_path / "u", "tool")
     done = farm("push", tmp_path / "u", tmp_path / "m", "--signing-key-file", key.secret, "--scratch", tmp_path / "none")
     assert done.returncode == 100
-    assert "No such file or directory; what is on the mirror is consistent" in done.stderr
+    assert "No such file or directory; the build cache is consistent" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -148,7 +148,7 @@ def test_one_that_is_stopped_leaves_neither_a_process_nor_the_key(
             pid[0] = child.pid
             _, said = child.communicate(timeout=100)
     assert child.returncode == 128 + number, said
-    assert b"stopped; what is on the mirror is consistent" in said
+    assert b"stopped; the build cache is consistent" in said
     assert homes
     assert not [home for home in homes if home.exists()]
     _, alive = psutil.wait_procs(marked(mark), timeout=30)

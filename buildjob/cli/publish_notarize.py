@@ -1,0 +1,34 @@
+"""`spack-farm publish notarize`: check what builds have signed, and sign it with the release key on another build cache."""
+
+import sys
+
+from buildjob.buildcache import keys, notarize, push
+from buildjob.cli.publish_inputs import index_options, open_mirror, read, signer, trust
+from buildjob.cli.publish_options import Arguments, connections_of
+from buildjob.errors import RequestError
+from buildjob.log import Log
+
+_SOME_LEFT = 1
+
+
+def run(arguments: Arguments, log: Log) -> int:
+    """Notarize; return the exit code."""
+    if not arguments.trust:
+        raise RequestError("give the builds' public keys with --trust FILE")
+    known = frozenset(each for file in arguments.known_key for each in keys.fingerprints(read(file, "--known-key")))
+    workers = connections_of(arguments)
+    options = notarize.Options(
+        workers=workers, known_keys=known, pushing=push.Options(workers=workers, indexing=index_options(arguments))
+    )
+    source, target = open_mirror(arguments, arguments.source), open_mirror(arguments, arguments.mirror)
+    taken = left = 0
+    with trust(arguments.trust) as builds, signer(arguments) as own:
+        for found in notarize.notarize(source, target, builds, own, options):
+            if isinstance(found, notarize.Taken):
+                taken += 1
+                sys.stdout.write(f"taken {found.key}\n")
+            else:
+                left += 1
+                sys.stdout.write(f"left  {found.key}: {found.text}\n")
+    log.note(f"{taken} binaries signed and copied to {target.url}, {left} left out")
+    return _SOME_LEFT if left else 0

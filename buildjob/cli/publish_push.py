@@ -1,0 +1,108 @@
+"""`spack-farm publish push`: sign what Spack wrote unsigned into a folder, upload it, and update the index."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from buildjob import options
+from buildjob.buildcache import push, signing
+from buildjob.buildcache.storage.open import load_for
+from buildjob.cli.publish_inputs import index_options, open_mirror, processes_for, signer_in_background
+from buildjob.cli.publish_options import Arguments, connections_of
+from buildjob.errors import RequestError
+from buildjob.log import Log
+
+
+def wait_for_environment(arguments: Arguments) -> bool:
+    """Load what a push needs, then wait for one line of JSON on standard input and take it on as environment.
+
+    Returns False if the input ends without a line: the push is not needed. The agent starts the process before it has the
+    credentials to give.
+    """
+    load_for(arguments.mirror)
+    if not arguments.unsigned:
+        import gnupg  # noqa: PLC0415  only if something is signed
+
+        del gnupg
+    line = sys.stdin.readline()
+    if line:
+        options.take_on(msgspec.json.decode(line, type=dict[str, str]))
+    return bool(line)
+
+
+def run(arguments: Arguments, log: Log) -> int:
+    """Push; return the exit code."""
+    folder = Path(arguments.unsigned_folder)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such folder")
+    if arguments.unsigned and (arguments.signing_key_file or arguments.signing_key_command):
+        raise RequestError("--unsigned and a signing key exclude each other")
+    with contextlib.ExitStack() as stack:
+        # gpg imports the key while this process loads boto3 and asks what the build cache has
+        signs = not arguments.unsigned and not arguments.dry_run
+        signer = stack.enter_context(signer_in_background(arguments)) if signs else None
+        store = open_mirror(arguments, arguments.mirror)
+        asked = push.plan(folder, store, replace=arguments.replace, workers=connections_of(arguments))
+        if asked.there:
+            log.note(f"{len(asked.there)} binaries are in the build cache already (--replace uploads them again)")
+        if arguments.dry_run:
+            return _show(asked, store.url, log)
+        sign: push.Sign = lambda text, _where: text  # noqa: E731  typed here
+        if signer:
+            sign = _sign_with(signer())
+        pushed = push.push(asked, store, sign=sign, options=_options(arguments))
+    if asked.entries:
+        log.note(f"uploaded {len(pushed.manifests)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
+    _log_index(log, pushed)
+    if arguments.json:
+        shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifests], "bytes": pushed.bytes}
+        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
+    return 0
+
+
+def _show(asked: push.PushPlan, url: str, log: Log) -> int:
+    for entry in asked.entries:
+        sys.stdout.write(f"{url}/{entry.key}\n")
+    log.note(f"would upload {len(asked.entries)} binaries, {asked.bytes / 1e6:.1f} MB at most")
+    return 0
+
+
+def _sign_with(signer: signing.Signer) -> push.Sign:
+    return lambda text, where: signer.clearsign(text, where=where)
+
+
+def _options(arguments: Arguments) -> push.Options:
+    connections = connections_of(arguments)
+    return push.Options(
+        workers=connections,
+        processes=processes_for(connections),
+        update_index=not arguments.no_index,
+        indexing=index_options(arguments),
+        progress=_progress(),
+    )
+
+
+def _progress() -> Callable[[int, int, int], None]:
+    """Return what rewrites one line on a terminal, and writes nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _done, _all, _bytes: None
+
+    def show(done: int, every: int, size: int) -> None:
+        sys.stderr.write(f"\rspack-farm: {done} of {every} binaries, {size / 1e6:.1f} MB\x1b[K")
+        if done == every:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    return show
+
+
+def _log_index(log: Log, pushed: push.Pushed) -> None:
+    if pushed.index is None:
+        log.note("the index was not updated; publish index does it")
+    elif pushed.index.swung:
+        log.note(f"{pushed.index.added} binaries added to the index")
+    else:
+        log.note("the index is up to date")
