@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3.exceptions
 
 from ctest_xml.answers import Answer, of_failure, of_status
 from ctest_xml.identity import Identity
@@ -133,15 +134,9 @@ def _put(server: Server, address: str, path: Path, progress: Progress) -> tuple[
                 location = response.headers.get("Location", "") if response.is_redirect else ""
                 said = response.raw.read(_ANSWER_BYTES, decode_content=True) or b""
                 return of_status(response.status_code, said, location=location), location
-        except (OSError, ValueError, requests.RequestException, _urllib3_error()) as error:
+        except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             is_tls = isinstance(error, requests.exceptions.SSLError)
             return of_failure(error, handed_over=body.handed_over, size=size, is_tls=is_tls), ""
-
-
-def _urllib3_error() -> type[Exception]:
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415  requests' own dependency; raised while a streamed answer is read
-
-    return HTTPError
 
 
 def _is_same_cdash(old: str, new: str) -> bool:

@@ -27,6 +27,8 @@ def loaded(code: str) -> set[str]:
         ("import ctest_xml.scan; list(ctest_xml.scan.scan([b'x\\n']))", {"re2"}),
         ("import ctest_xml.write", {"lxml"}),
         ("import ctest_xml.__main__", {"argparse"}),
+        ("import ctest_xml.cli_check", {"argparse"}),
+        ("import ctest_xml.cli_convert", {"argparse", "lxml"}),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(code: str, heavy: set[str]) -> None:

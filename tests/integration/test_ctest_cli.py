@@ -75,7 +75,10 @@ def test_what_is_left_in_the_folder_exits_1_and_says_what_to_do(log: Path, tmp_p
     with CDash(faults={"Build.xml": ["500 before"]}, may_ask=False) as cdash:
         result = ctest("submit", tmp_path / "out", "--url", f"{cdash.url}/submit.php?project=x", "--project", "Spack")
         assert result.returncode == 1
-        assert "Build.xml: stays, it may have been taken: look at the build, then --again" in result.stdout
+        assert (
+            "Build.xml stays in the folder: CDash may have it; look at the build, then run this with --again"
+            in result.stdout
+        )
         assert ctest("submit", tmp_path / "out", "--url", cdash.url, "--project", "Spack", "--again").returncode == 0
 
 
@@ -90,14 +93,14 @@ def test_a_dry_run_sends_nothing(log: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["convert", "/nowhere/log.txt"], "/nowhere/log.txt is no file; give"),
+        (["convert", "/nowhere/log.txt"], "/nowhere/log.txt is not a file; give"),
         (["check", "/nowhere/Build.xml"], "/nowhere/Build.xml: No such file or directory; give"),
         (["submit", "/nowhere", *TO_CDASH], "/nowhere is no folder; give"),
         (["submit", "{tmp}", *TO_CDASH], "holds none of Update.xml"),
         (["submit", "{tmp}"], "required: --url, --project"),
         (["submit", "{tmp}", "--url", "cdash", "--project", "x"], "'cdash' is not the address of a CDash; give https://"),
         (["submit", "{tmp}", "--url", "http://cdash", "--project", ""], "the name is empty; give the project's name"),
-        (["convert", "{tmp}/log", "--limit", "-1"], "is no number from 0 on"),
+        (["convert", "{tmp}/log", "--limit", "-1"], "is not a whole number from 0 on"),
         (["convert", "{tmp}/log", "--rules", "mine"], "invalid choice"),
         (["convert", "{tmp}/broken.gz"], "give a readable log"),
         ([], "required"),

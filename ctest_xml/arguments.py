@@ -1,0 +1,102 @@
+"""The command line: its verbs, their options, and the types that options are read into. Loads no verb."""
+
+import argparse
+import platform
+from pathlib import Path
+from typing import Literal
+
+from ctest_xml.limits import EVENTS
+
+_EPILOG = """\
+examples:
+  spack-farm ctest convert spack-build-out.txt --out cdash/ --build-name 'zlib %gcc@12' --group Nightly
+  spack-farm ctest check cdash/*.xml
+  spack-farm ctest submit cdash/ --url https://cdash.example.org --project Spack --token-file ~/.cdash-token
+
+exit codes: 0 success; 1 check found faults, or submit left documents in the folder; 2 bad input
+"""
+
+
+class Arguments(argparse.Namespace):
+    """All options of all verbs, with their types."""
+
+    verb: Literal["convert", "check", "submit"]
+    logs: list[Path]
+    rules: Literal["spack", "ctest"]
+    limit: int
+    out: Path
+    site: str
+    build_name: str
+    group: str
+    command: str
+    files: list[Path]
+    folder: Path
+    url: str
+    project: str
+    token_file: Path | None
+    ca_file: str
+    again: bool
+    dry_run: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="spack-farm ctest",
+        description="Turn build logs into CTest XML and send it to CDash.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="convert|check|submit")
+    convert = _verb(verbs, "convert", "write Build.xml, Notes.xml and Upload.xml of each log; print what was found")
+    convert.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="a build log, plain or gzipped")
+    convert.add_argument(
+        "--rules", choices=["spack", "ctest"], default="spack", help="what counts as an error (default: spack)"
+    )
+    convert.add_argument(
+        "--limit", type=_limit, default=EVENTS, help=f"errors and warnings of each kind; 0: all (default: {EVENTS})"
+    )
+    convert.add_argument(
+        "--out", type=Path, default=Path(), help="folder to write to; with several logs, one folder in it for each"
+    )
+    convert.add_argument(
+        "--site", default=platform.node() or "site", help="site name, stable over runs (default: this host)"
+    )
+    convert.add_argument("--build-name", default="", help="build name, stable over runs (default: the log's name)")
+    convert.add_argument("--group", default="Experimental", help="group of the project (default: Experimental)")
+    convert.add_argument("--command", default="", help="the command that was run, for display")
+    check = _verb(verbs, "check", "print what CDash would reject, cut or lose of each document")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    submit = _verb(verbs, "submit", "send a folder's documents, each once; what CDash did not take stays there")
+    submit.add_argument("folder", type=Path, metavar="DIR", help="holds the documents of one build, or folders that do")
+    submit.add_argument("--url", type=_address, required=True, help="address of CDash, such as https://cdash.example.org")
+    submit.add_argument("--project", type=_project, required=True, help="CDash project")
+    submit.add_argument("--token-file", type=Path, default=None, help="file with a submit token")
+    submit.add_argument("--ca-file", default="", help="certificates to trust instead of the system's")
+    submit.add_argument("--again", action="store_true", help="also send what was refused or may already have been taken")
+    submit.add_argument("--dry-run", action="store_true", help="only print what would be sent")
+    return parser
+
+
+def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name, help=purpose, description=f"{purpose}.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the address of a CDash; give https://…")
+    return text
+
+
+def _project(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; give the project's name on CDash")
+    return text
