@@ -1,0 +1,84 @@
+"""What measuring reads of a real machine: processes, disk use as du(1) counts, a trial process that joins a group."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from buildjob.measure.cgroup import Kind, find_cgroup
+from buildjob.measure.disk_use import DiskUse
+from buildjob.measure.process_tree import live_cpu_seconds, walk_descendants, walk_members, walk_with_psutil
+from tests.labs.made_up_host import Host
+
+
+def test_descendants_are_found_and_psutil_finds_the_same() -> None:
+    script = (
+        "import subprocess, sys; child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout
+    grandchild = int(child.stdout.readline())
+    try:
+        assert {child.pid, grandchild} <= {pid for pid, _ in walk_descendants((), own_pid=os.getpid())}
+        # Of the child alone: this process may have other children that come and go.
+        ours = walk_descendants((), own_pid=child.pid)
+        theirs = walk_with_psutil((), own_pid=child.pid)
+        assert {pid for pid, _ in ours} == {pid for pid, _ in theirs} == {grandchild}
+        strangers = frozenset(ours)
+        assert not walk_descendants((), own_pid=child.pid, strangers=strangers)
+        assert not walk_with_psutil((), own_pid=child.pid, strangers=frozenset(theirs))
+        strangers |= {key for key in walk_descendants((), own_pid=os.getpid()) if key[0] == child.pid}
+        found = walk_descendants((child.pid,), own_pid=1 << 22, strangers=strangers)
+        assert {pid for pid, _ in found} == {child.pid, grandchild}
+        assert {pid for pid, _ in walk_descendants((grandchild,), own_pid=1 << 22)} == {grandchild}
+        members = walk_members([child.pid, os.getpid(), 1 << 22], own_pid=os.getpid())
+        assert [stat.pid for stat in members.values()] == [child.pid]
+        assert live_cpu_seconds(ours) >= 0.0
+    finally:
+        os.kill(grandchild, 9)
+        child.communicate("")
+    deadline = time.monotonic() + 30
+    while any(pid == child.pid for pid, _ in walk_descendants((), own_pid=os.getpid())):
+        assert time.monotonic() < deadline
+
+
+def test_a_folder_takes_what_du_says(tmp_path: Path) -> None:
+    for number in range(200):
+        below = tmp_path / str(number % 7) / str(number % 3)
+        below.mkdir(parents=True, exist_ok=True)
+        (below / f"{number}.o").write_bytes(b"x" * number * 100)
+    os.link(tmp_path / "0" / "0" / "0.o", tmp_path / "again.o")
+    os.link(tmp_path / "3" / "1" / "199.o", tmp_path / "again-199.o")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    use = DiskUse((tmp_path,))
+    while not use.step(0.01):
+        pass
+    done = subprocess.run(["du", "-s", "-B1", tmp_path], capture_output=True, text=True, check=True)
+    own = tmp_path.stat().st_blocks * 512  # du counts the top folder itself
+    assert use.peak_bytes == int(done.stdout.split()[0]) - own
+
+
+def test_below_a_delegated_parent_a_group_is_made_beside_ours(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.stand("/user/app/shell")
+    host.group("user/app", cgroup__subtree_control="cpu memory pids")
+    host.group("user/app/shell", pids=(400, 500, 600), memory__current="5", memory__max="max")
+    cgroup = find_cgroup(proc=host.proc)
+    assert cgroup is not None
+    made = host.mount / "user/app" / f"spack-farm-{os.getpid()}"
+    assert (cgroup.kind, cgroup.position.memory_folder) == (Kind.MADE, made)
+    assert cgroup.join_paths() == [made / "cgroup.procs"]
+    # where a real group would have moved it, an ordinary file keeps what the trial process wrote
+    assert (made / "cgroup.procs").read_text() == "0\n"
+
+
+def test_v1_groups_are_not_made_below_one_that_does_not_pass_its_limit_on(tmp_path: Path) -> None:
+    host = Host(tmp_path, version="v1")
+    host.stand("/job")
+    folder = host.group("job", pids=(500, 600), memory__limit_in_bytes="5000", memory__use_hierarchy="0")
+    assert find_cgroup(proc=host.proc) is None
+    (folder / "memory.use_hierarchy").write_text("1\n")
+    cgroup = find_cgroup(proc=host.proc)
+    assert cgroup is not None
+    assert cgroup.position.memory_folder.parent == folder
