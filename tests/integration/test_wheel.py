@@ -6,7 +6,19 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.labs.checkout import ROOT
+
+
+@pytest.mark.timeout(300)
+def test_wheel_and_sdist_install_bare_and_whole() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts/release-check", "--quick"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-4:] == [
+        f"{kind}, {extras}: good" for kind in ("wheel", "sdist") for extras in ("bare", "[all]")
+    ]
 
 
 def test_the_wheel_holds_what_it_needs_and_runs(tmp_path: Path) -> None:
@@ -23,7 +35,7 @@ def test_the_wheel_holds_what_it_needs_and_runs(tmp_path: Path) -> None:
     outside = {str(path.relative_to(site)).split("/")[0] for path in site.iterdir()}
     assert {"spack_farm", "buildjob", "ctest_xml", "executor"} <= outside
     assert not outside & {"tests", "scripts", "examples", "docs"}
-    assert (site / "ctest_xml" / "py.typed").exists()
+    assert all((site / part / "py.typed").exists() for part in ("spack_farm", "buildjob", "ctest_xml", "executor"))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(site)}
     run = [sys.executable, "-P", "-c", "from spack_farm.__main__ import main; import sys; sys.exit(main())"]
     done = subprocess.run([*run, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
