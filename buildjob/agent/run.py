@@ -7,7 +7,6 @@ what is found, also while the build runs.
 import contextlib
 import functools
 import os
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -80,7 +79,8 @@ def _follow(  # noqa: PLR0913, PLR0917  the parts of one run, which nothing else
     process: Process, cgroup: Cgroup | None, log: BinaryIO, reader: Reader, observer: Observer, around: Surroundings
 ) -> child.Ended:
     """Start the build and follow it to its end. One that does not start has ended with 127, as in a shell."""
-    program = child.Program(argv=_in_cgroup(process.argv, cgroup), environment=process.environment, folder=process.folder)
+    argv = cgroup.joined_by(process.argv) if cgroup else process.argv
+    program = child.Program(argv=argv, environment=process.environment, folder=process.folder)
     listen = functools.partial(_listen, reader, observer, around)
     try:
         return child.run(
@@ -103,18 +103,6 @@ def _listen(reader: Reader, observer: Observer, around: Surroundings, chunk: byt
             around.prestart()
             for pid in around.standby():
                 observer.add_standby(pid)
-
-
-def _in_cgroup(argv: list[str], cgroup: Cgroup | None) -> list[str]:
-    """Return the command line that first puts itself into the cgroup.
-
-    A shell does it between fork and exec: Python code must not run there while the observer's threads do.
-    """
-    paths = cgroup.join_paths() if cgroup else []
-    if not paths:
-        return argv
-    joins = "; ".join(f"echo 0 > {shlex.quote(str(path))}" for path in paths)
-    return ["/bin/sh", "-c", f'{joins}; exec "$@"', "sh", *argv]
 
 
 def _notes(ended: child.Ended) -> list[str]:

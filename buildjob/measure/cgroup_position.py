@@ -112,6 +112,14 @@ def read_position(proc: Path) -> Position | None:
     return msgspec.structs.replace(position, own_namespace=own_namespace, has_own_limit=_has_own_limit(position))
 
 
+def read_members(position: Position) -> list[int]:
+    """Return the processes in the cgroup, without those of cgroups below it; empty if it is gone."""
+    try:
+        return [int(line) for line in (position.memory_folder / "cgroup.procs").read_bytes().split()]
+    except OSError:
+        return []
+
+
 def memory_limit_bytes(position: Position) -> int | None:
     """Return the lowest memory limit from the group upwards, as far as we can see; None if there is none."""
     if position.version == "v1":

@@ -8,7 +8,6 @@ fails in here ever breaks a build: what could not be measured is None, and `note
 import contextlib
 import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -224,9 +223,8 @@ class _Chores:
 def machine(cgroup: Cgroup | None, *, proc: Path = Path("/proc")) -> Machine:
     """Return where the build runs. Limits hold, and are told, also where the group is not fit to measure by."""
     position = cgroup.position if cgroup else read_position(proc)
-    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return Machine(
-        cpus=cpus,
+        cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cgroup=cgroup.version if cgroup else "none",
         memory_limit_bytes=memory_limit_bytes(position) if position else None,

@@ -56,7 +56,7 @@ class Walker:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         reaped_cpu_seconds = usage.ru_utime + usage.ru_stime
         try:
-            found = walk_members(cgroup.procs(), own_pid=os.getpid(), proc=self._proc) if cgroup else self._descendants()
+            found = walk_members(cgroup.members(), own_pid=os.getpid(), proc=self._proc) if cgroup else self._descendants()
         except (OSError, ValueError) as error:
             self._note(f"a walk over the processes failed: {error}")
             return msgspec.structs.replace(before, reaped_cpu_seconds=reaped_cpu_seconds)

@@ -26,8 +26,6 @@ class LogExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the line with the first error; None if the excerpt shows no error."""
     truncated: bool = False
     """A line was longer than `LINE_LIMIT` characters and lost its end."""
-    phase: str = ""
-    """The build phase that wrote the error line."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +38,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """`url` is the plain name of a file that lies beside the page: it is linked."""
 
 
-def take(log: Path, *, error_line: int, before: int = 10, after: int = 10, phase: str = "") -> LogExcerpt:
+def take(log: Path, *, error_line: int, before: int = 10, after: int = 10) -> LogExcerpt:
     """Return the lines around line `error_line` of the log, fewer where the log begins or ends.
 
     A line that the log does not have gives an excerpt without lines and without an error line. Lines end with a line
@@ -55,18 +53,17 @@ def take(log: Path, *, error_line: int, before: int = 10, after: int = 10, phase
         lines=lines if found else [],
         error_line=error_line if found else None,
         truncated=truncated,
-        phase=phase,
     )
 
 
-def take_end(log: Path, *, count: int = 20, phase: str = "") -> LogExcerpt:
+def take_end(log: Path, *, count: int = 20) -> LogExcerpt:
     """Return the log's last `count` lines, for a build that ended without an error in its log. Raises OSError."""
     with log.open("rb") as file:
         total = _count_lines(file)
         file.seek(0)
         first_line = max(1, total - count + 1)
         lines, truncated = _read_lines(file, skip=first_line - 1, count=count)
-    return LogExcerpt(first_line=first_line, lines=lines, truncated=truncated, phase=phase)
+    return LogExcerpt(first_line=first_line, lines=lines, truncated=truncated)
 
 
 def _count_lines(file: io.BufferedReader) -> int:

@@ -121,7 +121,7 @@ def _excerpt(result: RunResult, secret_values: frozenset[str]) -> LogExcerpt | N
     log, error = result.folder / LOG, result.telemetry.first_error
     if result.outcome in _SUCCESSES or not log.exists():
         return None
-    taken = log_excerpt.take(log, error_line=error.line, phase=error.phase) if error else log_excerpt.take_end(log)
+    taken = log_excerpt.take(log, error_line=error.line) if error else log_excerpt.take_end(log)
     return msgspec.structs.replace(taken, lines=[mask(line, secret_values) for line in taken.lines])
 
 

@@ -81,12 +81,9 @@ def main() -> int:
 def _start_tree(folder: Path, cgroup: Cgroup | None) -> subprocess.Popen[bytes]:
     program = folder / "process_tree"
     subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("process_tree.c")], check=True)
-    tree = subprocess.Popen(
-        [program, str(_PROCESSES), str(_KIB_EACH)],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=cgroup.join if cgroup else None,  # noqa: PLW1509 - no threads yet
-    )
+    command = [str(program), str(_PROCESSES), str(_KIB_EACH)]
+    joined = cgroup.joined_by(command) if cgroup else command
+    tree = subprocess.Popen(joined, stdout=subprocess.PIPE, start_new_session=True)
     assert tree.stdout
     if len(tree.stdout.read(_PROCESSES)) < _PROCESSES:
         raise SystemExit("the tree could not be started")
@@ -212,7 +209,7 @@ def _own_peak_mib() -> float:
 
 def _wait_until_empty(cgroup: Cgroup) -> None:
     deadline = time.monotonic() + 10
-    while cgroup.procs() and time.monotonic() < deadline:
+    while cgroup.members() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from buildjob.measure.cgroup import Kind
 from buildjob.measure.observer import Cgroup, Observation, Observer, find_cgroup, machine
+from tests.labs.waiting import wait_until
 
 _MIB = 1 << 20
 _DATA = Path(__file__).parents[1] / "data" / "observe"
@@ -38,7 +39,7 @@ def cgroup() -> Iterator[Cgroup]:
         pytest.skip("no control group can be made here")
     with found:
         yield found
-        for pid in found.procs():
+        for pid in found.members():
             os.kill(pid, signal.SIGKILL)
     assert not found.position.memory_folder.exists()
 
@@ -75,12 +76,9 @@ class _Marks:
 
 
 def _start(command: list[str | Path], cgroup: Cgroup | None) -> subprocess.Popen[bytes]:
+    argv = [str(argument) for argument in command]
     return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=cgroup.join if cgroup else None,  # noqa: PLW1509 - as the agent may start it
+        cgroup.joined_by(argv) if cgroup else argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
 
 
@@ -157,7 +155,7 @@ def test_the_cpu_time_is_within_2_percent_of_the_groups_own_counter(cgroup: Cgro
 
 def _reap_orphans(cgroup: Cgroup) -> None:
     deadline = time.monotonic() + 60
-    while cgroup.procs():
+    while cgroup.members():
         assert time.monotonic() < deadline
         _reap()
         time.sleep(0.01)
@@ -200,9 +198,8 @@ def test_a_child_killed_for_memory_is_found_and_named_though_its_parent_lives_on
 
 
 @pytest.mark.cgroup
-def test_the_launchers_prefix_can_join_the_group(cgroup: Cgroup) -> None:
-    join = 'for path; do echo 0 > "$path"; done; cat /proc/self/cgroup'
-    done = subprocess.run(["sh", "-c", join, "sh", *cgroup.join_paths()], capture_output=True, text=True, check=True)
+def test_a_program_that_joins_the_cgroup_is_in_it(cgroup: Cgroup) -> None:
+    done = subprocess.run(cgroup.joined_by(["cat", "/proc/self/cgroup"]), capture_output=True, text=True, check=True)
     assert f"/spack-farm-{os.getpid()}" in done.stdout
 
 
@@ -214,10 +211,7 @@ def test_a_build_that_never_joins_is_measured_by_its_processes(hog: Path, cgroup
         observer.watch(child.pid)
         assert child.stdout
         assert child.stdout.readline() == b"held\n"
-        deadline = time.monotonic() + 60
-        while not observer.notes():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(observer.notes)
         observer.begin_phase("held")
         marks.wait_for("held")
         child.communicate()
@@ -235,14 +229,14 @@ def test_a_group_with_a_leftover_process_stays_and_is_swept_by_the_next_start(cg
         folder.mkdir()
     daemon = _start(["sleep", "600"], cgroup)
     try:
-        assert daemon.pid in cgroup.procs()
-        assert not cgroup.remove(patience_seconds=0.1)
+        wait_until(lambda: daemon.pid in cgroup.members())
+        assert not cgroup.remove(wait_seconds=0.1)
         assert cgroup.position.memory_folder.exists()
         with find_cgroup() or pytest.fail("no second group") as another:
             assert another.position.memory_folder != cgroup.position.memory_folder
             assert not any(folder.exists() for folder in leftovers)
         assert not another.position.memory_folder.exists()
-        assert daemon.pid in cgroup.procs()
+        assert daemon.pid in cgroup.members()
     finally:
         daemon.kill()
         daemon.communicate()

@@ -34,7 +34,7 @@ while time.process_time() < end: pass
 '''
 with Observer(cgroup=cgroup, interval_seconds=0.1) as observer:
     command = [sys.executable, "-c", build, sys.argv[1]]
-    child = subprocess.Popen(command, start_new_session=True, preexec_fn=cgroup.join)
+    child = subprocess.Popen(cgroup.joined_by(command), start_new_session=True)
     observer.watch(child.pid)
     burn(0.4)
     _, status, usage = os.wait4(child.pid, 0)
@@ -42,7 +42,7 @@ with Observer(cgroup=cgroup, interval_seconds=0.1) as observer:
 child_seconds = usage.ru_utime + usage.ru_stime
 print(json.dumps({
     "kind": cgroup.kind,
-    "join": len(cgroup.join_paths()),
+    "joined": cgroup.joined_by(command) != command,
     "below": sum(1 for path in cgroup.position.memory_folder.iterdir() if path.is_dir()),
     "child_seconds": child_seconds,
     "machine": msgspec.to_builtins(machine(cgroup)),
@@ -95,7 +95,7 @@ def _run_agent(group: dict[str, Path], mib: int, *prefix: str) -> dict[str, Any]
 def test_in_a_group_of_its_own_the_agent_measures_the_build_without_itself(group: dict[str, Path]) -> None:
     found = _run_agent(group, 200)
     totals = found["totals"]
-    assert (found["kind"], found["join"], found["below"], found["notes"]) == ("container", 0, 0, [])
+    assert (found["kind"], found["joined"], found["below"], found["notes"]) == ("container", False, 0, [])
     assert found["machine"]["memory_limit_bytes"] == 1000 * _MIB
     # Python itself takes some MiB besides the 200
     assert 200 * _MIB <= totals["memory_anonymous_peak_bytes"] <= 214 * _MIB

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.measure.cgroup import Kind, find_cgroup
+from buildjob.measure.cgroup import Cgroup, Kind, find_cgroup
 from buildjob.measure.observer import machine
 from tests.labs.made_up_host import OWN_PID_NAMESPACE, Host
+
+
+def _limits(cgroup: Cgroup) -> tuple[int | None, float | None]:
+    found = machine(cgroup)
+    assert found.memory_limit_bytes == cgroup.memory_limit_bytes
+    return found.memory_limit_bytes, found.cpu_limit_cores
 
 
 @pytest.fixture
@@ -20,8 +26,8 @@ def test_a_containers_group_is_taken_as_it_is(host: Host) -> None:
     cgroup = find_cgroup(proc=host.proc)
     assert cgroup is not None
     assert (cgroup.version, cgroup.kind, cgroup.position.memory_folder) == ("v2", Kind.CONTAINER, folder)
-    assert cgroup.procs() == [1, 400, 500, 600]
-    assert cgroup.join_paths() == []
+    assert cgroup.members() == [1, 400, 500, 600]
+    assert cgroup.joined_by(["make"]) == ["make"]
     assert cgroup.remove()
     assert folder.exists()
     seen = machine(cgroup)
@@ -43,13 +49,13 @@ def test_limits_are_the_lowest_of_the_group_and_those_above(host: Host) -> None:
     host.group("pods/pod1/build", pids=(500,), memory__current="5", memory__max="900", cpu__max="200000 100000")
     cgroup = find_cgroup(proc=host.proc)
     assert cgroup is not None
-    assert (cgroup.memory_limit_bytes, cgroup.cpu_limit_cores) == (800, 0.5)
+    assert _limits(cgroup) == (800, 0.5)
 
 
 def test_strangers_make_a_group_unfit_but_its_limits_still_hold(host: Host) -> None:
     host.stand("/runner")
     host.group("runner", pids=(400, 500, 600), memory__current="5", memory__max="700")
-    assert find_cgroup(proc=host.proc, may_make=False) is None
+    assert find_cgroup(proc=host.proc) is None
     assert machine(None, proc=host.proc).memory_limit_bytes == 700
 
 
@@ -87,7 +93,7 @@ def test_a_group_without_the_memory_controller_is_none(host: Host) -> None:
 def test_processes_of_another_namespace_make_a_group_unfit(host: Host) -> None:
     host.stand("/job", pid_namespace=OWN_PID_NAMESPACE)
     host.group("job", pids=(0, 500), memory__current="5")
-    assert find_cgroup(proc=host.proc, may_make=False) is None
+    assert find_cgroup(proc=host.proc) is None
 
 
 def test_docker_on_v1_shows_the_containers_group_as_the_top(tmp_path: Path) -> None:
@@ -105,7 +111,7 @@ def test_docker_on_v1_shows_the_containers_group_as_the_top(tmp_path: Path) -> N
     cgroup = find_cgroup(proc=host.proc)
     assert cgroup is not None
     assert (cgroup.version, cgroup.kind, cgroup.position.memory_folder) == ("v1", Kind.CONTAINER, host.mount)
-    assert (cgroup.memory_limit_bytes, cgroup.cpu_limit_cores) == (4000, 2.5)
+    assert _limits(cgroup) == (4000, 2.5)
 
 
 def test_v1_without_limits_says_so(tmp_path: Path) -> None:
@@ -121,7 +127,7 @@ def test_v1_without_limits_says_so(tmp_path: Path) -> None:
     )
     cgroup = find_cgroup(proc=host.proc)
     assert cgroup is not None
-    assert (cgroup.memory_limit_bytes, cgroup.cpu_limit_cores) == (None, None)
+    assert _limits(cgroup) == (None, None)
 
 
 def test_a_machine_without_groups_has_none(tmp_path: Path) -> None:

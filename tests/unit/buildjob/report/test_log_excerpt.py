@@ -18,9 +18,9 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_the_lines_around_the_error_are_taken_with_their_numbers(log: Path) -> None:
-    taken = take(log, error_line=50, before=2, after=3, phase="build")
+    taken = take(log, error_line=50, before=2, after=3)
     assert taken.lines == ["line 48", "line 49", "line 50", "line 51", "line 52", "line 53"]
-    assert (taken.first_line, taken.error_line, taken.truncated, taken.phase) == (48, 50, False, "build")
+    assert (taken.first_line, taken.error_line, taken.truncated) == (48, 50, False)
 
 
 def test_ten_lines_on_both_sides_are_the_default(log: Path) -> None:

@@ -18,7 +18,6 @@ _EXCERPT = LogExcerpt(
     first_line=41,
     lines=["cc -c a.c", "\x1b[31ma.c:1: error:\x1b[0m bad", "make: *** [a.o] Error 1"],
     error_line=42,
-    phase="build",
 )
 _BARE = Telemetry(
     complete=True,
@@ -412,7 +411,7 @@ def test_the_largest_page_stays_below_its_bound() -> None:
                 variables={f"{word}{number}": word for number in range(500)},
             ),
         )
-        excerpt = LogExcerpt(first_line=1, lines=[word * 10] * 500, error_line=100, truncated=True, phase=word)
+        excerpt = LogExcerpt(first_line=1, lines=[word * 10] * 500, error_line=100, truncated=True)
         links = tuple(Link(label=word, url=f"https://example.org/{word}") for _ in range(500))
         text = render(hostile, excerpt=excerpt, links=links, reproduce=f"{word * 10}\n" * 100)
         assert len(text.encode()) < MOST_BYTES

@@ -21,7 +21,7 @@ _WHOLE = sample(
 def _page_of(text: str) -> tuple[str, Node]:
     """Return a page in which each foreign text is the given one."""
     document = map_texts(_WHOLE, lambda _: text)
-    excerpt = LogExcerpt(first_line=1, lines=[text] * 3, error_line=2, phase=text)
+    excerpt = LogExcerpt(first_line=1, lines=[text] * 3, error_line=2)
     page = render(document, excerpt=excerpt, links=(Link(label=text, url=text),), reproduce=text)
     return page, read_html(page)
 
