@@ -17,11 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.labs.checkout import ROOT
 from tests.labs.cluster import parts
 from tests.labs.cluster.images import write_images
 
-SOURCES = ROOT / "tests/e2e/cluster"
 HOMES = Path("/tmp/spack-farm-e2e")  # short: a socket's path has at most 107 bytes
 START_SECONDS = 120.0
 
@@ -75,7 +73,9 @@ def running_cluster() -> Iterator[Cluster]:
     """Build what is missing, start a cluster, and leave nothing of it behind. Raises TimeoutError with the logs' folder."""
     sweep()
     programs = Path(
-        subprocess.run([SOURCES / "build-kubernetes"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        subprocess.run(
+            [Path(__file__).with_name("build-kubernetes")], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
     )
     home = HOMES / f"c{os.getpid()}"
     for folder in ("log", "cni", "kube", "pki", "pid", "start", "sysctl", "images", "etcd", "kubelet"):

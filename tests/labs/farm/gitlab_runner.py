@@ -1,4 +1,4 @@
-"""A real GitLab Runner 19.4.0, built from Go modules (tests/e2e/runner), in the cluster's network."""
+"""A real GitLab Runner 19.4.0, built from Go modules (`runner/`), in the cluster's network."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from tests.labs.warm_processes import end_warm_processes
 
 def programs() -> Path:
     """Return the folder with gitlab-runner and gitlab-runner-helper; builds them where they are missing."""
-    made = subprocess.run([ROOT / "tests/e2e/runner/build-runner"], check=True, stdout=subprocess.PIPE, text=True)
+    made = subprocess.run([Path(__file__).parent / "runner" / "build-runner"], check=True, stdout=subprocess.PIPE, text=True)
     return Path(made.stdout.strip())
 
 
