@@ -4,7 +4,10 @@ Written by the agent, read by sizing, by people and by the report page. Readers 
 an unknown outcome as unknown. Knows nothing of how the figures are measured.
 """
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -148,6 +151,16 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Peak within it."""
 
 
+class SampleRow(NamedTuple):
+    """One sample. None: a document from elsewhere lacks the value."""
+
+    time_seconds: float
+    memory_bytes: int | None
+    cpu_cores: float | None
+    processes: int | None
+    late_seconds: float | None
+
+
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """Samples as equally long lists, thinned so that they stay bounded; the peaks and totals above are exact."""
 
@@ -163,6 +176,12 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """The maximum within the interval."""
     late_seconds: list[float] = []
     """How much later than planned the sample was taken; the maximum within the interval."""
+
+    def rows(self) -> Iterator[SampleRow]:
+        """Yield the samples in order of time."""
+        columns = itertools.zip_longest(self.memory_bytes, self.cpu_cores, self.processes, self.late_seconds)
+        for time_seconds, values in zip(self.time_seconds, columns, strict=False):
+            yield SampleRow(time_seconds, *values)
 
 
 class TopProcess(msgspec.Struct, frozen=True, kw_only=True):

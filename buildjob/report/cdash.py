@@ -111,8 +111,9 @@ def _phase(document: Telemetry, phase: telemetry.Phase, begun: float, outcome: O
 
 
 def _samples(samples: telemetry.Samples, begun: float) -> Iterator[Sample]:
-    for at, memory, cores in zip(samples.time_seconds, samples.memory_bytes, samples.cpu_cores, strict=True):
-        yield Sample(time_seconds=begun + at, memory_bytes=memory, cpu_cores=cores)
+    for row in samples.rows():
+        if row.memory_bytes is not None and row.cpu_cores is not None:
+            yield Sample(time_seconds=begun + row.time_seconds, memory_bytes=row.memory_bytes, cpu_cores=row.cpu_cores)
 
 
 def _notes(result: RunResult, ended: float) -> Iterator[Note]:

@@ -195,7 +195,7 @@ def _when(telemetry: Telemetry) -> str:
 
 def _memory_curve(telemetry: Telemetry) -> Curve:
     samples, bounds = telemetry.samples, read_bounds(telemetry)
-    points = list(zip(samples.time_seconds, map(float, samples.memory_bytes), strict=False))
+    points = [(row.time_seconds, float(row.memory_bytes)) for row in samples.rows() if row.memory_bytes is not None]
     rules = []
     if bounds.memory_limit_bytes:
         rules.append(
@@ -220,7 +220,7 @@ def _memory_curve(telemetry: Telemetry) -> Curve:
 
 def _cpu_curve(telemetry: Telemetry) -> Curve:
     samples, bounds = telemetry.samples, read_bounds(telemetry)
-    points = list(zip(samples.time_seconds, samples.cpu_cores, strict=False))
+    points = [(row.time_seconds, row.cpu_cores) for row in samples.rows() if row.cpu_cores is not None]
     rules = []
     if bounds.cores_limited:
         rules.append(Rule(label=f"limit {format_cores(bounds.cores)}", value=bounds.cores, kind="limit"))

@@ -15,7 +15,7 @@ import pytest
 
 from buildjob.measure.cgroup import Kind
 from buildjob.measure.measurement import Measurement
-from tests.fakes.machine import Machine, Process
+from tests.labs.made_up_machine import Machine, Process
 
 _EXPECTED = Path(__file__).parents[3] / "data" / "observe" / "sequences"
 
