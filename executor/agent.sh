@@ -1,16 +1,27 @@
-# The driver's hands in a container. Written to the control volume by the first process; called by exec:
-#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE [last]   start a script, or find it started, and follow its output;
-#                                       after the job's last one the pod may go as soon as it is told to
-#   sh agent signal STAGE TERM|KILL                 signal the script's process group
-#   sh agent facts                                  what this image offers
-#   sh agent wait_facts SECONDS                     the facts of both containers
+# The driver's program in a container. Written to the control volume by the first process; called by exec:
+#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE [last]   start a script, or find it started, and follow its output from there;
+#                                       after the job's `last` one the pod may end at its first TERM
+#   sh agent signal STAGE TERM|KILL     signal the script's process group
+#   sh agent facts                      print what this image offers
+#   sh agent wait_facts SECONDS         print the facts of both containers
 # Standard output carries the script's bytes and nothing else; standard error carries lines for the driver:
-#   need | segment N TOTAL | counters before|after | NAME VALUE | exit CODE | broken | beat | fault WORDS
-# Standard input: the script's SIZE bytes after `need`, then `alive N` and `acked SEGMENT TOTAL` lines.
-# POSIX sh with coreutils or busybox; no program here reads more of a pipe than it writes.
+#   need                  the script's SIZE bytes are expected on standard input
+#   following             the script was started; from here on lines are read
+#   segment N TOTAL       segment N of the log is complete; it ends after TOTAL bytes
+#   counters before|after a reading of the kernel's counters begins: lines NAME VALUE, until the next keyword
+#   exit CODE             the script has ended
+#   broken                the log could not be written any further
+#   lost MESSAGE          the script's end cannot be known
+#   fault MESSAGE         the script cannot run in this image
+#   beat                  nothing is new
+# Standard input, after `need` and the script's bytes:
+#   alive NUMBER          any number that changes: the driver is there
+#   acked SEGMENT TOTAL   all segments before this one have arrived
+# The same table, for the driver: pod_agent.py. POSIX sh with coreutils or busybox; no program here reads more of a pipe than
+# it writes.
 root=${0%/*}
 stage=$root/stages/$2
-# A segment is at most 16 MiB; a script 256 MiB ahead waits.
+# A segment is at most 16 MiB; a script whose output is 256 MiB ahead of the driver waits.
 pipe_bytes=16384 reads=1024 ahead_bytes=268435456
 
 # bash, where there is one, starts background jobs with SIGINT as it is; POSIX lets other shells ignore it in them.
@@ -208,7 +219,7 @@ follow() {
     [ -e "end.$segment" ] && ended=1
     if [ $((rounds % 10)) -eq 0 ] && [ -r keeper ] && read -r keeper <keeper && ! kill -0 "-$keeper" 2>/dev/null &&
       [ ! -e exit ]; then
-      say "lost what keeps the script was killed: nobody will know its exit code"; exit 3
+      say "lost the process that keeps the script was killed; its exit code is unknown"; exit 3
     fi
     [ -e exit ] && over=1
     if [ -s "log.$segment" ] && { [ -n "$ended" ] || { [ -n "$over" ] && [ -z "$told" ]; } || [ $((rounds % 10)) -eq 0 ] ||

@@ -1,7 +1,7 @@
 """Commands in a container over one WebSocket: standard streams as channels, the exit as a Status on channel 3.
 
-Source: Kubernetes remotecommand, `v4.channel.k8s.io`. It has no half-close: standard input ends with the connection, so
-whatever is sent goes by byte count. The end of a connection without a Status says nothing about the command.
+Source: Kubernetes remotecommand, `v4.channel.k8s.io`. It has no half-close: standard input ends with the connection, so the
+receiver must know how many bytes to expect. A connection that ends without a Status says nothing about the command.
 """
 
 import contextlib
@@ -44,14 +44,29 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
+class Frame(msgspec.Struct, frozen=True):
+    """Bytes of one channel."""
+
+    channel: int
+    content: bytes
+
+
+class SignOfLife(msgspec.Struct, frozen=True):
+    """A ping or a pong, already answered."""
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """The server has closed the connection in order."""
+
+
 class _Bounded:
-    """A socket that gives out one message of a sane length at most: the library gathers any length that is announced."""
+    """A socket that bounds the length of a message: the library would gather any length that the server announces."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._connected = connected
         self._largest = _LARGEST_ANSWER
         self.taken = 0
-        """Bytes since the last whole message. Control frames between its parts count too, or they would hide its length."""
+        """Bytes since the last whole message. Control frames between its parts count too, or they could hide its length."""
 
     def recv(self, count: int) -> bytes:
         content = self._connected.recv(min(count, _LARGEST_READ))
@@ -61,14 +76,14 @@ class _Bounded:
         return content
 
     def begin_messages(self) -> None:
-        """Take messages from now on: the handshake is done."""
+        """Bound messages from now on: the handshake is done."""
         self._largest, self.taken = _LARGEST_MESSAGE, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connected, name)
 
 
-class Channel:
+class ExecStream:
     """One running command. A context manager; leaving it ends the connection, not the command."""
 
     def __init__(self, api: Api, namespace: str, pod: str, container: str, command: list[str]) -> None:
@@ -91,7 +106,7 @@ class Channel:
         self._web = websocket.WebSocket(enable_multithread=False)
         headers = [f"{name}: {value}" for name, value in api.headers().items() if name != "Accept"]
         try:
-            # a redirection would take the token to wherever it leads
+            # No redirections: each would send the token to an address of the server's choice.
             self._web.connect(
                 f"{scheme}://{server.netloc}{server.path.rstrip('/')}{path}", socket=self._bounded,
                 subprotocols=[_PROTOCOL], header=headers, suppress_origin=True, timeout=_OPEN_SECONDS, redirect_limit=0,
@@ -124,23 +139,20 @@ class Channel:
         """Whether TLS has bytes that select does not see."""
         return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
-    def receive(self) -> tuple[int, bytes] | None:
-        """Return the next channel number and bytes; None if the connection has ended in order. Raises Unavailable, Garbled.
-
-        Answers pings itself. Blocks until a frame is there.
-        """
+    def receive(self) -> Frame | SignOfLife | Closed:
+        """Return what comes next, and wait for it. Pings are answered. Raises Unavailable, Garbled."""
         while True:
             try:
                 code, content = self._web.recv_data(control_frame=True)
             except (OSError, websocket.WebSocketException) as error:
                 raise errors.Unavailable(f"the exec stream broke: {error!r}") from error
             if code == websocket.ABNF.OPCODE_CLOSE:
-                return None
+                return Closed()
             if code in {websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG}:
-                return STDERR, b""  # a sign of life
+                return SignOfLife()
             self._bounded.taken = 0
             if content:
-                return content[0], content[1:]
+                return Frame(content[0], content[1:])
 
     def send(self, content: bytes) -> None:
         """Send bytes to the command's standard input. Raises Unavailable."""
@@ -158,35 +170,37 @@ class Channel:
             self._socket.close()
 
 
-def capture(channel: Channel, *, timeout_seconds: float, largest_bytes: int = 1 << 20) -> tuple[bytes, bytes, int]:
+def capture(stream: ExecStream, *, timeout_seconds: float, largest_bytes: int = 1 << 20) -> tuple[bytes, bytes, int]:
     """Return a short command's standard output, standard error and exit code.
 
-    Raises Unavailable if no Status came: the command may or may not have run.
+    Raises Unavailable if no Status arrives: the command may or may not have run.
     """
     streams = {STDOUT: bytearray(), STDERR: bytearray(), STATUS: bytearray()}
     while True:
-        if not channel.has_buffered and not select.select([channel], [], [], timeout_seconds)[0]:
+        if not stream.has_buffered and not select.select([stream], [], [], timeout_seconds)[0]:
             raise errors.Unavailable(f"exec: no answer within {timeout_seconds:.0f} s")
-        frame = channel.receive()
-        if frame is None:
-            raise errors.Unavailable("the exec stream ended without a status")
-        number, content = frame
-        if number in streams and len(streams[number]) < largest_bytes:
-            streams[number] += content
-        if number == STATUS:
-            return bytes(streams[STDOUT]), bytes(streams[STDERR]), exit_code_of(bytes(streams[STATUS]))
+        match stream.receive():
+            case Closed():
+                raise errors.Unavailable("the exec stream ended without a status")
+            case Frame(channel=channel, content=content):
+                if channel in streams and len(streams[channel]) < largest_bytes:
+                    streams[channel] += content
+                if channel == STATUS:
+                    return bytes(streams[STDOUT]), bytes(streams[STDERR]), exit_code_of(bytes(streams[STATUS]))
+            case SignOfLife():
+                pass
 
 
-def exit_code_of(status: bytes) -> int:
-    """Return the exit code that a Status object tells. Raises Unavailable if it tells of a failure to run the command."""
+def exit_code_of(content: bytes) -> int:
+    """Return the exit code in a Status object. Raises Unavailable if the command could not be run."""
     try:
-        told = msgspec.json.decode(status, type=_Status)
+        status = msgspec.json.decode(content, type=_Status)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise errors.Unavailable(f"exec: unreadable status {status[:200]!r}") from error
-    if told.status == "Success":
+        raise errors.Unavailable(f"exec: unreadable status {content[:200]!r}") from error
+    if status.status == "Success":
         return 0
-    causes = (told.details.causes if told.details else None) or []
+    causes = (status.details.causes if status.details else None) or []
     code = next((cause.message for cause in causes if cause.reason == "ExitCode"), "")
     if not re.fullmatch("[0-9]{1,3}", code):
-        raise errors.Unavailable(f"exec: {told.message[:500]}")
+        raise errors.Unavailable(f"exec: {status.message[:500]}")
     return int(code)

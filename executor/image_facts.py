@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from executor import errors
-from executor.exec_stream import Channel, capture
+from executor.exec_stream import ExecStream, capture
 from executor.kube import Api, pods_path, with_retries
 from executor.plan import PodPlan
-from executor.pod_agent import FACTS_BEGIN, patient_agent
+from executor.pod_agent import FACTS_BEGIN, waiting_agent_argv
 
 Facts = dict[str, set[str]]
 """Of one container: `{"shell": {"bash"}, "tool": {"git", …}}`."""
@@ -61,8 +61,8 @@ def _facts_by_exec(api: Api, plan: PodPlan) -> dict[str, Facts]:
     seconds = plan.settings.budgets.start_seconds
 
     def ask() -> bytes:
-        argv = patient_agent("helper", "wait_facts", str(seconds), seconds=seconds)
-        with Channel(api, plan.namespace, plan.name, "helper", argv) as stream:
+        argv = waiting_agent_argv("helper", "wait_facts", seconds=seconds)
+        with ExecStream(api, plan.namespace, plan.name, "helper", argv) as stream:
             output, complaint, code = capture(stream, timeout_seconds=2 * seconds + 30)
         if code:
             text = complaint.decode("utf-8", "replace").strip()

@@ -6,7 +6,7 @@ shutdown`.
 """
 
 from executor.attempt import Attempt
-from executor.pod_agent import is_user_script
+from executor.build_stage import is_user_script
 from executor.pod_status import Ended, Pod
 from executor.settings import Settings
 from executor.sizes import next_memory_limit

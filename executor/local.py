@@ -15,6 +15,7 @@ from pathlib import Path
 
 from executor import errors, usage
 from executor.attempt import Attempt, save_attempt
+from executor.build_stage import container_of
 from executor.call import Call
 from executor.counters import Counters
 from executor.environment import Invocation
@@ -23,7 +24,6 @@ from executor.judge import judge_script
 from executor.log import write_all
 from executor.notices import Notices
 from executor.plan import make_plan
-from executor.pod_agent import container_of
 from executor.settings import Settings
 from executor.size_table import measured_size
 from executor.sizes import PastUse

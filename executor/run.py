@@ -8,6 +8,7 @@ import msgspec
 from executor import errors, pods, usage
 from executor.attempt import Attempt, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
+from executor.build_stage import container_of, only_deletes_files
 from executor.call import Call
 from executor.first_script import printed_by
 from executor.image_check import check_quoting
@@ -15,7 +16,7 @@ from executor.judge import judge_earlier_loss, judge_loss, judge_script
 from executor.kube import Api, open_api
 from executor.log import write_all
 from executor.notices import Notices
-from executor.pod_agent import KNOWN_PROTOCOLS, container_of, is_needless
+from executor.pod_agent import KNOWN_PROTOCOLS
 from executor.run_script import Cancelled, PodLoss, Script, ScriptRun
 from executor.stream_state import ScriptEnd
 from executor.verdict import Booking, Verdict
@@ -31,7 +32,7 @@ def run(call: Call) -> Verdict:
     earlier = judge_earlier_loss(attempt, stage=call.stage, container=container)
     if earlier is not None:
         return earlier
-    if attempt.is_done and is_needless(call.stage) and not call.settings.keep_failed:
+    if attempt.is_done and only_deletes_files(call.stage) and not call.settings.keep_failed:
         return _SUCCESS
     content = call.script.read_bytes()
     if call.stage == "prepare_script" and _printed_instead(content, attempt, call):

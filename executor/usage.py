@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from executor.attempt import Attempt
+from executor.build_stage import is_build_script, is_user_script
 from executor.call import Call
 from executor.files import write_private
 from executor.job import Job, read_job
 from executor.log import Log
-from executor.pod_agent import is_build_script, is_user_script
 from executor.stream_state import ScriptEnd
 from executor.units import in_cores, in_gib, in_time
 from executor.version import VERSION

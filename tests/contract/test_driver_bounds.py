@@ -20,7 +20,7 @@ import pytest
 from executor import errors
 from executor.attempt_history import AttemptHistory, Earlier
 from executor.credentials import Credentials
-from executor.exec_stream import Channel, capture, exit_code_of
+from executor.exec_stream import ExecStream, capture, exit_code_of
 from executor.kube import Api, pods_path
 from executor.log import Log
 from tests.fakes.kube.server import FakeCluster
@@ -254,7 +254,7 @@ def test_a_message_without_end_is_not_gathered(
     api = api_of(stream_of(parts))
     with (
         bounded(),
-        Channel(api, "default", "p", "build", ["true"]) as channel,
+        ExecStream(api, "default", "p", "build", ["true"]) as channel,
         pytest.raises(errors.Garbled, match="more than 4096 KiB came in one message"),
     ):
         capture(channel, timeout_seconds=30)
@@ -268,7 +268,7 @@ def many_messages() -> Iterator[bytes]:
 
 def test_a_commands_output_is_kept_up_to_a_length_and_its_end_still_seen(api_of: Callable[[Answer], Api]) -> None:
     api = api_of(stream_of(many_messages))
-    with bounded(), Channel(api, "default", "p", "build", ["true"]) as channel:
+    with bounded(), ExecStream(api, "default", "p", "build", ["true"]) as channel:
         out, complaint, code = capture(channel, timeout_seconds=30)
     assert MIB <= len(out) <= MIB + len(BLOCK)
     assert (complaint, code) == (b"", 0)
@@ -284,7 +284,7 @@ def test_a_refused_exec_is_not_gathered(
 ) -> None:
     api = api_of(answer)
     with bounded(), pytest.raises(kind):
-        Channel(api, "default", "p", "build", ["true"])
+        ExecStream(api, "default", "p", "build", ["true"])
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
@@ -298,7 +298,7 @@ def test_a_redirection_takes_the_token_nowhere(api_of: Callable[[Answer], Api], 
 
     api = api_of(answer)
     for do in (
-        lambda: Channel(api, "default", "p", "build", ["true"]),
+        lambda: ExecStream(api, "default", "p", "build", ["true"]),
         lambda: api.call("GET", pods_path("default", "p")),
         lambda: next(api.watch(pods_path("default"), {}, timeout_seconds=30)),
     ):

@@ -211,6 +211,6 @@ echo begun; kill -9 -- -$group
 def test_a_script_whose_end_nobody_can_know_is_a_system_failure(outcome: Outcome) -> None:
     """Architecture, section 6: script gone, no exit-code file, pod alive. The memory killer takes any process."""
     assert outcome.reason == "runner_system_failure", outcome.text
-    assert "ends early, again and again: what keeps the script was killed" in outcome.text
+    assert "ends early, again and again: the process that keeps the script was killed" in outcome.text
     assert outcome.call("build_script").code == 2
     assert "\nafter\n" in outcome.text
