@@ -1,54 +1,70 @@
-"""What one attempt's calls tell each other, in the attempt's private folder: prepare writes it, run and cleanup read it."""
+"""What an attempt's calls leave for each other in its private folder: prepare writes it, run and cleanup read it."""
 
 from pathlib import Path
 
 import msgspec
 
 from executor.files import write_private
+from executor.sizes import Size
 
 _FILE = "attempt.json"
 
 
+class Fate(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of the pod in earlier build stages."""
+
+    is_done: bool = False
+    """Whether one of the last stages has ended."""
+    lost: str = ""
+    """Why the pod is gone: each later stage fails at once, with this message."""
+    build_dead: str = ""
+    """Why the build container has ended: each later script of it fails at once, the helper's still run."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """The pod of an attempt and what became of it."""
+    """The pod of an attempt: how to reach it, what it was given, and what has become of it."""
 
     version: int = 1
-    pod: str
-    namespace: str
-    uid: str = ""
     backend: str = "kubernetes"
-    control_protocol: int = 1
-    quoting: bool = True
-    """Whether the build image's shell reads `$'…'`, which the Runner's scripts use."""
-    shell: str = "sh"
-    image: str = ""
+    namespace: str
+    pod: str
+    """Its name."""
+    uid: str = ""
+    """"" until the pod is ready."""
     node: str = ""
-    cpu_request_millicores: int | None = None
-    disk_request_bytes: int | None = None
-    memory_request_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    cpu_limit_millicores: int | None = None
-    disk_limit_bytes: int | None = None
-    memory_record: str = ""
-    """Name of the config map that tells a later attempt of a memory kill."""
+    control_protocol: int = 1
+    """The version of the protocol that the pod's agent speaks."""
+    image: str = ""
+    """Of the build container, as the job names it."""
+    shell: str = "sh"
+    """The shell of the build image that runs scripts."""
+    quoting: bool = True
+    """Whether that shell reads `$'…'`, which the Runner's scripts use."""
+    size: Size = Size()
+    """Of the build container."""
+    history: str = msgspec.field(default="", name="memory_record")
+    """Name of the config map with the job's attempt history; "" where there is none."""
     last_stages: frozenset[str] = frozenset()
     """The stages of which each is the last to need the pod, if it runs."""
-    is_done: bool = False
-    """Whether such a stage has ended."""
-    lost: str = ""
-    """Why the pod is gone; later stages fail at once with it."""
-    build_dead: str = ""
-    """Why the build container is gone; later scripts of it fail at once, the helper's run."""
+    fate: Fate = Fate()
 
 
 def save_attempt(attempt: Attempt, folder: Path) -> None:
-    """Keep an attempt's facts for its later calls."""
-    write_private(folder / _FILE, msgspec.json.encode(attempt))
+    """Keep an attempt for its later calls, by rename.
+
+    The keys of size and fate stand in the file's top level: so did version 1 when it had no parts, and the driver may be
+    replaced by a newer or an older one within a job.
+    """
+    document = msgspec.to_builtins(attempt)
+    parts = document.pop("size"), document.pop("fate")
+    write_private(folder / _FILE, msgspec.json.encode(document | parts[0] | parts[1]))
 
 
 def load_attempt(folder: Path) -> Attempt | None:
-    """Return the attempt's facts; None if prepare has not got so far."""
+    """Return the attempt; None if prepare has not got as far as to keep one."""
     try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Attempt)
+        content = (folder / _FILE).read_bytes()
     except FileNotFoundError:
         return None
+    document = msgspec.json.decode(content, type=dict[str, object])
+    return msgspec.convert(document | {"size": document, "fate": document}, Attempt)

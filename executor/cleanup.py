@@ -17,7 +17,7 @@ def cleanup(call: Call) -> None:
     if attempt is None:
         return
     has_failed = call.invocation.variable("CI_JOB_STATUS") == "failed"
-    if settings.keep_failed and has_failed and attempt.uid and not attempt.lost:
+    if settings.keep_failed and has_failed and attempt.uid and not attempt.fate.lost:
         call.job_log.note(
             f"pod {attempt.namespace}/{attempt.pod} of a failed job is kept, see keep_failed; its containers end "
             f"{settings.orphan_after_seconds} s from now, or with `kubectl delete pod -n {attempt.namespace} {attempt.pod}`"

@@ -2,7 +2,7 @@
 """What can go wrong, and whose failure each case is in GitLab's books.
 
 Every message says what happened, to which object, and what to do next. Blame is an attribute of the class; only
-`__main__` turns it into an exit code.
+`driver` turns it into an exit code.
 """
 
 import enum
@@ -48,11 +48,15 @@ class Unauthorized(ClusterError):
 
 
 class Forbidden(ClusterError):
-    """The driver's role does not allow the call, or admission denied it (403)."""
+    """Admission denied the object (403). The two other meanings of that status are its subclasses."""
+
+
+class NotPermitted(Forbidden):
+    """The driver's role does not allow the call."""
 
 
 class OverQuota(Forbidden):
-    """A resource quota of the namespace is used up (403 with `exceeded quota`): waiting helps."""
+    """A resource quota of the namespace is used up: waiting helps."""
 
 
 class Rejected(ClusterError):

@@ -34,7 +34,7 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
             "raise kubernetes.helper_memory_limit or KUBERNETES_HELPER_MEMORY_LIMIT"
         )
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=error)
-    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
     happened = (
         f"command terminated with exit code {KILLED}: {_kills(kills)} killed for memory ({_limit_words(end, attempt)}); "
         f"the script itself ended with {end.exit_code}"
@@ -49,7 +49,7 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
     ended = pod.container(container).terminated
     if ended is not None and _is_memory_kill(ended) and container == "build":
-        limit = attempt.memory_limit_bytes
+        limit = attempt.size.memory_limit_bytes
         happened = (
             f"command terminated with exit code {KILLED}: the build container was killed for memory "
             f"(limit {in_gib(limit) if limit else 'of the node'}); everything in it has ended"
@@ -58,7 +58,7 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
     if pod.status.reason == "Evicted" and _is_own_disk(pod):
         lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message[:_LONGEST_WORDS]}"
         error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
-        limit = attempt.disk_limit_bytes
+        limit = attempt.size.disk_limit_bytes
         return Verdict(
             booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=error, disk_killed_at_bytes=limit, lost=lost
         )  # fmt: skip
@@ -75,11 +75,11 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
 
 def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdict | None:
     """Return the verdict on a stage whose container an earlier stage has seen die; None if it may run."""
-    if attempt.lost:
-        return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{stage} cannot run: {attempt.lost}")
-    if attempt.build_dead and container == "build":
+    if attempt.fate.lost:
+        return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{stage} cannot run: {attempt.fate.lost}")
+    if attempt.fate.build_dead and container == "build":
         booking = Booking.SYSTEM_FAILURE if is_user_script(stage) else Booking.BUILD_FAILURE
-        return Verdict(booking=booking, exit_code=KILLED, error=f"{stage} cannot run: {attempt.build_dead}")
+        return Verdict(booking=booking, exit_code=KILLED, error=f"{stage} cannot run: {attempt.fate.build_dead}")
     return None
 
 
@@ -109,11 +109,11 @@ def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, bui
 
 
 def _limit_words(end: ScriptEnd, attempt: Attempt) -> str:
-    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
     words = [f"limit {in_gib(limit)}" if limit else "no limit"]
     words.append(f"peak {in_gib(end.after.peak_bytes)}")
-    if attempt.memory_request_bytes:
-        words.append(f"request {in_gib(attempt.memory_request_bytes)}")
+    if attempt.size.memory_request_bytes:
+        words.append(f"request {in_gib(attempt.size.memory_request_bytes)}")
     return ", ".join(words)
 
 

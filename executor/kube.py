@@ -8,6 +8,7 @@ import functools
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -25,6 +26,10 @@ _TIMEOUT_SECONDS = 30.0
 _WATCH_SECONDS = 300
 _LARGEST_ANSWER = 8 << 20  # etcd takes no object beyond 1.5 MiB, and no list of ours has more than a few hundred small ones
 _LONGEST_WORDS = 2000
+# Role, quota and admission all answer 403 `Forbidden`: only the text of the first two tells them apart.
+# Source: Kubernetes apiserver, handlers/responsewriters/errors.go, forbiddenMessage; plugin/pkg/admission/resourcequota.
+_NOT_PERMITTED = re.compile(r'\bUser "[^"]*" cannot \w+ resource "')
+_OVER_QUOTA = "exceeded quota"
 _BY_STATUS: dict[int, type[errors.ClusterError]] = {
     400: errors.Rejected,
     401: errors.Unauthorized,
@@ -233,9 +238,15 @@ def error_of(status: int, answer: bytes, what: str) -> errors.ClusterError:
     told = inner if isinstance(inner, dict) else told
     words = str(told.get("message") or answer[:300].decode("utf-8", "replace")).strip() or f"status {status}"
     kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.ClusterError)
-    if kind is errors.Forbidden and "exceeded quota" in words:  # the API has no reason of its own for it
-        kind = errors.OverQuota
+    if kind is errors.Forbidden:
+        kind = _kind_of_refusal(words)
     return kind(f"{what}: {words[:_LONGEST_WORDS]} ({status} {told.get('reason', '')})".replace(" )", ")"))
+
+
+def _kind_of_refusal(message: str) -> type[errors.Forbidden]:
+    if _NOT_PERMITTED.search(message):
+        return errors.NotPermitted
+    return errors.OverQuota if _OVER_QUOTA in message else errors.Forbidden
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:

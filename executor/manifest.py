@@ -143,12 +143,12 @@ def _resources(size: Size) -> Manifest:
     requests = {
         "cpu": _cpu(size.cpu_request_millicores),
         "memory": _bytes(size.memory_request_bytes),
-        "ephemeral-storage": _bytes(size.ephemeral_storage_request_bytes),
+        "ephemeral-storage": _bytes(size.disk_request_bytes),
     }
     limits = {
         "cpu": _cpu(size.cpu_limit_millicores),
         "memory": _bytes(size.memory_limit_bytes),
-        "ephemeral-storage": _bytes(size.ephemeral_storage_limit_bytes),
+        "ephemeral-storage": _bytes(size.disk_limit_bytes),
     }
     both = {"requests": requests, "limits": limits}
     return {kind: {key: value for key, value in table.items() if value} for kind, table in both.items()}

@@ -53,11 +53,11 @@ def _create(api: Api, plan: PodPlan, manifest: Manifest, *, sleep: Callable[[flo
         return read_pod(with_retries(lambda: api.call("POST", path, body=manifest), seconds=seconds, sleep=sleep))
     except errors.Conflict:
         return _take_over(api, plan)
+    except errors.NotPermitted as error:
+        raise errors.NotPermitted(f"{error}; the rights that the driver needs: docs/reference/rbac.yaml") from error
     except errors.OverQuota:
         raise
     except errors.Forbidden as error:
-        if "cannot create resource" in str(error):  # the role's own refusal has the same status as an admission's
-            raise errors.Forbidden(f"{error}; the rights that the driver needs: docs/reference/rbac.yaml") from error
         raise errors.RequestError(f"the cluster does not admit this job's pod: {error}") from error
     except errors.Rejected as error:
         raise errors.RequestError(f"the API server rejects this job's pod: {error}") from error

@@ -81,19 +81,13 @@ def _plan(job: Job, namespace: str, past: PastUse, call: Call) -> PodPlan:
 
 def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job) -> Attempt:
     """Return what the later verbs need to know of a pod that is about to be created."""
-    size = plan.build.size
     return Attempt(
-        pod=plan.name,
         namespace=plan.namespace,
+        pod=plan.name,
         control_protocol=PROTOCOL_VERSION,
         image=plan.build.image,
-        cpu_request_millicores=size.cpu_request_millicores,
-        disk_request_bytes=size.ephemeral_storage_request_bytes,
-        memory_request_bytes=size.memory_request_bytes,
-        memory_limit_bytes=size.memory_limit_bytes,
-        cpu_limit_millicores=size.cpu_limit_millicores,
-        disk_limit_bytes=size.ephemeral_storage_limit_bytes,
-        memory_record=history.name,
+        size=plan.build.size,
+        history=history.name,
         last_stages=job.last_stages,
     )
 

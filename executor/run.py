@@ -6,7 +6,7 @@ import time
 import msgspec
 
 from executor import errors, pods, usage
-from executor.attempt import Attempt, save_attempt
+from executor.attempt import Attempt, Fate, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
 from executor.build_stage import container_of, only_deletes_files
 from executor.call import Call
@@ -32,7 +32,7 @@ def run(call: Call) -> Verdict:
     earlier = judge_earlier_loss(attempt, stage=call.stage, container=container)
     if earlier is not None:
         return earlier
-    if attempt.is_done and only_deletes_files(call.stage) and not call.settings.keep_failed:
+    if attempt.fate.is_done and only_deletes_files(call.stage) and not call.settings.keep_failed:
         return _SUCCESS
     content = call.script.read_bytes()
     if call.stage == "prepare_script" and _printed_instead(content, attempt, call):
@@ -107,8 +107,8 @@ def _end_of(script: Script, api: Api, attempt: Attempt, call: Call, notices: Not
 def _keep_fate(verdict: Verdict, attempt: Attempt, call: Call, *, is_done: bool) -> None:
     """Keep for the attempt's later calls what has become of the pod."""
     if is_done or verdict.lost or verdict.build_dead:
-        fate = msgspec.structs.replace(attempt, is_done=is_done, lost=verdict.lost, build_dead=verdict.build_dead)
-        save_attempt(fate, call.invocation.folder)
+        fate = Fate(is_done=is_done, lost=verdict.lost, build_dead=verdict.build_dead)
+        save_attempt(msgspec.structs.replace(attempt, fate=fate), call.invocation.folder)
 
 
 def _add_to_history(verdict: Verdict, api: Api, attempt: Attempt, call: Call) -> None:
@@ -116,8 +116,8 @@ def _add_to_history(verdict: Verdict, api: Api, attempt: Attempt, call: Call) ->
     news = Earlier(
         memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes
     )  # fmt: skip
-    if news != Earlier() and attempt.memory_record:
+    if news != Earlier() and attempt.history:
         AttemptHistory(
-            api=api, namespace=attempt.namespace, name=attempt.memory_record, job_log=call.job_log,
+            api=api, namespace=attempt.namespace, name=attempt.history, job_log=call.job_log,
             keep_seconds=call.settings.memory.keep_seconds,
         ).add(news)  # fmt: skip

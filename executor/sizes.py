@@ -1,8 +1,10 @@
-"""How big a container is to be: what the operator's settings, the job, measured builds and an earlier memory kill say.
+"""How large a container is: decided from the operator's settings, the job, measured builds and an earlier memory kill.
 
 Pure. Precedence: settings < sizes.json < the job's KUBERNETES_* variables, within the caps; an earlier kill raises the
 memory over all of them, within the same caps. The wording follows the official executor's.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -10,8 +12,6 @@ from executor.errors import RequestError
 from executor.settings import Settings
 from executor.size_table import MeasuredSize
 from executor.units import QuantityError, format_bytes, format_millicores, in_gib, parse_bytes, parse_millicores
-
-_RESOURCES = ("cpu", "memory", "ephemeral_storage")
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +21,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     cpu_limit_millicores: int | None = None
     memory_request_bytes: int | None = None
     memory_limit_bytes: int | None = None
-    ephemeral_storage_request_bytes: int | None = None
-    ephemeral_storage_limit_bytes: int | None = None
+    disk_request_bytes: int | None = None
+    disk_limit_bytes: int | None = None
 
 
 class PastUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +40,47 @@ NOTHING_KNOWN = PastUse()
 
 
 class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A size, and what people are told of how it came about."""
+    """A size, and what the job log says about how it came about."""
 
     size: Size
     notes: list[str]
     warnings: list[str]
+
+
+class _Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """A request or a limit: one row of the table."""
+
+    key: str
+    """As in the settings; with `KUBERNETES_` before it, in capitals, the job's variable."""
+    field: str
+    """Of `Size`."""
+    parse: Callable[[str], int]
+    format: Callable[[int], str]
+    measured: str = ""
+    """Of `MeasuredSize`; "" where the size table says nothing."""
+
+
+_CPU_REQUEST, _CPU_LIMIT, _MEMORY_REQUEST, _MEMORY_LIMIT, _DISK_REQUEST, _DISK_LIMIT = _BOUNDS = (
+    _Bound(key="cpu_request", field="cpu_request_millicores", parse=parse_millicores, format=format_millicores,
+           measured="cpu_millicores"),
+    _Bound(key="cpu_limit", field="cpu_limit_millicores", parse=parse_millicores, format=format_millicores),
+    _Bound(key="memory_request", field="memory_request_bytes", parse=parse_bytes, format=format_bytes,
+           measured="memory_bytes"),
+    _Bound(key="memory_limit", field="memory_limit_bytes", parse=parse_bytes, format=format_bytes,
+           measured="memory_limit_bytes"),
+    _Bound(key="ephemeral_storage_request", field="disk_request_bytes", parse=parse_bytes, format=format_bytes,
+           measured="disk_bytes"),
+    _Bound(key="ephemeral_storage_limit", field="disk_limit_bytes", parse=parse_bytes, format=format_bytes),
+)  # fmt: skip
+_PAIRS = ((_CPU_REQUEST, _CPU_LIMIT), (_MEMORY_REQUEST, _MEMORY_LIMIT), (_DISK_REQUEST, _DISK_LIMIT))
+
+
+class _Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of one bound, and what the job log says about it."""
+
+    value: int | None
+    notes: list[str] = []
+    warnings: list[str] = []
 
 
 def decide_size(
@@ -52,36 +88,37 @@ def decide_size(
 ) -> SizeDecision:
     """Return the size of the build or the helper container.
 
-    Raises RequestError if a variable is no quantity, or exceeds its cap and `oversize` is `strict`.
+    Raises RequestError if a variable is not a quantity, or exceeds its cap and `oversize` is `strict`.
     """
-    notes: list[str] = []
-    warnings: list[str] = []
-    values: dict[str, int | None] = {}
-    for resource in _RESOURCES:
-        for bound in ("request", "limit"):
-            values[f"{resource}_{bound}"] = _one(
-                settings, variables, f"{resource}_{bound}", helper, past.measured, notes, warnings
-            )
-    if not helper:
-        _derive_memory_limit(settings, values, notes)
-        if past.memory_killed_at_bytes:
-            _raise_memory(settings, values, past.memory_killed_at_bytes, notes)
-        if past.disk_killed_at_bytes:
-            _raise_disk(settings, values, past.disk_killed_at_bytes, notes)
-    for resource in _RESOURCES:
-        _order(values, resource, warnings)
-    size = Size(**{f"{key}_{'millicores' if key.startswith('cpu') else 'bytes'}": value for key, value in values.items()})
+    chosen = {bound.field: _choose(bound, settings, variables, past, helper=helper) for bound in _BOUNDS}
+    size = Size(**{field: choice.value for field, choice in chosen.items()})
+    notes = [note for choice in chosen.values() for note in choice.notes]
+    warnings = [warning for choice in chosen.values() for warning in choice.warnings]
+    for rule in () if helper else (_derive_memory_limit, _raise_memory, _raise_disk):
+        size, note = rule(size, settings, past)
+        notes += [note] if note else []
+    for request, limit in _PAIRS:
+        size, warning = _lower_request(size, request, limit)
+        warnings += [warning] if warning else []
     return SizeDecision(size=size, notes=notes, warnings=warnings)
 
 
 def next_memory_limit(settings: Settings, killed_at_bytes: int) -> int | None:
-    """Return the next memory limit up after a kill at `killed_at_bytes`; None if the caps leave none."""
-    wanted = -(-killed_at_bytes * settings.memory.step_percent // 100)
+    """Return the next larger memory limit after a kill at `killed_at_bytes`; None if the caps leave none."""
     cap = _memory_cap(settings)
     if cap is None:
         return None
-    size = min(wanted, cap)
+    size = min(_next_step(settings, killed_at_bytes), cap)
     return size if size > killed_at_bytes else None
+
+
+def _next_step(settings: Settings, killed_at_bytes: int) -> int:
+    return _percent(killed_at_bytes, settings.memory.step_percent)
+
+
+def _percent(value: int, percent: int) -> int:
+    """Return so many percent of a value, rounded up."""
+    return -(-value * percent // 100)
 
 
 def _memory_cap(settings: Settings) -> int | None:
@@ -91,106 +128,105 @@ def _memory_cap(settings: Settings) -> int | None:
     return parse_bytes(text) if text else None
 
 
-def _one(  # noqa: PLR0913, PLR0917 (the three lists and values of one decision)
-    settings: Settings,
-    variables: dict[str, str],
-    key: str,
-    helper: bool,  # noqa: FBT001 (passed through)
-    measured: MeasuredSize | None,
-    notes: list[str],
-    warnings: list[str],
-) -> int | None:
-    """Return one bound of one resource, before the limits are derived."""
-    parse = parse_millicores if key.startswith("cpu") else parse_bytes
-    setting = f"helper_{key}" if helper else key
+def _choose(bound: _Bound, settings: Settings, variables: dict[str, str], past: PastUse, *, helper: bool) -> _Choice:
+    """Choose one bound by precedence: the operator's, over it the size table's, over it the job's."""
+    setting = f"helper_{bound.key}" if helper else bound.key
     default: str = getattr(settings.kubernetes, setting)
     cap_text: str = getattr(settings.kubernetes, f"{setting}_overwrite_max_allowed")
-    variable = f"KUBERNETES_{setting.upper()}"
-    asked = variables.get(variable, "").strip()
-    value = parse(default) if default else None
-    if measured is not None and not helper:
-        found = _measured_value(measured, key)
-        if found is not None:
-            value = min(found, parse(cap_text)) if cap_text else found
-            notes.append(f"{_title(setting)} is {_say(key, value)} from measured builds ({measured.source or 'sizes.json'})")
+    ours = _Choice(value=bound.parse(default) if default else None)
+    if past.measured is not None and not helper:
+        ours = _measured_choice(bound, past.measured, cap_text) or ours
+    asked = variables.get(_variable(setting), "").strip()
     if not asked:
-        return value
+        return ours
     if not cap_text:
-        notes.append(f"{variable} is ignored: kubernetes.{setting}_overwrite_max_allowed is not set")
-        return value
+        note = f"{_variable(setting)} is ignored: kubernetes.{setting}_overwrite_max_allowed is not set"
+        return _Choice(value=ours.value, notes=[*ours.notes, note])
+    theirs = _asked_choice(bound, setting, asked, cap_text, strict=settings.oversize == "strict")
+    return _Choice(value=theirs.value, notes=ours.notes + theirs.notes, warnings=theirs.warnings)
+
+
+def _measured_choice(bound: _Bound, measured: MeasuredSize, cap_text: str) -> _Choice | None:
+    """Return what earlier builds used, within the cap; None if the size table does not say."""
+    found: int | None = getattr(measured, bound.measured) if bound.measured else None
+    if found is None:
+        return None
+    value = min(found, bound.parse(cap_text)) if cap_text else found
+    source = measured.source or "sizes.json"
+    return _Choice(value=value, notes=[f"{_title(bound.key)} is {bound.format(value)} from measured builds ({source})"])
+
+
+def _asked_choice(bound: _Bound, setting: str, asked: str, cap_text: str, *, strict: bool) -> _Choice:
+    """Return what the job asks for, within the cap. Raises RequestError."""
     try:
-        wanted = parse(asked)
+        wanted = bound.parse(asked)
     except QuantityError as error:
-        raise RequestError(f"{variable}: {error}; correct the job's variable") from error
-    cap = parse(cap_text)
-    if wanted > cap and settings.oversize == "strict":
+        raise RequestError(f"{_variable(setting)}: {error}; correct the job's variable") from error
+    cap = bound.parse(cap_text)
+    if wanted <= cap:
+        return _Choice(value=wanted, notes=[f'"{_title(setting)}" overwritten with "{asked}"'])
+    if strict:
         raise RequestError(
             f'the resource "{_title(setting)}" requested {asked} is higher than limit allowed {cap_text}; '
-            f"lower {variable}, or ask the operator to raise kubernetes.{setting}_overwrite_max_allowed"
+            f"lower {_variable(setting)}, or ask the operator to raise kubernetes.{setting}_overwrite_max_allowed"
         )
-    if wanted > cap:
-        warnings.append(f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}')
-        return cap
-    notes.append(f'"{_title(setting)}" overwritten with "{asked}"')
-    return wanted
+    return _Choice(
+        value=cap, warnings=[f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}']
+    )  # fmt: skip
 
 
-def _derive_memory_limit(settings: Settings, values: dict[str, int | None], notes: list[str]) -> None:
+def _derive_memory_limit(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
     """Set a memory limit from the request where the operator's policy says so and nothing else has set one."""
-    request, percent = values["memory_request"], settings.kubernetes.memory_limit_percent
-    if values["memory_limit"] is not None or request is None or percent == 0:
-        return
-    limit = max(-(-request * percent // 100), parse_bytes(settings.kubernetes.memory_limit_floor or "0"))
-    cap = settings.kubernetes.memory_limit_overwrite_max_allowed
+    del past
+    kubernetes, request = settings.kubernetes, size.memory_request_bytes
+    if size.memory_limit_bytes is not None or request is None or kubernetes.memory_limit_percent == 0:
+        return size, ""
+    limit = max(_percent(request, kubernetes.memory_limit_percent), parse_bytes(kubernetes.memory_limit_floor or "0"))
+    cap = kubernetes.memory_limit_overwrite_max_allowed
     limit = max(request, min(limit, parse_bytes(cap))) if cap else limit
-    values["memory_limit"] = limit
-    notes.append(f"memory limit {in_gib(limit)}: {percent} % of the request")
+    note = f"memory limit {in_gib(limit)}: {kubernetes.memory_limit_percent} % of the request"
+    return msgspec.structs.replace(size, memory_limit_bytes=limit), note
 
 
-def _raise_memory(settings: Settings, values: dict[str, int | None], killed_at_bytes: int, notes: list[str]) -> None:
-    """Give the job the next size up after an earlier attempt was killed for memory."""
-    limit = next_memory_limit(settings, killed_at_bytes)
-    if limit is None or (values["memory_limit"] or 0) >= limit:
-        return
+def _raise_memory(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
+    """Give the job the next larger size after an earlier attempt was killed for memory."""
+    killed_at = past.memory_killed_at_bytes
+    limit = next_memory_limit(settings, killed_at) if killed_at else None
+    if not killed_at or limit is None or (size.memory_limit_bytes or 0) >= limit:
+        return size, ""
     cap = settings.kubernetes.memory_request_overwrite_max_allowed
-    request = min(limit, parse_bytes(cap)) if cap else values["memory_request"] or 0
-    values["memory_limit"] = limit
-    values["memory_request"] = max(values["memory_request"] or 0, request) or None
-    notes.append(f"memory raised to {in_gib(limit)}: an earlier attempt of this job was killed at {in_gib(killed_at_bytes)}")
+    request = min(limit, parse_bytes(cap)) if cap else 0  # without a cap the job keeps its request
+    request = max(size.memory_request_bytes or 0, request)
+    note = f"memory raised to {in_gib(limit)}: an earlier attempt of this job was killed at {in_gib(killed_at)}"
+    return msgspec.structs.replace(size, memory_limit_bytes=limit, memory_request_bytes=request or None), note
 
 
-def _raise_disk(settings: Settings, values: dict[str, int | None], killed_at_bytes: int, notes: list[str]) -> None:
-    """Give the job the next disk limit up after an earlier attempt has passed its own; the cap is the limit's."""
-    cap = settings.kubernetes.ephemeral_storage_limit_overwrite_max_allowed
-    limit = min(-(-killed_at_bytes * settings.memory.step_percent // 100), parse_bytes(cap)) if cap else 0
-    current = values["ephemeral_storage_limit"]
-    if current is None or current >= limit:
-        return
-    values["ephemeral_storage_limit"] = limit
-    notes.append(f"disk raised to {in_gib(limit)}: an earlier attempt of this job passed {in_gib(killed_at_bytes)}")
+def _raise_disk(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
+    """Give the job the next larger disk limit after an earlier attempt exceeded its own; the cap is the limit's."""
+    killed_at, cap = past.disk_killed_at_bytes, settings.kubernetes.ephemeral_storage_limit_overwrite_max_allowed
+    if not killed_at or not cap or size.disk_limit_bytes is None:
+        return size, ""
+    limit = min(_next_step(settings, killed_at), parse_bytes(cap))
+    if size.disk_limit_bytes >= limit:
+        return size, ""
+    note = f"disk raised to {in_gib(limit)}: an earlier attempt of this job exceeded {in_gib(killed_at)}"
+    return msgspec.structs.replace(size, disk_limit_bytes=limit), note
 
 
-def _order(values: dict[str, int | None], resource: str, warnings: list[str]) -> None:
-    """Make the limit at least the request: the API server refuses less."""
-    request, limit = values[f"{resource}_request"], values[f"{resource}_limit"]
-    if request is not None and limit is not None and limit < request:
-        values[f"{resource}_request"] = limit
-        warnings.append(f"{resource} request lowered to its limit, {_say(resource, limit)}")
+def _lower_request(size: Size, request: _Bound, limit: _Bound) -> tuple[Size, str]:
+    """Make the request at most the limit: the API server rejects more."""
+    wanted: int | None = getattr(size, request.field)
+    most: int | None = getattr(size, limit.field)
+    if wanted is None or most is None or wanted <= most:
+        return size, ""
+    warning = f"{request.key.removesuffix('_request')} request lowered to its limit, {limit.format(most)}"
+    return msgspec.structs.replace(size, **{request.field: most}), warning
 
 
-def _measured_value(measured: MeasuredSize, key: str) -> int | None:
-    return {
-        "cpu_request": measured.cpu_millicores,
-        "memory_request": measured.memory_bytes,
-        "memory_limit": measured.memory_limit_bytes,
-        "ephemeral_storage_request": measured.disk_bytes,
-    }.get(key)
+def _variable(setting: str) -> str:
+    return f"KUBERNETES_{setting.upper()}"
 
 
 def _title(setting: str) -> str:
     """Return the official executor's name of a value: `MemoryRequest`."""
     return "".join(word.capitalize() for word in setting.split("_")).replace("Cpu", "CPU")
-
-
-def _say(key: str, value: int) -> str:
-    return format_millicores(value) if key.startswith("cpu") else format_bytes(value)

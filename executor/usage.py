@@ -34,12 +34,12 @@ def used_line(end: ScriptEnd, attempt: Attempt, *, wall_seconds: float) -> str:
     """
     parts = []
     working_set = max(end.working_set_peak_bytes, end.after.working_set_bytes)
-    limit = end.after.limit_bytes or attempt.memory_limit_bytes
+    limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
     if working_set:
         parts.append(f"{_memory(working_set, limit)} (working set)")
     cpu_seconds = end.after.cpu_seconds - end.before.cpu_seconds
     if end.after.cpu_seconds and wall_seconds > 0:
-        of = f" of {in_cores(attempt.cpu_limit_millicores)}" if attempt.cpu_limit_millicores else ""
+        of = f" of {in_cores(attempt.size.cpu_limit_millicores)}" if attempt.size.cpu_limit_millicores else ""
         parts.append(f"{cpu_seconds / wall_seconds:.1f}{of} cores")
     parts.append(in_time(wall_seconds))
     return f"used {', '.join(parts)}"
@@ -81,7 +81,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
     kill = {
         "process": None,
         "inferred": True,
-        "limit_bytes": end.after.limit_bytes or attempt.memory_limit_bytes,
+        "limit_bytes": end.after.limit_bytes or attempt.size.memory_limit_bytes,
         "at_seconds": ended - began,
     }
     return {
@@ -109,10 +109,10 @@ def document(  # noqa: PLR0913 (each is a source of its own)
             "node": attempt.node,
         },
         "asked": {
-            "cpu_millicores": attempt.cpu_request_millicores,
-            "memory_bytes": attempt.memory_request_bytes,
-            "memory_limit_bytes": attempt.memory_limit_bytes,
-            "disk_bytes": attempt.disk_request_bytes,
+            "cpu_millicores": attempt.size.cpu_request_millicores,
+            "memory_bytes": attempt.size.memory_request_bytes,
+            "memory_limit_bytes": attempt.size.memory_limit_bytes,
+            "disk_bytes": attempt.size.disk_request_bytes,
         },
         "machine": {"cpus": 0, "memory_bytes": 0, "memory_limit_bytes": end.after.limit_bytes},
         "totals": {

@@ -150,7 +150,7 @@ def test_a_jobs_variables_choose_nothing_that_the_payload_or_the_operator_decide
 def test_a_failing_verb_prints_no_secret(lab: ContractLab, cluster: FakeCluster, verb: str) -> None:
     """What the API server says is passed on; our requests and our environment are not."""
     pattern = {"prepare": "POST .*pods$", "run": "GET .*/exec$", "cleanup": "DELETE .*"}[verb]
-    cluster.faults.add(pattern, code=403, reason="Forbidden", message="User cannot create resource: no", times=99)
+    cluster.faults.add(pattern, code=403, reason="Forbidden", message='User "x" cannot create resource "pods"', times=99)
     outcome = run(lab, lab.runner("[budgets]\napi_seconds = 1\nstart_seconds = 1"), ["true"])
     printed = outcome.text + "".join(call.stderr.decode() + call.stdout.decode() for call in outcome.calls)
     assert "cannot create resource" in printed

@@ -1,5 +1,6 @@
 from executor.attempt import Attempt
 from executor.counters import Counters, parse_counters
+from executor.sizes import Size
 from executor.stream_state import ScriptEnd
 from executor.usage import used_line
 
@@ -38,7 +39,7 @@ def test_the_line_of_figures_tells_what_was_used_of_what() -> None:
     end = ended(
         before=Counters(cpu_seconds=100), after=Counters(cpu_seconds=8464, limit_bytes=12 * GIB), peak_bytes=int(11.8 * GIB)
     )
-    attempt = Attempt(pod="p", namespace="n", cpu_limit_millicores=4000)
+    attempt = Attempt(pod="p", namespace="n", size=Size(cpu_limit_millicores=4000))
     told = used_line(end, attempt, wall_seconds=2460)
     assert told == "used 11.8 of 12.0 GiB (working set), 3.4 of 4 cores, 41 min"
 

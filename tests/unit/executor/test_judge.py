@@ -5,16 +5,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.attempt import Attempt
+from executor.attempt import Attempt, Fate
 from executor.counters import Counters
 from executor.judge import judge_earlier_loss, judge_loss, judge_script
 from executor.pod_status import Pod, read_pod
 from executor.settings import Settings, load_settings
+from executor.sizes import Size
 from executor.stream_state import ScriptEnd
 from executor.verdict import Booking
 
 GIB = 1 << 30
-ATTEMPT = Attempt(pod="job-1-a", namespace="n", uid="u", memory_request_bytes=8 * GIB, memory_limit_bytes=12 * GIB)
+ATTEMPT = Attempt(
+    pod="job-1-a", namespace="n", uid="u", size=Size(memory_request_bytes=8 * GIB, memory_limit_bytes=12 * GIB)
+)
 
 
 def settings(cap: str = "24Gi", kill: str = "build") -> Settings:
@@ -158,8 +161,8 @@ def test_later_stages_fail_at_once_by_what_is_gone() -> None:
         verdict = judge_earlier_loss(attempt, stage=stage, container=container)
         return verdict.booking if verdict else None
 
-    lost = msgspec.structs.replace(ATTEMPT, lost="gone")
-    dead = msgspec.structs.replace(ATTEMPT, build_dead="dead")
+    lost = msgspec.structs.replace(ATTEMPT, fate=Fate(lost="gone"))
+    dead = msgspec.structs.replace(ATTEMPT, fate=Fate(build_dead="dead"))
     assert earlier(ATTEMPT, "after_script", "build") is None
     assert earlier(lost, "upload_artifacts_on_failure", "helper") is Booking.SYSTEM_FAILURE
     assert earlier(dead, "after_script", "build") is Booking.BUILD_FAILURE

@@ -1,0 +1,43 @@
+"""attempt.json is read by another version of the driver if that is replaced within a job."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from executor.attempt import Attempt, Fate, load_attempt, save_attempt
+from executor.sizes import Size
+
+OLD = {
+    "version": 1, "pod": "job-1-a", "namespace": "n", "uid": "u", "backend": "kubernetes", "control_protocol": 1,
+    "quoting": False, "shell": "bash", "image": "debian", "node": "node-1", "cpu_request_millicores": 500,
+    "disk_request_bytes": None, "memory_request_bytes": 1024, "memory_limit_bytes": 2048, "cpu_limit_millicores": None,
+    "disk_limit_bytes": 4096, "memory_record": "memory-1", "last_stages": ["after_script"], "is_done": True, "lost": "",
+    "build_dead": "killed",
+}  # fmt: skip
+"""As the driver wrote it when it had no parts."""
+ATTEMPT = Attempt(
+    pod="job-1-a", namespace="n", uid="u", quoting=False, shell="bash", image="debian", node="node-1",
+    size=Size(cpu_request_millicores=500, memory_request_bytes=1024, memory_limit_bytes=2048, disk_limit_bytes=4096),
+    history="memory-1", last_stages=frozenset({"after_script"}), fate=Fate(is_done=True, build_dead="killed"),
+)  # fmt: skip
+
+
+def test_what_an_older_driver_has_kept_is_read(tmp_path: Path) -> None:
+    (tmp_path / "attempt.json").write_text(json.dumps(OLD))
+    assert load_attempt(tmp_path) == ATTEMPT
+
+
+def test_an_older_driver_reads_what_is_kept(tmp_path: Path) -> None:
+    save_attempt(ATTEMPT, tmp_path)
+    assert json.loads((tmp_path / "attempt.json").read_text()).items() >= OLD.items()
+
+
+@pytest.mark.parametrize("attempt", [ATTEMPT, Attempt(pod="p", namespace="n")])
+def test_an_attempt_comes_back_as_it_was(tmp_path: Path, attempt: Attempt) -> None:
+    save_attempt(attempt, tmp_path)
+    assert load_attempt(tmp_path) == attempt
+
+
+def test_without_prepare_there_is_none(tmp_path: Path) -> None:
+    assert load_attempt(tmp_path) is None
