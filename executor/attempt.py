@@ -36,17 +36,28 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the protocol that the pod's agent speaks."""
     image: str = ""
     """Of the build container, as the job names it."""
+    image_digest: str = ""
+    """What the node has pulled for it, `REPOSITORY@sha256:…`; "" where the node does not say."""
     shell: str = "sh"
     """The shell of the build image that runs scripts."""
     quoting: bool = True
     """Whether that shell reads `$'…'`, which the Runner's scripts use."""
     size: Size = Size()
     """Of the build container."""
+    number: int = 0
+    """Of the attempt within the history, from 1; 0 is unknown."""
     history: str = msgspec.field(default="", name="memory_record")
     """Name of the config map with the job's attempt history; "" where there is none."""
     last_stages: frozenset[str] = frozenset()
     """The stages of which each is the last to need the pod, if it runs."""
     fate: Fate = Fate()
+
+
+def script_variables(attempt: Attempt) -> dict[str, str]:
+    """Return what scripts of the build container find in their environment: what only the driver knows of the attempt."""
+    number = str(attempt.number) if attempt.number else ""
+    known = {"SPACK_FARM_IMAGE_DIGEST": attempt.image_digest, "SPACK_FARM_JOB_ATTEMPT": number}
+    return {name: value for name, value in known.items() if value}
 
 
 def save_attempt(attempt: Attempt, folder: Path) -> None:

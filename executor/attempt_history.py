@@ -21,14 +21,24 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """The memory limit at which one was killed."""
     disk_limit_bytes: int | None = None
     """The disk limit that one exceeded."""
+    attempts: int | None = None
+    """How many of them are recorded: those that were killed for memory or disk, or waited for a node in vain."""
     waited_job_id: int | None = None
     """The job, by GitLab's id, whose attempt waited for a node in vain: the Runner calls prepare up to three times."""
     waited_seconds: int | None = None
     """How long it waited."""
 
+    @property
+    def next_number(self) -> int:
+        """The number of the attempt that comes next, from 1; 0 if that is unknown."""
+        return 0 if self.attempts is None else self.attempts + 1
+
     def waited_for(self, job_id: int) -> int:
         """Return how many seconds earlier attempts of this very job waited for a node."""
         return (self.waited_seconds or 0) if self.waited_job_id == job_id else 0
+
+
+_NO_RECORD = Earlier(attempts=0)
 
 
 class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +56,7 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
         try:
             record = self.api.call("GET", config_maps_path(self.namespace, self.name))
         except errors.NotFound:
-            return Earlier()
+            return _NO_RECORD
         except errors.ClusterError as error:
             self.job_log.warning(f"the record of earlier attempts cannot be read: {error}")
             return Earlier()
@@ -74,11 +84,11 @@ class AttemptHistory(msgspec.Struct, frozen=True, kw_only=True):
 def earlier_in(record: dict[str, object], *, now: float) -> Earlier:
     """Return what a config map says; nothing if it has expired or holds something else."""
     data = record.get("data")
-    if not isinstance(data, dict):
+    until = _number(data.get("until")) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or until is None:
         return Earlier()
-    until = _number(data.get("until"))
-    if until is None or until < now:
-        return Earlier()
+    if until < now:
+        return _NO_RECORD
     return Earlier(**{field: _number(data.get(field)) for field in Earlier.__struct_fields__})
 
 

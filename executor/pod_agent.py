@@ -64,6 +64,14 @@ def agent_argv(container: str, command: str, **arguments: object) -> list[str]:
     return ["sh", _path(container), *_words(command, arguments)]
 
 
+def with_variables(argv: list[str], variables: dict[str, str]) -> list[str]:
+    """Return a command line that runs another one with variables in its environment. It needs no program but `sh`."""
+    if not variables:
+        return argv
+    program = 'until [ "$1" = -- ]; do export "$1"; shift; done; shift; exec "$@"'
+    return ["sh", "-c", program, "variables", *(f"{name}={value}" for name, value in variables.items()), "--", *argv]
+
+
 def waiting_agent_argv(container: str, command: str, *, seconds: int) -> list[str]:
     """Return the command line that calls the agent of a container whose first process may still be writing it.
 

@@ -39,11 +39,13 @@ class ContainerState(msgspec.Struct, frozen=True):
     terminated: Ended | None = None
 
 
-class ContainerStatus(msgspec.Struct, frozen=True):
+class ContainerStatus(msgspec.Struct, frozen=True, rename={"image_id": "imageID"}):
     """One container."""
 
     name: str = ""
     state: ContainerState = ContainerState()
+    image_id: str = ""
+    """The image that the node has pulled: `REPOSITORY@sha256:…`, or its id alone; some runtimes put a scheme before it."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -101,8 +103,15 @@ class Pod(msgspec.Struct, frozen=True):
 
     def container(self, name: str) -> ContainerState:
         """Return the state of a container; an empty one before there is any."""
-        found = (one.state for one in self.status.container_statuses if one.name == name)
-        return next(found, ContainerState())
+        return self._container(name).state
+
+    def image_digest(self, name: str) -> str:
+        """Return what the node has pulled for a container; "" if it does not say."""
+        return self._container(name).image_id.rpartition("://")[2]
+
+    def _container(self, name: str) -> ContainerStatus:
+        found = (one for one in self.status.container_statuses if one.name == name)
+        return next(found, ContainerStatus())
 
 
 class Stand(enum.Enum):

@@ -42,10 +42,10 @@ def prepare(call: Call) -> None:
         measured=measured, memory_killed_at_bytes=earlier.memory_limit_bytes, disk_killed_at_bytes=earlier.disk_limit_bytes
     )  # fmt: skip
     plan = _plan(job, namespace, past, call)
-    attempt = _new_attempt(plan, history, job)
+    attempt = _new_attempt(plan, history, job, number=earlier.next_number)
     save_attempt(attempt, call.invocation.folder)
     call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
-    with _recording_vain_waits(history, job), _deleting_on_failure(api, plan, call.job_log):
+    with _recording_vain_waits(history, job, attempt), _deleting_on_failure(api, plan, call.job_log):
         pod = launch(api, plan, call.job_log)
         pod = wait_ready(api, plan, pod, call.job_log, waited_seconds=earlier.waited_for(job.id), check=runner.check)
         facts = read_facts(api, plan)
@@ -79,7 +79,7 @@ def _plan(job: Job, namespace: str, past: PastUse, call: Call) -> PodPlan:
     return planned.plan
 
 
-def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job) -> Attempt:
+def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job, *, number: int) -> Attempt:
     """Return what the later verbs need to know of a pod that is about to be created."""
     return Attempt(
         namespace=plan.namespace,
@@ -87,6 +87,7 @@ def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job) -> Attempt:
         control_protocol=PROTOCOL_VERSION,
         image=plan.build.image,
         size=plan.build.size,
+        number=number,
         history=history.name,
         last_stages=job.last_stages,
     )
@@ -98,6 +99,7 @@ def _ready(attempt: Attempt, pod: Pod, facts: Facts) -> Attempt:
         attempt,
         uid=pod.metadata.uid,
         node=pod.spec.node_name,
+        image_digest=pod.image_digest("build"),
         quoting="yes" in facts.get("quoting", ()),
         shell=next(iter(facts["shell"])),
     )
@@ -119,11 +121,12 @@ def _deleting_on_failure(api: Api, plan: PodPlan, job_log: Log) -> Iterator[None
 
 
 @contextlib.contextmanager
-def _recording_vain_waits(history: AttemptHistory, job: Job) -> Iterator[None]:
+def _recording_vain_waits(history: AttemptHistory, job: Job, attempt: Attempt) -> Iterator[None]:
     """Record how long the pod has waited for a node, if it got none: the Runner's next attempt has only what is left."""
     try:
         yield
     except errors.PodFailed as failure:
         if failure.waited_seconds:
-            history.add(Earlier(waited_job_id=job.id, waited_seconds=failure.waited_seconds))
+            waited_seconds = failure.waited_seconds
+            history.add(Earlier(attempts=attempt.number, waited_job_id=job.id, waited_seconds=waited_seconds))
         raise

@@ -112,12 +112,10 @@ def _keep_fate(verdict: Verdict, attempt: Attempt, call: Call, *, is_done: bool)
 
 
 def _add_to_history(verdict: Verdict, api: Api, attempt: Attempt, call: Call) -> None:
-    """Record for the job's next attempt which limit was too small."""
-    news = Earlier(
-        memory_limit_bytes=verdict.memory_killed_at_bytes, disk_limit_bytes=verdict.disk_killed_at_bytes
-    )  # fmt: skip
-    if news != Earlier() and attempt.history:
+    """Record for the job's next attempt which limit was too small, if one was."""
+    memory, disk = verdict.memory_killed_at_bytes, verdict.disk_killed_at_bytes
+    if (memory or disk) and attempt.history:
         AttemptHistory(
             api=api, namespace=attempt.namespace, name=attempt.history, job_log=call.job_log,
             keep_seconds=call.settings.memory.keep_seconds,
-        ).add(news)  # fmt: skip
+        ).add(Earlier(attempts=attempt.number, memory_limit_bytes=memory, disk_limit_bytes=disk))  # fmt: skip

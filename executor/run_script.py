@@ -12,13 +12,13 @@ from collections.abc import Callable
 import msgspec
 
 from executor import errors
-from executor.attempt import Attempt
+from executor.attempt import Attempt, script_variables
 from executor.build_stage import only_deletes_files
 from executor.exec_stream import STATUS, STDERR, STDOUT, Closed, ExecStream, Frame, SignOfLife, capture
 from executor.kube import Api
 from executor.log import Log, write_all
 from executor.notices import Notices
-from executor.pod_agent import agent_argv, driver_line
+from executor.pod_agent import agent_argv, driver_line, with_variables
 from executor.pod_status import Pod
 from executor.pods import find
 from executor.settings import Settings
@@ -153,7 +153,8 @@ class ScriptRun:
         is_last = script.stage in self._attempt.last_stages or only_deletes_files(script.stage)
         arguments = {**msgspec.structs.asdict(self._state.position), "size": len(script.content)}
         arguments |= {"last": "last"} if is_last else {}
-        return agent_argv(script.container, "run", stage=script.folder, **arguments)
+        argv = agent_argv(script.container, "run", stage=script.folder, **arguments)
+        return with_variables(argv, script_variables(self._attempt)) if script.container == "build" else argv
 
     def _next_frame(self, stream: ExecStream) -> Frame | SignOfLife | Closed | None:
         """Return what arrives within a second; None if nothing does, or a notice comes first."""

@@ -104,6 +104,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
             "ref_protected": bool(job.git_info.protected),
             "pipeline_id": str(job.job_info.pipeline_id),
             "image": attempt.image,
+            "attempt": attempt.number,
             "runner": variables.get("CI_RUNNER_SHORT_TOKEN", ""),
             "pod": attempt.pod,
             "node": attempt.node,
@@ -122,6 +123,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
             "memory_peak_bytes": end.after.peak_bytes or None,
         },
         "memory_kills": [kill] * kills,
+        "reproduce": {"image_digest": attempt.image_digest},
         "versions": {"spack_farm": VERSION, "python": sys.version.partition(" ")[0]},
     }
 

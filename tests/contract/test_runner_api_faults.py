@@ -169,7 +169,8 @@ def test_a_job_that_ends_before_its_last_stage_has_its_file_variables_removed(
     outcome = lab.run(["exit 3"], steps=[{"name": "release", "script": ["echo never"]}])
     ran = [command for command in cluster.commands if "run" in command]
     assert outcome.exit_code == 3, outcome.text
-    assert [command[3].partition("-")[0] for command in ran] == ["get_sources", "build_script", "cleanup_file_variables"]
+    folders = [command[command.index("run") + 1] for command in ran]
+    assert [folder.partition("-")[0] for folder in folders] == ["get_sources", "build_script", "cleanup_file_variables"]
     assert [command[-1] == "last" for command in ran] == [False, False, True], "and the pod knows that it may go"
 
 

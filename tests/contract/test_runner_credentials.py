@@ -105,7 +105,7 @@ def test_a_long_watch_goes_on_with_new_credentials_and_sees_the_pod_go(
         cluster.kubelet.evict(pod_of(cluster, job["id"]))
 
     runner.when("\nbegun\n", expire_and_evict)
-    runner.when("WARNING: the pod goes: EvictionByEvictionAPI", (tmp_path / "told").touch)
+    runner.when("WARNING: the pod is being deleted: EvictionByEvictionAPI", (tmp_path / "told").touch)
     outcome = runner.run(job)
     assert outcome.state == "success", outcome.text
     assert "\nended\n" in outcome.text

@@ -27,9 +27,9 @@ def test_an_evicted_pod_goes_on_for_its_grace_and_the_job_succeeds(outcome: Outc
     assert "\nended\n" in outcome.text
     assert "\nand after\n" in outcome.text
     assert "got TERM" not in outcome.call("build_script").stdout.decode().splitlines()
-    assert "WARNING: the pod goes: EvictionByEvictionAPI" in outcome.text
+    assert "WARNING: the pod is being deleted: EvictionByEvictionAPI" in outcome.text
     assert "it has 90 s left" in outcome.text
-    assert outcome.text.index("the pod goes") < outcome.text.index("\nended\n"), "it is told at once"
+    assert outcome.text.index("the pod is being deleted") < outcome.text.index("\nended\n"), "it is logged at once"
 
 
 def removed(lab: ContractLab) -> Outcome:

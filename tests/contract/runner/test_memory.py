@@ -22,13 +22,14 @@ def retried(lab: ContractLab) -> Outcome:
     assert "the script itself ended with 3" in first.text
     assert "A retry of this job gets 96 MiB (retry: exit_codes: [137])" in first.text
     assert "\nafter\n" in first.text
-    return lab.runner(SMALL).run(lab.job(["true"], job_info=job["job_info"]))
+    return lab.runner(SMALL).run(lab.job(["echo attempt $SPACK_FARM_JOB_ATTEMPT"], job_info=job["job_info"]))
 
 
 @outcome_of(retried)
 def test_a_killed_child_makes_137_and_the_next_attempt_gets_more(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text
     assert "memory raised to 96 MiB: an earlier attempt of this job was killed at 64 MiB" in outcome.text
+    assert "\nattempt 2\n" in outcome.text
 
 
 @outcome_of(lambda lab: lab.runner(SMALL).run(lab.job(["eat-memory || true"])))

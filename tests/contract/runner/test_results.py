@@ -5,6 +5,7 @@ Source: gitlab-runner 19.4 docs/executors/custom.md, executors/custom/command, c
 
 import hashlib
 import os
+import re
 import signal
 
 import pytest
@@ -36,6 +37,20 @@ def test_a_job_that_succeeds_has_its_whole_log_in_order(outcome: Outcome) -> Non
     assert "\nafter success\n" in outcome.text
     assert "Using Custom executor with driver spack-farm" in outcome.text
     assert outcome.call("build_script").stderr == b""
+
+
+@outcome_of(
+    lambda lab: lab.run(
+        ['echo "image $SPACK_FARM_IMAGE_DIGEST, attempt $SPACK_FARM_JOB_ATTEMPT"'],
+        after=['echo "afterwards $SPACK_FARM_IMAGE_DIGEST"'],
+    )
+)
+@pytest.mark.not_on("local", reason="it uses no image and has no attempt history")
+def test_scripts_of_the_jobs_image_know_its_digest_and_the_attempts_number(outcome: Outcome) -> None:
+    assert outcome.state == "success", outcome.text
+    found = re.search(r"\nimage (\S*sha256:[0-9a-f]{64}), attempt 1\n", outcome.text)
+    assert found is not None, outcome.text
+    assert f"\nafterwards {found[1]}\n" in outcome.text
 
 
 @outcome_of(

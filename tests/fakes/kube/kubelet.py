@@ -5,6 +5,7 @@ Source: Kubernetes, "Pod Lifecycle". Status texts are those of real clusters (sc
 
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import subprocess
@@ -242,7 +243,10 @@ class Kubelet:
     def _state(self, life: Life, name: str, state: Object) -> None:
         def put(pod: Object) -> None:
             others = [one for one in pod["status"].get("containerStatuses", []) if one["name"] != name]
-            pod["status"]["containerStatuses"] = [*others, {"name": name, "image": "", "state": state}]
+            image = next(spec["image"] for spec in pod["spec"]["containers"] if spec["name"] == name)
+            image_id = "" if "waiting" in state else f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+            status = {"name": name, "image": "", "imageID": image_id, "state": state}
+            pod["status"]["containerStatuses"] = [*others, status]
 
         self._store.change("pods", life.name, put)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.attempt import Attempt, Fate, load_attempt, save_attempt
+from executor.attempt import Attempt, Fate, load_attempt, save_attempt, script_variables
 from executor.sizes import Size
 
 OLD = {
@@ -41,3 +41,9 @@ def test_an_attempt_comes_back_as_it_was(tmp_path: Path, attempt: Attempt) -> No
 
 def test_without_prepare_there_is_none(tmp_path: Path) -> None:
     assert load_attempt(tmp_path) is None
+
+
+def test_scripts_get_what_is_known_and_nothing_else() -> None:
+    assert script_variables(ATTEMPT) == {}
+    known = Attempt(pod="p", namespace="n", image_digest="x@sha256:1", number=2)
+    assert script_variables(known) == {"SPACK_FARM_IMAGE_DIGEST": "x@sha256:1", "SPACK_FARM_JOB_ATTEMPT": "2"}

@@ -166,3 +166,19 @@ def test_a_pod_that_is_told_to_go_says_why_and_how_long() -> None:
 def test_nulls_are_absent() -> None:
     document = {"metadata": {"name": None}, "status": {"containerStatuses": None, "conditions": None, "message": None}}
     assert read_pod(document).status.conditions == []
+
+
+@pytest.mark.parametrize(
+    ("image_id", "digest"),
+    [
+        ("docker.io/library/debian@sha256:1f", "docker.io/library/debian@sha256:1f"),
+        ("docker-pullable://debian@sha256:1f", "debian@sha256:1f"),
+        ("sha256:1f", "sha256:1f"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_the_digest_of_an_image_is_what_the_node_has_pulled(image_id: str | None, digest: str) -> None:
+    document = {"status": {"containerStatuses": [{"name": "build", "imageID": image_id}]}}
+    assert read_pod(document).image_digest("build") == digest
+    assert read_pod(document).image_digest("helper") == ""
