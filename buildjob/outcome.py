@@ -1,13 +1,13 @@
-"""What can become of one package, and the exit code of each case.
+"""How the run of a package can end, and the exit code of each case.
 
-The table is the agent's promise to job scripts and to the driver. Knows no Spack and no log text.
+The table is the agent's promise to job scripts and to the driver. Knows no Spack and no log text. Pure.
 """
 
 import enum
 
 
 class Outcome(enum.StrEnum):
-    """How the run of one package ended; the values stand in `telemetry.json`."""
+    """How the run of one package ended; `telemetry.json` has the values."""
 
     BUILT = "built"
     ALREADY_THERE = "already_there"
@@ -37,13 +37,12 @@ EXIT_CODES: dict[Outcome, int] = {
     Outcome.TIMED_OUT: 124,
     Outcome.MEMORY_KILLED: 137,
 }
+# `INTERRUPTED` has no row: its code is 128 + the signal's number.
 BUG = 70
 """Exit code of a fault of the agent itself (EX_SOFTWARE of sysexits.h); no package has this outcome."""
 
-# `INTERRUPTED` has no row: its code is 128 + the signal's number.
-
-# From mild to grave: of several packages the gravest decides. A failure that a bigger machine or a second try may cure
-# counts as graver than a broken package, so that it is never hidden behind one.
+# From mild to severe: the most severe outcome of several packages decides. A failure that a bigger machine or a second try
+# may cure is more severe than a broken package, so that it is never hidden behind one.
 _SEVERITY = (
     Outcome.ALREADY_THERE,
     Outcome.BUILT,
@@ -68,14 +67,14 @@ def exit_code(outcome: Outcome, *, signal_number: int = 0) -> int:
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:
-    """Return the gravest of the outcomes; `ALREADY_THERE` if there are none."""
+    """Return the most severe of the outcomes; `ALREADY_THERE` if there are none."""
     return max(outcomes, key=_SEVERITY.index, default=Outcome.ALREADY_THERE)
 
 
-def verdict(roots: list[Outcome], dependencies: list[Outcome]) -> Outcome:
+def combined(*, roots: list[Outcome], dependencies: list[Outcome]) -> Outcome:
     """Return the outcome of a whole call.
 
-    A dependency that merely failed to build speaks through its dependents (`DEPENDENCY_FAILED`: not their fault). What a
-    bigger machine or a second try may cure speaks for itself.
+    A dependency that merely failed to build counts through the roots that need it (`DEPENDENCY_FAILED`: not their fault).
+    What a bigger machine or a second try may cure counts by itself.
     """
     return worst([*roots, *(outcome for outcome in dependencies if outcome is not Outcome.BUILD_FAILED)])

@@ -7,14 +7,15 @@ whatever happens, what was learned so far is written down.
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
 
 from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
-from buildjob.agent.publishing import Publishing, on_mirror, send_telemetry
+from buildjob.agent.publishing import Publishing, published_roots, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
 from buildjob.agent.run import Process, Surroundings, run
@@ -23,14 +24,14 @@ from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
 from buildjob.errors import FetchError
 from buildjob.log import Log
-from buildjob.outcome import Outcome, exit_code, verdict
+from buildjob.outcome import Outcome, combined, exit_code
 from buildjob.process import child, environments
 from buildjob.report import terminal
 from buildjob.report.log_excerpt import Link
 from buildjob.report.write import PAGES, find_cause, report
 from buildjob.run_folder import SPEC, RunResult, new_folder
 from buildjob.spack.adapter import Spack, install_command
-from buildjob.spack.concrete import Node, Plan
+from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import find
 from buildjob.spack.layout import install_times, stage_folder
 
@@ -50,15 +51,11 @@ def build(request: BuildRequest, log: Log) -> int:
     if len(results) > 1:
         rows = [result.telemetry for result in results]
         log.plain(terminal.overview(rows, color=log.color, width=log.width))
-    return exit_code(_combined(results), signal_number=stop.signal_number)
-
-
-def _combined(results: Iterable[RunResult]) -> Outcome:
-    roots: list[Outcome] = []
-    dependencies: list[Outcome] = []
-    for result in results:
-        (roots if result.is_root else dependencies).append(result.outcome)
-    return verdict(roots, dependencies)
+    outcome = combined(
+        roots=[result.outcome for result in results if result.is_root],
+        dependencies=[result.outcome for result in results if not result.is_root],
+    )
+    return exit_code(outcome, signal_number=stop.signal_number)
 
 
 def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]:
@@ -68,7 +65,10 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
         spec=telemetry.PackageSpec(name=command.name, version=command.version),
         command=f"{command.name} {command.version}",
         rebuild=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}",
-        reproduce=telemetry.Reproduce(),
+        reproduce=telemetry.Reproduce(
+            image_digest=ci_facts.image_digest(request.variables),
+            variables=ci_facts.build_variables(session.environments.build, is_spack=False),
+        ),
         versions=ci_facts.versions(),
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
@@ -91,29 +91,30 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
     """Plan, fetch, and build each package that needs it; yield how each went as soon as it is known."""
     request = session.request
     installation = find(request.spack, request.variables, request.paths)
-    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(session, installation) as trust:
+    with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(request, installation) as trust:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
-        plan, split = planning.make_plan(session, spack, Path(scratch), trust)
+        found, split = planning.concretize(session, spack, Path(scratch), trust)
         # from here on the credentials of the mirrors are known: no build gets them, and this process hides them
         session = msgspec.structs.replace(session, environments=split)
         environments.forget(split.secret_names)
-        if plan.environment:
-            spack = spack.in_environment(plan.environment)
-        plan = planning.with_remote_binaries(session, spack, plan, trust)
-        work = schedule(plan.nodes, plan.roots, on_mirror=on_mirror(session, plan, trust))
-        planning.tell(session.log, plan, work)
+        if found.environment:
+            spack = spack.in_environment(found.environment)
+        found = planning.with_remote_binaries(session, spack, found, trust)
+        work = schedule(found.specs, found.roots, published=published_roots(session, found, trust))
+        planning.log_schedule(session.log, found, work)
         _fetch(session, spack, work, trust)
-        for node in work.there:
-            yield _already_there(session, node, plan)
-        for node in work.installed:
-            yield _installed(session, spack, node, plan)
-        failed: dict[str, Outcome] = {}
-        for node in work.build:
-            result = _build_one(session, spack, node, plan, failed)
-            if result.outcome not in {Outcome.BUILT, Outcome.PUBLISH_FAILED}:
-                failed[node.hash] = result.outcome
+        for spec in work.nothing:
+            yield _already_published(session, spec, found)
+        for spec in work.publish_only:
+            yield _publish_only(session, spack, spec, found)
+        failed: set[str] = set()
+        for spec in work.build:
+            result = _build_one(session, spack, spec, found, failed)
+            # a package whose binary could not be published is installed all the same
+            if result.outcome is not Outcome.BUILT and result.telemetry.publish is None:
+                failed.add(spec.hash)
             yield result
             if session.stop.signal_number:
                 break
@@ -131,78 +132,84 @@ def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustH
         raise FetchError("a dependency did not come from the build cache: " + " | ".join(lines))
 
 
-def _recorder(session: Session, node: Node, plan: Plan) -> Recorder:
+def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Recorder:
     """Return the recorder of a package's run, in a new folder in which its concrete spec lies."""
     request = session.request
-    folder = new_folder(request.out, f"{node.name}-{node.version}-{node.hash[:7]}")
-    (folder / SPEC).write_bytes(Path(node.spec_file).read_bytes())
-    jobs = request.jobs or plan.build_jobs
-    dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in node.dependencies]
+    folder = new_folder(request.out, f"{spec.name}-{spec.version}-{spec.hash[:7]}")
+    (folder / SPEC).write_bytes(Path(spec.spec_file).read_bytes())
+    jobs = request.jobs or found.build_jobs
+    dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in spec.dependencies]
     subject = Subject(
         spec=telemetry.PackageSpec(
-            name=node.name,
-            version=node.version,
-            hash=node.hash,
-            architecture=node.architecture,
-            compiler=node.compiler,
-            variants=node.variants,
+            name=spec.name,
+            version=spec.version,
+            hash=spec.hash,
+            architecture=spec.architecture,
+            compiler=spec.compiler,
+            variants=spec.variants,
             dependencies=dependencies,
             build_jobs=jobs,
         ),
-        command=install_command(node),
-        rebuild=planning.rebuild_commands(plan, jobs=jobs),
-        is_root=node.hash in plan.roots,
+        command=install_command(spec),
+        rebuild=planning.rebuild_commands(found, jobs=jobs),
+        is_root=spec.hash in found.roots,
         reproduce=telemetry.Reproduce(
-            spack_commit=plan.spack_commit, packages_commit=plan.packages_commit, concrete_spec=SPEC
+            spack_commit=found.spack_commit,
+            packages_commit=found.packages_commit,
+            concrete_spec=SPEC,
+            image_digest=ci_facts.image_digest(request.variables),
+            variables=ci_facts.build_variables(session.environments.build, is_spack=True),
         ),
-        versions=ci_facts.versions(spack=plan.spack_version),
+        versions=ci_facts.versions(spack=found.spack_version),
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
     )
     return Recorder(folder, subject, secret_values=session.environments.secret_values)
 
 
-def _already_there(session: Session, node: Node, plan: Plan) -> RunResult:
+def _already_published(session: Session, spec: ConcreteSpec, found: Concretization) -> RunResult:
     """Write down that there was nothing to do."""
     target = session.request.target
     assert target is not None
-    url = f"{target.url}/{layout.manifest_path(node.name, node.version, node.hash).as_posix()}"
-    recorder = _recorder(session, node, plan)
+    url = f"{target.url}/{layout.manifest_path(spec.name, spec.version, spec.hash).as_posix()}"
+    recorder = _recorder(session, spec, found)
     publish = telemetry.Publish(state="already_there", url=url)
     recorder.skip(Outcome.ALREADY_THERE, publish=publish)
     return recorder.result
 
 
-def _installed(session: Session, spack: Spack, node: Node, plan: Plan) -> RunResult:
+def _publish_only(session: Session, spack: Spack, spec: ConcreteSpec, found: Concretization) -> RunResult:
     """Publish a package that Spack has installed already."""
-    recorder = _recorder(session, node, plan)
-    session.log.note(f"{node.title}: already installed, nothing to build")
+    recorder = _recorder(session, spec, found)
+    session.log.note(f"{spec.title}: already installed, nothing to build")
     recorder.skip(Outcome.ALREADY_THERE)
     if session.request.packs:
-        with Publishing(session, spack, node, recorder.folder) as publishing:
+        with Publishing(session, spack, spec, recorder.folder) as publishing:
             publishing.publish(recorder)
     return recorder.result
 
 
-def _build_one(session: Session, spack: Spack, node: Node, plan: Plan, failed: Mapping[str, Outcome]) -> RunResult:
+def _build_one(
+    session: Session, spack: Spack, spec: ConcreteSpec, found: Concretization, failed: AbstractSet[str]
+) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
-    recorder = _recorder(session, node, plan)
-    if blockers := blocked_by(node, failed):
-        session.log.error(f"{node.title}: not built, since {', '.join(blockers)} failed")
+    recorder = _recorder(session, spec, found)
+    if blockers := blocked_by(spec, failed):
+        session.log.error(f"{spec.title}: not built, since {', '.join(blockers)} failed")
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return _write_page(session, recorder)
-    session.log.step(f"building {node.title}")
+    session.log.step(f"building {spec.title}")
     process = Process(
-        argv=spack.install_argv(node, jobs=session.request.jobs),
+        argv=spack.install_argv(spec, jobs=session.request.jobs),
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
-        watched=(stage_folder(plan, node), Path(node.prefix)),
+        watched=(stage_folder(found, spec), Path(spec.prefix)),
     )
-    with Publishing(session, spack, node, recorder.folder) as publishing:
+    with Publishing(session, spack, spec, recorder.folder) as publishing:
         packs = session.request.packs
         run(process, recorder, around=_surroundings(session, publishing if packs else None))
         if recorder.outcome is Outcome.BUILT:
-            recorder.correct(install_times(Path(node.prefix)))
+            recorder.correct(install_times(Path(spec.prefix)))
             if packs:
                 _write_page(session, recorder)  # before anything goes out: a kill while publishing loses nothing
                 publishing.publish(recorder)

@@ -1,4 +1,4 @@
-"""What the environment says about job, pod and image of a build, and which programs take part. Pure but for versions.
+"""What the environment says about a build: its job, pod and image, and what changes its result. Pure but for versions.
 
 Source: GitLab, "Predefined CI/CD variables"; the Kubernetes Downward API, through `SPACK_FARM_…` variables.
 """
@@ -9,7 +9,27 @@ from collections.abc import Mapping
 import msgspec
 
 from buildjob import telemetry
+from buildjob.spack.variables import READ_BY_SPACK, reaches_builds
 from buildjob.version import own_version
+
+_LONGEST_VALUE = 4096
+_MOST_DIGITS = 18
+# Variables that change what common build tools make, and are no secrets. What differs from run to run, such as names of jobs
+# and machines, is not among them.
+_CHANGE_BUILDS = (
+    "PATH",
+    # compilers, linkers and where they search
+    "CC", "CFLAGS", "CPP", "CPPFLAGS", "CXX", "CXXFLAGS", "F77", "FC", "FCFLAGS", "FFLAGS", "LDFLAGS", "LIBS",
+    "MPICC", "MPICXX", "MPIF77", "MPIF90", "MPIFC",
+    "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LD_RUN_PATH",
+    # build tools
+    "ACLOCAL_PATH", "CMAKE_BUILD_TYPE", "CMAKE_GENERATOR", "CMAKE_PREFIX_PATH", "CONFIG_SITE", "GNUMAKEFLAGS", "MAKEFLAGS",
+    "PKG_CONFIG_PATH",
+    # languages with tools of their own
+    "CARGO_BUILD_TARGET", "CGO_ENABLED", "GOFLAGS", "PERL5LIB", "PYTHONHASHSEED", "PYTHONPATH", "RUSTFLAGS",
+    # what ends up in binaries by itself: language, time
+    "LANG", "LANGUAGE", "LC_ALL", "SOURCE_DATE_EPOCH", "TZ",
+)  # fmt: skip
 
 
 def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType:
@@ -27,6 +47,7 @@ def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType
         pipeline_id=get("CI_PIPELINE_ID", ""),
         stack=get("SPACK_CI_STACK_NAME", ""),
         image=get("CI_JOB_IMAGE", ""),
+        attempt=_number(get("SPACK_FARM_JOB_ATTEMPT", "")),
         runner=get("CI_RUNNER_DESCRIPTION", ""),
         pod=get("SPACK_FARM_POD", "") or get("HOSTNAME", ""),
         node=get("SPACK_FARM_NODE", ""),
@@ -37,10 +58,32 @@ def asked_facts(variables: Mapping[str, str]) -> telemetry.Asked | msgspec.Unset
     """Return what the pod was given, from the variables that the Downward API fills; UNSET where there are none."""
     names = ("cpu_millicores", "memory_bytes", "memory_limit_bytes", "disk_bytes")
     texts = {name: variables.get(f"SPACK_FARM_ASKED_{name.upper()}", "") for name in names}
-    known = {name: int(text) for name, text in texts.items() if text.isdecimal()}
+    known = {name: _number(text) for name, text in texts.items() if text.isdecimal()}
     return telemetry.Asked(**known) if known else msgspec.UNSET
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def versions(*, spack: str = "") -> telemetry.Versions:
     """Return the versions of the programs that take part; `spack` is empty for a build without it."""
     return telemetry.Versions(spack_farm=own_version(), python=platform.python_version(), spack=spack)
+
+
+def image_digest(variables: Mapping[str, str]) -> str:
+    """Return the digest of the image that the job runs in, from the variable that the driver fills; empty if unknown."""
+    return variables.get("SPACK_FARM_IMAGE_DIGEST", "")
+
+
+def build_variables(reaching: Mapping[str, str], *, is_spack: bool) -> dict[str, str]:
+    """Return the variables that change what a build makes, as far as they are set, each value bounded.
+
+    `reaching` is the environment that the build gets: it holds no secret.
+    """
+    names = (*filter(reaches_builds, _CHANGE_BUILDS), *READ_BY_SPACK) if is_spack else _CHANGE_BUILDS
+    return {name: _bounded(reaching[name]) for name in names if name in reaching}
+
+
+def _bounded(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"

@@ -4,9 +4,7 @@ import msgspec
 
 from buildjob.outcome import Outcome
 from buildjob.process.child import Ended
-
-_SPACK_BROKE = 3
-"""Spack's exit code for exceptions that are no SpackError."""
+from buildjob.spack.adapter import UNUSABLE_EXIT_CODES
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +22,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 def classify(seen: Evidence) -> Outcome:
     """Return the outcome. A build that ended well has succeeded, whatever happened on the way."""
     ended = seen.ended
+    spack_broke = seen.is_spack and (not seen.began or ended.exit_code in UNUSABLE_EXIT_CODES)
     rules = (
         (bool(ended.stopped_by), Outcome.INTERRUPTED),
         (ended.timed_out, Outcome.TIMED_OUT),
         (ended.exit_code == 0, Outcome.BUILT),
         (seen.memory_kills > 0, Outcome.MEMORY_KILLED),
-        (seen.no_space, Outcome.DISK_FULL),
+        (seen.no_space, Outcome.DISK_FULL),  # before a failed fetch: a full disk makes fetches fail too
         (seen.fetch_failed, Outcome.FETCH_FAILED),
-        (seen.is_spack and (not seen.began or ended.exit_code in {126, 127, _SPACK_BROKE}), Outcome.SPACK_UNUSABLE),
+        (spack_broke, Outcome.SPACK_UNUSABLE),
     )
     return next((outcome for applies, outcome in rules if applies), Outcome.BUILD_FAILED)

@@ -1,4 +1,4 @@
-"""What is to be built: Spack's plan, what the build caches have, and what is on the mirror already.
+"""What is to be built: Spack's concretization, what the build caches have, and how all of it is logged.
 
 Starts Spack to ask it, installs nothing and builds nothing.
 """
@@ -16,21 +16,23 @@ from buildjob.agent.session import Session
 from buildjob.buildcache import signing
 from buildjob.log import Log
 from buildjob.process import environments
+from buildjob.process.environments import Environments
 from buildjob.run_folder import SPEC
 from buildjob.spack.adapter import Spack, install_file_command
-from buildjob.spack.concrete import Plan, Wanted
+from buildjob.spack.concrete import Concretization, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import mirror_scope, trusted_keys_home
 
+_LOCAL = ("file://", "/")
+
 
 @contextlib.contextmanager
-def trusted(session: Session, installation: SpackInstallation) -> Iterator[signing.TrustHome | None]:
-    """Give a GnuPG home that trusts what Spack trusts, the keys named by `--trust`, and the public half of the signing key.
+def trusted(request: BuildRequest, installation: SpackInstallation) -> Iterator[signing.TrustHome | None]:
+    """Give a GnuPG home that trusts what Spack trusts, the keys of `--trust`, and the public half of the signing key.
 
-    None if neither is given: then Spack's own home serves. The secret key does not stay: gpg reads it in a home of its own
-    that is deleted before anything is built.
+    None if neither option is given: then Spack's own home serves. The secret key does not stay: gpg reads it in a home of
+    its own that is deleted before anything is built.
     """
-    request = session.request
     key = request.target.signing_key_file if request.target else None
     if not request.trust and not key:
         yield None
@@ -38,36 +40,36 @@ def trusted(session: Session, installation: SpackInstallation) -> Iterator[signi
     with signing.throw_away_home() as folder:
         home = signing.TrustHome(folder)
         spacks = trusted_keys_home(installation, request.variables)
-        sources = [path for path in (*request.trust, key, spacks) if path and path.exists()]
-        for source in sources:
-            home.trust(signing.public_keys(source))
+        for source in (*request.trust, key, spacks):
+            if source and source.exists():
+                home.trust(signing.public_keys(source))
         yield home
 
 
 def scopes(request: BuildRequest, scratch: Path) -> list[Path]:
-    """Return the configuration scopes for Spack, weak ones first; one that names the target mirror is written here."""
+    """Return the configuration scopes for Spack, weak ones first; one that names the target is written into `scratch`."""
     active = [request.active_environment] if request.active_environment else []
     if request.target is None:
         return [*active, *request.scopes]
-    mirror = mirror_scope(
+    target = mirror_scope(
         scratch / "scope",
         url=request.target.url,
         signed=request.target.signing_key_file is not None,
         endpoint_url=publish_process.endpoint_url(request.variables),
     )
-    return [*active, *request.scopes, mirror]
+    return [*active, *request.scopes, target]
 
 
-def make_plan(
+def concretize(
     session: Session, spack: Spack, scratch: Path, trust: signing.TrustHome | None
-) -> tuple[Plan, environments.Environments]:
-    """Let Spack concretize and say what is where.
+) -> tuple[Concretization, Environments]:
+    """Let Spack concretize, and look what is there already.
 
-    Returns the plan, and the environments split anew: Spack's configuration names the variables with mirrors' credentials.
+    Returns the environments as well, split anew: Spack's configuration names the variables that hold credentials.
     """
     request = session.request
-    specs = scratch / "specs"
-    specs.mkdir()
+    folder = scratch / "specs"
+    folder.mkdir()
     wanted = Wanted(
         specs=request.specs,
         spec_files=[str(path) for path in request.spec_files],
@@ -76,27 +78,29 @@ def make_plan(
         fresh=request.fresh,
     )
     environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
-    plan = spack.plan(wanted, specs, environment=environment)
-    return plan, environments.split(request.variables, mirror_variables=plan.secret_variables)
+    found = spack.concretize(wanted, folder, environment=environment)
+    return found, environments.split(request.variables, mirror_variables=found.secret_variables)
 
 
-def with_remote_binaries(session: Session, spack: Spack, plan: Plan, trust: signing.TrustHome | None) -> Plan:
-    """Return the plan with what remote mirrors have. A process of its own asks them: only it gets their credentials."""
-    missing = [node for node in plan.nodes if not (node.external or node.installed or node.binary == "available")]
-    wanted = [node for node in missing if node.hash not in plan.roots]
-    if not wanted or all(mirror.url.startswith(("file://", "/")) for mirror in plan.mirrors):
-        return plan
+def with_remote_binaries(
+    session: Session, spack: Spack, found: Concretization, trust: signing.TrustHome | None
+) -> Concretization:
+    """Return the concretization with what remote mirrors have. Only the process that asks them gets their credentials."""
+    missing = [spec for spec in found.specs if not (spec.external or spec.installed or spec.binary == "available")]
+    wanted = [spec for spec in missing if spec.hash not in found.roots]
+    if not wanted or all(mirror.url.startswith(_LOCAL) for mirror in found.mirrors):
+        return found
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
-    found = spack.lookup(wanted, environment=environment)
-    nodes = [msgspec.structs.replace(node, binary="available") if node.hash in found else node for node in plan.nodes]
-    return msgspec.structs.replace(plan, nodes=nodes)
+    available = spack.lookup(wanted, environment=environment)
+    specs = [msgspec.structs.replace(spec, binary="available") if spec.hash in available else spec for spec in found.specs]
+    return msgspec.structs.replace(found, specs=specs)
 
 
-def rebuild_commands(plan: Plan, *, jobs: int) -> str:
+def rebuild_commands(found: Concretization, *, jobs: int) -> str:
     """Return the commands that build the same package again, from the concrete spec in the run folder."""
     lines = [
-        f"# Spack {plan.spack_version}" + (f", commit {plan.spack_commit}" if plan.spack_commit else ""),
-        *([f"# package repository at commit {plan.packages_commit}"] if plan.packages_commit else []),
+        f"# Spack {found.spack_version}" + (f", commit {found.spack_commit}" if found.spack_commit else ""),
+        *([f"# package repository at commit {found.packages_commit}"] if found.packages_commit else []),
         f"# {SPEC} lies beside this page",
         f"spack-farm build -j{jobs} ./{SPEC}",
         "# or with Spack alone:",
@@ -105,16 +109,16 @@ def rebuild_commands(plan: Plan, *, jobs: int) -> str:
     return "\n".join(lines)
 
 
-def tell(log: Log, plan: Plan, work: Schedule) -> None:
-    """Say of each package whether it is there, fetched or built."""
-    for sentence in plan.external_roots:
+def log_schedule(log: Log, found: Concretization, work: Schedule) -> None:
+    """Log for each package whether it is there, fetched or built."""
+    for sentence in found.external_roots:
         log.note(sentence)
-    for node in plan.nodes:
-        if node.binary == "untrusted":
-            log.warning(f"{node.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
-    for node in work.there:
-        log.note(f"{node.title}: already on the mirror, nothing to build")
-    for node in work.fetch:
-        log.note(f"{node.title}: from the build cache")
-    for node in work.build:
-        log.note(f"{node.title}: to be built")
+    for spec in found.specs:
+        if spec.binary == "untrusted":
+            log.warning(f"{spec.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
+    for spec in work.nothing:
+        log.note(f"{spec.title}: already in the build cache, nothing to build")
+    for spec in work.fetch:
+        log.note(f"{spec.title}: from the build cache")
+    for spec in work.build:
+        log.note(f"{spec.title}: to be built")

@@ -1,37 +1,49 @@
-"""The agent's way to a mirror in S3: a process of its own, so that neither boto3 nor the credentials stay in the agent.
+"""The agent's way to a build cache in S3: `spack-farm publish` in a process of its own.
 
-The agent holds at most 40 MiB while a build runs, and has taken the credentials out of its own environment; they are given
-to this process alone, when no process of a build is alive: it may have been started before, without them. Knows the command
-line of `spack-farm publish`, not S3.
+The agent holds at most 40 MiB while a build runs, so boto3 is loaded there only. The agent has taken the credentials out of
+its own environment; this process alone receives them, when no process of a build is alive. Knows the command line and the
+JSON of `spack-farm publish`, not S3.
 """
 
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from buildjob.agent.request import Target
 from buildjob.buildcache import layout
 from buildjob.buildcache.signing import TrustHome
-from buildjob.errors import PublishError
-from buildjob.spack.concrete import Node
+from buildjob.errors import AgentError, PublishError, RequestError
+from buildjob.outcome import Outcome
+from buildjob.spack.concrete import ConcreteSpec
 from buildjob.telemetry import Publish
 
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
 """Runs a command line with an environment to its end; returns its exit code and all that it printed."""
 
-
+_Answer = TypeVar("_Answer")
 _PROGRAM = Path(__file__).resolve().parents[2] / "spack_farm/__main__.py"
-"""The dispatcher as a file: the child may start in any folder, and finds our packages beside this one."""
+"""The dispatcher as a file: the process may start in any folder, and finds our packages beside this one."""
+_FAULTS_FOUND = 1
+"""Exit code of `publish verify` where a binary that was asked for is missing or bad: an answer, not a failure."""
 
 
-class _Sent(msgspec.Struct):
+class _Pushed(msgspec.Struct):
     """What `publish push --json` prints."""
 
     manifests: list[str]
     bytes: int
+
+
+class _Failed(msgspec.Struct):
+    """What each verb prints with `--json` if it fails."""
+
+    error: str
+    outcome: str | None
+    """None for a bug in spack-farm."""
 
 
 def endpoint_url(variables: Mapping[str, str]) -> str:
@@ -40,60 +52,51 @@ def endpoint_url(variables: Mapping[str, str]) -> str:
     return next((variables[name] for name in names if variables.get(name)), "")
 
 
-def on_mirror(
-    call: Call, target: Target, nodes: Sequence[Node], *, trust: TrustHome | None, variables: Mapping[str, str]
+def published(
+    call: Call, target: Target, specs: Sequence[ConcreteSpec], *, trust: TrustHome | None, variables: Mapping[str, str]
 ) -> frozenset[str]:
-    """Return the hashes of those nodes whose binary is on the mirror, whole and, if it is signed, well signed.
+    """Return the hashes of those specs whose binary is in the build cache, whole and, if it is signed, well signed.
 
-    Raises PublishError if the mirror does not answer: what could not be published is not to be built.
+    Raises AgentError if the build cache can't be read: what can't be published is not built.
     """
-    keys = {node.hash: layout.manifest_path(node.name, node.version, node.hash).as_posix() for node in nodes}
+    keys = {spec.hash: layout.manifest_path(spec.name, spec.version, spec.hash).as_posix() for spec in specs}
     signers = ["--trust", str(trust.home)] if target.signing_key_file and trust else ["--any-signer"]
-    only = [word for key in keys.values() for word in ("--only", key)]
-    code, printed = call(_argv("verify", target.url, *signers, "--quick", "--json", *only), _environment(variables))
-    try:
-        good = set(msgspec.json.decode(_last_line(printed), type=list[str])) if code in {0, 1} else set[str]()
-    except msgspec.MsgspecError:
-        code = 100
-        good = set()
-    if code not in {0, 1}:
-        raise PublishError(_words(printed))
+    only = [argument for key in keys.values() for argument in ("--only", key)]
+    argv = _argv("verify", target.url, *signers, "--quick", "--json", *only)
+    code, printed = call(argv, _environment(variables))
+    good = _answer(code, printed, list[str], good_codes=(0, _FAULTS_FOUND))
     return frozenset(dag_hash for dag_hash, key in keys.items() if key in good)
 
 
-def send_argv(target: Target, unsigned: Path) -> list[str]:
-    """Return the command line that signs and sends what Spack leaves in a folder, once it is told the environment."""
+def push_argv(target: Target, unsigned: Path) -> list[str]:
+    """Return the command line that signs and uploads the binary in a folder; it waits for `push_input`."""
     signing = ["--signing-key-file", str(target.signing_key_file)] if target.signing_key_file else ["--unsigned"]
     if target.passphrase_file:
         signing += ["--signing-passphrase-file", str(target.passphrase_file)]
     return _argv("push", str(unsigned), target.url, "--replace", "--json", "--when-told", *signing)
 
 
-def send_word(variables: Mapping[str, str]) -> bytes:
-    """Return the line that tells it: the whole environment, secrets and all."""
+def push_input(variables: Mapping[str, str]) -> bytes:
+    """Return the line of input that a push waits for: the whole environment, secrets included."""
     return msgspec.json.encode(_environment(variables))
 
 
-def sent(code: int, printed: bytes, *, begun: float) -> Publish:
-    """Return what stands in telemetry of what was sent since then. Raises PublishError with the process's words."""
-    if code != 0:
-        raise PublishError(_words(printed))
-    said = msgspec.json.decode(_last_line(printed), type=_Sent)
-    return Publish(
-        state="published", url=said.manifests[-1], bytes=said.bytes, wall_seconds=round(time.monotonic() - begun, 3)
-    )
+def pushed(code: int, printed: bytes, *, begun: float) -> Publish:
+    """Return what a push that began at that reading of the monotonic clock has published. Raises AgentError if it failed."""
+    answer = _answer(code, printed, _Pushed)
+    seconds = round(time.monotonic() - begun, 3)
+    return Publish(state="published", url=answer.manifests[-1], bytes=answer.bytes, wall_seconds=seconds)
 
 
 def send_telemetry(call: Call, mirror_url: str, documents: Sequence[Path], *, variables: Mapping[str, str]) -> None:
-    """Send what was measured. Raises PublishError with its words."""
-    argv = _argv("telemetry", *map(str, documents), mirror_url)
-    code, printed = call(argv, _environment(variables))
+    """Upload documents of telemetry. Raises AgentError if that fails."""
+    code, printed = call(_argv("telemetry", *map(str, documents), mirror_url, "--json"), _environment(variables))
     if code != 0:
-        raise PublishError(_words(printed))
+        raise _error(code, printed)
 
 
-def _argv(*words: str) -> list[str]:
-    return [sys.executable, str(_PROGRAM), "publish", *words]
+def _argv(*arguments: str) -> list[str]:
+    return [sys.executable, str(_PROGRAM), "publish", *arguments]
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -104,13 +107,31 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return changed
 
 
-def _last_line(printed: bytes) -> bytes:
-    """Return the last line that is no word of ours: stderr comes with it."""
+def _answer(code: int, printed: bytes, kind: type[_Answer], *, good_codes: tuple[int, ...] = (0,)) -> _Answer:
+    """Return the answer of a process that ended. Raises AgentError if it failed, or printed none."""
+    try:
+        if code in good_codes:
+            return msgspec.json.decode(_last_json(printed), type=kind)
+    except msgspec.MsgspecError:
+        pass
+    raise _error(code, printed)
+
+
+def _error(code: int, printed: bytes) -> AgentError:
+    """Return the error that a process reported, in the class of its outcome.
+
+    One that died has reported none: then its last line says most.
+    """
+    try:
+        failed = msgspec.json.decode(_last_json(printed), type=_Failed)
+    except msgspec.MsgspecError:
+        lines = printed.decode("utf-8", "replace").strip().splitlines()
+        reason = f": {lines[-1]}" if lines else ", and printed nothing"
+        return PublishError(f"spack-farm publish ended with {code}{reason}")
+    return (RequestError if failed.outcome == Outcome.BAD_REQUEST else PublishError)(failed.error)
+
+
+def _last_json(printed: bytes) -> bytes:
+    """Return the last line that may be JSON: standard error, with lines for people, comes through the same pipe."""
     lines = [line for line in printed.splitlines() if line.startswith((b"{", b"["))]
     return lines[-1] if lines else b""
-
-
-def _words(printed: bytes) -> str:
-    lines = printed.decode("utf-8", "replace").strip().splitlines()
-    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-    return (errors or lines or ["spack-farm publish said nothing"])[-1]

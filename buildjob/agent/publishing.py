@@ -1,4 +1,4 @@
-"""The story of publishing one package, and what else goes to a build cache: what was measured.
+"""The story of publishing one package, and of what else goes to a build cache: what was measured.
 
 A folder is written by the agent itself, S3 by a process of its own (`publish_process`). Knows nothing of how packages are
 built.
@@ -18,38 +18,37 @@ from buildjob.agent.request import Target
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
-from buildjob.errors import AgentError, Interrupted, PublishError
+from buildjob.errors import AgentError, Interrupted, PublishError, RequestError
 from buildjob.outcome import Outcome
-from buildjob.process.prestarted import Ahead
+from buildjob.process.prestarted import Prestarted
 from buildjob.run_folder import TELEMETRY, RunResult
 from buildjob.spack.adapter import Spack
-from buildjob.spack.concrete import Node, Plan
+from buildjob.spack.concrete import ConcreteSpec, Concretization
 
 _TELEMETRY_SECONDS = 60.0
-"""Measurements may be sent for so long, even if the time for the builds is over: those that took long matter most."""
+"""For uploading telemetry, even if the time for the builds is over: those that took long matter most."""
 
 
-def on_mirror(session: Session, plan: Plan, trust: signing.TrustHome | None) -> frozenset[str]:
-    """Return the hashes of the roots whose binary is on the target mirror, whole and, if it is signed, well signed."""
+def published_roots(session: Session, found: Concretization, trust: signing.TrustHome | None) -> frozenset[str]:
+    """Return the hashes of the roots whose binary the target has, whole and, if it is signed, well signed."""
     target = session.request.target
     if target is None:
         return frozenset()
-    roots = [node for node in plan.nodes if node.hash in plan.roots]
+    roots = [spec for spec in found.specs if spec.hash in found.roots]
     if target.folder is None:
-        return publish_process.on_mirror(session.call, target, roots, trust=trust, variables=session.request.variables)
-    folder = target.folder
-    signed = target.signing_key_file is not None
-    return frozenset(node.hash for node in roots if _is_there(folder, node, trust, signed=signed))
+        return publish_process.published(session.call, target, roots, trust=trust, variables=session.request.variables)
+    folder, signed = target.folder, target.signing_key_file is not None
+    return frozenset(spec.hash for spec in roots if _is_published(folder, spec, trust, signed=signed))
 
 
-def _is_there(folder: Path, node: Node, trust: signing.TrustHome | None, *, signed: bool) -> bool:
-    text = find(folder, node.name, node.version, node.hash)
+def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | None, *, signed: bool) -> bool:
+    text = find(folder, spec.name, spec.version, spec.hash)
     if text is None:
         return False
     if signed and not (trust and trust.has_good_signature(text)):
         return False
     try:
-        manifest = parse_manifest(text, where=node.title)
+        manifest = parse_manifest(text, where=spec.title)
     except PublishError:
         return False
     return is_whole(folder, manifest)
@@ -58,15 +57,16 @@ def _is_there(folder: Path, node: Node, trust: signing.TrustHome | None, *, sign
 class Publishing:
     """Publishing one package. As a context manager it ends the programs that were prestarted and not needed."""
 
-    def __init__(self, session: Session, spack: Spack, node: Node, folder: Path) -> None:
-        self._session, self._spack, self._node = session, spack, node
+    def __init__(self, session: Session, spack: Spack, spec: ConcreteSpec, folder: Path) -> None:
+        self._session, self._spack, self._spec = session, spack, spec
         self._unsigned = folder / "unsigned"
         self._target = session.request.target
-        build = session.environments.build  # without secrets: what waits gets them when the last build process has ended
-        self._packing = session.ahead(spack.pack_argv(), spack.environment(build))
-        self._sending: Ahead | None = None
+        # without secrets: a prestarted process receives them when the last process of the build has ended
+        variables = session.environments.build
+        self._packing = session.prestarted(spack.pack_argv(), spack.environment(variables))
+        self._pushing: Prestarted | None = None
         if self._target and self._target.folder is None:
-            self._sending = session.ahead(publish_process.send_argv(self._target, self._unsigned), build)
+            self._pushing = session.prestarted(publish_process.push_argv(self._target, self._unsigned), variables)
 
     def __enter__(self) -> Self:
         return self
@@ -76,30 +76,31 @@ class Publishing:
             program.end()
 
     @property
-    def _programs(self) -> list[Ahead]:
-        return [self._packing, *([self._sending] if self._sending else [])]
+    def _programs(self) -> list[Prestarted]:
+        return [self._packing, *([self._pushing] if self._pushing else [])]
 
     def prestart(self) -> None:
-        """Start what packs and what sends, if that has not been done."""
+        """Start what packs and what pushes, unless that has been done."""
         with contextlib.suppress(OSError):  # `publish` tries again, and its error is reported
             for program in self._programs:
                 program.start()
 
     def standby(self) -> frozenset[int]:
-        """Return the ids of the programs that have been started and wait."""
+        """Return the ids of the prestarted processes."""
         return frozenset().union(*(program.pids for program in self._programs))
 
     def publish(self, recorder: Recorder) -> None:
         """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
-        log, title = self._session.log, self._node.title
+        log, title = self._session.log, self._spec.title
         try:
             self._pack()
-            publish = self._send()
+            publish = self._push()
         except Interrupted as stopped:
             recorder.published(None, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
         except (AgentError, OSError) as error:
             log.error(f"{title}: {error}")
-            recorder.published(telemetry.Publish(state="failed"), Outcome.PUBLISH_FAILED)
+            outcome = error.outcome if isinstance(error, RequestError) else Outcome.PUBLISH_FAILED
+            recorder.published(telemetry.Publish(state="failed"), outcome)
         else:
             if publish.state == "published":
                 log.note(f"{title}: published to {publish.url}")
@@ -107,31 +108,30 @@ class Publishing:
 
     def _pack(self) -> None:
         """Let Spack write the unsigned binary into the run folder."""
-        waiting = self._sending.pids if self._sending else frozenset()
-        word = self._spack.pack_word(self._node, self._unsigned)
-        code, printed = self._session.finish(self._packing, word, spared=waiting)
+        line = self._spack.pack_input(self._spec, self._unsigned)
+        code, printed = self._session.finish(self._packing, line, standby=self.standby() - self._packing.pids)
         if code != 0:
             reason = printed.decode("utf-8", "replace").strip()[-500:]
             raise PublishError(f"Spack could not write the binary: {reason}")
 
-    def _send(self) -> telemetry.Publish:
-        """Sign and send the binary, if there is a target. The key is read here: every process of the build has ended."""
+    def _push(self) -> telemetry.Publish:
+        """Sign and upload the binary, if there is a target. The key is read here: every process of the build has ended."""
         if self._target is None:
             return telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
         if self._target.folder is not None:
-            publish = _send_to_folder(self._unsigned, self._target, self._target.folder)
+            publish = _push_to_folder(self._unsigned, self._target, self._target.folder)
         else:
-            assert self._sending
+            assert self._pushing
             begun = time.monotonic()
-            word = publish_process.send_word(self._session.request.variables)
-            code, printed = self._session.finish(self._sending, word)
-            publish = publish_process.sent(code, printed, begun=begun)
+            line = publish_process.push_input(self._session.request.variables)
+            code, printed = self._session.finish(self._pushing, line)
+            publish = publish_process.pushed(code, printed, begun=begun)
         shutil.rmtree(self._unsigned)
         return publish
 
 
 def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
-    """Send what was measured of every package that was run, if the request asks for it. Logs a warning on failure."""
+    """Upload the telemetry of every package that was run, if the request asks for it. Logs a warning on failure."""
     url = session.request.telemetry_mirror
     ran = [result.folder / TELEMETRY for result in results if result.telemetry.totals.wall_seconds > 0]
     if not url or not ran or session.stop.signal_number:
@@ -143,7 +143,7 @@ def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
         session.log.warning(f"what was measured was not sent to {url}: {error}")
 
 
-def _send_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:
+def _push_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:
     from buildjob.buildcache.push import publish  # noqa: PLC0415
     from buildjob.buildcache.storage.folder import FolderStore  # noqa: PLC0415  after the build: the agent stays small while it runs
 

@@ -86,10 +86,8 @@ def _follow(  # noqa: PLR0913, PLR0917  the parts of one run, which nothing else
         return child.run(
             program,
             output=child.Output(log, terminal=around.terminal, listen=listen),
-            stop=around.stop,
-            deadline=around.deadline,
+            until=child.Until(stop=around.stop, deadline=around.deadline, standby=around.standby),
             started=observer.watch,
-            spared=around.standby,
         )
     except OSError as error:
         return child.Ended(exit_code=127, log_error=f"{process.argv[0]} does not start: {error.strerror}")
@@ -107,10 +105,10 @@ def _listen(reader: Reader, observer: Observer, around: Surroundings, chunk: byt
 
 def _notes(ended: child.Ended) -> list[str]:
     notes = []
-    if ended.orphans:
-        count, names = len(ended.orphans), ", ".join(ended.orphans[:5])
+    if ended.leftovers:
+        count, names = len(ended.leftovers), ", ".join(ended.leftovers[:5])
         were = "process outlived the build and was" if count == 1 else "processes outlived the build and were"
-        notes.append(f"{count} {were} ended: {names}")
+        notes.append(f"{count} {were} stopped: {names}")
     if ended.log_error:
         notes.append(f"the log is not complete: {ended.log_error}")
     return notes

@@ -1,7 +1,7 @@
-"""Decides what is fetched and what is built, in which order. Pure: nodes of concrete specs in, a schedule out.
+"""Decides what is fetched and what is built, in which order. Pure: concrete specs in, a schedule out.
 
-Rule: a root is built from source unless it is there already; a dependency comes from a build cache where one has it, and
-then needs its link and run dependencies only; whatever else is needed is built, dependencies first.
+Rule: a root is built from source unless it is there already. A dependency comes from a build cache that has it, and then
+needs its link and run dependencies only. All others are built, dependencies first.
 Source: Spack 1.1, `spack install --use-buildcache=package:never,dependencies:auto`.
 """
 
@@ -9,53 +9,56 @@ from collections.abc import Iterable
 
 import msgspec
 
-from buildjob.spack.concrete import Node
+from buildjob.spack.concrete import ConcreteSpec
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """What to do, in this order."""
 
-    fetch: list[Node] = []
-    """Dependencies to install from a build cache, in one go."""
-    build: list[Node] = []
+    fetch: list[ConcreteSpec] = []
+    """Dependencies to install from a build cache, all at once."""
+    build: list[ConcreteSpec] = []
     """To build from source, dependencies first."""
-    installed: list[Node] = []
-    """Roots that Spack has installed already: only to be published."""
-    there: list[Node] = []
-    """Roots whose binary is on the mirror already: nothing to do."""
+    publish_only: list[ConcreteSpec] = []
+    """Roots that Spack has installed already."""
+    nothing: list[ConcreteSpec] = []
+    """Roots whose binary is in the target build cache already."""
 
 
-def schedule(nodes: Iterable[Node], roots: Iterable[str], *, on_mirror: frozenset[str] = frozenset()) -> Schedule:
+def schedule(specs: Iterable[ConcreteSpec], roots: Iterable[str], *, published: frozenset[str] = frozenset()) -> Schedule:
     """Return what is to be done for the roots.
 
-    `nodes` holds every node of their graphs, dependencies first; `on_mirror` the hashes of roots whose binary is on the
-    target mirror with a good signature.
+    `specs` holds every spec of their graphs, dependencies first; `published` the hashes of roots whose binary is in the
+    target build cache with a good signature.
     """
-    by_hash = {node.hash: node for node in nodes}
+    by_hash = {spec.hash: spec for spec in specs}
     wanted = list(dict.fromkeys(roots))
-    there = [by_hash[root] for root in wanted if root in on_mirror]
-    installed = [by_hash[root] for root in wanted if root not in on_mirror and by_hash[root].installed]
-    to_build: dict[str, Node] = {}
-    to_fetch: dict[str, Node] = {}
+    nothing = [by_hash[root] for root in wanted if root in published]
+    publish_only = [by_hash[root] for root in wanted if root not in published and by_hash[root].installed]
+    # both keep the order in which they are filled: dependencies first
+    build: dict[str, ConcreteSpec] = {}
+    fetch: dict[str, ConcreteSpec] = {}
 
-    def need(node: Node, *, from_source: bool) -> None:
-        if node.external or node.installed or node.hash in to_build:
+    def need(spec: ConcreteSpec, *, from_source: bool) -> None:
+        # what is built has had all its dependencies visited; what is only fetched may still be needed as one to build
+        if spec.external or spec.installed or spec.hash in build:
             return
-        fetched = node.binary == "available" and not from_source
-        if fetched and node.hash in to_fetch:
+        is_fetched = spec.binary == "available" and not from_source
+        if is_fetched and spec.hash in fetch:
             return
-        for edge in node.dependencies:
-            if not fetched or {"link", "run"} & set(edge.types):
+        for edge in spec.dependencies:
+            # a binary needs no compiler and no build tools, so these are not even fetched
+            if not is_fetched or {"link", "run"} & set(edge.types):
                 need(by_hash[edge.hash], from_source=edge.hash in wanted)
-        (to_fetch if fetched else to_build)[node.hash] = node
+        (fetch if is_fetched else build)[spec.hash] = spec
 
     for root in wanted:
-        if root not in on_mirror:
+        if root not in published:
             need(by_hash[root], from_source=True)
-    return Schedule(fetch=list(to_fetch.values()), build=list(to_build.values()), installed=installed, there=there)
+    return Schedule(fetch=list(fetch.values()), build=list(build.values()), publish_only=publish_only, nothing=nothing)
 
 
-def blocked_by(node: Node, failed: Iterable[str]) -> list[str]:
-    """Return the names of the node's direct dependencies whose hashes are among the failed."""
+def blocked_by(spec: ConcreteSpec, failed: Iterable[str]) -> list[str]:
+    """Return the names of the spec's direct dependencies whose hashes are among the failed."""
     hashes = set(failed)
-    return [edge.name for edge in node.dependencies if edge.hash in hashes]
+    return [edge.name for edge in spec.dependencies if edge.hash in hashes]

@@ -18,7 +18,7 @@ from buildjob.errors import Interrupted, TimedOut
 from buildjob.log import Log
 from buildjob.process import child, environments
 from buildjob.process.environments import Environments
-from buildjob.process.prestarted import Ahead
+from buildjob.process.prestarted import Prestarted
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +48,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         deadline = self.deadline if within_seconds is None else _after(within_seconds)
         return self._follow(child.start(_program(argv, environment)), argv, deadline)
 
-    def ahead(self, argv: list[str], environment: Mapping[str, str]) -> Ahead:
+    def prestarted(self, argv: list[str], environment: Mapping[str, str]) -> Prestarted:
         """Return a program that can be started before it is needed; it is no build either."""
-        return Ahead(_program(argv, environment))
+        return Prestarted(_program(argv, environment))
 
-    def finish(self, program: Ahead, word: bytes, *, spared: frozenset[int] = frozenset()) -> tuple[int, bytes]:
-        """Tell a program what it has waited for, and follow it to its end as `call` does."""
-        return self._follow(program.tell(word), program.argv, self.deadline, spared=spared)
+    def finish(self, program: Prestarted, line: bytes, *, standby: frozenset[int] = frozenset()) -> tuple[int, bytes]:
+        """Give a prestarted program its line of input, and follow it to its end as `call` does."""
+        return self._follow(program.resume(line), program.argv, self.deadline, standby=standby)
 
     def _follow(
         self,
@@ -62,14 +62,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         argv: Sequence[str | Path],
         deadline: float | None,
         *,
-        spared: frozenset[int] = frozenset(),
+        standby: frozenset[int] = frozenset(),
     ) -> tuple[int, bytes]:
         printed = io.BytesIO()
-        ended = child.finish(
-            started,
-            output=child.Output(printed, terminal=None, listen=lambda _chunk: None),
-            until=child.Until(stop=self.stop, deadline=deadline, spared=lambda: spared),
-        )
+        until = child.Until(stop=self.stop, deadline=deadline, standby=lambda: standby)
+        ended = child.follow(started, output=child.Output(printed), until=until)
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:

@@ -1,14 +1,13 @@
-"""Runs one program in a session of its own, passes its bytes on live and unchanged, and ends it and all that it left.
+"""Runs one program in a session of its own, passes its bytes on live and unchanged, and stops it and all that it started.
 
-The agent is made child subreaper, so whatever the program starts and abandons becomes the agent's child and is ended before
-`run` returns. Knows processes and pipes, not what runs in them.
+The agent is made child subreaper, so whatever the program starts and abandons becomes the agent's child and is stopped
+before `run` returns. Knows processes and pipes, not what runs in them.
 Source: prctl(2) PR_SET_CHILD_SUBREAPER, pidfd_open(2), credentials(7).
 """
 
 import contextlib
 import ctypes
 import os
-import resource
 import selectors
 import signal
 import subprocess
@@ -26,8 +25,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _READ_BYTES = 1 << 16
 GRACE_SECONDS = 10.0
 """Between TERM and KILL."""
-_ORPHAN_GRACE_SECONDS = 2.0
+_LEFTOVER_GRACE_SECONDS = 2.0
 _REAP_SECONDS = 1.0
+_POLL_SECONDS = 0.01
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,20 +37,15 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """Its own; 128 + n if signal n ended it."""
     timed_out: bool = False
     stopped_by: int = 0
-    """The signal that the agent got and passed on; 0 if none."""
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    """User and system time of every process of the tree that has ended."""
-    largest_process_bytes: int = 0
-    """Resident peak of the largest single process."""
-    orphans: list[str] = []
-    """Names of processes that outlived the program and were ended."""
+    """The signal that the agent received and passed on; 0 if none."""
+    leftovers: list[str] = []
+    """Names of the processes that outlived the program and were stopped."""
     log_error: str = ""
     """Why the log could not be written to its end; empty if it could."""
 
 
 class StopRequest:
-    """Holds the first TERM, INT or HUP that the agent got; a context manager that catches them while it is entered."""
+    """Holds the first TERM, INT or HUP that the agent received; a context manager that catches them while it is entered."""
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -76,7 +71,7 @@ class StopRequest:
 
     def _caught(self, number: int, _frame: FrameType | None) -> None:
         self.signal_number = self.signal_number or number
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):  # the pipe is full of signals that have not been looked at
             os.write(self._writer, b"!")
 
 
@@ -89,16 +84,19 @@ def become_subreaper() -> None:
 
 
 class Output:
-    """Where a program's bytes go: the log file, the terminal, and whoever listens."""
+    """Where a program's bytes go: the log file, the terminal, and a callback."""
 
-    def __init__(self, log: BinaryIO, *, terminal: int | None, listen: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, log: BinaryIO, *, terminal: int | None = None, listen: Callable[[bytes], None] = lambda _chunk: None
+    ) -> None:
         self._log: BinaryIO | None = log
         self._terminal = terminal
         self._listen = listen
         self.error = ""
+        """Why the log could not be written; empty while it can."""
 
     def write(self, chunk: bytes) -> None:
-        """Pass the bytes on; a full disk or a reader who left ends that branch only."""
+        """Pass the bytes on. A full disk ends the log only, a terminal that was closed the terminal only."""
         if self._log is not None:
             try:
                 self._log.write(chunk)
@@ -125,35 +123,20 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Until(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a program is followed, and what is ended with it."""
+    """How long a program is followed, and which processes are not stopped with it."""
 
     stop: StopRequest
     deadline: float | None = None
-    """A reading of the monotonic clock after which it is stopped."""
-    spared: Callable[[], frozenset[int]] = frozenset
-    """Tells which children are not the program's leavings, but were started for what comes after it."""
+    """A reading of the monotonic clock after which the program is stopped."""
+    standby: Callable[[], frozenset[int]] = frozenset
+    """Returns the ids of prestarted processes: children of the agent, but not leftovers of the program."""
 
 
-def run(  # noqa: PLR0913  each is a matter of its own
-    program: Program,
-    *,
-    output: Output,
-    stop: StopRequest,
-    deadline: float | None = None,
-    started: Callable[[int], None] = lambda _pid: None,
-    spared: Callable[[], frozenset[int]] = frozenset,
-) -> Ended:
-    """Run a program to its end and return how it ended.
-
-    `deadline` is a reading of the monotonic clock after which it is stopped; `started` is told its process id. A stop or
-    the deadline sends TERM to its process group, and KILL after 10 s. `spared`: see `Until`. Raises OSError if it can't
-    start.
-    """
-    begun = time.monotonic()
+def run(program: Program, *, output: Output, until: Until, started: Callable[[int], None] = lambda _pid: None) -> Ended:
+    """Run a program to its end and return how it ended; `started` receives its process id. Raises OSError."""
     child = start(program)
     started(child.pid)
-    ended = finish(child, output=output, until=Until(stop=stop, deadline=deadline, spared=spared))
-    return msgspec.structs.replace(ended, wall_seconds=time.monotonic() - begun)
+    return follow(child, output=output, until=until)
 
 
 def start(program: Program, *, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
@@ -170,26 +153,24 @@ def start(program: Program, *, stdin: int = subprocess.DEVNULL) -> "subprocess.P
     )
 
 
-def finish(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) -> Ended:
-    """Follow a program that was started to its end, as `run` does."""
-    begun = time.monotonic()
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+def follow(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) -> Ended:
+    """Follow a program that was started to its end, stop what it left, and return how it ended.
+
+    A stop request or the deadline sends TERM to its process group, and KILL after 10 s.
+    """
     with child, _process_descriptor(child.pid) as exited:
         assert child.stdout is not None
-        timed_out, kill_at = _follow(child, exited, output, until)
-        grace = _ORPHAN_GRACE_SECONDS if kill_at is None else max(kill_at - time.monotonic(), 0.0)
-        orphans = end_descendants(grace_seconds=grace, spared=until.spared())
+        timed_out, kill_at = _pass_on(child, exited, output, until)
+        # the grace period of a stop counts from its TERM, for leftovers too
+        grace = _LEFTOVER_GRACE_SECONDS if kill_at is None else max(kill_at - time.monotonic(), 0.0)
+        leftovers = stop_descendants(grace_seconds=grace, standby=until.standby())
         _drain(child.stdout.fileno(), output)
-    now = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = child.returncode
     return Ended(
         exit_code=code if code >= 0 else 128 - code,
         timed_out=timed_out,
         stopped_by=until.stop.signal_number,
-        wall_seconds=time.monotonic() - begun,
-        cpu_seconds=now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime,
-        largest_process_bytes=now.ru_maxrss * 1024,
-        orphans=orphans,
+        leftovers=leftovers,
         log_error=output.error,
     )
 
@@ -203,13 +184,14 @@ def _process_descriptor(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _follow(child: "subprocess.Popen[bytes]", exited: int, output: Output, until: Until) -> tuple[bool, float | None]:
+def _pass_on(child: "subprocess.Popen[bytes]", exited: int, output: Output, until: Until) -> tuple[bool, float | None]:
     """Pass output on until the child has exited; return whether its deadline passed, and when what is left may be killed."""
     assert child.stdout is not None
     pipe, stop, deadline = child.stdout.fileno(), until.stop, until.deadline
     timed_out = False
     kill_at: float | None = None
     with selectors.DefaultSelector() as selector:
+        # the pipe alone does not say when the child has exited: a daemon that it left may hold it open for ever
         for descriptor in (pipe, exited, stop.fileno()):
             selector.register(descriptor, selectors.EVENT_READ)
         while child.poll() is None:
@@ -218,20 +200,21 @@ def _follow(child: "subprocess.Popen[bytes]", exited: int, output: Output, until
             if kill_at is None and (timed_out or stop.signal_number):
                 _signal_group(child.pid, signal.SIGTERM)
                 kill_at = now + GRACE_SECONDS
-                selector.unregister(stop.fileno())
+                selector.unregister(stop.fileno())  # it stays readable, and would end every wait at once
             elif kill_at is not None and now >= kill_at:
                 _signal_group(child.pid, signal.SIGKILL)
-                kill_at = now + 1.0
+                kill_at = now + 1.0  # and again: a process that was being forked may have missed it
             wake_at = kill_at if kill_at is not None else deadline
+            # not longer than this: children that others abandon wake nobody, and would stay zombies for the whole build
             pause = _REAP_SECONDS if wake_at is None else min(max(wake_at - now, 0.0), _REAP_SECONDS)
             for key, _ in selector.select(pause):
                 if key.fd == pipe:
                     chunk = os.read(pipe, _READ_BYTES)
                     if chunk:
                         output.write(chunk)
-                    else:
+                    else:  # closed: it would be readable for ever
                         selector.unregister(pipe)
-            _reap(but={child.pid, *until.spared()})
+            _reap(but={child.pid, *until.standby()})
     return timed_out, kill_at
 
 
@@ -241,43 +224,42 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def _drain(pipe: int, output: Output) -> None:
-    """Pass on what is left in the pipe. Nobody writes any more: every descendant has ended."""
+    """Pass on what is left in the pipe. Nothing writes to it any more: every descendant has ended."""
     os.set_blocking(pipe, False)
     with contextlib.suppress(BlockingIOError):
         while chunk := os.read(pipe, _READ_BYTES):
             output.write(chunk)
 
 
-def end_descendants(*, grace_seconds: float = _ORPHAN_GRACE_SECONDS, spared: frozenset[int] = frozenset()) -> list[str]:
-    """End every descendant but the spared: TERM, after the grace KILL; return the names of those that were alive.
-
-    Repeats until there is none, since a process may start others while it is being ended.
-    """
+def stop_descendants(*, grace_seconds: float = _LEFTOVER_GRACE_SECONDS, standby: frozenset[int] = frozenset()) -> list[str]:
+    """Stop every descendant but those on standby: TERM, KILL after the grace period; return the names of those alive."""
     begun = time.monotonic()
     names: dict[int, str] = {}
+    # round after round until none is left: a process may start others while it is being stopped
     while True:
-        _reap(but=spared)
-        alive = [process for process in _descendants(spared) if _is_running(process)]
+        _reap(but=standby)
+        # a zombie whose parent lives is its parent's to reap, and does nothing any more
+        alive = [process for process in _descendants(standby) if _is_running(process)]
         if not alive:
             return list(names.values())
         late = time.monotonic() - begun >= grace_seconds
         for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since the list was made
                 if late:
                     process.kill()
-                elif process.pid not in names:
+                elif process.pid not in names:  # TERM once: a second one makes some programs give up their clean-up
                     process.terminate()
                 names.setdefault(process.pid, process.name())
-        time.sleep(0.01)
+        time.sleep(_POLL_SECONDS)
 
 
-def _descendants(spared: frozenset[int]) -> list[psutil.Process]:
-    """Return all descendants, without the spared and what is below them."""
-    if not spared:
+def _descendants(standby: frozenset[int]) -> list[psutil.Process]:
+    """Return all descendants, without those on standby and what is below them. psutil is named by the owner."""
+    if not standby:
         return psutil.Process().children(recursive=True)
     found = []
     for process in psutil.Process().children():
-        if process.pid not in spared:
+        if process.pid not in standby:
             found.append(process)
             with contextlib.suppress(psutil.NoSuchProcess):
                 found += process.children(recursive=True)
@@ -291,7 +273,8 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 def _reap(*, but: AbstractSet[int] = frozenset()) -> None:
-    """Collect children that have ended, abandoned ones included; leave `but` to their owners, others to the next time."""
+    """Collect children that have ended, abandoned ones included. Those in `but` are their owners' to collect."""
     with contextlib.suppress(ChildProcessError):
+        # WNOWAIT looks without collecting; the kernel shows the same child again, so one in `but` ends this round
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in but:
             os.waitpid(ended.si_pid, 0)

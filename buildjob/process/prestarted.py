@@ -1,7 +1,7 @@
-"""A program that is started before it is needed: it loads what it will need, and then waits for a word on its input.
+"""A program that is started before it is needed: it loads what it will need, then waits for one line of input.
 
-What comes after a build is mostly the start of Python programs. They can start while Spack tidies up; but nothing secret is
-given to them before the last process of the build has ended, and what they need not be given they never had.
+What follows a build is mostly the start of Python programs. They can start while Spack tidies up. Their secrets come with
+that line, when the last process of the build has ended: until then they have none that could be taken from them.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import subprocess
 from buildjob.process import child
 
 
-class Ahead:
-    """One such program. `tell` starts it if nobody has; it is nobody's until then, and `end` ends it if it is not needed."""
+class Prestarted:
+    """One such program. Until `resume` it is not followed; `end` kills it if it is never resumed."""
 
     def __init__(self, program: child.Program) -> None:
         self.argv = program.argv
@@ -21,34 +21,34 @@ class Ahead:
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
-        """Start it, if that has not been done; return its process id. Raises OSError."""
+        """Start it, unless that has been done; return its process id. Raises OSError."""
         if self._child is None:
             self._child = child.start(self._program, stdin=subprocess.PIPE)
         return self._child.pid
 
-    def tell(self, word: bytes) -> "subprocess.Popen[bytes]":
-        """Give it the one line that it waits for; the caller then follows it to its end. Raises OSError.
+    def resume(self, line: bytes) -> "subprocess.Popen[bytes]":
+        """Give it the line that it waits for, starting it if need be; the caller follows it to its end. Raises OSError.
 
-        One that has ended while it was waiting is started anew: it may have been taken for a part of the build.
+        One that has ended while it waited is started again: the build may have killed it as one of its own.
         """
         if self._child is not None and self._child.poll() is not None:
             self.end()
         self.start()
-        started, self._child = self._child, None
-        assert started
-        assert started.stdin
-        with contextlib.suppress(BrokenPipeError):  # how it ended, and its words, tell more
-            started.stdin.write(word + b"\n")
-        started.stdin.close()
-        return started
+        resumed, self._child = self._child, None
+        assert resumed
+        assert resumed.stdin
+        with contextlib.suppress(BrokenPipeError):  # it has ended just now: its exit code and its output say why
+            resumed.stdin.write(line + b"\n")
+        resumed.stdin.close()
+        return resumed
 
     @property
     def pids(self) -> frozenset[int]:
-        """The process, while it waits."""
+        """The id of the process while it waits; empty before `start` and after `resume`."""
         return frozenset({self._child.pid}) if self._child else frozenset()
 
     def end(self) -> None:
-        """End it at once if it waits still."""
+        """Kill it if it still waits."""
         if self._child is None:
             return
         with contextlib.suppress(ProcessLookupError):

@@ -1,7 +1,7 @@
-"""The adapter to Spack: its command line, for people and for programs. Written for Spack 1.1.
+"""The adapter to Spack: its command line, for programs and for people, and its exit codes. Written for Spack 1.1.
 
-Another version is refused in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing of
-what the agent does with the answers.
+Another version is rejected in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing
+of what the agent does with the answers.
 """
 
 import os
@@ -12,16 +12,18 @@ from pathlib import Path
 import msgspec
 
 from buildjob.errors import RequestError, SpackError
-from buildjob.spack.concrete import Node, Plan, Wanted
+from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import version_of
 
 SUPPORTED = "1.1"
-_SCRIPTS = Path(__file__).parent / "inside"
+UNUSABLE_EXIT_CODES = frozenset({3, 126, 127})
+"""3: an exception that is not a SpackError. 126 and 127 are the shell's codes for a program that does not start."""
+_INSIDE = Path(__file__).parent / "inside"
 _OLD_INSTALLER = ("-c", "config:installer:old")
 
 
-class _Refusal(msgspec.Struct):
+class _Rejection(msgspec.Struct):
     error: str
 
 
@@ -60,17 +62,18 @@ class Spack:
             changed["SPACK_GNUPGHOME"] = str(gpg_home)
         return changed
 
-    def argv(self, *words: str | Path) -> list[str]:
-        """Return a command line of this Spack. `-E`: an environment activated in the user's shell would steer it else."""
-        scopes = [word for scope in self.scopes for word in ("-C", str(scope))]
-        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, words)]
+    def argv(self, *arguments: str | Path) -> list[str]:
+        """Return a command line of this Spack."""
+        scopes = [argument for scope in self.scopes for argument in ("-C", str(scope))]
+        # -E: an environment that is activated in the user's shell would otherwise decide what is installed
+        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, arguments)]
 
     def version(self, environment: Mapping[str, str]) -> str:
-        """Return the version in words. Raises SpackError if Spack does not start."""
-        return _last_line(self._say("--version", environment=environment))
+        """Return the version as Spack prints it. Raises SpackError if Spack does not start."""
+        return _last_line(self._run("--version", environment=environment))
 
     def require_supported(self) -> None:
-        """Refuse a Spack that this adapter is not written for, without starting it. Raises SpackError."""
+        """Reject a Spack that this adapter is not written for, without starting it. Raises SpackError."""
         version = version_of(self.installation)
         if version and not version.startswith(f"{SUPPORTED}."):
             raise SpackError(
@@ -78,74 +81,74 @@ class Spack:
                 "scripts/get-spack puts v1.1.0 into the cache"
             )
 
-    def plan(self, wanted: Wanted, folder: Path, *, environment: Mapping[str, str]) -> Plan:
-        """Concretize and look around; each node's concrete spec is written below `folder`.
+    def concretize(self, wanted: Wanted, folder: Path, *, environment: Mapping[str, str]) -> Concretization:
+        """Let Spack concretize, and look what is there already; each concrete spec is written below `folder`.
 
-        Raises RequestError with Spack's own words if what is wanted can't be had, SpackError if Spack breaks.
+        Raises RequestError with Spack's own message if it has no answer to what is wanted, SpackError if Spack breaks.
         """
         question = {**msgspec.to_builtins(wanted), "folder": str(folder)}
-        return msgspec.json.decode(self._ask(question, environment=environment), type=Plan)
+        return msgspec.json.decode(self._ask(question, environment=environment), type=Concretization)
 
-    def lookup(self, nodes: Sequence[Node], *, environment: Mapping[str, str]) -> frozenset[str]:
-        """Return the hashes of those nodes that some remote mirror has, with a trusted signature where it is signed.
+    def lookup(self, specs: Sequence[ConcreteSpec], *, environment: Mapping[str, str]) -> frozenset[str]:
+        """Return the hashes of those specs that some remote mirror has, with a trusted signature where it is signed.
 
-        `environment` holds the mirrors' credentials; no package code runs. Raises as `plan`.
+        `environment` holds the mirrors' credentials; no package code runs. Raises as `concretize`.
         """
-        answer = self._ask({"lookup": [node.spec_file for node in nodes]}, environment=environment)
+        answer = self._ask({"lookup": [spec.spec_file for spec in specs]}, environment=environment)
         return frozenset(msgspec.json.decode(answer, type=_Available).available)
 
     def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
-        """Give `inside/plan.py` a question; return its answer. Raises RequestError if that is a refusal."""
+        """Give `inside/concretize.py` a question; return its answer. Raises RequestError if Spack has none."""
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
-            asked, answered = Path(scratch) / "question.json", Path(scratch) / "answer.json"
-            asked.write_bytes(msgspec.json.encode(question))
-            self._say("python", _SCRIPTS / "plan.py", asked, answered, environment=environment)
+            question_file, answer_file = Path(scratch) / "question.json", Path(scratch) / "answer.json"
+            question_file.write_bytes(msgspec.json.encode(question))
+            self._run("python", _INSIDE / "concretize.py", question_file, answer_file, environment=environment)
             try:
-                answer = answered.read_bytes()
+                answer = answer_file.read_bytes()
             except FileNotFoundError as error:
                 raise SpackError(f"{self.installation.program} gave no answer and no error") from error
         if answer.startswith(b'{"error"'):
-            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Refusal).error}")
+            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Rejection).error}")
         return answer
 
-    def install_argv(self, node: Node, *, jobs: int | None) -> list[str]:
+    def install_argv(self, spec: ConcreteSpec, *, jobs: int | None) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed."""
         count = ("-j", str(jobs)) if jobs else ()
-        return self.argv("install", "--verbose", "--no-cache", "--only=package", *count, node.spec_file)
+        return self.argv("install", "--verbose", "--no-cache", "--only=package", *count, spec.spec_file)
 
-    def fetch_argv(self, nodes: Sequence[Node]) -> list[str]:
+    def fetch_argv(self, specs: Sequence[ConcreteSpec]) -> list[str]:
         """Return the command line that installs packages from the build caches, and nothing else."""
-        return self.argv("install", "--cache-only", *(node.spec_file for node in nodes))
+        return self.argv("install", "--cache-only", *(spec.spec_file for spec in specs))
 
     def pack_argv(self) -> list[str]:
-        """Return the command line that writes an installed package's binary, unsigned, once it is told which and where."""
-        return self.argv("python", _SCRIPTS / "pack.py")
+        """Return the command line that writes an installed package's unsigned binary; it waits for `pack_input`."""
+        return self.argv("python", _INSIDE / "pack.py")
 
-    def pack_word(self, node: Node, unsigned: Path) -> bytes:
-        """Return the line that tells it."""
-        return msgspec.json.encode({"hash": node.hash, "url": unsigned.as_uri()})
+    def pack_input(self, spec: ConcreteSpec, unsigned: Path) -> bytes:
+        """Return the line of input that names the package, and the folder for its binary."""
+        return msgspec.json.encode({"hash": spec.hash, "url": unsigned.as_uri()})
 
-    def _say(self, *words: str | Path, environment: Mapping[str, str]) -> str:
-        """Run Spack to its end and return what it printed. Raises SpackError with its last words."""
+    def _run(self, *arguments: str | Path, environment: Mapping[str, str]) -> str:
+        """Run Spack to its end and return what it printed. Raises SpackError with its last line."""
         try:
-            code, printed = self._call(self.argv(*words), self.environment(environment))
+            code, printed = self._call(self.argv(*arguments), self.environment(environment))
         except OSError as error:
             raise SpackError(f"{self.installation.program} does not start: {error.strerror}") from error
         text = printed.decode("utf-8", "replace")
         if code != 0:
-            raise SpackError(f"{self.installation.program} {words[0]} ended with {code}: {_last_line(text)}")
+            raise SpackError(f"{self.installation.program} {arguments[0]} ended with {code}: {_last_line(text)}")
         return text
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line]
-    return (errors or lines or ["it said nothing"])[-1]
+    return (errors or lines or ["it printed nothing"])[-1]
 
 
-def install_command(node: Node) -> str:
+def install_command(spec: ConcreteSpec) -> str:
     """Return the command that builds a package from source, as people write it."""
-    return f"spack install {node.name}@{node.version}"
+    return f"spack install {spec.name}@{spec.version}"
 
 
 def install_file_command(spec_file: str, *, jobs: int) -> str:

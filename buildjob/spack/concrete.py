@@ -1,10 +1,10 @@
-"""Concrete specs as Spack answers them: what was asked for, and the graph that comes back. Values only; starts nothing."""
+"""What Spack is asked to concretize, and what it answers. Values only."""
 
 import msgspec
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """A dependency of a node."""
+    """A direct dependency of a concrete spec."""
 
     name: str
     version: str
@@ -13,16 +13,18 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """build, link, run, test."""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One concrete spec."""
+class ConcreteSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A spec with everything decided."""
 
     hash: str
     name: str
     version: str
-    namespace: str
     spec_file: str
+    """A file that holds it as JSON."""
     prefix: str
+    """Where it is installed, or would be."""
     external: bool
+    """It is not Spack's to build: the system has it."""
     installed: bool
     binary: str
     """`available` (a build cache has it, signature trusted), `untrusted` or empty."""
@@ -38,7 +40,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to concretize, or to read concrete from files."""
+    """What to concretize, or to read from where it is concrete already."""
 
     specs: list[str] = []
     spec_files: list[str] = []
@@ -55,21 +57,25 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
     signed: bool
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What `inside/plan.py` answers."""
+class Concretization(msgspec.Struct, frozen=True, kw_only=True):
+    """What Spack answers: concrete specs, and what is there of them already."""
 
     environment: str
     """The folder of the environment that was named; empty if none was."""
     external_roots: list[str]
     """What was asked for and is not to be built, each in a sentence."""
     roots: list[str]
-    """Hashes; at least one."""
-    nodes: list[Node]
+    """DAG hashes; at least one."""
+    specs: list[ConcreteSpec]
+    """Each spec of the roots' graphs once, dependencies first."""
     mirrors: list[Mirror]
     secret_variables: list[str]
-    store_root: str
+    """Names of variables that the mirrors' configuration takes credentials from."""
     stage_root: str
+    """Below it lie Spack's stage folders."""
     spack_version: str
     spack_commit: str
     packages_commit: str
+    """Of the repository with the first root's recipe; empty if it is not a git checkout."""
     build_jobs: int
+    """Parallel jobs that Spack allows a build."""

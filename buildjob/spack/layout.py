@@ -9,22 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buildjob.errors import SpackError
-from buildjob.spack.concrete import Node, Plan
+from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import SpackInstallation
 
 
-def trusted_keys_home(installation: SpackInstallation, variables: Mapping[str, str]) -> Path:
-    """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""
-    return Path(variables.get("SPACK_GNUPGHOME") or installation.root / "opt" / "spack" / "gpg")
-
-
-def stage_folder(plan: Plan, node: Node) -> Path:
-    """Return the folder in which Spack unpacks and builds a package; it need not exist."""
-    return Path(plan.stage_root) / f"spack-stage-{node.name}-{node.version}-{node.hash}"
-
-
 def version_of(installation: SpackInstallation) -> str:
-    """Return a Spack's version as its source says it, without starting it; empty if it says none. Raises SpackError."""
+    """Return a Spack's version from its source, without starting it; empty if the source has none. Raises SpackError."""
     init = installation.root / "lib" / "spack" / "spack" / "__init__.py"
     try:
         found = re.search(r'^__version__ = ["\']([^"\']+)', init.read_text(), re.MULTILINE)
@@ -33,14 +23,24 @@ def version_of(installation: SpackInstallation) -> str:
     return found[1] if found else ""
 
 
+def trusted_keys_home(installation: SpackInstallation, variables: Mapping[str, str]) -> Path:
+    """Return the GnuPG home in which Spack keeps the keys that it trusts; it need not exist."""
+    return Path(variables.get("SPACK_GNUPGHOME") or installation.root / "opt" / "spack" / "gpg")
+
+
 def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = "") -> Path:
-    """Write a configuration scope that names one more binary mirror; return it. `endpoint_url` is of meaning to S3 only."""
+    """Write a configuration scope that names one more binary mirror; return it. Only S3 has an `endpoint_url`."""
     folder.mkdir(parents=True, exist_ok=True)
-    entry: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
+    mirror: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
     if endpoint_url and url.startswith("s3://"):
-        entry["endpoint_url"] = endpoint_url
-    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": entry}}) + "\n")
+        mirror["endpoint_url"] = endpoint_url
+    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": mirror}}) + "\n")
     return folder
+
+
+def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
+    """Return the folder in which Spack unpacks and builds a package; it need not exist."""
+    return Path(concretization.stage_root) / f"spack-stage-{spec.name}-{spec.version}-{spec.hash}"
 
 
 def install_times(prefix: Path) -> dict[str, float]:

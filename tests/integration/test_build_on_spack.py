@@ -88,7 +88,7 @@ def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: Spa
     lab.forget("hello-app", "libhello")
     again = lab.build(*arguments, "--out", tmp_path / "2")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "already on the mirror" in again.stdout
+    assert "already in the build cache" in again.stdout
     assert read_telemetry(tmp_path / "2", "libhello").outcome == "already_there"
     assert "Executing phase" not in again.stdout
 
@@ -97,12 +97,12 @@ def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: SpackLab, tmp_pat
     arguments = ("libhello", "--mirror", tmp_path / "mirror", "--unsigned")
     assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
     again = lab.build(*arguments, "--out", tmp_path / "2")
-    assert "already on the mirror" in again.stdout, again.stdout
+    assert "already in the build cache" in again.stdout, again.stdout
     (blob, *_) = sorted((tmp_path / "mirror").glob("blobs/sha256/*/*"), key=lambda path: -path.stat().st_size)
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     third = lab.build(*arguments, "--out", tmp_path / "3")
     assert third.returncode == 0, third.stdout
-    assert "already on the mirror" not in third.stdout, "a damaged blob is not there"
+    assert "already in the build cache" not in third.stdout, "a damaged blob is not there"
 
 
 def test_without_publishing_the_unsigned_entry_stays_for_later(lab: SpackLab, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_agent(tmp_path: Path) ->
     done = run_command(tmp_path, "setsid sleep 300 & until grep -qx sleep /proc/$!/comm; do :; done; echo started")
     assert done.returncode == 0
     assert time.monotonic() - begun < 30
-    assert re.search(rb"1 process outlived the build and was ended: sleep\n", done.stdout)
+    assert re.search(rb"1 process outlived the build and was stopped: sleep\n", done.stdout)
 
 
 def test_output_folders_are_never_overwritten(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_output_folders_are_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_passed_on_and_told(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_is_passed_on_and_recorded(tmp_path: Path, number: signal.Signals) -> None:
     agent = subprocess.Popen(
         [*AGENT, "--command", "echo READY; sleep 300", "--name", "x", "--version", "1", "--out", str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -113,7 +113,7 @@ def test_a_full_disk_under_the_log_ends_the_log_only() -> None:
             raise OSError(28, "No space left on device")
 
     heard: list[bytes] = []
-    output = child.Output(Full(), terminal=None, listen=heard.append)
+    output = child.Output(Full(), listen=heard.append)
     output.write(b"one")
     output.write(b"two")
     assert heard == [b"one", b"two"]

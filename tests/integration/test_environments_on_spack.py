@@ -210,3 +210,11 @@ def test_a_file_that_is_no_concrete_spec_is_refused(lab: SpackLab, tmp_path: Pat
 
 def test_a_word_that_is_no_spec_is_a_bad_request(lab: SpackLab, tmp_path: Path) -> None:
     assert "unexpected" in refusal(lab.build("hello-app@@", "--out", tmp_path / "out"))
+
+
+def test_spack_finds_its_own_modules_although_ours_are_on_the_path(project: Project, tmp_path: Path) -> None:
+    """`import spack` in `inside/` must never find `buildjob/spack`, whatever PYTHONPATH says."""
+    checkout = f"{ROOT}:{ROOT / 'buildjob'}"
+    done = project.build(project.folder, "--out", tmp_path / "out", "--no-publish", cwd=ROOT, PYTHONPATH=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_telemetry(tmp_path / "out", "top-thing").outcome == "built"

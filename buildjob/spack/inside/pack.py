@@ -2,7 +2,7 @@
 
 Loads what that takes, then waits for one line of JSON on its input, {"hash": text, "url": the folder's}; none means that
 there is nothing to do. What `spack buildcache push --unsigned --only=package --private` does, which would only begin to
-start then. Like `plan.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
+start then. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The agent's exit codes are distinct, and the gravest outcome wins."""
+"""The agent's exit codes are distinct, and the most severe outcome decides."""
 
 import pytest
 
-from buildjob.outcome import EXIT_CODES, Outcome, exit_code, worst
+from buildjob.outcome import EXIT_CODES, Outcome, combined, exit_code, worst
 
 
 def test_every_outcome_has_its_own_exit_code_but_the_two_successes() -> None:
@@ -16,7 +16,7 @@ def test_an_interrupted_run_ends_like_a_shell_would() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "gravest"),
+    ("outcomes", "most_severe"),
     [
         ([], Outcome.ALREADY_THERE),
         ([Outcome.BUILT, Outcome.ALREADY_THERE], Outcome.BUILT),
@@ -24,9 +24,16 @@ def test_an_interrupted_run_ends_like_a_shell_would() -> None:
         ([Outcome.MEMORY_KILLED, Outcome.DEPENDENCY_FAILED], Outcome.MEMORY_KILLED),
     ],
 )
-def test_the_gravest_outcome_decides(outcomes: list[Outcome], gravest: Outcome) -> None:
-    assert worst(outcomes) is gravest
+def test_the_most_severe_outcome_decides(outcomes: list[Outcome], most_severe: Outcome) -> None:
+    assert worst(outcomes) is most_severe
 
 
 def test_every_outcome_has_a_place_in_the_order() -> None:
     assert {worst([outcome]) for outcome in Outcome} == set(Outcome)
+
+
+def test_a_broken_dependency_counts_through_its_dependents_and_a_curable_one_by_itself() -> None:
+    roots = [Outcome.BUILT, Outcome.DEPENDENCY_FAILED]
+    assert combined(roots=roots, dependencies=[Outcome.BUILD_FAILED, Outcome.BUILT]) is Outcome.DEPENDENCY_FAILED
+    assert combined(roots=roots, dependencies=[Outcome.MEMORY_KILLED]) is Outcome.MEMORY_KILLED
+    assert combined(roots=[], dependencies=[]) is Outcome.ALREADY_THERE

@@ -1,4 +1,4 @@
-"""What is started before it is needed: it is no part of the build, and knows no secret until it is told."""
+"""Prestarted processes: they are no part of the build, and know no secret until they are resumed."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ import pytest
 from buildjob.agent import publish_process
 from buildjob.agent.request import Target
 from buildjob.process import child
-from buildjob.process.prestarted import Ahead
+from buildjob.process.prestarted import Prestarted
 from buildjob.spack import adapter
 from tests.labs.build_cache import add_entry, installs
 from tests.labs.s3.server import Server
@@ -27,8 +27,8 @@ def program(argv: list[str], folder: Path, **environment: str) -> child.Program:
 
 
 @pytest.fixture
-def echo(tmp_path: Path) -> Iterator[Ahead]:
-    made = Ahead(program(ECHO, tmp_path))
+def echo(tmp_path: Path) -> Iterator[Prestarted]:
+    made = Prestarted(program(ECHO, tmp_path))
     yield made
     made.end()
     assert not made.pids
@@ -49,63 +49,64 @@ def others(versitygw: Server) -> frozenset[int]:
     return frozenset(process.pid for process in psutil.Process().children())
 
 
-def followed(told: Ahead, word: bytes, tmp_path: Path, others: frozenset[int]) -> tuple[int, bytes]:
+def followed(program: Prestarted, line: bytes, tmp_path: Path, others: frozenset[int]) -> tuple[int, bytes]:
     with child.StopRequest() as stop, (tmp_path / "printed").open("wb") as log:
-        output = child.Output(log, terminal=None, listen=lambda _chunk: None)
-        ended = child.finish(told.tell(word), output=output, until=child.Until(stop=stop, spared=lambda: others))
+        until = child.Until(stop=stop, standby=lambda: others)
+        ended = child.follow(program.resume(line), output=child.Output(log), until=until)
     return ended.exit_code, (tmp_path / "printed").read_bytes()
 
 
-def run(what: child.Program, log: Path, spared: frozenset[int]) -> child.Ended:
+def run(what: child.Program, log: Path, standby: frozenset[int]) -> child.Ended:
     with child.StopRequest() as stop, log.open("wb") as file:
-        output = child.Output(file, terminal=None, listen=lambda _chunk: None)
-        return child.run(what, output=output, stop=stop, spared=lambda: spared)
+        return child.run(what, output=child.Output(file), until=child.Until(stop=stop, standby=lambda: standby))
 
 
 @pytest.mark.usefixtures("subreaper")
-def test_it_outlives_the_build_and_the_builds_leavings_do_not(others: frozenset[int], echo: Ahead, tmp_path: Path) -> None:
+def test_it_outlives_the_build_and_what_the_build_left_does_not(
+    others: frozenset[int], echo: Prestarted, tmp_path: Path
+) -> None:
     waiting = echo.start()
     left = "sleep 1000 & until grep -qx sleep /proc/$!/comm; do :; done; echo $!"
     ended = run(program(["/bin/sh", "-c", left], tmp_path), tmp_path / "log", others | echo.pids)
-    assert ended.orphans == ["sleep"]
+    assert ended.leftovers == ["sleep"]
     assert not psutil.pid_exists(int((tmp_path / "log").read_text()))
     assert echo.start() == waiting, "it is started once"
     assert followed(echo, b"now", tmp_path, others) == (0, b"now\n")
 
 
-def test_one_that_was_ended_is_started_anew(others: frozenset[int], echo: Ahead, tmp_path: Path) -> None:
+def test_one_that_was_killed_is_started_again(others: frozenset[int], echo: Prestarted, tmp_path: Path) -> None:
     first = psutil.Process(echo.start())
     first.kill()
     psutil.wait_procs([first], timeout=60)
     assert followed(echo, b"now", tmp_path, others) == (0, b"now\n")
 
 
-def test_one_that_is_not_needed_is_ended(echo: Ahead) -> None:
+def test_one_that_is_not_needed_is_ended(echo: Prestarted) -> None:
     waiting = psutil.Process(echo.start())
     echo.end()
     assert not waiting.is_running()
 
 
-def test_the_process_that_sends_knows_no_secret_until_it_is_told(
+def test_the_process_that_pushes_knows_no_secret_until_it_is_resumed(
     versitygw: Server, others: frozenset[int], credentials: None, key: Key, tmp_path: Path
 ) -> None:
     del credentials
     add_entry(tmp_path / "unsigned", "app", ["gmake"])
     store = versitygw.store(f"s3://{versitygw.bucket()}/x")
     target = Target(url=store.url, folder=None, signing_key_file=key.secret)
-    sending = Ahead(program(publish_process.send_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
-    pid = sending.start()
+    pushing = Prestarted(program(publish_process.push_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
+    pid = pushing.start()
     assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
     variables = {"PATH": os.environ["PATH"], "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}
-    code, printed = followed(sending, publish_process.send_word(variables), tmp_path, others)
+    code, printed = followed(pushing, publish_process.push_input(variables), tmp_path, others)
     assert code == 0, printed
-    assert publish_process.sent(code, printed, begun=0.0).url.startswith(store.url)
+    assert publish_process.pushed(code, printed, begun=0.0).url.startswith(store.url)
     assert len(installs(store)) == 3
 
 
-def test_one_that_is_told_nothing_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
+def test_one_that_gets_no_input_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
     target = Target(url="s3://nowhere/x", folder=None, signing_key_file=None)
-    ended = run(program(publish_process.send_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
+    ended = run(program(publish_process.push_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
     assert (ended.exit_code, (tmp_path / "log").read_bytes()) == (0, b"")
 
 

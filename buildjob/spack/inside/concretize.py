@@ -1,9 +1,9 @@
-"""Runs inside Spack's own Python (`spack python plan.py REQUEST RESULT`): what is to be built, and what is there already.
+"""Runs inside Spack's own Python (`spack python concretize.py QUESTION ANSWER`): what is to be built, and what is there.
 
-REQUEST is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
-"folder": path}, or {"lookup": [path of a concrete spec]}. RESULT gets {"error": text}, or the plan (each node's concrete
+QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
+"folder": path}, or {"lookup": [path of a concrete spec]}. ANSWER gets {"error": text}, or the concretization (each concrete
 spec is written to FOLDER/HASH.json), or {"available": [hash]}: which of the specs the remote mirrors have.
-This file is the only one that uses Spack's Python interface; it is written for Spack 1.1 and imports nothing of ours.
+Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
 """
 
 import json
@@ -17,9 +17,9 @@ import spack.deptypes
 import spack.environment
 import spack.error
 import spack.mirrors.mirror
+import spack.repo
 import spack.spec
 import spack.stage
-import spack.store
 import spack.traverse
 import spack.url_buildcache
 import spack.util.git
@@ -27,19 +27,18 @@ import spack.util.git
 LOCAL = ("file://", "/")
 
 
-def main(request_path, result_path):
-    with open(request_path, encoding="utf-8") as file:
-        request = json.load(file)
+def main(question_path, answer_path):
+    with open(question_path, encoding="utf-8") as file:
+        question = json.load(file)
     try:
-        result = lookup(request["lookup"]) if "lookup" in request else plan(request)
+        answer = lookup(question["lookup"]) if "lookup" in question else concretize(question)
     except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
-        text = str(error).strip() or type(error).__name__
-        result = {"error": text, "kind": type(error).__name__}
-    with open(result_path, "w", encoding="utf-8") as file:
-        json.dump(result, file)
+        answer = {"error": str(error).strip() or type(error).__name__}
+    with open(answer_path, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
 
 
-def plan(request):
+def concretize(request):
     if request["fresh"]:
         spack.config.set("concretizer:reuse", False, scope="command_line")
     environment = activate(request["environment"]) if request["environment"] else None
@@ -51,15 +50,13 @@ def plan(request):
     if not roots:
         raise ValueError("; ".join(external))
     mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
-    nodes = [node(spec, request["folder"], mirrors) for spec in in_order(roots)]
     return {
         "environment": environment.path if environment else "",
         "external_roots": external,
         "roots": [root.dag_hash() for root in roots],
-        "nodes": nodes,
+        "specs": [concrete_spec(spec, request["folder"], mirrors) for spec in in_order(roots)],
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
         "secret_variables": secret_variables(),
-        "store_root": str(spack.store.STORE.root),
         "stage_root": spack.stage.get_stage_root(),
         "spack_version": spack.spack_version,
         "spack_commit": spack.get_spack_commit() or "",
@@ -81,7 +78,7 @@ def activate(name_or_folder):
 
 
 def concrete_roots(request, environment):
-    """The roots that the request names, each once, concrete."""
+    """The roots that are asked for, each once, concrete."""
     found = []
     if environment:
         found += from_environment(environment, request["hash"].lstrip("/"))
@@ -127,12 +124,13 @@ def title(spec):
 
 
 def in_order(roots):
-    """Every node of the roots' graphs once, dependencies first."""
+    """Every spec of the roots' graphs once, dependencies first."""
     specs = list(spack.traverse.traverse_nodes(roots, order="topo", key=lambda spec: spec.dag_hash()))
     return reversed(specs)
 
 
-def node(spec, folder, mirrors):
+def concrete_spec(spec, folder, mirrors):
+    """What the agent reads of a concrete spec; the whole of it goes into a file below the folder."""
     dag_hash = spec.dag_hash()
     path = os.path.join(folder, dag_hash + ".json")
     with open(path, "w", encoding="utf-8") as file:
@@ -141,7 +139,6 @@ def node(spec, folder, mirrors):
         "hash": dag_hash,
         "name": spec.name,
         "version": str(spec.version),
-        "namespace": spec.namespace or "",
         "spec_file": path,
         "prefix": str(spec.prefix),
         "external": bool(spec.external),
