@@ -27,7 +27,7 @@ from buildjob.log import Log
 from buildjob.outcome import Outcome, combined, exit_code
 from buildjob.process import child, environments
 from buildjob.report import terminal
-from buildjob.report.log_excerpt import Link
+from buildjob.report.link import Link
 from buildjob.report.write import PAGES, find_cause, report
 from buildjob.run_folder import SPEC, RunResult, new_folder
 from buildjob.spack.adapter import Spack, install_command

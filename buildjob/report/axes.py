@@ -22,10 +22,10 @@ class Axis(msgspec.Struct, frozen=True):
 
     def share(self, value: float) -> float:
         """Return where the value lies, in percent from 0; values beyond the ends lie on them."""
-        return 100 * min(max(tame(value) / self.top, 0.0), 1.0)
+        return 100 * min(max(clamp(value) / self.top, 0.0), 1.0)
 
 
-def tame(value: float, *, most: float = _MOST) -> float:
+def clamp(value: float, *, most: float = _MOST) -> float:
     """Return the value as a finite float between 0 and `most`; what is no number counts as 0."""
     if value != value:  # noqa: PLR0124 (NaN, in one comparison also for integers that no float holds)
         return 0.0
@@ -34,14 +34,14 @@ def tame(value: float, *, most: float = _MOST) -> float:
 
 def byte_axis(most: float) -> Axis:
     """Return an axis for memory: steps are powers of two, at least 1 MiB, two to four of them."""
-    most = max(tame(most), float(1 << 20))
+    most = max(clamp(most), float(1 << 20))
     step = float(1 << max(20, math.ceil(math.log2(most / 4))))
     return _axis(most, step)
 
 
 def core_axis(most: float) -> Axis:
     """Return an axis for CPU: steps 1, 2, 5 × powers of ten, at least half a core."""
-    most = max(tame(most), 1.0)
+    most = max(clamp(most), 1.0)
     for exponent in range(26):
         for digit in (0.5, 1, 2):
             if most / (digit * 10**exponent) <= 4:
@@ -51,14 +51,14 @@ def core_axis(most: float) -> Axis:
 
 def time_axis(span_seconds: float) -> Axis:
     """Return an axis for time: from 0 to exactly the span (at least a second), at most seven ticks."""
-    span = min(max(tame(span_seconds), 1.0), _LONGEST)
+    span = min(max(clamp(span_seconds), 1.0), _LONGEST)
     step = next((step for step in _TIME_STEPS if span / step <= 6), 86400 * math.ceil(span / 86400 / 6))
     return Axis(top=span, ticks=tuple(float(step * number) for number in range(int(span // step) + 1)))
 
 
 def format_clock(seconds: float, *, span_seconds: float) -> str:
     """Return a point in time as the span's axis writes it: seconds, `m:ss`, `h:mm` or days and hours."""
-    whole = round(tame(seconds, most=_LONGEST))
+    whole = round(clamp(seconds, most=_LONGEST))
     if span_seconds < 120:
         return f"{whole}"
     if span_seconds < 7200:
@@ -83,7 +83,7 @@ def thin(points: Iterable[tuple[float, float]], *, span_seconds: float, buckets:
     """
     highest: dict[int, tuple[float, float]] = {}
     for time, value in points:
-        point = (tame(time, most=span_seconds), tame(value))
+        point = (clamp(time, most=span_seconds), clamp(value))
         bucket = min(int(point[0] / span_seconds * buckets), buckets - 1)
         if bucket not in highest or point[1] > highest[bucket][1]:
             highest[bucket] = point

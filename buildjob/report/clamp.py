@@ -15,12 +15,12 @@ _MOST_FLOAT = 1e12
 _Value = TypeVar("_Value")
 
 
-def tame_numbers(value: _Value) -> _Value:
+def clamp_numbers(value: _Value) -> _Value:
     """Return a copy in which numbers beyond all machines are cut to a bound and NaN is 0; the shape stays."""
-    return cast("_Value", _tame(value))
+    return cast("_Value", _clamp(value))
 
 
-def _tame(value: object) -> object:
+def _clamp(value: object) -> object:
     match value:
         case bool() | str():
             return value
@@ -29,9 +29,9 @@ def _tame(value: object) -> object:
         case float():
             return 0.0 if math.isnan(value) else min(max(value, -_MOST_FLOAT), _MOST_FLOAT)
         case list():
-            return [_tame(item) for item in value]
+            return [_clamp(item) for item in value]
         case msgspec.Struct():
             fields = value.__struct_fields__
-            return msgspec.structs.replace(value, **{name: _tame(getattr(value, name)) for name in fields})
+            return msgspec.structs.replace(value, **{name: _clamp(getattr(value, name)) for name in fields})
         case _:
             return value

@@ -1,6 +1,6 @@
-"""What an outcome means in words, and what to do about it: the same words on the page and on the terminal.
+"""What an outcome means for people, and what to do about it: the same sentences on the page and on the terminal.
 
-Pure: one telemetry document in, words out. Knows neither markup nor colors.
+Pure: one telemetry document in, sentences out. Knows neither markup nor colors.
 """
 
 import enum
@@ -10,9 +10,10 @@ from collections.abc import Callable
 import msgspec
 
 from buildjob.outcome import Outcome
-from buildjob.report.foreign_text import cut_quietly
+from buildjob.report.foreign_text import cut
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share, round_up_bytes
-from buildjob.report.limits import read_bounds
+from buildjob.report.limits import read_limits
+from buildjob.run_folder import LOG
 from buildjob.telemetry import Telemetry
 
 
@@ -26,139 +27,139 @@ class Tone(enum.StrEnum):
     """Not known (yet)."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome for people."""
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome for people. All texts may hold foreign names."""
 
     tone: Tone
-    words: str
+    headline: str
     """Two or three words: `Killed for memory`."""
     detail: str
-    """A sentence or two with the figures that matter. May hold foreign names, as all fields here may."""
+    """A sentence or two with the figures that matter."""
     advice: tuple[str, ...] = ()
     """What to do, most promising first; empty if there is nothing to do."""
 
 
-def judge(telemetry: Telemetry) -> Verdict:
-    """Return what is to be said about a run. An outcome that this version does not know is quoted, not interpreted."""
+def explain(telemetry: Telemetry) -> Explanation:
+    """Return the explanation of a run's outcome. An outcome that this version does not know is quoted, not interpreted."""
     if not telemetry.complete:
         return _unfinished(telemetry)
-    return _judge_outcome(telemetry)
+    return _explain_outcome(telemetry)
 
 
-def _judge_outcome(telemetry: Telemetry) -> Verdict:
-    explain = _EXPLAINED.get(telemetry.outcome)
-    if explain:
-        return explain(telemetry)
-    unknown = Verdict(
+def _explain_outcome(telemetry: Telemetry) -> Explanation:
+    with_figures = _WITH_FIGURES.get(telemetry.outcome)
+    if with_figures:
+        return with_figures(telemetry)
+    unknown = Explanation(
         tone=Tone.OPEN,
-        words=f"Outcome: {telemetry.outcome or 'none'}",
+        headline=f"Outcome: {telemetry.outcome or 'none'}",
         detail=f"This version of the report does not know that outcome. The exit code was {telemetry.exit_code}.",
     )
     return _FIXED.get(telemetry.outcome, unknown)
 
 
-def _unfinished(telemetry: Telemetry) -> Verdict:
-    counted = _judge_outcome(telemetry)
-    return Verdict(
+def _unfinished(telemetry: Telemetry) -> Explanation:
+    counted = _explain_outcome(telemetry)
+    return Explanation(
         tone=Tone.OPEN,
-        words="Not finished",
+        headline="Not finished",
         detail=(
             f"Written while the build ran, last at {telemetry.ended_at}. If nothing newer follows, the agent was stopped "
-            f"before it could say why, and the run counts as: {counted.words}."
+            f"before it could say why, and the run counts as: {counted.headline}."
         ),
         advice=("If the job has ended, look at the last events of its pod and node.",),
     )
 
 
-def _built(telemetry: Telemetry) -> Verdict:
+def _built(telemetry: Telemetry) -> Explanation:
     state = telemetry.publish.state if telemetry.publish else ""
     detail = _PUBLISHED.get(state, "")
     if not telemetry.memory_kills:
-        return Verdict(tone=Tone.GOOD, words="Built", detail=detail, advice=_size_advice(telemetry))
-    return Verdict(
+        return Explanation(tone=Tone.GOOD, headline="Built", detail=detail, advice=_size_advice(telemetry))
+    return Explanation(
         tone=Tone.MIXED,
-        words="Built",
-        detail=f"{detail} Yet the kernel killed {_kill_words(telemetry)} on the way, and the build went on without.".strip(),
+        headline="Built",
+        detail=f"{detail} The kernel killed {_killed(telemetry)} during the build, which went on without it.".strip(),
         advice=(_more_memory(telemetry), "Check the binary: a killed test or compiler may have left something out."),
     )
 
 
-def _build_failed(telemetry: Telemetry) -> Verdict:
+def _build_failed(telemetry: Telemetry) -> Explanation:
     error = telemetry.first_error
     if error is None:
-        detail = "The build ended with an error, but its log names none that we recognize."
-        return Verdict(tone=Tone.BAD, words="Build failed", detail=detail, advice=("Read the end of build.log.",))
+        detail = "The build ended with an error, but its log holds none that we recognize."
+        return Explanation(tone=Tone.BAD, headline="Build failed", detail=detail, advice=(f"Read the end of {LOG}.",))
     where = f"in the {error.phase} phase, " if error.phase else "in "
-    return Verdict(
+    return Explanation(
         tone=Tone.BAD,
-        words="Build failed",
-        detail=f"The first error stands {where}line {error.line:,} of build.log.",
+        headline="Build failed",
+        detail=f"The first error is {where}line {error.line:,} of {LOG}.",
         advice=("Begin with that first error: later ones often only follow from it.",),
     )
 
 
-def _memory_killed(telemetry: Telemetry) -> Verdict:
-    bounds, totals = read_bounds(telemetry), telemetry.totals
+def _memory_killed(telemetry: Telemetry) -> Explanation:
+    limits, totals = read_limits(telemetry), telemetry.totals
     limit = (
-        f"the limit of {format_bytes(bounds.memory_limit_bytes)}"
-        if bounds.memory_limit_bytes
+        f"the limit of {format_bytes(limits.memory_limit_bytes)}"
+        if limits.memory_limit_bytes
         else "all memory of the machine"
     )
     peak = totals.memory_working_set_peak_bytes
     measured = f" The highest sample of its working set was {format_bytes(peak)}." if peak is not None else ""
     fewer = f"Or build with fewer than {telemetry.spec.build_jobs} jobs at once." if telemetry.spec.build_jobs > 1 else ""
-    return Verdict(
+    return Explanation(
         tone=Tone.BAD,
-        words="Killed for memory",
-        detail=f"The build reached {limit}, and the kernel killed {_kill_words(telemetry)}.{measured}",
+        headline="Killed for memory",
+        detail=f"The build reached {limit}, and the kernel killed {_killed(telemetry)}.{measured}",
         advice=tuple(line for line in (_more_memory(telemetry), fewer) if line),
     )
 
 
-def _disk_full(telemetry: Telemetry) -> Verdict:
-    bounds, peak = read_bounds(telemetry), telemetry.totals.disk_peak_bytes
+def _disk_full(telemetry: Telemetry) -> Explanation:
+    limits, peak = read_limits(telemetry), telemetry.totals.disk_peak_bytes
     used = f" Its files took up {format_bytes(peak)}." if peak is not None else ""
-    asked = f" It had asked for {format_bytes(bounds.disk_asked_bytes)}." if bounds.disk_asked_bytes else ""
-    known = max(bounds.disk_asked_bytes or 0, peak or 0)
+    asked = f" It had asked for {format_bytes(limits.disk_asked_bytes)}." if limits.disk_asked_bytes else ""
+    known = max(limits.disk_asked_bytes or 0, peak or 0)
     least = f"Ask for at least {format_bytes(round_up_bytes(2 * known))} of disk, or build" if known else "Build"
-    return Verdict(
+    return Explanation(
         tone=Tone.BAD,
-        words="Disk full",
+        headline="Disk full",
         detail=f"The build ran out of disk space.{used}{asked}",
         advice=(f"{least} where more is free.",),
     )
 
 
-def _timed_out(telemetry: Telemetry) -> Verdict:
-    totals, bounds = telemetry.totals, read_bounds(telemetry)
+def _timed_out(telemetry: Telemetry) -> Explanation:
+    totals, limits = telemetry.totals, read_limits(telemetry)
     phase = f" in its {telemetry.phases[-1].name} phase" if telemetry.phases else ""
     used = mean_cores(telemetry)
-    busy = used is not None and used > 0.8 * bounds.cores
-    return Verdict(
+    busy = used is not None and used > 0.8 * limits.cores
+    return Explanation(
         tone=Tone.BAD,
-        words="Timed out",
+        headline="Timed out",
         detail=f"The build was stopped after {format_seconds(totals.wall_seconds)}{phase}.",
         advice=(
-            f"It kept its {format_cores(bounds.cores)} busy: give it more time, or more cores."
+            f"It kept its {format_cores(limits.cores)} busy: give it more time, or more cores."
             if busy
             else "Give it more time; if the CPU curve lies near zero at its end, the build hung and more time won't help.",
         ),
     )
 
 
-def _interrupted(telemetry: Telemetry) -> Verdict:
+def _interrupted(telemetry: Telemetry) -> Explanation:
     number = telemetry.exit_code - 128
     name = f" by {signal.Signals(number).name}" if number in _SIGNALS else ""
-    return Verdict(
+    return Explanation(
         tone=Tone.MIXED,
-        words="Interrupted",
-        detail=f"The agent was told to stop{name} after {format_seconds(telemetry.totals.wall_seconds)}.",
-        advice=("The job was canceled or its node taken away. Nothing here speaks against the package: run it again.",),
+        headline="Interrupted",
+        detail=f"The agent was stopped{name} after {format_seconds(telemetry.totals.wall_seconds)}.",
+        advice=("The job was canceled, or its node was lost. The package is not at fault: run it again.",),
     )
 
 
-def _kill_words(telemetry: Telemetry) -> str:
-    """Name what was killed, and say when the name is a conclusion."""
+def _killed(telemetry: Telemetry) -> str:
+    """Return what was killed, as part of a sentence; it says if the name is inferred."""
     kills = telemetry.memory_kills
     if not kills:
         return "a process"
@@ -173,8 +174,8 @@ def _kill_words(telemetry: Telemetry) -> str:
 
 
 def _more_memory(telemetry: Telemetry) -> str:
-    """Say how much memory to try. Doubling wastes less than small steps: what the killed process still wanted is unknown."""
-    limit = read_bounds(telemetry).memory_limit_bytes
+    """Return how much memory to try: doubling takes the fewest tries while the need is unknown."""
+    limit = read_limits(telemetry).memory_limit_bytes
     peak = telemetry.totals.memory_working_set_peak_bytes or 0
     if not limit:
         return "Build where more memory is free."
@@ -182,16 +183,16 @@ def _more_memory(telemetry: Telemetry) -> str:
 
 
 def _size_advice(telemetry: Telemetry) -> tuple[str, ...]:
-    """Say what a good run teaches about its size: nearly too small, or far too big."""
-    bounds, peak = read_bounds(telemetry), telemetry.totals.memory_working_set_peak_bytes
+    """Return what a good run teaches about its size: nearly too small, or far too big."""
+    limits, peak = read_limits(telemetry), telemetry.totals.memory_working_set_peak_bytes
     if not peak or telemetry.totals.memory_is_estimate:
         return ()
     wanted = round_up_bytes(peak * 6 // 5)
-    if bounds.memory_limit_bytes and peak > 0.9 * bounds.memory_limit_bytes:
-        share = format_share(peak, bounds.memory_limit_bytes)
+    if limits.memory_limit_bytes and peak > 0.9 * limits.memory_limit_bytes:
+        share = format_share(peak, limits.memory_limit_bytes)
         return (f"Its memory reached {share} of the limit: next time ask for {format_bytes(wanted)}.",)
-    if bounds.memory_asked_bytes and wanted < bounds.memory_asked_bytes // 2:
-        share = format_share(peak, bounds.memory_asked_bytes)
+    if limits.memory_asked_bytes and wanted < limits.memory_asked_bytes // 2:
+        share = format_share(peak, limits.memory_asked_bytes)
         return (f"It used {share} of the memory it asked for: {format_bytes(wanted)} would do.",)
     return ()
 
@@ -199,7 +200,7 @@ def _size_advice(telemetry: Telemetry) -> tuple[str, ...]:
 def shorten_command(command: str) -> str:
     """Return a command for a sentence: the program without its folders, and as much of the rest as fits."""
     program, space, rest = command.partition(" ")
-    return cut_quietly(f"{program.rpartition('/')[2] or program}{space}{rest}", limit=60)
+    return cut(f"{program.rpartition('/')[2] or program}{space}{rest}", limit=60)
 
 
 def mean_cores(telemetry: Telemetry) -> float | None:
@@ -217,8 +218,8 @@ _PUBLISHED = {
     "failed": "The binary could not be published.",
 }
 
-# Outcomes whose words need the run's figures.
-_EXPLAINED: dict[str, Callable[[Telemetry], Verdict]] = {
+# Outcomes whose explanation needs the run's figures.
+_WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
     Outcome.BUILT: _built,
     Outcome.BUILD_FAILED: _build_failed,
     Outcome.MEMORY_KILLED: _memory_killed,
@@ -228,44 +229,44 @@ _EXPLAINED: dict[str, Callable[[Telemetry], Verdict]] = {
 }
 
 # The others, among them the driver's own two.
-_FIXED: dict[str, Verdict] = {
-    Outcome.ALREADY_THERE: Verdict(
-        tone=Tone.GOOD, words="Already there", detail="This very hash was installed before: nothing was built."
+_FIXED: dict[str, Explanation] = {
+    Outcome.ALREADY_THERE: Explanation(
+        tone=Tone.GOOD, headline="Already there", detail="This hash was already installed: nothing was built."
     ),
-    Outcome.BAD_REQUEST: Verdict(
+    Outcome.BAD_REQUEST: Explanation(
         tone=Tone.BAD,
-        words="Bad request",
-        detail="The command line or the settings ask for what can't work.",
+        headline="Bad request",
+        detail="The command line or the settings ask for something that cannot work.",
         advice=("The job log names the option or the key.",),
     ),
-    Outcome.SPACK_UNUSABLE: Verdict(
+    Outcome.SPACK_UNUSABLE: Explanation(
         tone=Tone.BAD,
-        words="Spack is unusable",
-        detail="Spack did not start, or did not understand its own configuration.",
+        headline="Spack is unusable",
+        detail="Spack did not start, or rejected its own configuration.",
         advice=("Run 'spack --version' and 'spack config blame' in the same image.",),
     ),
-    Outcome.FETCH_FAILED: Verdict(
+    Outcome.FETCH_FAILED: Explanation(
         tone=Tone.BAD,
-        words="Sources not fetched",
+        headline="Sources not fetched",
         detail="The sources, or the binary of a dependency, could not be downloaded.",
-        advice=("Try again: this often passes.", "If it stays, check the version's URL and checksum, and the mirrors."),
+        advice=("Try again: this often passes.", "If it does not, check the version's URL and checksum, and the mirrors."),
     ),
-    Outcome.DEPENDENCY_FAILED: Verdict(
+    Outcome.DEPENDENCY_FAILED: Explanation(
         tone=Tone.BAD,
-        words="Dependency failed",
-        detail="The package was not tried, because one that it needs is missing.",
-        advice=("Mend the dependency first; its own report says what went wrong.",),
+        headline="Dependency failed",
+        detail="The package was not built, because one of its dependencies is missing.",
+        advice=("Fix the dependency first; its own report says what went wrong.",),
     ),
-    Outcome.PUBLISH_FAILED: Verdict(
+    Outcome.PUBLISH_FAILED: Explanation(
         tone=Tone.MIXED,
-        words="Built, not published",
+        headline="Built, not published",
         detail="The build is good; signing or uploading its binary failed.",
         advice=("The job log names the cause. Publishing can be repeated without building again.",),
     ),
-    "script_succeeded": Verdict(tone=Tone.GOOD, words="Script succeeded", detail=""),
-    "script_failed": Verdict(
+    "script_succeeded": Explanation(tone=Tone.GOOD, headline="Script succeeded", detail=""),
+    "script_failed": Explanation(
         tone=Tone.BAD,
-        words="Script failed",
+        headline="Script failed",
         detail="The job's script ended with a code other than 0.",
         advice=("Read the job log.",),
     ),

@@ -6,11 +6,10 @@ Pure; all foreign text passes through `markup`, and each list is cut with a note
 from collections.abc import Iterable, Sequence
 
 from buildjob.report import markup
-from buildjob.report.foreign_text import show
+from buildjob.report.foreign_text import escape_and_cut
 from buildjob.report.format import format_bytes, format_cores
-from buildjob.report.limits import read_job
 from buildjob.report.markup import Html, element, join
-from buildjob.telemetry import PackageSpec, Telemetry
+from buildjob.telemetry import Job, PackageSpec, Telemetry
 
 _DEPENDENCIES = 40
 _VARIANTS = 40
@@ -28,11 +27,11 @@ def reproduce(telemetry: Telemetry, *, commands: str) -> Html:
         ("Image", _code(source.image_digest)),
     ]
     variables = [
-        _code(f"{show(name, limit=_NAME)}={show(value, limit=_NAME)}")
+        _code(f"{escape_and_cut(name, limit=_NAME)}={escape_and_cut(value, limit=_NAME)}")
         for name, value in list(source.variables.items())[:_VARIABLES]
     ]
-    facts.append(("Variables", _words(variables, total=len(source.variables))))
-    return _section("Reproduce", [_lines(commands), _list(facts)])
+    facts.append(("Variables", _and_more(variables, total=len(source.variables))))
+    return _section("Reproduce", [_commands(commands), _list(facts)])
 
 
 def spec(telemetry: Telemetry) -> Html:
@@ -50,10 +49,10 @@ def spec(telemetry: Telemetry) -> Html:
 
 def job(telemetry: Telemetry) -> Html:
     """Return the CI job's facts; nothing outside CI."""
-    known = read_job(telemetry)
-    if known is None:
+    known = telemetry.job
+    if not isinstance(known, Job):
         return Html()
-    name = show(known.name or known.id or "job", limit=_WORD)
+    name = escape_and_cut(known.name or known.id or "job", limit=_WORD)
     ref = join(_code(known.ref), " (protected)" if known.ref_protected else "") if known.ref else Html()
     facts = [
         ("Job", markup.link(name, known.url) if known.url else markup.text(name)),
@@ -89,7 +88,7 @@ def machine(telemetry: Telemetry) -> Html:
     return _section("Run", [_list(facts)])
 
 
-def _lines(commands: str) -> Html:
+def _commands(commands: str) -> Html:
     """Return commands in one block, so that they are copied as they stand; a comment says if the end was cut."""
     kept, left = commands.strip("\n"), 0
     if len(kept) > _COMMANDS:
@@ -106,13 +105,13 @@ def _variants(package: PackageSpec) -> Html:
     for name, value in list(package.variants.items())[:_VARIANTS]:
         match value:
             case bool():
-                written = f"{'+' if value else '~'}{show(name, limit=_NAME)}"
+                written = f"{'+' if value else '~'}{escape_and_cut(name, limit=_NAME)}"
             case str():
-                written = f"{show(name, limit=_NAME)}={show(value, limit=_NAME)}"
+                written = f"{escape_and_cut(name, limit=_NAME)}={escape_and_cut(value, limit=_NAME)}"
             case _:
-                written = f"{show(name, limit=_NAME)}={show(','.join(value), limit=_NAME)}"
+                written = f"{escape_and_cut(name, limit=_NAME)}={escape_and_cut(','.join(value), limit=_NAME)}"
         shown.append(element("code", written))
-    return _words(shown, total=len(package.variants))
+    return _and_more(shown, total=len(package.variants))
 
 
 def _dependencies(package: PackageSpec) -> Html:
@@ -120,10 +119,10 @@ def _dependencies(package: PackageSpec) -> Html:
         element("code", markup.text(f"{dependency.name}@{dependency.version}", limit=_NAME))
         for dependency in package.dependencies[:_DEPENDENCIES]
     ]
-    return _words(shown, total=len(package.dependencies))
+    return _and_more(shown, total=len(package.dependencies))
 
 
-def _words(shown: Sequence[Html], *, total: int) -> Html:
+def _and_more(shown: Sequence[Html], *, total: int) -> Html:
     more = f" and {total - len(shown):,} more" if total > len(shown) else ""
     return join(Html(" ".join(shown)), more)
 

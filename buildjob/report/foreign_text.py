@@ -36,7 +36,7 @@ def to_ascii(text: str) -> str:
     return escape_controls(text).encode("ascii", "backslashreplace").decode("ascii")
 
 
-def show(text: str, *, limit: int) -> str:
+def escape_and_cut(text: str, *, limit: int) -> str:
     """Return the text as people are to see it: escapes for what is unprintable, and at most `limit` characters of that.
 
     A note of the text's length follows where that cuts.
@@ -47,7 +47,7 @@ def show(text: str, *, limit: int) -> str:
     return f"{shown[:limit]} … (cut: {len(text):,} characters)"
 
 
-def cut_quietly(text: str, *, limit: int) -> str:
+def cut(text: str, *, limit: int) -> str:
     """Return at most `limit` characters; three dots say that more followed."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 

@@ -28,16 +28,6 @@ class LogExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     """A line was longer than `LINE_LIMIT` characters and lost its end."""
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A place where something of this build is to be found."""
-
-    label: str
-    url: str
-    """A URL or a path. The page links http and https only and shows everything else as text."""
-    is_beside: bool = False
-    """`url` is the plain name of a file that lies beside the page: it is linked."""
-
-
 def take(log: Path, *, error_line: int, before: int = 10, after: int = 10) -> LogExcerpt:
     """Return the lines around line `error_line` of the log, fewer where the log begins or ends.
 

@@ -21,12 +21,12 @@ class Html(str):
 
 def text(value: str, *, limit: int = TEXT_LIMIT) -> Html:
     """Return foreign text as content of an element: unprintable characters visible, cut, escaped."""
-    return Html(html.escape(foreign_text.show(value, limit=limit), quote=False))
+    return Html(html.escape(foreign_text.escape_and_cut(value, limit=limit), quote=False))
 
 
 def attribute(name: str, value: str, *, limit: int = TEXT_LIMIT) -> Html:
     """Return an attribute, with foreign text as its value as `text` does it, and quotes escaped too."""
-    return Html(f'{name}="{html.escape(foreign_text.show(value, limit=limit), quote=True)}"')
+    return Html(f'{name}="{html.escape(foreign_text.escape_and_cut(value, limit=limit), quote=True)}"')
 
 
 def element(tag: str, /, *children: str, **attributes: str | float | None) -> Html:

@@ -8,13 +8,15 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from buildjob.report import facts, figures, markup
-from buildjob.report.clamp import tame_numbers
-from buildjob.report.explain import Verdict, judge
+from buildjob.report import facts, figures, markup, pictures
+from buildjob.report.clamp import clamp_numbers
+from buildjob.report.explain import Explanation, Tone, explain
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.format import format_seconds
-from buildjob.report.log_excerpt import Link, LogExcerpt
+from buildjob.report.link import Link
+from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.markup import Html, element, join
+from buildjob.run_folder import LOG, TELEMETRY
 from buildjob.telemetry import FirstError, Telemetry
 
 MOST_BYTES = 400_000
@@ -37,14 +39,14 @@ def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Lin
     `excerpt` is the part of the log to show, None if there is none; `links` stand below the headline, those that are not
     http or https as text; `reproduce` holds commands, one a line, and may be empty.
     """
-    telemetry, excerpt = tame_numbers(telemetry), tame_numbers(excerpt)
-    verdict = judge(telemetry)
+    telemetry, excerpt = clamp_numbers(telemetry), clamp_numbers(excerpt)
+    explanation = explain(telemetry)
     body = element(
         "main",
-        _headline(telemetry, verdict, links=links),
+        _headline(telemetry, explanation, links=links),
         _log(telemetry, excerpt),
         figures.tiles(telemetry),
-        figures.over_time(telemetry),
+        pictures.over_time(telemetry),
         figures.details(telemetry),
         facts.reproduce(telemetry, commands=reproduce),
         element("div", facts.spec(telemetry), facts.job(telemetry), facts.machine(telemetry), class_="columns"),
@@ -57,13 +59,13 @@ def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Lin
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
-        element("title", markup.text(f"{spec.name} {spec.version}: {verdict.words}", limit=_WORD)),
+        element("title", markup.text(f"{spec.name} {spec.version}: {explanation.headline}", limit=_WORD)),
         Html(f"<style>{_STYLE}</style>"),
     )
     return f"<!DOCTYPE html>\n{element('html', head, element('body', body, _footer(telemetry)), lang='en')}\n"
 
 
-def _headline(telemetry: Telemetry, verdict: Verdict, *, links: Sequence[Link]) -> Html:
+def _headline(telemetry: Telemetry, explanation: Explanation, *, links: Sequence[Link]) -> Html:
     spec = telemetry.spec
     name = [
         markup.text(spec.name, limit=_NAME),
@@ -79,22 +81,22 @@ def _headline(telemetry: Telemetry, verdict: Verdict, *, links: Sequence[Link]) 
         "header",
         element("h1", *name),
         element("p", markup.text(" · ".join(subtitle)), class_="subtitle") if subtitle else "",
-        _verdict(telemetry, verdict),
+        _explanation(telemetry, explanation),
         element("ul", *(element("li", _link(link)) for link in links[:_LINKS]), class_="links") if links else "",
     )
 
 
-def _verdict(telemetry: Telemetry, verdict: Verdict) -> Html:
+def _explanation(telemetry: Telemetry, explanation: Explanation) -> Html:
     wall = telemetry.totals.wall_seconds
-    took = f" {'after' if verdict.tone != 'good' else 'in'} {format_seconds(wall)}" if wall > 0 else ""
-    parts = [element("p", element("strong", markup.text(verdict.words, limit=_WORD)), took, class_="words")]
-    if verdict.detail:
-        parts.append(element("p", markup.text(verdict.detail, limit=_LINE)))
-    if verdict.advice:
+    took = f" {'in' if explanation.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
+    parts = [element("p", element("strong", markup.text(explanation.headline, limit=_WORD)), took, class_="headline")]
+    if explanation.detail:
+        parts.append(element("p", markup.text(explanation.detail, limit=_LINE)))
+    if explanation.advice:
         parts.append(
-            element("ul", *(element("li", markup.text(line, limit=_LINE)) for line in verdict.advice), class_="advice")
+            element("ul", *(element("li", markup.text(line, limit=_LINE)) for line in explanation.advice), class_="advice")
         )
-    return element("div", *parts, class_=f"verdict {verdict.tone}")
+    return element("div", *parts, class_=f"explanation {explanation.tone}")
 
 
 def _link(link: Link) -> Html:
@@ -114,15 +116,15 @@ def _log(telemetry: Telemetry, excerpt: LogExcerpt | None) -> Html:
         element("h2", "First error" if error else "End of the log" if excerpt and excerpt.error_line is None else "Log")
     ]
     if error:
-        parts += _error_words(error)
+        parts += _error_text(error)
     if excerpt and lines:
         parts.append(_excerpt(excerpt))
     return element("section", *parts, class_="error" if error else None)
 
 
-def _error_words(error: FirstError) -> list[Html]:
+def _error_text(error: FirstError) -> list[Html]:
     text = markup.text(strip_ansi(error.text), limit=_LINE)
-    where = [element("span", "line ", element("b", f"{error.line:,}"), " of build.log")]
+    where = [element("span", "line ", element("b", f"{error.line:,}"), f" of {LOG}")]
     if error.phase:
         where.append(element("span", "phase ", element("b", markup.text(error.phase, limit=_NAME))))
     if error.file:
@@ -144,9 +146,9 @@ def _excerpt(excerpt: LogExcerpt) -> Html:
             del rows[index]
             break
     cut = excerpt.truncated or len(rows) < len(excerpt.lines)
-    note = element("p", "Some lines are cut or left out; build.log has them whole.", class_="note") if cut else ""
+    note = element("p", f"Some lines are cut or left out; {LOG} has them whole.", class_="note") if cut else ""
     table = element("table", element("tbody", *(rows[index] for index in sorted(rows))), class_="excerpt")
-    label = f"Lines {excerpt.first_line + min(rows)} to {excerpt.first_line + max(rows)} of build.log"
+    label = f"Lines {excerpt.first_line + min(rows)} to {excerpt.first_line + max(rows)} of {LOG}"
     return join(element("div", table, class_="scroll log", role="region", aria_label=label, tabindex="0"), note)
 
 
@@ -164,15 +166,6 @@ def _row(excerpt: LogExcerpt, index: int) -> Html:
 
 
 def _footer(telemetry: Telemetry) -> Html:
-    by = f"Written by spack-farm {telemetry.versions.spack_farm[:_NAME]}. All figures of this page stand in "
-    return element(
-        "footer",
-        element(
-            "p",
-            by,
-            element("a", "telemetry.json", href="telemetry.json"),
-            "; the whole log in ",
-            element("a", "build.log", href="build.log"),
-            ".",
-        ),
-    )
+    by = f"Written by spack-farm {telemetry.versions.spack_farm[:_NAME]}. All figures of this page are in "
+    figures_link, log_link = (element("a", name, href=name) for name in (TELEMETRY, LOG))
+    return element("footer", element("p", by, figures_link, "; the whole log is ", log_link, "."))

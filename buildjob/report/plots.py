@@ -12,7 +12,7 @@ import msgspec
 
 from buildjob.report import axes, markup
 from buildjob.report.axes import Axis
-from buildjob.report.foreign_text import cut_quietly
+from buildjob.report.foreign_text import cut
 from buildjob.report.format import format_seconds
 from buildjob.report.markup import Html, element, join
 from buildjob.telemetry import MemoryKill, Phase
@@ -35,7 +35,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """limit or asked: its color."""
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
+class Plot(msgspec.Struct, frozen=True, kw_only=True):
     """One measured figure over time."""
 
     kind: str
@@ -53,46 +53,46 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Side(enum.StrEnum):
-    """Where words stand, seen from their point."""
+    """On which side of its point a text stands, as SVG's `text-anchor`."""
 
     RIGHT = "start"
     LEFT = "end"
 
 
-def plot(curve: Curve, *, time: Axis, phases: Sequence[Phase], kills: Sequence[MemoryKill]) -> Html:
-    """Return the picture of one curve. No points give an empty plot; the caller says so in words instead."""
-    points = axes.thin(curve.points, span_seconds=time.top, buckets=_POINTS)
+def draw_plot(plot: Plot, *, time: Axis, phases: Sequence[Phase], kills: Sequence[MemoryKill]) -> Html:
+    """Return the picture of one plot. No points give an empty plot; the caller says so in words instead."""
+    points = axes.thin(plot.points, span_seconds=time.top, buckets=_POINTS)
     highest = max((value for _, value in points), default=0.0)
-    hidden = above(curve)
-    shown = [rule for rule in curve.rules if rule not in hidden]
-    axis = curve.scale(max([highest, *(rule.value for rule in shown)]))
+    hidden = hidden_rules(plot)
+    shown = [rule for rule in plot.rules if rule not in hidden]
+    axis = plot.scale(max([highest, *(rule.value for rule in shown)]))
     return element(
         "svg",
-        element("title", curve.title),
-        element("desc", " ".join([curve.summary, *(f"{rule.label}: above this scale." for rule in hidden)])),
-        _grid(axis, time=time, phases=phases, write=curve.write),
-        _draw(points, kind=curve.kind, axis=axis, time=time),
+        element("title", plot.title),
+        element("desc", " ".join([plot.summary, *(f"{rule.label}: above this scale." for rule in hidden)])),
+        _grid(axis, time=time, phases=phases, write=plot.write),
+        _line_and_area(points, kind=plot.kind, axis=axis, time=time),
         *(_rule(rule, axis=axis, side=side) for rule, side in zip(shown, (Side.RIGHT, Side.LEFT), strict=False)),
-        _peak(points, kind=curve.kind, axis=axis, time=time),
+        _peak(points, kind=plot.kind, axis=axis, time=time),
         *(_kill(kill, time=time) for kill in kills[:_KILLS]),
-        *_readouts(points, axis=axis, time=time, write=curve.write),
+        *_readouts(points, axis=axis, time=time, write=plot.write),
         role="img",
         class_="plot",
         height=_PLOT_HEIGHT,
     )
 
 
-def above(curve: Curve) -> list[Rule]:
+def hidden_rules(plot: Plot) -> list[Rule]:
     """Return the lines that `plot` leaves out, because they lie so far above the curve that they would flatten it."""
-    highest = max((value for _, value in curve.points), default=0.0)
-    return [rule for rule in curve.rules if rule.value > 4 * highest]
+    highest = max((value for _, value in plot.points), default=0.0)
+    return [rule for rule in plot.rules if rule.value > 4 * highest]
 
 
 def timeline(phases: Sequence[Phase], *, time: Axis, kills: Sequence[MemoryKill]) -> Html:
     """Return the phases as bars, one below the other; of very many the longest, in order of time."""
     kept = sorted(
-        sorted(phases, key=lambda phase: -axes.tame(phase.wall_seconds))[:_BARS],
-        key=lambda phase: axes.tame(phase.start_seconds),
+        sorted(phases, key=lambda phase: -axes.clamp(phase.wall_seconds))[:_BARS],
+        key=lambda phase: axes.clamp(phase.start_seconds),
     )
     words = ", ".join(
         f"{phase.name} {format_seconds(phase.wall_seconds)} from {format_seconds(phase.start_seconds)}" for phase in kept
@@ -131,7 +131,7 @@ def _grid(axis: Axis, *, time: Axis, phases: Sequence[Phase], write: Callable[[f
     return join(*pieces)
 
 
-def _draw(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time: Axis) -> Html:
+def _line_and_area(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time: Axis) -> Html:
     """Draw the curve and the area below it, in a viewport of their own that the page stretches."""
     if not points:
         return Html()
@@ -176,8 +176,8 @@ def _peak(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time:
 
 def _kill(kill: MemoryKill, *, time: Axis) -> Html:
     x = _percent(time.share(kill.at_seconds))
-    process = cut_quietly(kill.process or "process unknown", limit=80)
-    words = f"Killed for memory after {format_seconds(axes.tame(kill.at_seconds))}: {process}"
+    process = cut(kill.process or "process unknown", limit=80)
+    words = f"Killed for memory after {format_seconds(axes.clamp(kill.at_seconds))}: {process}"
     cross = (element("line", x1=x, x2=x, y1=0, y2="100%"), element("text", "✕", x=x, y=12, text_anchor="middle"))
     return element("g", element("title", words), *cross, class_="kill")
 
@@ -185,7 +185,7 @@ def _kill(kill: MemoryKill, *, time: Axis) -> Html:
 def _bar(phase: Phase, *, row: int, time: Axis) -> Html:
     """Draw a phase; its words stand where there is most room: in the bar, behind it or before it."""
     start = time.share(phase.start_seconds)
-    end = time.share(axes.tame(phase.start_seconds) + axes.tame(phase.wall_seconds))
+    end = time.share(axes.clamp(phase.start_seconds) + axes.clamp(phase.wall_seconds))
     room = {"in": end - start, "behind": 100 - end, "before": start}
     place = max(room, key=lambda where: room[where])
     x, dx, side = {"in": (start, "8", Side.RIGHT), "behind": (end, "6", Side.RIGHT), "before": (start, "-6", Side.LEFT)}[
@@ -197,8 +197,8 @@ def _bar(phase: Phase, *, row: int, time: Axis) -> Html:
         element("rect", x=_percent(start), y=y, width=_percent(max(end - start, 0.15)), height=_BAR_HEIGHT - 6, rx="3"),
         element(
             "text",
-            element("tspan", cut_quietly(phase.name, limit=24), class_="name"),
-            f" {format_seconds(axes.tame(phase.wall_seconds))}",
+            element("tspan", cut(phase.name, limit=24), class_="name"),
+            f" {format_seconds(axes.clamp(phase.wall_seconds))}",
             x=_percent(x),
             y=y + 14,
             dx=dx,

@@ -1,4 +1,4 @@
-"""The summary that ends the agent's output on the terminal: what each phase used, how it ended, where things are.
+"""The table that ends the agent's output on the terminal: what each phase used, how it ended, where things are.
 
 Returns text; prints nothing. Plain ASCII unless `unicode` is set, so that it survives `LC_ALL=C`; foreign text can neither
 move the cursor nor color the terminal.
@@ -8,11 +8,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from buildjob.report import foreign_text
-from buildjob.report.clamp import tame_numbers
-from buildjob.report.explain import Tone, judge, mean_cores
+from buildjob.report.clamp import clamp_numbers
+from buildjob.report.explain import Tone, explain, mean_cores
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share
-from buildjob.report.limits import read_bounds
-from buildjob.report.log_excerpt import Link
+from buildjob.report.limits import read_limits
+from buildjob.report.link import Link
+from buildjob.run_folder import LOG
 from buildjob.telemetry import Telemetry
 
 _NARROWEST, _WIDEST = 60, 120
@@ -21,7 +22,7 @@ _NAME, _WORD, _SENTENCE, _PATH = 60, 40, 1000, 4096
 _GAP = "  "
 _ABSENT = "-"
 
-# SGR parameters: what is said in color is said in words too.
+# SGR parameters. Nothing is said by color alone.
 _TONES = {Tone.GOOD: "1;32", Tone.MIXED: "1;33", Tone.BAD: "1;31", Tone.OPEN: "1"}
 _FAINT = "2"
 
@@ -34,10 +35,10 @@ class _Terminal:
         self._unicode = unicode
         self.width = min(max(width, _NARROWEST), _WIDEST)
 
-    def clean(self, text: str, *, limit: int = _SENTENCE) -> str:
+    def one_line(self, text: str, *, limit: int = _SENTENCE) -> str:
         """Return foreign text as one harmless line, cut at `limit` characters."""
         plain = foreign_text.strip_ansi(text)
-        plain = foreign_text.cut_quietly(plain, limit=limit)
+        plain = foreign_text.cut(plain, limit=limit)
         return foreign_text.escape_controls(plain) if self._unicode else foreign_text.to_ascii(plain)
 
     def paint(self, text: str, code: str) -> str:
@@ -47,21 +48,21 @@ class _Terminal:
     def wrap(self, text: str, *, first: str) -> list[str]:
         """Return clean text in lines as wide as the terminal; the first begins with `first`, the others below its end."""
         rest = " " * len(first)
-        return textwrap.wrap(self.clean(text), self.width, initial_indent=first, subsequent_indent=rest)
+        return textwrap.wrap(self.one_line(text), self.width, initial_indent=first, subsequent_indent=rest)
 
 
 def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = False, links: tuple[Link, ...] = ()) -> str:
-    """Return the summary of one run: lines that end with a line feed, `width` columns wide (60 to 120).
+    """Return the table of one run: lines that end with a line feed, `width` columns wide (60 to 120).
 
     Paths and URLs (`links`) are not wrapped, so that they can be copied: their lines may be wider.
     """
-    telemetry = tame_numbers(telemetry)
+    telemetry = clamp_numbers(telemetry)
     terminal = _Terminal(color=color, width=width, unicode=unicode)
     parts = [
         _outcome(telemetry, terminal),
         _phases(telemetry, terminal),
         _totals(telemetry, terminal),
-        _places(links, terminal),
+        _links(links, terminal),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -71,12 +72,15 @@ def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: boo
     if not rows:
         return ""
     terminal = _Terminal(color=color, width=width, unicode=unicode)
-    tame = [tame_numbers(row) for row in rows]
-    cells = [("package", "hash", "outcome", "wall", "CPU", "peak memory"), *(_overview_row(row, terminal) for row in tame)]
+    clamped = [clamp_numbers(row) for row in rows]
+    cells = [
+        ("package", "hash", "outcome", "wall", "CPU", "peak memory"),
+        *(_overview_row(row, terminal) for row in clamped),
+    ]
     lines = _align(cells, left=3, width=terminal.width)
     painted = [
-        _GAP.join([*line[:2], terminal.paint(line[2], _TONES[judge(row).tone]), *line[3:]])
-        for row, line in zip(tame, lines[1:], strict=True)
+        _GAP.join([*line[:2], terminal.paint(line[2], _TONES[explain(row).tone]), *line[3:]])
+        for row, line in zip(clamped, lines[1:], strict=True)
     ]
     return "\n".join([terminal.paint(_GAP.join(lines[0]), _FAINT), *painted]) + "\n"
 
@@ -86,7 +90,7 @@ def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
     return (
         _name(telemetry, terminal),
         _short_hash(telemetry, terminal),
-        terminal.clean(judge(telemetry).words, limit=_WORD),
+        terminal.one_line(explain(telemetry).headline, limit=_WORD),
         format_seconds(totals.wall_seconds),
         format_seconds(totals.cpu_seconds),
         _format_size(totals.memory_working_set_peak_bytes),
@@ -94,26 +98,26 @@ def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
 
 
 def _name(telemetry: Telemetry, terminal: _Terminal) -> str:
-    return f"{terminal.clean(telemetry.spec.name, limit=_NAME)}@{terminal.clean(telemetry.spec.version, limit=_NAME)}"
+    return f"{terminal.one_line(telemetry.spec.name, limit=_NAME)}@{terminal.one_line(telemetry.spec.version, limit=_NAME)}"
 
 
 def _short_hash(telemetry: Telemetry, terminal: _Terminal) -> str:
-    return f"/{terminal.clean(telemetry.spec.hash[:7])}" if telemetry.spec.hash else ""
+    return f"/{terminal.one_line(telemetry.spec.hash[:7])}" if telemetry.spec.hash else ""
 
 
 def _outcome(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
-    verdict, wall = judge(telemetry), telemetry.totals.wall_seconds
-    took = f" {'in' if verdict.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
-    words = terminal.paint(terminal.clean(verdict.words, limit=_NAME), _TONES[verdict.tone])
+    explanation, wall = explain(telemetry), telemetry.totals.wall_seconds
+    took = f" {'in' if explanation.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
+    headline = terminal.paint(terminal.one_line(explanation.headline, limit=_NAME), _TONES[explanation.tone])
     title = f"{_name(telemetry, terminal)} {_short_hash(telemetry, terminal)}".rstrip()
-    lines = [f"{title}: {words}{took}"]
-    if verdict.detail:
-        lines += terminal.wrap(verdict.detail, first=_GAP)
-    for advice in verdict.advice:
+    lines = [f"{title}: {headline}{took}"]
+    if explanation.detail:
+        lines += terminal.wrap(explanation.detail, first=_GAP)
+    for advice in explanation.advice:
         lines += terminal.wrap(advice, first="  -> ")
     if telemetry.first_error:
         error = telemetry.first_error
-        lines += terminal.wrap(f"build.log:{error.line}: {terminal.clean(error.text, limit=300)}", first="  first error: ")
+        lines += terminal.wrap(f"{LOG}:{error.line}: {terminal.one_line(error.text, limit=300)}", first="  first error: ")
     return lines
 
 
@@ -124,7 +128,7 @@ def _phases(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
         cpu = phase.cpu_seconds
         cores = cpu / phase.wall_seconds if cpu is not None and phase.wall_seconds > 0 else None
         times = (format_seconds(phase.wall_seconds), format_seconds(cpu) if cpu is not None else _ABSENT)
-        name = terminal.clean(phase.name, limit=_NAME)
+        name = terminal.one_line(phase.name, limit=_NAME)
         rows.append((name, *times, _format_number(cores), _format_size(phase.memory_working_set_peak_bytes)))
     if len(telemetry.phases) > _PHASES:
         rows.append((f"and {len(telemetry.phases) - _PHASES} more", "", "", "", ""))
@@ -136,36 +140,36 @@ def _phases(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
 
 def _totals(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
     """Say the totals against what the run was given."""
-    totals, bounds = telemetry.totals, read_bounds(telemetry)
-    facts = [("memory", _memory_words(telemetry))]
+    totals, limits = telemetry.totals, read_limits(telemetry)
+    facts = [("memory", _memory_text(telemetry))]
     if totals.memory_peak_bytes is not None:
         bound = ", an upper bound" if totals.memory_peak_is_upper_bound else ""
         facts.append(("", f"{format_bytes(totals.memory_peak_bytes)} kernel's high-water mark, counts page cache{bound}"))
     mean = mean_cores(telemetry)
     if mean is not None:
-        given = f"{format_cores(bounds.cores)} {'allowed' if bounds.cores_limited else 'in the machine'}"
-        asked = f", {format_cores(bounds.cores_asked)} asked for" if bounds.cores_asked else ""
+        given = f"{format_cores(limits.cores)} {'allowed' if limits.has_cpu_limit else 'in the machine'}"
+        asked = f", {format_cores(limits.cores_asked)} asked for" if limits.cores_asked else ""
         facts.append(("cores", f"{_format_number(mean)} on average; {given}{asked}"))
     if totals.disk_peak_bytes is not None:
-        asked = f" of {format_bytes(bounds.disk_asked_bytes)} asked for" if bounds.disk_asked_bytes else ""
+        asked = f" of {format_bytes(limits.disk_asked_bytes)} asked for" if limits.disk_asked_bytes else ""
         facts.append(("disk", f"{format_bytes(totals.disk_peak_bytes)}{asked}"))
     return [line for name, words in facts for line in terminal.wrap(words, first=f"  {name:<6}  ")]
 
 
-def _memory_words(telemetry: Telemetry) -> str:
-    totals, bounds = telemetry.totals, read_bounds(telemetry)
+def _memory_text(telemetry: Telemetry) -> str:
+    totals, limits = telemetry.totals, read_limits(telemetry)
     peak = totals.memory_working_set_peak_bytes
     if peak is None:
         return "could not be measured"
     words = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
-    for name, size in (("asked", bounds.memory_asked_bytes), ("limit", bounds.memory_limit_bytes)):
+    for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):
         if size:
             words.append(f"{format_share(peak, size)} of {format_bytes(size)} {name}")
     return ", ".join(words)
 
 
-def _places(links: Iterable[Link], terminal: _Terminal) -> list[str]:
-    rows = [(terminal.clean(link.label, limit=_WORD), terminal.clean(link.url, limit=_PATH)) for link in links]
+def _links(links: Iterable[Link], terminal: _Terminal) -> list[str]:
+    rows = [(terminal.one_line(link.label, limit=_WORD), terminal.one_line(link.url, limit=_PATH)) for link in links]
     widest = max((foreign_text.count_cells(label) for label, _ in rows), default=0)
     return [f"  {_pad(label, widest, left=True)}  {url}" for label, url in rows]
 

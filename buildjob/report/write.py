@@ -14,7 +14,9 @@ from buildjob.files import write_whole
 from buildjob.masking import mask
 from buildjob.outcome import Outcome
 from buildjob.report import log_excerpt
-from buildjob.report.log_excerpt import Link, LogExcerpt
+from buildjob.report.foreign_text import strip_ansi
+from buildjob.report.link import Link
+from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.reporting import Reporting
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill
@@ -24,7 +26,6 @@ PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDA
 _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}
 # What ends a run from outside leaves no error of its own in the log: then the log's end says where it was.
 _NO_ERROR_OF_ITS_OWN = {Outcome.INTERRUPTED, Outcome.TIMED_OUT}
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-_])")
 _LONGEST_TEXT = 2000
 _VICTIM = re.compile(r"Killed signal terminated program (\S+)")
 """What gcc says when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
@@ -112,7 +113,7 @@ def _named_by(error: FirstError | None, kills: list[MemoryKill]) -> list[MemoryK
 
 def _text(text: str, secret_values: frozenset[str]) -> str:
     """Return a line of a log as a document may hold it: no escapes, no lone surrogates, no secret, not endless."""
-    plain = _ESCAPES.sub("", text).encode("utf-8", "replace").decode()
+    plain = strip_ansi(text).encode("utf-8", "replace").decode()
     return mask(plain, secret_values)[:_LONGEST_TEXT]
 
 

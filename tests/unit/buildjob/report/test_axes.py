@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.report.axes import Axis, byte_axis, clock_unit, core_axis, format_clock, tame, thin, time_axis
+from buildjob.report.axes import Axis, byte_axis, clamp, clock_unit, core_axis, format_clock, thin, time_axis
 
 _MIB, _GIB = 1 << 20, 1 << 30
 ANY_NUMBER = st.one_of(st.floats(), st.integers())
@@ -111,7 +111,7 @@ def test_shares_are_percent() -> None:
 
 
 def test_what_is_no_number_counts_as_zero() -> None:
-    assert [tame(value) for value in (math.nan, -1, 3, math.inf, 10**400)] == [0, 0, 3, 1e24, 1e24]
+    assert [clamp(value) for value in (math.nan, -1, 3, math.inf, 10**400)] == [0, 0, 3, 1e24, 1e24]
 
 
 def test_thinning_keeps_the_highest_of_each_part_of_the_time() -> None:
@@ -125,4 +125,4 @@ def test_thinning_bounds_the_points_and_keeps_the_peak(points: list[tuple[float,
     thinned = thin(points, span_seconds=100, buckets=buckets)
     assert len(thinned) <= buckets
     assert thinned == sorted(thinned)
-    assert max((value for _, value in thinned), default=0) == max((tame(value) for _, value in points), default=0)
+    assert max((value for _, value in thinned), default=0) == max((clamp(value) for _, value in points), default=0)

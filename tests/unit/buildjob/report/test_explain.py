@@ -1,4 +1,4 @@
-"""What each outcome means in words, and what to do about it."""
+"""What each outcome means for people, and what to do about it."""
 
 import msgspec
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildjob.outcome import Outcome
-from buildjob.report.explain import Tone, judge, mean_cores, shorten_command
-from buildjob.report.limits import read_bounds, read_job
+from buildjob.report.explain import Tone, explain, mean_cores, shorten_command
+from buildjob.report.limits import read_limits
 from buildjob.telemetry import Asked, FirstError, Machine, MemoryKill, Publish
 from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
@@ -39,12 +39,12 @@ _UNLIMITED = Machine(cpus=8, memory_bytes=64 * GIB)
 def test_every_outcome_has_its_tone_and_words_and_what_is_bad_has_advice(
     outcome: str, tone: Tone, words: str, *, has_advice: bool
 ) -> None:
-    verdict = judge(sample(outcome=outcome))
-    assert (verdict.tone, verdict.words, bool(verdict.advice)) == (tone, words, has_advice)
+    explanation = explain(sample(outcome=outcome))
+    assert (explanation.tone, explanation.headline, bool(explanation.advice)) == (tone, words, has_advice)
 
 
 def test_no_outcome_is_forgotten() -> None:
-    assert [outcome for outcome in Outcome if judge(sample(outcome=outcome)).tone is Tone.OPEN] == []
+    assert [outcome for outcome in Outcome if explain(sample(outcome=outcome)).tone is Tone.OPEN] == []
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_no_outcome_is_forgotten() -> None:
     ],
 )
 def test_a_good_build_says_what_became_of_its_binary(state: str, words: str) -> None:
-    assert judge(sample(publish=Publish(state=state))).detail == words
+    assert explain(sample(publish=Publish(state=state))).detail == words
 
 
 def test_a_memory_kill_names_limit_peak_and_process_and_asks_for_twice_the_limit() -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=2040 * MIB)
-    verdict = judge(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals))
-    assert verdict.detail == (
+    explanation = explain(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals))
+    assert explanation.detail == (
         "The build reached the limit of 2 GiB, and the kernel killed a process, probably 'cc1plus -O2 a.cc' (the biggest in "
         "the last sample: the kernel does not say which). The highest sample of its working set was 1.99 GiB."
     )
-    assert verdict.advice == (
+    assert explanation.advice == (
         "Ask for at least 4 GiB of memory, twice the limit that it hit.",
         "Or build with fewer than 4 jobs at once.",
     )
@@ -78,7 +78,7 @@ def test_a_memory_kill_that_names_its_process_is_no_guess() -> None:
     kills = [msgspec.structs.replace(_KILL, inferred=False), _KILL, _KILL]
     assert (
         "the kernel killed 'cc1plus -O2 a.cc' and 2 more."
-        in judge(sample(outcome="memory_killed", memory_kills=kills)).detail
+        in explain(sample(outcome="memory_killed", memory_kills=kills)).detail
     )
 
 
@@ -87,7 +87,7 @@ def test_a_memory_kill_without_limit_peak_process_or_jobs_still_says_what_is_kno
     kill = MemoryKill(process=None, inferred=False, limit_bytes=None, at_seconds=1.0)
     spec = change(sample().spec, build_jobs=1)
     for kills, who in (([], "a process"), ([kill], "a process that no sample saw")):
-        verdict = judge(
+        explanation = explain(
             sample(
                 outcome="memory_killed",
                 totals=totals,
@@ -97,15 +97,15 @@ def test_a_memory_kill_without_limit_peak_process_or_jobs_still_says_what_is_kno
                 spec=spec,
             )
         )
-        assert verdict.detail == f"The build reached all memory of the machine, and the kernel killed {who}."
-        assert verdict.advice == ("Build where more memory is free.",)
+        assert explanation.detail == f"The build reached all memory of the machine, and the kernel killed {who}."
+        assert explanation.advice == ("Build where more memory is free.",)
 
 
 def test_a_build_that_survived_a_kill_is_no_plain_success() -> None:
-    verdict = judge(sample(memory_kills=[_KILL]))
-    assert (verdict.tone, verdict.words) == (Tone.MIXED, "Built")
-    assert "Yet the kernel killed a process, probably 'cc1plus -O2 a.cc'" in verdict.detail
-    assert "Ask for at least 4 GiB" in verdict.advice[0]
+    explanation = explain(sample(memory_kills=[_KILL]))
+    assert (explanation.tone, explanation.headline) == (Tone.MIXED, "Built")
+    assert "The kernel killed a process, probably 'cc1plus -O2 a.cc'" in explanation.detail
+    assert "Ask for at least 4 GiB" in explanation.advice[0]
 
 
 @pytest.mark.parametrize(
@@ -121,27 +121,27 @@ def test_a_build_that_survived_a_kill_is_no_plain_success() -> None:
 )
 def test_a_good_build_says_when_its_size_was_wrong(peak: int | None, advice: str) -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=peak)
-    assert "".join(judge(sample(totals=totals)).advice) == advice
+    assert "".join(explain(sample(totals=totals)).advice) == advice
 
 
 def test_an_estimate_advises_no_size() -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=1, memory_is_estimate=True)
-    assert judge(sample(totals=totals)).advice == ()
+    assert explain(sample(totals=totals)).advice == ()
 
 
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
-        (None, "The build ended with an error, but its log names none that we recognize."),
+        (None, "The build ended with an error, but its log holds none that we recognize."),
         (
             FirstError(line=1847, text="x", phase="build"),
-            "The first error stands in the build phase, line 1,847 of build.log.",
+            "The first error is in the build phase, line 1,847 of build.log.",
         ),
-        (FirstError(line=7, text="x"), "The first error stands in line 7 of build.log."),
+        (FirstError(line=7, text="x"), "The first error is in line 7 of build.log."),
     ],
 )
 def test_a_failed_build_says_where_its_first_error_is(error: FirstError | None, detail: str) -> None:
-    assert judge(sample(outcome="build_failed", first_error=error)).detail == detail
+    assert explain(sample(outcome="build_failed", first_error=error)).detail == detail
 
 
 @pytest.mark.parametrize(
@@ -155,32 +155,34 @@ def test_a_failed_build_says_where_its_first_error_is(error: FirstError | None, 
 )
 def test_a_full_disk_names_use_and_what_to_ask_for(peak: int | None, asked: int | None, detail: str, wanted: str) -> None:
     totals = change(sample().totals, disk_peak_bytes=peak)
-    verdict = judge(sample(outcome="disk_full", totals=totals, asked=Asked(disk_bytes=asked)))
-    assert verdict.detail == f"The build ran out of disk space.{detail}"
+    explanation = explain(sample(outcome="disk_full", totals=totals, asked=Asked(disk_bytes=asked)))
+    assert explanation.detail == f"The build ran out of disk space.{detail}"
     least = f"Ask for at least {wanted} of disk, or build" if wanted else "Build"
-    assert verdict.advice == (f"{least} where more is free.",)
+    assert explanation.advice == (f"{least} where more is free.",)
 
 
 def test_a_timeout_tells_a_busy_build_from_one_that_hung() -> None:
     busy = change(sample().totals, wall_seconds=100.0, cpu_seconds=350.0)
     idle = change(sample().totals, wall_seconds=100.0, cpu_seconds=50.0)
-    verdicts = [judge(sample(outcome="timed_out", totals=totals)) for totals in (busy, idle)]
-    assert [verdict.detail for verdict in verdicts] == ["The build was stopped after 1 min 40 s in its install phase."] * 2
-    assert verdicts[0].advice == ("It kept its 4 cores busy: give it more time, or more cores.",)
-    assert "the build hung" in verdicts[1].advice[0]
+    explanations = [explain(sample(outcome="timed_out", totals=totals)) for totals in (busy, idle)]
+    assert [explanation.detail for explanation in explanations] == [
+        "The build was stopped after 1 min 40 s in its install phase."
+    ] * 2
+    assert explanations[0].advice == ("It kept its 4 cores busy: give it more time, or more cores.",)
+    assert "the build hung" in explanations[1].advice[0]
 
 
 @pytest.mark.parametrize(("code", "name"), [(143, " by SIGTERM"), (130, " by SIGINT"), (0, ""), (500, "")])
 def test_an_interruption_names_its_signal(code: int, name: str) -> None:
-    verdict = judge(sample(outcome="interrupted", exit_code=code))
-    assert verdict.detail == f"The agent was told to stop{name} after 2 min 31 s."
+    explanation = explain(sample(outcome="interrupted", exit_code=code))
+    assert explanation.detail == f"The agent was stopped{name} after 2 min 31 s."
 
 
 def test_an_unfinished_document_says_what_it_counts_as() -> None:
-    verdict = judge(sample(complete=False, outcome="interrupted"))
-    assert (verdict.tone, verdict.words) == (Tone.OPEN, "Not finished")
-    assert "last at 2025-11-24T09:16:33Z" in verdict.detail
-    assert verdict.detail.endswith("the run counts as: Interrupted.")
+    explanation = explain(sample(complete=False, outcome="interrupted"))
+    assert (explanation.tone, explanation.headline) == (Tone.OPEN, "Not finished")
+    assert "last at 2025-11-24T09:16:33Z" in explanation.detail
+    assert explanation.detail.endswith("the run counts as: Interrupted.")
 
 
 @pytest.mark.parametrize(
@@ -203,27 +205,23 @@ def test_mean_cores_need_a_wall_time() -> None:
     assert mean_cores(sample(totals=change(totals, wall_seconds=0.0))) is None
 
 
-@example(limits=[-1, 0, 5])
-@given(limits=st.lists(st.one_of(st.none(), st.integers(-1, 100)), min_size=3, max_size=3))
-def test_the_lowest_known_limit_holds(limits: list[int | None]) -> None:
-    kill = msgspec.structs.replace(_KILL, limit_bytes=limits[2])
-    machine = change(sample().machine, memory_limit_bytes=limits[1])
-    bounds = read_bounds(sample(asked=Asked(memory_limit_bytes=limits[0]), machine=machine, memory_kills=[kill]))
-    assert bounds.memory_limit_bytes == min((limit for limit in limits if limit and limit > 0), default=None)
+@example(known=[-1, 0, 5])
+@given(known=st.lists(st.one_of(st.none(), st.integers(-1, 100)), min_size=3, max_size=3))
+def test_the_lowest_known_limit_holds(known: list[int | None]) -> None:
+    kill = msgspec.structs.replace(_KILL, limit_bytes=known[2])
+    machine = change(sample().machine, memory_limit_bytes=known[1])
+    limits = read_limits(sample(asked=Asked(memory_limit_bytes=known[0]), machine=machine, memory_kills=[kill]))
+    assert limits.memory_limit_bytes == min((limit for limit in known if limit and limit > 0), default=None)
 
 
-def test_bounds_outside_ci_are_the_machine_s() -> None:
-    bounds = read_bounds(sample(asked=msgspec.UNSET, machine=_UNLIMITED))
-    assert (bounds.memory_asked_bytes, bounds.memory_limit_bytes, bounds.disk_asked_bytes) == (None, None, None)
-    assert (bounds.cores_asked, bounds.cores, bounds.cores_limited) == (None, 8.0, False)
-    assert read_job(sample(job=msgspec.UNSET)) is None
+def test_limits_outside_ci_are_the_machine_s() -> None:
+    limits = read_limits(sample(asked=msgspec.UNSET, machine=_UNLIMITED))
+    assert (limits.memory_asked_bytes, limits.memory_limit_bytes, limits.disk_asked_bytes) == (None, None, None)
+    assert (limits.cores_asked, limits.cores, limits.has_cpu_limit) == (None, 8.0, False)
 
 
-def test_bounds_in_a_pod_are_what_it_was_given() -> None:
-    bounds = read_bounds(sample())
-    assert (bounds.cores_asked, bounds.cores, bounds.cores_limited) == (2.0, 4.0, True)
-    assert (bounds.memory_asked_bytes, bounds.memory_limit_bytes) == (512 * MIB, 2 * GIB)
-    assert bounds.disk_asked_bytes == 4 * GIB
-    job = read_job(sample())
-    assert job is not None
-    assert job.stack == "e4s"
+def test_limits_in_a_pod_are_what_it_was_given() -> None:
+    limits = read_limits(sample())
+    assert (limits.cores_asked, limits.cores, limits.has_cpu_limit) == (2.0, 4.0, True)
+    assert (limits.memory_asked_bytes, limits.memory_limit_bytes) == (512 * MIB, 2 * GIB)
+    assert limits.disk_asked_bytes == 4 * GIB

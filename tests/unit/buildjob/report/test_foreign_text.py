@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.report.foreign_text import count_cells, cut_quietly, escape_controls, show, strip_ansi, to_ascii
+from buildjob.report.foreign_text import count_cells, cut, escape_and_cut, escape_controls, strip_ansi, to_ascii
 
 ANY_TEXT = st.text(st.characters())  # with surrogates
 
@@ -65,12 +65,12 @@ def test_printable_text_stays_as_it_is(text: str) -> None:
 
 
 def test_a_cut_says_how_long_the_text_was() -> None:
-    assert show("abc", limit=3) == "abc"
-    assert show("x" * 1_000_000, limit=3) == "xxx … (cut: 1,000,000 characters)"
-    assert show("\x00b", limit=5) == "\\x00b"
-    assert show("\x00bc", limit=5) == "\\x00b … (cut: 3 characters)"
-    assert cut_quietly("abcdef", limit=6) == "abcdef"
-    assert cut_quietly("abcdefg", limit=6) == "abc..."
+    assert escape_and_cut("abc", limit=3) == "abc"
+    assert escape_and_cut("x" * 1_000_000, limit=3) == "xxx … (cut: 1,000,000 characters)"
+    assert escape_and_cut("\x00b", limit=5) == "\\x00b"
+    assert escape_and_cut("\x00bc", limit=5) == "\\x00b … (cut: 3 characters)"
+    assert cut("abcdef", limit=6) == "abcdef"
+    assert cut("abcdefg", limit=6) == "abc..."
 
 
 def test_cells_are_counted_as_terminals_draw_them() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.report.foreign_text import show
+from buildjob.report.foreign_text import escape_and_cut
 from buildjob.report.markup import Html, element, format_number, join, link, path, text
 from tests.labs.html_reader import read_html
 
@@ -29,7 +29,7 @@ def test_void_elements_have_no_end() -> None:
 @given(ANY_TEXT)
 def test_any_text_comes_back_from_a_parser_as_the_escapes_that_people_see(foreign: str) -> None:
     node = read_html(element("p", foreign, title=foreign)).one("p")
-    shown = show(foreign, limit=300)
+    shown = escape_and_cut(foreign, limit=300)
     assert node.text() == shown
     assert node.attributes == {"title": shown}
     assert [inner.tag for inner in node.walk()] == ["p"]
@@ -86,7 +86,7 @@ def test_a_plain_http_url_becomes_a_link(url: str) -> None:
 def test_any_other_url_is_shown_as_text(url: str) -> None:
     root = read_html(link("label", url))
     assert root.all("a") == []
-    assert root.text() == f"label {show(url, limit=300)}"
+    assert root.text() == f"label {escape_and_cut(url, limit=300)}"
 
 
 def test_a_url_with_a_password_is_no_link_and_loses_it() -> None:

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from buildjob.outcome import Outcome
-from buildjob.report.log_excerpt import Link, LogExcerpt
+from buildjob.report.link import Link
+from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.page import MOST_BYTES, render
 from buildjob.telemetry import FirstError, Machine, MemoryKill, PackageSpec, Phase, Telemetry, Totals, Versions
 from tests.labs.html_reader import Node, read_html
@@ -108,11 +109,11 @@ def test_a_good_build_says_so_at_the_top() -> None:
     assert page.one("h1").text() == "ncurses 6.5 /h6t3q2l"
     assert page.one("h1").one("code").attributes["title"] == "h6t3q2lx5mvz7kbd4yw2oafc3ejnru6p"
     assert page.one("p", "subtitle").text() == "gcc@12.2.0 · linux-debian12-x86_64_v3 · 4 build jobs"
-    verdict = page.one("div", "verdict")
-    assert verdict.attributes["class"] == "verdict good"
-    assert verdict.one("p", "words").text() == "Built in 2 min 31 s"
-    assert "The binary is signed and in the build cache." in verdict.text()
-    assert verdict.all("ul") == []
+    explanation = page.one("div", "explanation")
+    assert explanation.attributes["class"] == "explanation good"
+    assert explanation.one("p", "headline").text() == "Built in 2 min 31 s"
+    assert "The binary is signed and in the build cache." in explanation.text()
+    assert explanation.all("ul") == []
 
 
 def test_the_sections_follow_each_other_as_people_ask() -> None:
@@ -190,11 +191,11 @@ def test_a_memory_killed_build_names_limit_peak_process_and_what_to_ask_for() ->
         totals=change(sample().totals, memory_working_set_peak_bytes=2040 * MIB),
     )
     page = _page(document)
-    verdict = page.one("div", "verdict")
-    assert verdict.attributes["class"] == "verdict bad"
-    assert verdict.one("p", "words").text() == "Killed for memory after 2 min 31 s"
+    explanation = page.one("div", "explanation")
+    assert explanation.attributes["class"] == "explanation bad"
+    assert explanation.one("p", "headline").text() == "Killed for memory after 2 min 31 s"
     for words in ("the limit of 2 GiB", "probably 'cc1plus -O2 a.cc'", "1.99 GiB", "Ask for at least 4 GiB"):
-        assert words in verdict.text()
+        assert words in explanation.text()
     marks = page.all("g", "kill")
     assert [mark.one("line").attributes["x1"] for mark in marks] == ["50%"] * 3
     listed = _section(page, "Over time").one("ul", "kills").text()
@@ -265,10 +266,10 @@ def test_tabs_of_the_log_are_layout() -> None:
 
 def test_an_unfinished_run_is_told_from_a_finished_one() -> None:
     page = _page(sample(complete=False, outcome="interrupted", exit_code=143))
-    verdict = page.one("div", "verdict")
-    assert verdict.attributes["class"] == "verdict open"
-    assert verdict.one("p", "words").text() == "Not finished after 2 min 31 s"
-    assert "the run counts as: Interrupted" in verdict.text()
+    explanation = page.one("div", "explanation")
+    assert explanation.attributes["class"] == "explanation open"
+    assert explanation.one("p", "headline").text() == "Not finished after 2 min 31 s"
+    assert "the run counts as: Interrupted" in explanation.text()
     assert "Last written" in _section(page, "Run").text()
     assert "Exit code" not in _section(page, "Run").text()
 
@@ -335,17 +336,17 @@ def test_the_spec_s_variants_and_dependencies_are_written_as_spack_does() -> Non
 
 
 def test_an_outcome_that_is_not_known_is_quoted() -> None:
-    verdict = _page(sample(outcome="evaporated", exit_code=9)).one("div", "verdict")
-    assert verdict.attributes["class"] == "verdict open"
-    assert "Outcome: evaporated" in verdict.text()
-    assert "The exit code was 9." in verdict.text()
+    explanation = _page(sample(outcome="evaporated", exit_code=9)).one("div", "explanation")
+    assert explanation.attributes["class"] == "explanation open"
+    assert "Outcome: evaporated" in explanation.text()
+    assert "The exit code was 9." in explanation.text()
 
 
 @pytest.mark.parametrize("outcome", [*Outcome, "script_succeeded", "script_failed"])
 @pytest.mark.parametrize("complete", [True, False])
 def test_every_outcome_has_its_page(outcome: str, complete: bool) -> None:  # noqa: FBT001 (a pytest parameter)
     for document in (sample(outcome=outcome, complete=complete), msgspec.structs.replace(_BARE, outcome=outcome)):
-        assert _page(document).one("div", "verdict").one("strong").text()
+        assert _page(document).one("div", "explanation").one("strong").text()
 
 
 def test_numbers_beyond_all_machines_leave_the_page_whole() -> None:

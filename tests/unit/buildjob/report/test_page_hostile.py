@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildjob.report.foreign_text import escape_controls, show
-from buildjob.report.log_excerpt import Link, LogExcerpt
+from buildjob.report.foreign_text import escape_and_cut, escape_controls
+from buildjob.report.link import Link
+from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.page import render
 from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 from tests.labs.html_reader import Node, outline, read_html
@@ -65,10 +66,10 @@ def test_any_text_in_every_field_comes_back_as_people_see_it(foreign: str) -> No
     text, page = _page_of(foreign)
     assert "<script" not in text.lower()
     assert len(page.all("style")) == 1
-    assert page.one("head").one("title").text().startswith(show(f"{foreign} {foreign}", limit=120)[:120])
-    assert page.one("h1").one("span", "version").text() == show(foreign, limit=60)
+    assert page.one("head").one("title").text().startswith(escape_and_cut(f"{foreign} {foreign}", limit=120)[:120])
+    assert page.one("h1").one("span", "version").text() == escape_and_cut(foreign, limit=60)
     commands = [cell.one("code").text() for cell in page.all("th") if cell.all("code")]
-    assert commands == [show(foreign, limit=240)] * len(_WHOLE.top_processes)
+    assert commands == [escape_and_cut(foreign, limit=240)] * len(_WHOLE.top_processes)
     hrefs = [anchor.attributes["href"] for anchor in page.all("a")]
     assert all(href in {"build.log", "telemetry.json"} or href.startswith(("http://", "https://")) for href in hrefs)
 

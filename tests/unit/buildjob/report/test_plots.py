@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildjob.report import axes, plots
-from buildjob.report.plots import Curve, Rule
+from buildjob.report.plots import Plot, Rule
 from buildjob.telemetry import MemoryKill, Phase
 from tests.labs.html_reader import Node, read_html
 
@@ -16,8 +16,8 @@ ANY_NUMBER = st.one_of(st.floats(), st.integers(), st.sampled_from([0.0, 1.0, 1e
 _NUMBERS = {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "d"}
 
 
-def _curve(points: list[tuple[float, float]], rules: tuple[Rule, ...] = ()) -> Curve:
-    return Curve(
+def _plot(points: list[tuple[float, float]], rules: tuple[Rule, ...] = ()) -> Plot:
+    return Plot(
         kind="memory",
         title="Memory: used",
         summary="in short",
@@ -28,10 +28,10 @@ def _curve(points: list[tuple[float, float]], rules: tuple[Rule, ...] = ()) -> C
     )
 
 
-def _plot(points: list[tuple[float, float]], *, rules: tuple[Rule, ...] = (), kills: tuple[MemoryKill, ...] = ()) -> Node:
-    return read_html(plots.plot(_curve(points, rules), time=axes.time_axis(100), phases=[], kills=kills)).all("svg", "plot")[
-        0
-    ]
+def _drawn(points: list[tuple[float, float]], *, rules: tuple[Rule, ...] = (), kills: tuple[MemoryKill, ...] = ()) -> Node:
+    return read_html(plots.draw_plot(_plot(points, rules), time=axes.time_axis(100), phases=[], kills=kills)).all(
+        "svg", "plot"
+    )[0]
 
 
 def _coordinates(node: Node) -> list[float]:
@@ -59,7 +59,7 @@ def _coordinates(node: Node) -> list[float]:
     ],
 )
 def test_degenerate_series_give_a_picture(points: list[tuple[float, float]]) -> None:
-    picture = _plot(points)
+    picture = _drawn(points)
     numbers = _coordinates(picture)
     assert all(math.isfinite(number) and -1 <= number <= 1000 for number in numbers)
     assert len(picture.all("path")) == (2 if points else 0)
@@ -78,7 +78,7 @@ def test_any_series_phases_and_kills_give_finite_coordinates(
     kills = [MemoryKill(process=None, inferred=False, limit_bytes=None, at_seconds=at)]
     rules = (Rule(label="limit", value=at, kind="limit"),)
     for markup in (
-        plots.plot(_curve(points, rules), time=axes.time_axis(at), phases=known, kills=kills),
+        plots.draw_plot(_plot(points, rules), time=axes.time_axis(at), phases=known, kills=kills),
         plots.timeline(known, time=axes.time_axis(at), kills=kills),
         plots.time_scale(axes.time_axis(at)),
     ):
@@ -86,7 +86,7 @@ def test_any_series_phases_and_kills_give_finite_coordinates(
 
 
 def test_the_curve_goes_through_its_points() -> None:
-    picture = _plot([(0.0, 0.0), (50.0, float(4 << 20)), (100.0, float(1 << 20))])
+    picture = _drawn([(0.0, 0.0), (50.0, float(4 << 20)), (100.0, float(1 << 20))])
     assert picture.one("path", "line").attributes["d"] == "M0 100L500 13.04L1000 78.26"
     assert picture.one("path", "area").attributes["d"] == "M0 100L500 13.04L1000 78.26L1000 100L0 100Z"
     peak = picture.one("circle", "peak").attributes
@@ -94,7 +94,7 @@ def test_the_curve_goes_through_its_points() -> None:
 
 
 def test_a_single_point_is_a_line_without_length_that_a_round_cap_shows() -> None:
-    assert _plot([(50.0, 0.0)]).one("path", "line").attributes["d"] == "M500 100L500 100"
+    assert _drawn([(50.0, 0.0)]).one("path", "line").attributes["d"] == "M500 100L500 100"
 
 
 def test_a_limit_near_the_curve_is_drawn_and_one_far_above_is_named_instead() -> None:
@@ -102,35 +102,35 @@ def test_a_limit_near_the_curve_is_drawn_and_one_far_above_is_named_instead() ->
         Rule(label="asked 2 MiB", value=2 << 20, kind="asked"),
         Rule(label="limit 99 MiB", value=99 << 20, kind="limit"),
     )
-    curve = _curve([(0.0, 1.0 * (1 << 20)), (9.0, 2.0 * (1 << 20))], rules)
-    picture = read_html(plots.plot(curve, time=axes.time_axis(100), phases=[], kills=[]))
+    plot = _plot([(0.0, 1.0 * (1 << 20)), (9.0, 2.0 * (1 << 20))], rules)
+    picture = read_html(plots.draw_plot(plot, time=axes.time_axis(100), phases=[], kills=[]))
     assert picture.one("g", "rule-asked").text() == "asked 2 MiB"
     assert picture.all("g", "rule-limit") == []
     assert "limit 99 MiB: above this scale" in picture.one("desc").text()
-    assert [rule.label for rule in plots.above(curve)] == ["limit 99 MiB"]
+    assert [rule.label for rule in plots.hidden_rules(plot)] == ["limit 99 MiB"]
 
 
 def test_a_limit_of_four_times_the_peak_still_has_its_line() -> None:
-    at_most = _curve([(0.0, 1.0)], (Rule(label="limit", value=4.0, kind="limit"),))
-    beyond = _curve([(0.0, 1.0)], (Rule(label="limit", value=4.01, kind="limit"),))
-    assert (len(plots.above(at_most)), len(plots.above(beyond))) == (0, 1)
+    at_most = _plot([(0.0, 1.0)], (Rule(label="limit", value=4.0, kind="limit"),))
+    beyond = _plot([(0.0, 1.0)], (Rule(label="limit", value=4.01, kind="limit"),))
+    assert (len(plots.hidden_rules(at_most)), len(plots.hidden_rules(beyond))) == (0, 1)
 
 
 def test_memory_kills_are_marked_at_their_time() -> None:
     kill = MemoryKill(process="cc1plus", inferred=True, limit_bytes=1, at_seconds=25.0)
-    mark = _plot([(0.0, 1.0)], kills=(kill,)).one("g", "kill")
+    mark = _drawn([(0.0, 1.0)], kills=(kill,)).one("g", "kill")
     assert mark.one("line").attributes["x1"] == "25%"
     assert mark.one("title").text() == "Killed for memory after 25.0 s: cc1plus"
 
 
 def test_a_picture_has_a_title_and_a_description_and_is_announced_as_one() -> None:
-    picture = _plot([(0.0, 1.0), (1.0, 2.0)])
+    picture = _drawn([(0.0, 1.0), (1.0, 2.0)])
     assert picture.attributes["role"] == "img"
     assert [child.tag for child in picture.children[:2] if isinstance(child, Node)] == ["title", "desc"]
 
 
 def test_the_readout_strips_cover_the_plot_without_gaps() -> None:
-    strips = [strip.one("rect").attributes for strip in _plot([(10.0, 1.0), (20.0, 2.0), (80.0, 3.0)]).all("g", "at")]
+    strips = [strip.one("rect").attributes for strip in _drawn([(10.0, 1.0), (20.0, 2.0), (80.0, 3.0)]).all("g", "at")]
     assert [(strip["x"], strip["width"]) for strip in strips] == [("0%", "15%"), ("15%", "35%"), ("50%", "50%")]
 
 

@@ -1,4 +1,4 @@
-"""The summary on the terminal: aligned, plain ASCII, harmless whatever names and logs hold."""
+"""The table on the terminal: aligned, plain ASCII, harmless whatever names and logs hold."""
 
 import re
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildjob.report.foreign_text import count_cells
-from buildjob.report.log_excerpt import Link
+from buildjob.report.link import Link
 from buildjob.report.terminal import overview, table
 from buildjob.telemetry import FirstError, Machine, MemoryKill, Phase, Telemetry
 from tests.labs.telemetry_samples import GIB, change, map_texts, sample
@@ -25,7 +25,7 @@ def _block(text: str, number: int) -> list[str]:
     return text.rstrip("\n").split("\n\n")[number].split("\n")
 
 
-def test_the_summary_of_a_good_build() -> None:
+def test_the_table_of_a_good_build() -> None:
     links = (Link(label="report", url="/builds/x/report.html"), Link(label="log", url="/builds/x/build.log"))
     assert _table(sample(), links=links) == (
         "ncurses@6.5 /h6t3q2l: Built in 2 min 31 s\n"
@@ -51,7 +51,7 @@ def test_a_bad_build_says_what_to_do_and_where_its_first_error_is() -> None:
     error = FirstError(line=1847, text="\x1b[31ma.c:1: error:\x1b[0m bad", phase="build")
     assert _block(_table(sample(outcome="build_failed", first_error=error)), 0) == [
         "ncurses@6.5 /h6t3q2l: Build failed after 2 min 31 s",
-        "  The first error stands in the build phase, line 1,847 of build.log.",
+        "  The first error is in the build phase, line 1,847 of build.log.",
         "  -> Begin with that first error: later ones often only follow from it.",
         "  first error: build.log:1847: a.c:1: error: bad",
     ]
