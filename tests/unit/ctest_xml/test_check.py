@@ -1,10 +1,12 @@
 import base64
 import gzip
 import zlib
+from pathlib import Path
 
 import pytest
 
-from ctest_xml.check import check
+from ctest_xml.check import check, judge
+from ctest_xml.elements import Began, Ended, SectionEnded, Seen
 
 SITE = 'BuildName="b" BuildStamp="20261122-0742-Spack" Name="h" Generator="g"'
 
@@ -89,6 +91,51 @@ def test_a_bad_identity_is_refused(site: str, reason: str) -> None:
 )
 def test_what_is_not_well_formed_is_refused(document: bytes) -> None:
     assert any("not well-formed" in fault.reason for fault in check(document))
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"<Site><Coverage/></Site>", "a document of the kind 'Coverage' is not one"),
+        (b"<Site/>", "a document of the kind 'unknown' is not one"),
+        (b"<Build/>", "CDash takes this for a Build document, which begins with Site"),
+    ],
+)
+def test_nothing_more_is_said_of_another_kind_of_document(document: bytes, reason: str) -> None:
+    (fault,) = check(document)
+    assert reason in fault.reason
+
+
+def test_a_document_is_checked_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "Build.xml"
+    path.write_bytes(f"<Site {SITE}><Build><Mood/></Build></Site>".encode())
+    with path.open("rb") as file:
+        found = [check(path), check(path.read_bytes()), check(file)]
+    assert [str(fault) for faults in found for fault in faults] == ["line 1: Mood: not expected in Build"] * 3
+
+
+def test_events_are_judged_without_a_document() -> None:
+    site = Seen(document="Build", parent="/", name="Site", attributes={}, around={}, line=1)
+    build = Seen(document="Build", parent="Site", name="Build", attributes={}, around={}, line=2)
+    section = Seen(document="Build", parent="Build", name="Log", attributes={}, around={}, line=3)
+    faults = judge([Began(site), Began(build), Began(section), SectionEnded(section, 10_000_001, 4), Ended(section, 4)])
+    assert [(fault.line, fault.element, fault.reason) for fault in faults] == [
+        (1, "Site", "the attribute BuildName is missing"),
+        (1, "Site", "the attribute BuildStamp is missing"),
+        (1, "Site", "the attribute Name is missing"),
+        (4, "Log", "a CDATA section of over 10 MB: CDash stops parsing there"),
+    ]
+
+
+def test_failures_are_counted_by_their_type() -> None:
+    failures = '<Failure type="Warning"/>' * 32_768 + '<Failure type="Error"/>' * 32_767
+    assert [fault.reason for fault in check(f"<Site {SITE}><Build>{failures}</Build></Site>".encode())] == [
+        "more than 32767 warnings: CDash's counter overflows, the file is lost"
+    ]
+
+
+def test_what_stands_in_a_log_is_not_judged() -> None:
+    assert not said("<Notes><Note Name='n'><Time>5</Time><Text>t<any><thing/></any></Text></Note></Notes>")
 
 
 def test_a_document_type_declaration_ends_the_reading() -> None:

@@ -159,6 +159,27 @@ def test_a_phase_carries_its_own_part_of_the_log(folder: Path) -> None:
     assert "a.c:1" not in text
 
 
+@pytest.mark.parametrize(
+    "log", [b"no headings\n", LOG.replace(b"'build'", b"'configure'").replace(b"'install'", b"'build'")]
+)
+def test_the_log_of_configure_is_that_of_its_phases(folder: Path, log: bytes) -> None:
+    configure = Phase(name="configure", start_seconds=103, wall_seconds=1)
+    write_one(folder, log=log, phases=(CMAKE, configure, BUILD))
+    text = str(read(folder, "Configure.xml").findtext(".//Log"))
+    assert ("Executing phase: 'cmake'" in text) is ("Executing phase: 'configure'" in text) is (b"phase" in log)
+    assert "Executing phase: 'build'" not in text
+
+
+def test_configure_phases_that_do_not_follow_each_other_are_joined(folder: Path) -> None:
+    log = LOG + b"==> zlib: Executing phase: 'setup'\nlate\n"
+    setup = Phase(name="setup", start_seconds=112, wall_seconds=1)
+    write_one(folder, log=log, phases=(CMAKE, BUILD, setup))
+    text = str(read(folder, "Configure.xml").findtext(".//Log"))
+    assert text.startswith("==> zlib: Executing phase: 'cmake'\n")
+    assert text.endswith("==> zlib: Executing phase: 'setup'\nlate\n")
+    assert "a.c:1" not in text
+
+
 def test_tests_can_be_left_out(folder: Path) -> None:
     write_one(folder, phases=(CMAKE,), phase_tests=False)
     assert not (folder / "Test.xml").exists()

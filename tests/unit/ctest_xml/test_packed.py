@@ -28,7 +28,7 @@ def test_a_whole_stream_is_good_however_it_is_cut(piece: int) -> None:
         ("%%%%", False, "no base64"),
         ("====", False, "no base64"),
         ("eHh", False, "its end is missing"),
-        (base64.b64encode(gzip.compress(b"x" * 100)).decode(), True, "must be zlib, not gzip"),
+        (base64.b64encode(gzip.compress(b"x" * 100, mtime=0)).decode(), True, "must be zlib, not gzip"),
         (TEXT.replace("\n", "")[:400], True, "a whole zlib stream"),
         ("", True, "a whole zlib stream"),
     ],

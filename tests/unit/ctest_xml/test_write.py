@@ -177,3 +177,73 @@ def test_the_identity_is_the_same_in_every_document() -> None:
 def test_done_names_the_build() -> None:
     root = written(lambda out: write.done(out, done=Done(build_id="4711", time_seconds=12.7)))
     assert (root.findtext("buildId"), root.findtext("time")) == ("4711", "12")
+
+
+def test_a_failure_shows_what_is_known_of_it_and_counts() -> None:
+    failure = Failure(
+        kind="warning",
+        arguments=(),
+        exit_condition="Killed: out of memory",
+        working_directory="/stage",
+        target_name="zlib",
+        language="C",
+        labels=("zlib", ""),
+        stderr=b"last words\xff",
+    )
+    out = io.BytesIO()
+    build = build_with(failures=[failure] * 3, events=events(1), source_directory="/src", binary_directory="/bld")
+    counts = write.build(out, site=SITE, build=build, limit=2)
+    assert counts == write.Counts(errors=1, warnings=2, warnings_left_out=1)
+    root = etree.fromstring(out.getvalue())
+    assert [node.get("type") for node in root.findall(".//Failure")] == ["Warning", "Warning"]
+    assert [root.findtext(f".//Failure/{path}") for path in ("Action/TargetName", "Command/Argument", "Labels/Label")] == [
+        "zlib",
+        "",
+        "zlib",
+    ]
+    assert root.findtext(".//Failure/Result/StdErr") == "last words[NON-UTF-8-BYTE-0xFF]"
+    assert (root.findtext(".//SourceDirectory"), root.findtext(".//BinaryDirectory")) == ("/src", "/bld")
+
+
+def test_a_failure_that_uses_up_the_limit_says_nothing_of_the_rest() -> None:
+    failure = Failure(arguments=("cc",), exit_condition="1")
+    out = io.BytesIO()
+    counts = write.build(out, site=SITE, build=build_with(events=[failure] * 3), limit=1)
+    assert (counts.errors, counts.errors_left_out) == (1, 2)
+    assert b"left out" not in out.getvalue()
+
+
+def test_the_line_of_a_source_file_is_sent_if_a_column_holds_it() -> None:
+    found = [LogEvent(kind="warning", log_line=1, text="w", file="a.c", file_line=line) for line in (7, None, 2**31)]
+    root = written(lambda out: write.build(out, site=SITE, build=build_with(events=found)))
+    assert [node.findtext("SourceLineNumber") for node in root.findall(".//Warning")] == ["7", None, None]
+
+
+def test_files_and_images_of_a_test_go_along_in_base64() -> None:
+    measurements = (
+        Measurement(name="plot", type="image/png", value=b"\x89PNG"),
+        Measurement(name="core", type="file", value="content", file_name="dir/core.txt"),
+        Measurement(name="odd", value=float("inf")),
+    )
+    test = Test(name="t", status="passed", measurements=measurements, start_seconds=1.5)
+    root = written(lambda out: write.testing(out, site=SITE, testing=Testing(start_seconds=1, end_seconds=2, tests=[test])))
+    found = {str(node.get("name")): node for node in root.iter("NamedMeasurement")}
+    assert base64.b64decode(str(found["plot"].findtext("Value"))) == b"\x89PNG"
+    assert (found["core"].get("filename"), found["core"].get("compression")) == ("core.txt", "tar/gzip")
+    assert "odd" not in found
+    assert root.findtext(".//Test/StartTestTime") == "1.5"
+
+
+def test_a_note_without_anything_to_read_says_so() -> None:
+    root = written(lambda out: write.notes(out, site=SITE, notes=[Note(name="log", text="\r\r", time_seconds=1)]))
+    assert root.findtext(".//Text") == "(empty)"
+
+
+def test_an_upload_without_files_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one file"):
+        write.upload(io.BytesIO(), site=SITE, uploads=[], time_seconds=1)
+
+
+def test_an_update_may_name_the_commit_before() -> None:
+    update = Update(start_seconds=1, end_seconds=2, revision="b", prior_revision="a")
+    assert written(lambda out: write.update(out, site=SITE, update=update)).findtext("PriorRevision") == "a"
