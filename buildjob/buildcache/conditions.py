@@ -1,6 +1,6 @@
-"""Whether a storage keeps the conditions of writes, on which it depends that no entry of an index is ever lost.
+"""Whether a storage supports conditional writes: without them, an index could lose entries.
 
-Some servers ignore If-Match without a word, so it is tried out, once a mirror: the answer is kept in an object.
+Some servers ignore If-Match silently. So it is tested, once for each build cache, and a yes is recorded in an object.
 """
 
 import secrets
@@ -11,22 +11,22 @@ from buildjob.errors import Conflict, NotFound, Unsupported
 
 
 def require(store: Store) -> None:
-    """Raise Unsupported, with what to do, if the storage does not keep conditions."""
+    """Raise Unsupported, with what to do, if the storage has no conditional writes."""
     if not are_kept(store):
         raise Unsupported(
-            f"{store.url}: the server does not keep conditional writes (If-Match, If-None-Match), without which nothing can "
-            "be deleted safely; delete with spack buildcache prune while nobody pushes"
+            f"{store.url}: the server has no conditional writes (If-Match, If-None-Match), and without them nothing can be "
+            "deleted safely; use spack buildcache prune while nobody pushes"
         )
 
 
 def are_kept(store: Store) -> bool:
-    """Say whether the storage refuses every write whose condition does not hold."""
+    """Return whether the storage rejects every write whose condition does not hold."""
     if store.stat(layout.CONDITIONAL):
         return True
     probe = f"{layout.OURS}probe-{secrets.token_hex(8)}"
     try:
         first = store.write(probe, b"1", only_if=ABSENT)
-        kept = _refuses(store, probe, ABSENT) and not _refuses(store, probe, first) and _refuses(store, probe, first)
+        kept = _rejects(store, probe, ABSENT) and not _rejects(store, probe, first) and _rejects(store, probe, first)
     except Unsupported:
         return False
     finally:
@@ -36,7 +36,7 @@ def are_kept(store: Store) -> bool:
     return kept
 
 
-def _refuses(store: Store, key: str, condition: str) -> bool:
+def _rejects(store: Store, key: str, condition: str) -> bool:
     try:
         store.write(key, secrets.token_bytes(8), only_if=condition)
     except (Conflict, NotFound):

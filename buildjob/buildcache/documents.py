@@ -1,10 +1,11 @@
-"""The small documents of a mirror, read and written as Spack does: manifests of one blob, and concrete specs.
+"""The small documents of a build cache, read and written as Spack does: manifests of one blob, and concrete specs.
 
 Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
 """
 
 import hashlib
 import zlib
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,11 +14,13 @@ from buildjob.buildcache.manifest import BlobRef, Manifest, parse_manifest
 from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.errors import PublishError
 
+FENCE = "spack-farm-fence"
+"""Our property in the index's manifest, where it was written under the lock; Spack's schema allows more properties."""
 _LARGEST_SPEC_BYTES = 64 << 20
 
 
-def manifest_text(blob: LocalFile, *, media_type: str, fence: str = "") -> bytes:
-    """Return a manifest that names one uncompressed blob, as Spack writes it; Spack's schema allows more properties."""
+def manifest_text(blob: LocalFile, *, media_type: str, fencing_token: str = "") -> bytes:
+    """Return a manifest that names one uncompressed blob, as Spack writes it."""
     row = {
         "contentLength": blob.size_bytes,
         "mediaType": media_type,
@@ -25,23 +28,28 @@ def manifest_text(blob: LocalFile, *, media_type: str, fence: str = "") -> bytes
         "checksumAlgorithm": "sha256",
         "checksum": blob.sha256,
     }
-    return msgspec.json.encode({"version": 3, "data": [row]} | ({"spack-farm-fence": fence} if fence else {}))
+    return msgspec.json.encode({"version": 3, "data": [row]} | ({FENCE: fencing_token} if fencing_token else {}))
 
 
-def read_spec(store: Store, manifest_key: str) -> dict[str, specs.Node]:
-    """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is not whole."""
+def manifest_keys(store: Store) -> Iterator[str]:
+    """Yield the keys of all binaries' manifests, in their order."""
+    return (info.key for info in store.list(layout.SPECS) if info.key.endswith(layout.MANIFEST_END))
+
+
+def read_spec(store: Store, manifest_key: str) -> dict[str, specs.SpecNode]:
+    """Return the nodes of a binary's concrete spec, the root first. Raises NotFound, and PublishError if it is damaged."""
     where = f"{store.url}/{manifest_key}"
     return spec_of(store, parse_manifest(store.read(manifest_key).data, where=where), where=where)
 
 
-def spec_of(store: Store, manifest: Manifest, *, where: str) -> dict[str, specs.Node]:
-    """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is not whole."""
+def spec_of(store: Store, manifest: Manifest, *, where: str) -> dict[str, specs.SpecNode]:
+    """Return the nodes of the concrete spec that a manifest names. Raises NotFound, and PublishError if it is damaged."""
     blob = spec_blob(manifest, where=where)
     packed = store.read(layout.blob(blob.checksum)).data
     if hashlib.sha256(packed).hexdigest() != blob.checksum:
-        raise PublishError(f"{where}: the spec's blob has another content than its name says")
+        raise PublishError(f"{where}: the spec's blob does not have the checksum in its name")
     if len(packed) != blob.content_length:
-        raise PublishError(f"{where}: the spec's blob has {len(packed)} bytes, {blob.content_length} were promised")
+        raise PublishError(f"{where}: the spec's blob has {len(packed)} bytes, not {blob.content_length}")
     return specs.parse_spec(unpacked(packed, where=where), where=where)
 
 
@@ -54,14 +62,14 @@ def spec_blob(manifest: Manifest, *, where: str) -> BlobRef:
 
 
 def unpacked(packed: bytes, *, where: str) -> bytes:
-    """Return a concrete spec's JSON, compressed or not. Raises PublishError if it is broken or too large."""
+    """Return a concrete spec's JSON, which may be compressed. Raises PublishError if it is damaged or too large."""
     if not packed.startswith(b"\x1f\x8b"):
         return packed
     unpack = zlib.decompressobj(wbits=31)
     try:
         text = unpack.decompress(packed, _LARGEST_SPEC_BYTES)
     except zlib.error as error:
-        raise PublishError(f"{where}: the spec's blob is broken: {error}") from error
+        raise PublishError(f"{where}: the spec's blob is damaged: {error}") from error
     if not unpack.eof:
         raise PublishError(f"{where}: the spec's blob is cut off, or larger than {_LARGEST_SPEC_BYTES} bytes")
     return text

@@ -1,7 +1,7 @@
 """Reads an index in windows of whole entries: one of 100,000 is 126 MiB of JSON and 1 GB of Python objects.
 
-Pure but for the file given. Every window is decoded as JSON, so that a cut within an entry is seen and mended, whatever a
-string contains. Source: Spack 1.1, lib/spack/spack/database.py (`_write_to_file`, database version 8).
+Pure but for the file given. Every window is decoded as JSON: a cut within an entry is noticed and moved, whatever a string
+contains. Source: Spack 1.1, lib/spack/spack/database.py (`_write_to_file`, database version 8).
 """
 
 import re
@@ -25,9 +25,9 @@ _INSTALLS_END = re.compile(rb"\}(?=\s*\}\s*\}\s*[,}])")
 
 
 def windows(old: BinaryIO | None, *, window_bytes: int = _WINDOW_BYTES) -> Iterator[tuple[dict[str, msgspec.Raw], bytes]]:
-    """Yield an index in windows of about 1 MiB: the entries by hash, and the bytes that hold them. None is an empty index.
+    """Yield an index in windows of about 1 MiB: entries by DAG hash, and the bytes that hold them. None is an empty index.
 
-    Every window is decoded as JSON, so that a cut within an entry is seen and mended, whatever a string contains.
+    Raises PublishError if it is not an index as Spack writes it.
     """
     if old is None:
         return
@@ -35,7 +35,7 @@ def windows(old: BinaryIO | None, *, window_bytes: int = _WINDOW_BYTES) -> Itera
     buffer = old.read(max(window_bytes, _SHORTEST_READ_BYTES))
     head = _HEAD.match(buffer)
     if head is None:
-        raise PublishError("the index is not in the form that Spack writes; make it anew with publish index --rebuild")
+        raise PublishError("the index is not in Spack's form; make a new one with publish index --rebuild")
     if head[1].decode() != VERSION:
         raise PublishError(f"the index has database version {head[1].decode()}, Spack 1.1 writes {VERSION}")
     buffer = buffer[head.end() :]
@@ -49,12 +49,14 @@ def windows(old: BinaryIO | None, *, window_bytes: int = _WINDOW_BYTES) -> Itera
             buffer = buffer[used + skip :]
         buffer += more
         if len(buffer) > _LARGEST_ENTRY_BYTES:
-            raise PublishError("the index has an entry of more than 64 MiB, or is no index at all")
+            raise PublishError("the index has an entry of more than 64 MiB, or is not an index")
     yield from _last(buffer)
 
 
 def _cut(buffer: bytes) -> tuple[dict[str, msgspec.Raw], int, int]:
-    """Return the entries that are whole, how many bytes they take, and how many separate them from the next."""
+    """Return the complete entries, how many bytes they take, and how many separate them from the next one."""
+    # What looks like a boundary may stand within an entry, in a spec that has a hash as a key: then the text before it is
+    # not JSON, and an earlier boundary is tried.
     for boundary in reversed(list(_BOUNDARY.finditer(buffer))[-3:]):
         used = boundary.start() + 1
         rows = _rows(buffer[:used])
@@ -71,8 +73,8 @@ def _rows(window: bytes) -> dict[str, msgspec.Raw] | None:
 
 
 def _last(buffer: bytes) -> Iterator[tuple[dict[str, msgspec.Raw], bytes]]:
-    """Yield the last window: it ends where `installs` does, with a short tail behind it."""
-    if re.match(rb"\}\s*\}", buffer):
+    """Yield the last window: it ends where `installs` does; a short tail follows."""
+    if re.match(rb"\}\s*\}", buffer):  # no entries at all
         return
     before = max(len(buffer) - _LARGEST_TAIL_BYTES, 0)
     for end in _INSTALLS_END.finditer(buffer, before):
@@ -81,4 +83,4 @@ def _last(buffer: bytes) -> Iterator[tuple[dict[str, msgspec.Raw], bytes]]:
         if rows is not None and _rows(b'"database":{"installs":{' + buffer[used:].rstrip()[:-1]) is not None:
             yield rows, buffer[:used]
             return
-    raise PublishError("the index ends too early; make it anew with publish index --rebuild")
+    raise PublishError("the index ends too early; make a new one with publish index --rebuild")

@@ -1,10 +1,9 @@
-"""The story "keys": which public keys a mirror offers to Spack's `buildcache keys --install`.
+"""The story "keys": which public keys a build cache offers to Spack's `buildcache keys --install`.
 
-Only an operator's `publish keys` and the notary call this; a push never does. Source: Spack 1.1, binary_distribution.py
-(`generate_key_index`, `_url_push_keys`).
+Only `publish keys`, by an operator, and `publish notarize` add keys; a push never does. Source: Spack 1.1,
+binary_distribution.py (`generate_key_index`, `_url_push_keys`).
 """
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -20,30 +19,30 @@ _END = ".key.manifest.json"
 
 
 def published(store: Store) -> dict[str, bytes]:
-    """Return what the mirror offers: fingerprint -> armored public key. Raises PublishError if a key is not what it says."""
+    """Return the keys on offer: fingerprint -> armored public key. Raises PublishError if a key has another fingerprint."""
     found = {}
-    for seen in store.list(layout.KEYS):
-        if seen.key.endswith(_END):
-            fingerprint = seen.key.removeprefix(layout.KEYS).removesuffix(_END)
-            manifest = parse_manifest(store.read(seen.key).data, where=f"{store.url}/{seen.key}")
+    for info in store.list(layout.KEYS):
+        if info.key.endswith(_END):
+            fingerprint = info.key.removeprefix(layout.KEYS).removesuffix(_END)
+            manifest = parse_manifest(store.read(info.key).data, where=f"{store.url}/{info.key}")
             text = b"".join(store.read(layout.blob(blob.checksum)).data for blob in manifest.data)
             if list(fingerprints(text)) != [fingerprint]:
-                raise PublishError(f"{store.url}/{seen.key}: its content is not the key {fingerprint}")
+                raise PublishError(f"{store.url}/{info.key}: its content is not the key {fingerprint}")
             found[fingerprint] = text
     return found
 
 
 def fingerprints(text: bytes) -> dict[str, bytes]:
-    """Return the keys that a text holds: fingerprint -> that key alone, armored, secret parts left out."""
+    """Return the public keys in a text: fingerprint -> that key alone, armored, without secret parts."""
     with signing.throw_away_home() as home:
         return signing.KeyRing(home).split(text)
 
 
 def add(store: Store, text: bytes) -> list[str]:
-    """Offer the public keys in the text, beside those that are there; return their fingerprints."""
+    """Offer the public keys in the text, beside those on offer; return their fingerprints."""
     new = fingerprints(text)
     if not new:
-        raise PublishError("there is no public key in what was given")
+        raise PublishError("the file holds no public key")
     for fingerprint, armored in new.items():
         _put(store, f"{layout.KEYS}{fingerprint}{_END}", armored, media_type=layout.KEY_MEDIA_TYPE)
     every: dict[str, dict[str, str]] = {fingerprint: {} for fingerprint in sorted({*published(store), *new})}
@@ -56,6 +55,6 @@ def _put(store: Store, key: str, data: bytes, *, media_type: str) -> None:
     with tempfile.TemporaryDirectory(prefix="spack-farm-keys-") as folder:
         path = Path(folder) / "blob"
         path.write_bytes(data)
-        blob = LocalFile(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        blob = LocalFile.of(path)
         store.upload(layout.blob(blob.sha256), blob)
         store.write(key, manifest_text(blob, media_type=media_type))

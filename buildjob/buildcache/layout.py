@@ -1,4 +1,4 @@
-"""Where things lie on a mirror: Spack's own places, and ours below one prefix that Spack never looks at.
+"""The keys of a build cache: Spack's own, and ours below one prefix that Spack never reads.
 
 Pure. Source: Spack 1.1, lib/spack/spack/url_buildcache.py (layout version 3).
 """
@@ -18,19 +18,19 @@ TELEMETRY = "telemetry/v1/"
 
 OURS = "spack-farm/v1/"
 PENDING = OURS + "pending/"
-"""One record of each push that the index may not hold yet."""
+"""Push records: one or more of each push whose binaries the index may lack."""
 REPLACED = OURS + "replaced/"
-"""One empty object for each index that another one has replaced, named by its SHA-256."""
+"""An empty object for each index that was replaced, named by its SHA-256."""
 CONDITIONAL = OURS + "conditional-writes"
-"""Written once it is known that the storage keeps conditions."""
+"""There once a test has shown that the storage supports conditional writes."""
 LOCK = OURS + "lock-by-ticket/"
-"""Tickets of updates of the index, where the storage keeps no conditions."""
-FENCES = OURS + "fence/"
-"""There: the newest index, named by the ticket under which it was written."""
+"""Tickets of updates of the index, where the storage has no conditional writes."""
+FENCING_TOKENS = OURS + "fence/"
+"""The SHA-256 of the newest index, in an object named by the fencing token of its writer."""
 PRUNING = OURS + "pruning"
 """There while binaries are being deleted."""
-DOOMED = OURS + "doomed/"
-"""What will be deleted, and since when."""
+MARKED = OURS + "doomed/"
+"""What prunes have marked for deletion, a document for each run."""
 
 INDEX_MEDIA_TYPE = "application/vnd.spack.db.v8+json"
 SPEC_MEDIA_TYPE = "application/vnd.spack.spec.v5+json"
@@ -44,10 +44,10 @@ def blob(sha256: str) -> str:
 
 
 def hash_of(manifest_key: str) -> str:
-    """Return the DAG hash in the name of a spec's manifest; empty if it has none."""
+    """Return the DAG hash in the key of a binary's manifest; empty for any other key."""
     return manifest_key.removesuffix(MANIFEST_END).rpartition("-")[2] if manifest_key.endswith(MANIFEST_END) else ""
 
 
 def manifest_path(name: str, version: str, dag_hash: str) -> Path:
-    """Return where a spec's manifest lies below a mirror."""
+    """Return the path of a binary's manifest below a build cache."""
     return Path("v3") / "manifests" / "spec" / name / f"{name}-{version}-{dag_hash}{MANIFEST_END}"

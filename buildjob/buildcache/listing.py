@@ -1,4 +1,4 @@
-"""The story "ls": what the index says is on a mirror, a line each."""
+"""The story "ls": the binaries that the index names."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ class _Target(msgspec.Struct, frozen=True):
 
 
 class _Row(msgspec.Struct):
-    """Of a node, what `ls` shows."""
+    """The fields of a node that `ls` shows."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""A spec's manifest in Spack's v3 layout: what it says, and whether the blobs that it names are whole below a folder.
+"""A binary's manifest in Spack's layout 3: what it says, and whether the blobs that it names are intact below a folder.
 
 Reads only: `push` writes manifests, `signing` checks signatures.
 Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from buildjob.buildcache.layout import manifest_path
+from buildjob.buildcache.storage.store import LocalFile
 from buildjob.errors import PublishError
 from buildjob.files import has_content
 
@@ -17,7 +18,7 @@ _LARGEST_MANIFEST_BYTES = 1 << 20
 
 
 class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One row of a manifest's `data`."""
+    """One row of a manifest's `data`: what it says of a blob."""
 
     content_length: int
     media_type: str
@@ -26,25 +27,29 @@ class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def relative_path(self) -> Path:
-        """Where the blob lies below the mirror."""
+        """Where the blob lies below a build cache."""
         return Path("blobs") / "sha256" / self.checksum[:2] / self.checksum
+
+    def file_below(self, folder: Path) -> LocalFile:
+        """Return the blob as a local file below a folder; whether it is intact is not checked."""
+        return LocalFile(path=folder / self.relative_path, size_bytes=self.content_length, sha256=self.checksum)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a spec manifest says."""
+    """What a binary's manifest says."""
 
     version: Literal[3]
     data: list[BlobRef]
 
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
-"""Made once, before there are threads: msgspec crashes where two are the first to decode a type (0.22)."""
+"""Made once, before there are threads: msgspec crashes if two are the first to decode a type (0.22)."""
 
 
 def parse_manifest(text: bytes, *, where: str) -> Manifest:
     """Return a manifest, clearsigned or plain; no signature is checked.
 
-    Raises PublishError, naming `where`, if it is none or names a blob that is no sha256.
+    Raises PublishError, naming `where`, if it is not a manifest or names a blob by anything but a SHA-256.
     """
     if text.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
         text = _signed_text(text)
@@ -54,7 +59,7 @@ def parse_manifest(text: bytes, *, where: str) -> Manifest:
         raise PublishError(f"{where}: not a spec manifest of layout 3: {error}") from error
     for blob in manifest.data:
         if len(blob.checksum) != 64 or set(blob.checksum) - set("0123456789abcdef"):
-            raise PublishError(f"{where}: '{blob.checksum[:80]}' is no sha256")
+            raise PublishError(f"{where}: '{blob.checksum[:80]}' is not a SHA-256")
     return manifest
 
 
@@ -65,7 +70,7 @@ def _signed_text(text: bytes) -> bytes:
 
 
 def find(mirror: Path, name: str, version: str, dag_hash: str) -> bytes | None:
-    """Return the bytes of a spec's manifest on the mirror, or None if there is none."""
+    """Return the bytes of a binary's manifest below a folder, or None if there is none."""
     path = mirror / manifest_path(name, version, dag_hash)
     try:
         with path.open("rb") as file:
@@ -75,10 +80,10 @@ def find(mirror: Path, name: str, version: str, dag_hash: str) -> bytes | None:
 
 
 def is_whole(mirror: Path, manifest: Manifest) -> bool:
-    """Say whether every blob of the manifest is on the mirror with the size and checksum that the manifest names."""
+    """Return whether every blob of the manifest is below the folder, with its size and checksum."""
     return all(matches(mirror / blob.relative_path, blob) for blob in manifest.data)
 
 
 def matches(path: Path, blob: BlobRef) -> bool:
-    """Say whether a file has the size and the checksum that the manifest names."""
+    """Return whether a file has the size and the checksum of a blob."""
     return has_content(path, size_bytes=blob.content_length, checksum=blob.checksum)

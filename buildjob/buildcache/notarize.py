@@ -1,17 +1,20 @@
-"""The story "notarize": what builds have signed with intermediate keys, and nothing else, gets the release key's signature.
+"""The story "notarize": binaries that builds signed with intermediate keys, and no others, get the release key's signature.
 
-Everything is checked before anything is written: signature, every blob's bytes, the spec behind the name. Runs where the
-release key may be: on protected runners, never in a build's pod.
+Everything is checked before anything is written: signature, every blob's bytes, the spec behind the name. Runs only where
+the release key may be: on protected runners, never in a build's pod.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import index, keys, layout, pending_pushes, push, push_record, signing, specs, verify
+from buildjob.buildcache import documents, index, keys, layout, push, push_record, signing, specs, verify
+from buildjob.buildcache.pending_pushes import Known
+from buildjob.buildcache.push_record import AnnouncedBinary
 from buildjob.buildcache.storage.store import LocalFile, Store
+from buildjob.buildcache.verify import CheckedBinary, Fault
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import PublishError
 
@@ -19,29 +22,29 @@ from buildjob.errors import PublishError
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """A binary that got the release key's signature."""
 
-    key: str
+    manifest_key: str
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class NotarizeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to notarize."""
 
     workers: int = 8
     known_keys: frozenset[str] = frozenset()
-    """Fingerprints that the release mirror may offer beside the release key's."""
-    pushing: push.Options = push.Options()
+    """Fingerprints that the release build cache may offer beside the release key's."""
+    pushing: push.PushOptions = push.PushOptions()
 
 
 def require_known_keys(target: Store, signer: signing.Signer, known: frozenset[str]) -> None:
-    """Refuse a release mirror whose keys are not what they were. Raises PublishError.
+    """Raise PublishError if the release build cache offers unknown keys, or keys without the release key.
 
-    Whoever could add a key to it could have users trust binaries of his own.
+    Anyone who can add a key there can make users trust foreign binaries.
     """
     offered = keys.published(target)
-    strangers = sorted(offered.keys() - known - {signer.fingerprint})
-    if strangers:
+    unknown = sorted(offered.keys() - known - {signer.fingerprint})
+    if unknown:
         raise PublishError(
-            f"{target.url}: it offers keys that nobody told of: {', '.join(strangers)}; nothing was signed. If they are "
-            "right, name them with --known-key; if not, somebody else can write there"
+            f"{target.url}: it offers unknown keys: {', '.join(unknown)}; nothing was signed. If they are right, name them "
+            "with --known-key; if not, somebody else can write there"
         )
     if offered and signer.fingerprint not in offered:
         raise PublishError(
@@ -51,64 +54,61 @@ def require_known_keys(target: Store, signer: signing.Signer, known: frozenset[s
 
 
 def notarize(
-    source: Store, target: Store, trust: signing.TrustHome, signer: signing.Signer, options: Options
-) -> Iterator[Taken | verify.Fault]:
-    """Yield each new binary of the source as it was taken, or why it was not; the index is updated at the end.
+    source: Store, target: Store, trust: signing.TrustHome, signer: signing.Signer, options: NotarizeOptions
+) -> Iterator[Taken | Fault]:
+    """Yield each binary that the target lacks, as taken or with the fault that kept it out; then update the index.
 
-    What the target has already is left out. Raises PublishError if the target is not to be written at all.
+    Raises PublishError if nothing may be written to the target.
     """
     require_known_keys(target, signer, options.known_keys)
-    there = set(verify.manifests(target))
-    new = (key for key in verify.manifests(source) if key not in there)
-    checked = in_parallel(new, lambda key: verify.binary(source, key, trust, blobs=True), workers=options.workers)
-    taken: list[str] = []
-    batch: list[verify.Binary] = []
+    there = set(documents.manifest_keys(target))
+    new = (key for key in documents.manifest_keys(source) if key not in there)
+    checked = in_parallel(new, lambda key: verify.check(source, key, trust, read_blobs=True), workers=options.workers)
+    appeared: list[str] = []
+    batch: list[CheckedBinary] = []
     for _key, found in checked:
-        if isinstance(found, verify.Fault):
+        if isinstance(found, Fault):
             yield found
             continue
         batch.append(found)
-        if len(batch) >= push_record.ENTRIES_PER_RECORD:
-            taken += _take(batch, source, target, signer, options)
-            yield from (Taken(key=each.key) for each in batch)
+        if len(batch) >= push_record.BINARIES_PER_RECORD:
+            appeared += _take(batch, source, target, signer, options)
+            yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)
             batch = []
     if batch:
-        taken += _take(batch, source, target, signer, options)
-        yield from (Taken(key=each.key) for each in batch)
-    if not taken:
+        appeared += _take(batch, source, target, signer, options)
+        yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)
+    if not appeared:
         return
     if not keys.published(target):
         keys.add(target, signer.public_key())
-    known = pending_pushes.Known(appeared=frozenset(taken))
-    index.update(target, msgspec.structs.replace(options.pushing.indexing, known=known))
+    index.update(target, Known(appeared=frozenset(appeared)), options.pushing.indexing)
 
 
-def _take(batch: list[verify.Binary], source: Store, target: Store, signer: signing.Signer, options: Options) -> list[str]:
-    """Sign and copy some binaries, in the order that a push keeps; return their keys."""
-    nodes: dict[str, specs.Node] = {}
+def _take(
+    batch: Sequence[CheckedBinary], source: Store, target: Store, signer: signing.Signer, options: NotarizeOptions
+) -> list[str]:
+    """Sign and copy some binaries; return their manifest keys."""
+    nodes: dict[str, specs.SpecNode] = {}
     for each in batch:
         nodes |= each.nodes
-    pending_pushes = [
-        push_record.Announced(manifest=each.key, hash=each.hash, blobs=[blob.checksum for blob in each.blobs])
+    binaries = [
+        AnnouncedBinary(manifest_key=each.manifest_key, dag_hash=each.dag_hash, blobs=[blob.checksum for blob in each.blobs])
         for each in batch
     ]
-    records = push_record.announce(target, pending_pushes, nodes, at_once=options.workers)
-    push.wait_for_prune(target, options.pushing)
-    push.ensure_layout(target)
 
-    def one(each: verify.Binary) -> None:
-        signed = signer.clearsign(each.text, where=each.key)
-        for blob in each.blobs:
+    def take(binary: CheckedBinary) -> None:
+        signed = signer.clearsign(binary.text, where=binary.manifest_key)
+        for blob in binary.blobs:
             _copy(layout.blob(blob.checksum), blob.checksum, source, target)
-        target.write(each.key, signed)
+        target.write(binary.manifest_key, signed)
 
-    done = [each.key for each, _ in in_parallel(batch, one, workers=options.workers)]
-    push_record.complete(target, records)
-    return done
+    with push.announced_push(target, binaries, nodes, at_once=options.workers, options=options.pushing):
+        return [binary.manifest_key for binary, _ in in_parallel(batch, take, workers=options.workers)]
 
 
 def _copy(key: str, checksum: str, source: Store, target: Store) -> None:
-    """Copy a blob on the server where that can be; otherwise through here, checked again on the way."""
+    """Copy a blob on the server if it can do that; otherwise through here, checked again on the way."""
     if target.stat(key) is not None or target.copy(key, source):
         return
     with tempfile.TemporaryDirectory(prefix="spack-farm-notary-") as folder:

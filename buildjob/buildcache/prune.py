@@ -1,7 +1,7 @@
-"""The story "prune": binaries that nobody keeps are deleted, in two runs with a grace between.
+"""The story "prune": binaries that no rule keeps are deleted, in two runs with a grace period between.
 
-The first run writes down what is doomed; a later one deletes what has been doomed for the grace and still is. While it
-deletes, new pushes wait, and what a push has announced before is spared: a push is never broken, whatever instant it comes.
+The first run marks them; a later one sweeps those that have been marked for the grace period and still match no rule. While
+it deletes, new pushes wait, and it keeps what a push has already announced: a push is never broken, whenever it comes.
 """
 
 import secrets
@@ -11,116 +11,120 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import conditions, index, layout, manifest, pending_pushes, push_record, verify
+from buildjob.buildcache import conditions, documents, index, layout, manifest, push_record
+from buildjob.buildcache.pending_pushes import Known
 from buildjob.buildcache.storage.store import ABSENT, Store
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Conflict, NotFound, PublishError, RequestError
 
 _LEASE_SECONDS = 600.0
-"""A prune stops deleting after so long; what is left waits for the next one. Pushes count one of an hour as killed."""
+"""A prune stops deleting after this time; the next one continues. A push treats a prune older than an hour as dead."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class KeepRules(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept."""
 
-    hashes: frozenset[str] = frozenset()
-    """DAG hashes that are always kept."""
+    dag_hashes: frozenset[str] = frozenset()
+    """Always kept."""
     age_seconds: float
     """What is younger is kept."""
     grace_seconds: float = 86400.0
+    """Between mark and sweep."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class PrunePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a prune would do."""
 
-    doomed: list[str]
-    """Manifests that the policy does not keep."""
-    orphans: list[str]
-    """Blobs that no manifest names, older than the policy's age."""
-    due_manifests: dict[str, float]
-    """Of `doomed`, what was written down at least the grace ago, and when it was last modified."""
-    due_blobs: list[str]
-    """Blobs that nothing but due manifests names, or nothing at all, and that were written down that long ago."""
-    marks: list[str]
-    """Keys of the documents that are older than the grace and are done with when this is carried out."""
+    marked: list[str]
+    """Keys of manifests that match no keep rule: marked already, or to be marked."""
+    unreferenced: list[str]
+    """Keys of blobs that no manifest names and that are old enough: the same."""
+    sweepable: dict[str, float]
+    """Of `marked`, those marked for at least the grace period, and when each was last modified."""
+    sweepable_blobs: list[str]
+    """Keys of blobs that only sweepable manifests name, and of unreferenced ones marked for that long."""
+    mark_documents: list[str]
+    """Keys of the documents that marked them: once the plan is carried out, they are no longer needed."""
 
 
-class _Doomed(msgspec.Struct, frozen=True, kw_only=True):
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run marked, as it is stored."""
+
     version: int = 1
     manifests: list[str]
     blobs: list[str]
 
 
-class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was deleted."""
+class Swept(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was deleted."""
 
     manifests: int
     blobs: int
     is_complete: bool
-    """False if the time was over: run it again."""
+    """False if the time for one run was over."""
 
 
 class _LockFile(msgspec.Struct):
-    """Of a lock file, what is read."""
+    """The field of a lock file that is read."""
 
     concrete_specs: dict[str, msgspec.Raw]
 
 
 def kept_by(lock_file: Path) -> frozenset[str]:
-    """Return the hashes of a `spack.lock`: roots and all that they depend on. Raises RequestError."""
+    """Return the DAG hashes of a `spack.lock`: roots and all their dependencies. Raises RequestError."""
     try:
         return frozenset(msgspec.json.decode(lock_file.read_bytes(), type=_LockFile).concrete_specs)
     except (OSError, msgspec.MsgspecError) as error:
-        raise RequestError(f"{lock_file}: no lock file of a Spack environment: {error}") from error
+        raise RequestError(f"{lock_file}: not a lock file of a Spack environment: {error}") from error
 
 
-def plan(store: Store, policy: Policy, *, wall: Callable[[], float] = time.time, workers: int = 8) -> Plan:
-    """Read the whole mirror and return what is to be done; writes nothing."""
+def plan(store: Store, rules: KeepRules, *, wall: Callable[[], float] = time.time, workers: int = 8) -> PrunePlan:
+    """Read the whole build cache and return what is to be done; writes nothing."""
     now = wall()
-    young = now - policy.age_seconds
-    manifests = [seen for seen in store.list("v3/manifests/") if seen.key.endswith(".manifest.json")]
-    doomed = {
-        seen.key: seen.modified_seconds
-        for seen in manifests
-        if seen.key.endswith(layout.MANIFEST_END)
-        and layout.hash_of(seen.key) not in policy.hashes
-        and seen.modified_seconds < young
+    young = now - rules.age_seconds
+    manifests = [info for info in store.list("v3/manifests/") if info.key.endswith(".manifest.json")]
+    marked = {
+        info.key: info.modified_seconds
+        for info in manifests
+        if info.key.endswith(layout.MANIFEST_END)
+        and layout.hash_of(info.key) not in rules.dag_hashes
+        and info.modified_seconds < young
     }
-    marks, marked = _marked(store, now - policy.grace_seconds)
-    due = {key: modified for key, modified in doomed.items() if key in marked}
+    mark_documents, marked_before = _marked_before(store, now - rules.grace_seconds)
+    sweepable = {key: modified for key, modified in marked.items() if key in marked_before}
     named: set[str] = set()
-    named_by_due: set[str] = set()
-    read = in_parallel((seen.key for seen in manifests), lambda key: _blobs(store, key), workers=workers)
+    named_by_sweepable: set[str] = set()
+    read = in_parallel((info.key for info in manifests), lambda key: _blobs(store, key), workers=workers)
     for key, blobs in read:
-        (named_by_due if key in due else named).update(blobs)
-    # replaced indices are deleted by the next update of the index
-    named |= {layout.blob(seen.key.removeprefix(layout.REPLACED)) for seen in store.list(layout.REPLACED)}
-    orphans = {
-        seen.key for seen in store.list(layout.BLOBS) if seen.key not in named and seen.modified_seconds < young
-    } - named_by_due
-    return Plan(
-        doomed=sorted(doomed),
-        orphans=sorted(orphans),
-        due_manifests=dict(sorted(due.items())),
-        due_blobs=sorted((named_by_due - named) | (orphans & marked)),
-        marks=marks,
+        (named_by_sweepable if key in sweepable else named).update(blobs)
+    # no manifest names a replaced index any more, but its readers may: an update of the index deletes it in time
+    named |= {layout.blob(info.key.removeprefix(layout.REPLACED)) for info in store.list(layout.REPLACED)}
+    unreferenced = {
+        info.key for info in store.list(layout.BLOBS) if info.key not in named and info.modified_seconds < young
+    } - named_by_sweepable
+    return PrunePlan(
+        marked=sorted(marked),
+        unreferenced=sorted(unreferenced),
+        sweepable=dict(sorted(sweepable.items())),
+        sweepable_blobs=sorted((named_by_sweepable - named) | (unreferenced & marked_before)),
+        mark_documents=mark_documents,
     )
 
 
-def _marked(store: Store, before: float) -> tuple[list[str], set[str]]:
-    """Return the documents older than that, and the keys that they doom."""
-    keys: list[str] = []
-    marked: set[str] = set()
-    for seen in store.list(layout.DOOMED):
-        if seen.modified_seconds <= before:
-            doomed = msgspec.json.decode(store.read(seen.key, limit_bytes=1 << 30).data, type=_Doomed)
-            keys.append(seen.key)
-            marked.update(doomed.manifests, doomed.blobs)
-    return keys, marked
+def _marked_before(store: Store, before: float) -> tuple[list[str], set[str]]:
+    """Return the documents older than that, and the keys that they mark."""
+    found: list[str] = []
+    keys: set[str] = set()
+    for info in store.list(layout.MARKED):
+        if info.modified_seconds <= before:
+            marked = msgspec.json.decode(store.read(info.key, limit_bytes=1 << 30).data, type=Marked)
+            found.append(info.key)
+            keys.update(marked.manifests, marked.blobs)
+    return found, keys
 
 
 def _blobs(store: Store, key: str) -> list[str]:
-    """Return the keys of a manifest's blobs. Raises PublishError if it can't be read: nothing is an orphan then."""
+    """Return the keys of a manifest's blobs. Raises PublishError if it can't be read: its blobs must not be deleted."""
     try:
         data = store.read(key).data
     except NotFound:
@@ -128,66 +132,74 @@ def _blobs(store: Store, key: str) -> list[str]:
     return [layout.blob(blob.checksum) for blob in manifest.parse_manifest(data, where=f"{store.url}/{key}").data]
 
 
-def mark(store: Store, asked: Plan) -> bool:
-    """Write down what is doomed and was not yet due; say whether there was anything."""
-    due = {*asked.due_manifests, *asked.due_blobs}
-    doomed = _Doomed(
-        manifests=[key for key in asked.doomed if key not in due], blobs=[key for key in asked.orphans if key not in due]
+def mark(store: Store, planned: PrunePlan) -> bool:
+    """Mark what is not sweepable yet; return whether there was anything."""
+    sweepable = {*planned.sweepable, *planned.sweepable_blobs}
+    marked = Marked(
+        manifests=[key for key in planned.marked if key not in sweepable],
+        blobs=[key for key in planned.unreferenced if key not in sweepable],
     )
-    if not doomed.manifests and not doomed.blobs:
+    if not marked.manifests and not marked.blobs:
         return False
-    store.write(f"{layout.DOOMED}{secrets.token_hex(8)}.json", msgspec.json.encode(doomed))
+    store.write(f"{layout.MARKED}{secrets.token_hex(8)}.json", msgspec.json.encode(marked))
     return True
 
 
-def delete(store: Store, asked: Plan, options: index.Options, *, clock: Callable[[], float] = time.monotonic) -> Deleted:
-    """Delete what is due, but for what a push has announced: first from the index, then manifests, then blobs."""
+def sweep(
+    store: Store, planned: PrunePlan, options: index.IndexOptions, *, clock: Callable[[], float] = time.monotonic
+) -> Swept:
+    """Delete what is sweepable and not announced by a push: first from the index, then manifests, then blobs."""
     conditions.require(store)
     begun = clock()
+
+    def has_time() -> bool:
+        return clock() - begun < _LEASE_SECONDS
+
     try:
-        # a content of its own: after a lost answer it is by this that a write is known to have been the one that succeeded
+        # random content: if the answer is lost, this write recognizes its own object by it
         store.write(layout.PRUNING, secrets.token_bytes(8), only_if=ABSENT)
     except Conflict as error:
         raise PublishError(
             f"{store.url}/{layout.PRUNING}: another prune runs; if it was killed, delete this object"
         ) from error
     try:
-        spared = _announced(store)
-        manifests = [key for key in asked.due_manifests if key not in spared and _is_unchanged(store, key, asked)]
-        hashes = frozenset(layout.hash_of(key) for key in manifests)
-        if hashes:
-            index.update(store, msgspec.structs.replace(options, known=pending_pushes.Known(gone=hashes)))
-        gone = _until(store, manifests, lambda: clock() - begun < _LEASE_SECONDS)
-        named = {blob for key in verify.manifests(store) for blob in _blobs(store, key)}
-        blobs = [key for key in asked.due_blobs if key not in spared and key not in named]
-        swept = _until(store, blobs, lambda: clock() - begun < _LEASE_SECONDS)
-        complete = gone == len(manifests) and swept == len(blobs)
-        if complete:
-            for key in asked.marks:
+        # pushes that announce from now on wait; those that announced before do not, and their objects are kept
+        announced = _announced_keys(store)
+        manifests = [key for key in planned.sweepable if key not in announced and _is_unchanged(store, key, planned)]
+        dag_hashes = frozenset(layout.hash_of(key) for key in manifests)
+        if dag_hashes:
+            index.update(store, Known(removed=dag_hashes), options)
+        deleted_manifests = _delete_while(store, manifests, has_time)
+        # read again: another manifest may name a blob since the plan was made
+        named = {blob for key in documents.manifest_keys(store) for blob in _blobs(store, key)}
+        blobs = [key for key in planned.sweepable_blobs if key not in announced and key not in named]
+        deleted_blobs = _delete_while(store, blobs, has_time)
+        is_complete = deleted_manifests == len(manifests) and deleted_blobs == len(blobs)
+        if is_complete:
+            for key in planned.mark_documents:
                 store.delete(key)
-        return Deleted(manifests=gone, blobs=swept, is_complete=complete)
+        return Swept(manifests=deleted_manifests, blobs=deleted_blobs, is_complete=is_complete)
     finally:
         store.delete(layout.PRUNING)
 
 
-def _announced(store: Store) -> set[str]:
-    """Return the keys of all that pushes are about to use."""
+def _announced_keys(store: Store) -> set[str]:
+    """Return the keys of all objects that pending pushes need."""
     found: set[str] = set()
-    for seen in push_record.pending(store):
-        for entry in (push_record.read(store, seen.key) or push_record.Push()).entries:
-            found.add(entry.manifest)
-            found.update(layout.blob(checksum) for checksum in entry.blobs)
+    for binary in push_record.announced(store):
+        found.add(binary.manifest_key)
+        found.update(layout.blob(checksum) for checksum in binary.blobs)
     return found
 
 
-def _is_unchanged(store: Store, key: str, asked: Plan) -> bool:
-    """Say whether a manifest is still the one that was doomed: a push may have replaced it since."""
-    seen = store.stat(key)
-    return seen is not None and int(seen.modified_seconds) == int(asked.due_manifests[key])
+def _is_unchanged(store: Store, key: str, planned: PrunePlan) -> bool:
+    """Return whether a manifest is the one that was marked: a push may have replaced it since."""
+    info = store.stat(key)
+    return info is not None and int(info.modified_seconds) == int(planned.sweepable[key])
 
 
-def _until(store: Store, keys: list[str], has_time: Callable[[], bool]) -> int:
-    """Delete one after the other while there is time; return how many."""
+def _delete_while(store: Store, keys: list[str], has_time: Callable[[], bool]) -> int:
+    """Delete one object after the other while there is time; return how many."""
     for number, key in enumerate(keys):
         if not has_time():
             return number

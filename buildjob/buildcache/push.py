@@ -1,209 +1,240 @@
-"""The story "push": unsigned entries that Spack wrote into a folder become signed ones on a mirror.
+"""The story "push": unsigned binaries that Spack wrote into a folder become signed ones in a build cache.
 
-The announcement first, then blobs, then the manifest: its appearance is the commit point, so a kill at any instant leaves a
-consistent mirror and a repeated run finishes. Writes no keys, ever.
+The push record first, then blobs, then the manifest: its appearance publishes the binary. So a kill at any instant leaves a
+consistent build cache, and a repeated run finishes. Never writes keys.
 """
 
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import documents, index, layout, pending_pushes, push_record, specs
+from buildjob.buildcache import documents, index, layout, push_record, specs
 from buildjob.buildcache.manifest import BlobRef, matches, parse_manifest
-from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
+from buildjob.buildcache.pending_pushes import Known
+from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
+from buildjob.buildcache.storage.store import ABSENT, Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
 from buildjob.errors import Conflict, PublishError, Unsupported
 from buildjob.telemetry import Publish
 
 Sign = Callable[[bytes, str], bytes]
-"""Takes a manifest's text and its name, returns what is to stand on the mirror."""
+"""Takes a manifest's text and its key; returns what the build cache is to hold."""
 _SMALL_BYTES = 256 << 10
-"""Up to this size asking first costs more than sending on the condition that there is none."""
+"""Up to this size, asking whether a blob is there costs more than uploading it on the condition that it is not."""
 _WORTH_LISTING = 32
-"""From so many manifests on, one request that lists a thousand is cheaper than one for each."""
+"""Manifests; for so many, a request that lists a thousand costs less than one for each."""
 _LISTED_FOR_EACH = 10
-"""On a mirror with more manifests for each that is asked for, the listing ends: it would take longer than asking."""
+"""In a build cache with more manifests than this for each wanted one, listing takes longer than asking, and ends."""
 _PRUNE_SECONDS = 3600.0
-"""A prune that has not ended after so long was killed."""
+"""A prune that has not ended after this time was killed."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class UnsignedBinary(msgspec.Struct, frozen=True, kw_only=True):
     """One binary in the folder that Spack wrote."""
 
-    key: str
-    """Of its manifest, the same there and on the mirror."""
-    hash: str
+    manifest_key: str
+    """The same in the folder and in the build cache."""
+    dag_hash: str
     text: bytes
     """The manifest, unsigned."""
     blobs: list[BlobRef]
 
 
 class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a push sends."""
+    """What a push will upload."""
 
     unsigned: Path
-    entries: list[Entry]
-    nodes: Mapping[str, specs.Node]
+    binaries: list[UnsignedBinary]
+    nodes: Mapping[str, specs.SpecNode]
     there: list[str] = []
-    """Manifests that the mirror has already and that stay as they are."""
+    """Keys of manifests that the build cache has already, and that stay as they are."""
 
     @property
     def bytes(self) -> int:
-        """What there is to send at most."""
-        return sum(blob.content_length for entry in self.entries for blob in entry.blobs)
+        """The most that there is to upload."""
+        return sum(blob.content_length for binary in self.binaries for blob in binary.blobs)
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     """What a push did."""
 
-    manifests: list[str]
-    """Keys, in order."""
+    manifest_keys: list[str]
+    """In the order of the plan."""
     bytes: int
     index: index.Updated | None
-    """None if the index was left alone."""
+    """None if the index was not to be updated."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to push."""
 
     workers: int = 8
     processes: int = 1
-    """A large push is done by so many, each with its share of the workers, where this process can be forked."""
+    """For a large push, if this process can be forked; the workers are shared among them."""
     update_index: bool = True
-    indexing: index.Options = index.Options()
+    indexing: index.IndexOptions = index.IndexOptions()
     progress: Callable[[int, int, int], None] = lambda _done, _all, _bytes: None
-    """Told after each binary: how many are done, of how many, and the bytes sent so far."""
+    """Called after each binary: how many are done, of how many, and the bytes uploaded so far."""
     sleep: Callable[[float], None] = time.sleep
     wall: Callable[[], float] = time.time
 
 
 def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> PushPlan:
-    """Read the unsigned tree and look what the mirror has; return what is to be sent. Raises PublishError."""
-    entries = [_entry(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
-    if not entries:
+    """Read the unsigned folder, and find out what the build cache lacks of it. Raises PublishError."""
+    binaries = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
+    if not binaries:
         raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
-    there = set() if replace else _there(store, {entry.key for entry in entries}, workers=workers)
-    wanted = [entry for entry in entries if entry.key not in there]
-    nodes: dict[str, specs.Node] = {}
-    for entry in wanted:
-        nodes |= _nodes(entry, unsigned)
-    return PushPlan(unsigned=unsigned, entries=wanted, nodes=nodes, there=sorted(there))
+    there = set() if replace else _there(store, {binary.manifest_key for binary in binaries}, workers=workers)
+    wanted = [binary for binary in binaries if binary.manifest_key not in there]
+    nodes: dict[str, specs.SpecNode] = {}
+    for binary in wanted:
+        nodes |= _nodes(binary, unsigned)
+    return PushPlan(unsigned=unsigned, binaries=wanted, nodes=nodes, there=sorted(there))
 
 
-def _there(store: Store, keys: set[str], *, workers: int) -> set[str]:
-    """Return which of these manifests the mirror has: by listing where many are asked for, one by one what is left."""
+def _there(store: Store, manifest_keys: set[str], *, workers: int) -> set[str]:
+    """Return which of these manifests the build cache has: many by listing, the rest one by one."""
     found: set[str] = set()
-    if len(keys) >= _WORTH_LISTING:
-        most = _LISTED_FOR_EACH * len(keys)
-        listed = {seen.key for seen in itertools.islice(store.list(layout.SPECS), most)}
-        found = keys & listed
+    if len(manifest_keys) >= _WORTH_LISTING:
+        most = _LISTED_FOR_EACH * len(manifest_keys)
+        listed = {info.key for info in itertools.islice(store.list(layout.SPECS), most)}
+        found = manifest_keys & listed
         if len(listed) < most:
-            return found  # that was all that there is
-    looked = in_parallel(keys - found, store.stat, workers=workers)
-    return found | {key for key, seen in looked if seen is not None}
+            return found  # the listing was complete
+    asked = in_parallel(manifest_keys - found, store.stat, workers=workers)
+    return found | {key for key, info in asked if info is not None}
 
 
-def _entry(path: Path, unsigned: Path) -> Entry:
+def _read(path: Path, unsigned: Path) -> UnsignedBinary:
     text = path.read_bytes()
     manifest = parse_manifest(text, where=str(path))
     if text.startswith(b"-"):
-        raise PublishError(f"{path}: it is signed already; publish notarize copies what is signed")
+        raise PublishError(f"{path}: it is signed already; publish notarize copies signed binaries")
     key = path.relative_to(unsigned).as_posix()
-    return Entry(key=key, hash=layout.hash_of(key), text=text, blobs=manifest.data)
+    return UnsignedBinary(manifest_key=key, dag_hash=layout.hash_of(key), text=text, blobs=manifest.data)
 
 
-def _nodes(entry: Entry, unsigned: Path) -> dict[str, specs.Node]:
-    """Return the nodes of an entry's concrete spec. Raises PublishError if it is not the one that the name says."""
-    for blob in entry.blobs:
+def _nodes(binary: UnsignedBinary, unsigned: Path) -> dict[str, specs.SpecNode]:
+    """Return the nodes of a binary's concrete spec. Raises PublishError if it is not the one that the key names."""
+    where = unsigned / binary.manifest_key
+    for blob in binary.blobs:
         if blob.media_type == layout.SPEC_MEDIA_TYPE:
             path = unsigned / blob.relative_path
             _require_checksum(path, blob)
             nodes = specs.parse_spec(documents.unpacked(path.read_bytes(), where=str(path)), where=str(path))
-            if next(iter(nodes)) != entry.hash:
-                raise PublishError(f"{unsigned / entry.key}: its spec has another hash: {next(iter(nodes))}")
+            if next(iter(nodes)) != binary.dag_hash:
+                raise PublishError(f"{where}: its spec has another hash: {next(iter(nodes))}")
             return nodes
-    raise PublishError(f"{unsigned / entry.key}: names no concrete spec")
+    raise PublishError(f"{where}: names no concrete spec")
 
 
 def _require_checksum(path: Path, blob: BlobRef) -> None:
     if not path.exists():
-        raise PublishError(f"{path}: the manifest names this blob, and it is missing")
+        raise PublishError(f"{path}: the manifest names this blob, but it is missing")
     if not matches(path, blob):
-        raise PublishError(f"{path}: its content does not have the checksum that its name promises")
+        raise PublishError(f"{path}: its content does not have the checksum in its name")
 
 
-def push(asked: PushPlan, store: Store, *, sign: Sign, options: Options) -> Pushed:
-    """Send what is planned, then bring the index up to date. Raises PublishError; the mirror stays consistent."""
-    if not asked.entries:
-        updated = _update(store, options, pending_pushes.Known(appeared=frozenset(asked.there)))
-        return Pushed(manifests=asked.there, bytes=0, index=updated)
-    first, *_ = asked.entries
-    threads = -(-options.workers // options.processes)
-    first_signed = sign(first.text, first.key)  # before anything is written: an unusable key leaves no trace
-    entries = [
-        push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
-        for entry in asked.entries
+def push(planned: PushPlan, store: Store, *, sign: Sign, options: PushOptions) -> Pushed:
+    """Upload what is planned, then update the index. Raises PublishError; the build cache stays consistent."""
+    appeared = frozenset(planned.there)
+    if not planned.binaries:
+        return Pushed(manifest_keys=planned.there, bytes=0, index=_update(store, Known(appeared=appeared), options))
+    first, *_ = planned.binaries
+    first_signed = sign(first.text, first.manifest_key)  # before anything is written: an unusable key leaves no trace
+    binaries = [
+        AnnouncedBinary(manifest_key=each.manifest_key, dag_hash=each.dag_hash, blobs=[blob.checksum for blob in each.blobs])
+        for each in planned.binaries
     ]
-    keys = [entry.key for entry in asked.entries]
-    records = push_record.announce(store, entries, asked.nodes, at_once=threads * options.processes)
+    at_once = _threads(options) * options.processes
+    with announced_push(store, binaries, planned.nodes, at_once=at_once, options=options) as records:
+        uploaded = _upload_all(planned, store, sign, options, first_signed=first_signed)
+    own = PushRecord(binaries=binaries, nodes=planned.nodes)
+    updated = _update(store, Known(appeared=appeared, own=own, own_records=frozenset(records)), options)
+    return Pushed(manifest_keys=[each.manifest_key for each in planned.binaries], bytes=uploaded, index=updated)
+
+
+@contextlib.contextmanager
+def announced_push(
+    store: Store,
+    binaries: Sequence[AnnouncedBinary],
+    nodes: Mapping[str, specs.SpecNode],
+    *,
+    at_once: int,
+    options: PushOptions,
+) -> Iterator[Mapping[str, PushRecord]]:
+    """Announce binaries, and give the block that uploads them, in this order and at most `at_once` at a time.
+
+    Gives the push records by their keys. If the block raises, they stay: the next update of the index finds by them what has
+    appeared.
+    """
+    records = push_record.announce(store, binaries, nodes, at_once=at_once)
+    # A prune that begins now reads the records and keeps what they name; one that runs may not have read them.
     wait_for_prune(store, options)
     ensure_layout(store)
-    sent = 0
-    by_key = {entry.key: entry for entry in asked.entries}
+    yield records
+    push_record.complete(store, records)
 
-    def sender(to: Store) -> Callable[[str], int]:
-        def one(key: str) -> int:
-            entry = by_key[key]
-            signed = first_signed if entry is first else sign(entry.text, entry.key)
-            total = sum(_send_blob(blob, asked.unsigned, to) for blob in entry.blobs)
-            to.write(entry.key, signed)
+
+def _threads(options: PushOptions) -> int:
+    """Return how many threads each process has."""
+    return -(-options.workers // options.processes)
+
+
+def _upload_all(planned: PushPlan, store: Store, sign: Sign, options: PushOptions, *, first_signed: bytes) -> int:
+    """Sign and upload the binaries in their order; return the number of bytes."""
+    by_key = {binary.manifest_key: binary for binary in planned.binaries}
+    first, *_ = by_key
+
+    def uploader(to: Store) -> Callable[[str], int]:
+        def upload(key: str) -> int:
+            binary = by_key[key]
+            signed = first_signed if key == first else sign(binary.text, key)
+            total = sum(_upload_blob(blob, planned.unsigned, to) for blob in binary.blobs)
+            to.write(key, signed)
             return total + len(signed)
 
-        return one
+        return upload
 
-    each_sent: Iterator[tuple[str, int]]
-    if options.processes > 1 and len(keys) >= WORTH_TASKS and can_be_forked():
-        each_sent = in_processes(keys, lambda: sender(store.reopened()), processes=options.processes, threads=threads)
+    each_uploaded: Iterator[tuple[str, int]]
+    if options.processes > 1 and len(by_key) >= WORTH_TASKS and can_be_forked():
+        each_uploaded = in_processes(
+            by_key, lambda: uploader(store.reopened()), processes=options.processes, threads=_threads(options)
+        )
     else:
-        each_sent = in_parallel(keys, sender(store), workers=options.workers)
-    for done, (_, size) in enumerate(each_sent, 1):
-        sent += size
-        options.progress(done, len(keys), sent)
-    push_record.complete(store, records)
-    own = push_record.Push(entries=entries, nodes=dict(asked.nodes))
-    known = pending_pushes.Known(appeared=frozenset(asked.there), own=own, own_records=frozenset(records))
-    updated = _update(store, options, known)
-    return Pushed(manifests=keys, bytes=sent, index=updated)
+        each_uploaded = in_parallel(by_key, uploader(store), workers=options.workers)
+    uploaded = 0
+    for done, (_, size) in enumerate(each_uploaded, 1):
+        uploaded += size
+        options.progress(done, len(by_key), uploaded)
+    return uploaded
 
 
-def _update(store: Store, options: Options, known: pending_pushes.Known) -> index.Updated | None:
-    if not options.update_index:
-        return None
-    return index.update(store, msgspec.structs.replace(options.indexing, known=known))
+def _update(store: Store, known: Known, options: PushOptions) -> index.Updated | None:
+    return index.update(store, known, options.indexing) if options.update_index else None
 
 
-def _send_blob(blob: BlobRef, unsigned: Path, store: Store) -> int:
-    """Send one blob unless the mirror has it; return the number of bytes sent."""
-    key, path = layout.blob(blob.checksum), unsigned / blob.relative_path
-    local = LocalFile(path=path, size_bytes=blob.content_length, sha256=blob.checksum)
-    if blob.content_length <= _SMALL_BYTES:
-        _require_checksum(path, blob)
-        with contextlib.suppress(Conflict, Unsupported):  # there is one; whether it is whole is to be seen
-            store.upload(key, local, if_absent=True)
-            return blob.content_length
-    if store.has_content(key, local):
+def _upload_blob(blob: BlobRef, unsigned: Path, store: Store) -> int:
+    """Upload one blob unless the build cache has it; return the number of bytes uploaded."""
+    key, file = layout.blob(blob.checksum), blob.file_below(unsigned)
+    if file.size_bytes <= _SMALL_BYTES:
+        _require_checksum(file.path, blob)
+        with contextlib.suppress(Conflict, Unsupported):  # there is an object; whether it is intact is checked below
+            store.upload(key, file, if_absent=True)
+            return file.size_bytes
+    if store.has_content(key, file):
         return 0
-    _require_checksum(path, blob)
-    store.upload(key, local)
-    return blob.content_length
+    _require_checksum(file.path, blob)
+    store.upload(key, file)
+    return file.size_bytes
 
 
 def ensure_layout(store: Store) -> None:
-    """Write the document that says which signatures the mirror has, unless it is there."""
+    """Write the document that says how the build cache is signed, unless it is there."""
     if store.stat(layout.LAYOUT) is None:
         try:
             store.write(layout.LAYOUT, layout.LAYOUT_CONTENT, only_if=ABSENT)
@@ -213,10 +244,10 @@ def ensure_layout(store: Store) -> None:
             store.write(layout.LAYOUT, layout.LAYOUT_CONTENT)
 
 
-def wait_for_prune(store: Store, options: Options) -> None:
-    """Wait until no binary is being deleted; what begins later sees our announcement and spares its blobs."""
-    while (seen := store.stat(layout.PRUNING)) is not None:
-        if seen.modified_seconds < options.wall() - _PRUNE_SECONDS:
+def wait_for_prune(store: Store, options: PushOptions) -> None:
+    """Wait until no prune is deleting. Raises PublishError if one was killed."""
+    while (running := store.stat(layout.PRUNING)) is not None:
+        if running.modified_seconds < options.wall() - _PRUNE_SECONDS:
             raise PublishError(
                 f"{store.url}/{layout.PRUNING}: a prune began more than an hour ago and has not ended; "
                 "if none runs, delete this object"
@@ -224,14 +255,14 @@ def wait_for_prune(store: Store, options: Options) -> None:
         options.sleep(0.5)
 
 
-def publish(unsigned: Path, store: Store, *, sign: Sign, options: Options | None = None) -> Publish:
-    """Push all that Spack left in a folder, replacing what the mirror has; return what stands in telemetry."""
+def publish(unsigned: Path, store: Store, *, sign: Sign, options: PushOptions | None = None) -> Publish:
+    """Push everything that Spack wrote into a folder, replacing what the build cache has; return it as telemetry has it."""
     begun = time.monotonic()
-    asked = plan(unsigned, store, replace=True)
-    pushed = push(asked, store, sign=sign, options=options or Options())
+    planned = plan(unsigned, store, replace=True)
+    pushed = push(planned, store, sign=sign, options=options or PushOptions())
     return Publish(
         state="published",
-        url=f"{store.url}/{pushed.manifests[-1]}",
+        url=f"{store.url}/{pushed.manifest_keys[-1]}",
         bytes=pushed.bytes,
         wall_seconds=round(time.monotonic() - begun, 3),
     )

@@ -1,6 +1,7 @@
-"""Signs and verifies in throw-away GnuPG homes, on memory-backed storage where there is one.
+"""Signs and verifies in throw-away GnuPG homes, on memory-backed storage if there is one.
 
-Knows keys and clearsigned texts, not what they are for. A home lives as long as its `with` block; its agent ends with it.
+Knows keys and clearsigned texts, not what they are for. A home lives as long as its `with` block; its gpg-agent ends with
+it.
 """
 
 import base64
@@ -20,27 +21,27 @@ if TYPE_CHECKING:
 
 _MEMORY_BACKED = Path("/dev/shm")  # noqa: S108  the point is that it is memory
 _LONGEST_LINE = 19_995
-"""gpg cuts longer lines of a clearsigned text without a word (spack, url_buildcache.py)."""
+"""gpg silently cuts longer lines of a clearsigned text (spack, url_buildcache.py)."""
 
 
 @contextlib.contextmanager
 def throw_away_home() -> Iterator[Path]:
-    """Give an empty GnuPG home, mode 0700; afterwards its agent is ended and it is deleted.
+    """Give an empty GnuPG home, mode 0700; afterwards stop its agent and delete it.
 
-    The path is short, since the agent's socket lies in it and may not pass 108 bytes.
+    The path is short: the agent's socket lies in it, and the path of a socket has at most 108 bytes.
     """
     folder = str(_MEMORY_BACKED) if _MEMORY_BACKED.is_dir() else None
     home = Path(tempfile.mkdtemp(prefix="gpg-", dir=folder))
     try:
         yield home
     finally:
-        # of the programs that may run for a home, only the agent is ever started for one that has no network and no cards
+        # gpg starts its other daemons only for keyservers and smart cards
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
 
 
 def _gpg(home: Path, *options: str) -> "gnupg.GPG":
-    import gnupg  # noqa: PLC0415  a build that neither signs nor checks need not pay for it
+    import gnupg  # noqa: PLC0415  only builds that sign or check need it
 
     return gnupg.GPG(gnupghome=str(home), options=list(options))
 
@@ -49,7 +50,7 @@ class Signer:
     """One secret key, imported into a throw-away home, ready to sign."""
 
     def __init__(self, home: Path, key: Path | bytes, passphrase_file: Path | None) -> None:
-        """Import the key, from a file or as it is. Raises PublishError if that is no secret key, or more than one."""
+        """Import the key, from a file or from its text. Raises PublishError unless that is exactly one secret key."""
         self._home = home
         self._gpg = _gpg(home)
         self._passphrase = passphrase_file.read_text().rstrip("\n") if passphrase_file else None
@@ -68,21 +69,21 @@ class Signer:
         """Return the text, clearsigned. Raises PublishError, naming `where`."""
         if any(len(line) > _LONGEST_LINE for line in text.split(b"\n")):
             raise PublishError(f"{where}: a line is longer than {_LONGEST_LINE} bytes, which gpg would cut")
-        # Not by python-gnupg: its three threads for each text are a third of what a signature of many costs.
+        # not by python-gnupg: its three threads for each text are a third of a signature's cost
         command = ["gpg", "--homedir", str(self._home), "--batch", "--no-tty", "--status-fd", "2"]
         if self._passphrase is not None:
             command += ["--pinentry-mode", "loopback", "--passphrase-fd", "0"]
             text = self._passphrase.encode() + b"\n" + text
         command += ["--local-user", self.fingerprint, "--clearsign"]
         done = subprocess.run(command, input=text, capture_output=True, check=False)
-        said = done.stderr.decode("utf-8", "replace")
-        if done.returncode or not done.stdout or "\n[GNUPG:] SIG_CREATED " not in f"\n{said}":
-            raise PublishError(f"{where}: gpg did not sign: {_last_words(said)}")
+        output = done.stderr.decode("utf-8", "replace")
+        if done.returncode or not done.stdout or "\n[GNUPG:] SIG_CREATED " not in f"\n{output}":
+            raise PublishError(f"{where}: gpg did not sign: {_reason(output)}")
         return done.stdout
 
 
 def key_text(path: Path) -> bytes:
-    """Return a key as gpg reads it; the file may hold it armored, binary, or as base64 of the armored text (Spack's CI).
+    """Return the key in a file as gpg reads it: armored, binary, or base64 of the armored text, as Spack's CI keeps it.
 
     Raises RequestError if the file can't be read.
     """
@@ -104,7 +105,7 @@ def plain_key(text: bytes) -> bytes:
     return text
 
 
-def _last_words(stderr: str) -> str:
+def _reason(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.startswith("gpg: ")]
     return lines[-1].removeprefix("gpg: ") if lines else "no reason given"
 
@@ -114,8 +115,8 @@ class TrustHome:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        # Several verifications may run at once: each would rebuild a trust database that is not up to date, and find
-        # a good key untrusted while another is at it. It is rebuilt once, by `trust`.
+        # Verifications run at the same time. Each would rebuild a trust database that is out of date, and find a good key
+        # untrusted while another rebuilds it. So only `trust` rebuilds it.
         self._gpg = _gpg(home, "--no-auto-check-trustdb")
 
     def trust(self, keys: bytes) -> list[str]:
@@ -128,12 +129,12 @@ class TrustHome:
         return list(dict.fromkeys(found))
 
     def has_good_signature(self, clearsigned: bytes) -> bool:
-        """Say whether the text is clearsigned by a trusted key and unchanged."""
+        """Return whether the text is clearsigned by a trusted key and unchanged."""
         verified = self._gpg.verify(clearsigned)
         return bool(verified.valid) and verified.trust_level is not None and verified.trust_level >= verified.TRUST_FULLY
 
     def signed_text(self, clearsigned: bytes) -> bytes | None:
-        """Return the text that a trusted key has signed, as gpg gives it; None if the signature is not good."""
+        """Return the text that a trusted key has signed, as gpg returns it; None for any other text."""
         verified = self._gpg.decrypt(clearsigned)
         if not verified.valid or verified.trust_level is None or verified.trust_level < verified.TRUST_FULLY:
             return None
@@ -141,38 +142,36 @@ class TrustHome:
 
 
 class KeyRing:
-    """A home that takes keys apart."""
+    """A home that splits texts with several keys."""
 
     def __init__(self, home: Path) -> None:
         self._gpg = _gpg(home)
 
     def split(self, text: bytes) -> dict[str, bytes]:
-        """Return the public keys in a text by fingerprint, each armored alone."""
+        """Return the public keys in a text: fingerprint -> that key alone, armored."""
         found = self._gpg.import_keys(plain_key(text)).fingerprints
         return {each: str(self._gpg.export_keys(each)).encode() for each in dict.fromkeys(found) if each}
 
 
 def public_keys(source: Path) -> bytes:
-    """Return the public halves, armored, of what a key file or a GnuPG home holds; empty if a home holds none.
+    """Return the public keys, armored, of a key file or of a GnuPG home; empty if a home has none.
 
-    A key file is read by gpg in a home of its own, never by this process: what it may hold of a secret key does not stay in
-    a memory that package code could look into later. Raises RequestError if gpg finds no key in the file.
+    gpg reads a key file in a home of its own, never this process: it may hold a secret key, which must not stay in memory
+    that package code could read later. Raises RequestError if gpg finds no key in the file.
     """
     if source.is_dir():
         return _export(source)
     with throw_away_home() as home:
         gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import"]
         imported = subprocess.run([*gpg, str(source)], check=False, capture_output=True)
-        if imported.returncode != 0:  # base64 of the armored text, as Spack's CI keeps it
+        if imported.returncode != 0:  # perhaps base64 of the armored text, as Spack's CI keeps it
             with subprocess.Popen(
                 ["base64", "-d", str(source)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             ) as decoded:
                 imported = subprocess.run(gpg, stdin=decoded.stdout, check=False, capture_output=True)
         found = _export(home)
         if not found:
-            raise RequestError(
-                f"{source}: gpg finds no key in it: {_last_words(imported.stderr.decode('utf-8', 'replace'))}"
-            )
+            raise RequestError(f"{source}: gpg finds no key in it: {_reason(imported.stderr.decode('utf-8', 'replace'))}")
         return found
 
 

@@ -1,4 +1,4 @@
-"""Concrete specs, read as far as an index needs it: their nodes as they stand, by hash, and who depends on whom.
+"""Concrete specs as far as an index needs them: the text of each node, by DAG hash, and its dependencies.
 
 Pure; knows the form of a spec file, not where it lies. Source: Spack 1.1, lib/spack/spack/spec.py (`to_dict`, format 5).
 """
@@ -14,17 +14,17 @@ _SPEC_VERSION = 5
 _HASH = re.compile(r"[a-z2-7]{32}")
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class SpecNode(msgspec.Struct, frozen=True, kw_only=True):
     """One concrete spec, as Spack writes it into spec files and into the index alike."""
 
     text: bytes
     """Its JSON."""
     dependencies: tuple[str, ...]
-    """Hashes of its direct dependencies, each once."""
+    """DAG hashes of its direct dependencies, each once."""
 
 
 class _Head(msgspec.Struct):
-    """Of a node, only what is read."""
+    """The fields of a node that are read."""
 
     hash: str
     dependencies: list["_Dependency"] = []
@@ -47,11 +47,11 @@ class _Nodes(msgspec.Struct):
     meta: _Meta = msgspec.field(name="_meta")
 
 
-_HEAD, _SPEC_FILE = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_SpecFile)  # before there are threads: see mirror.py
+_HEAD, _SPEC_FILE = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_SpecFile)  # before there are threads: see manifest.py
 
 
-def parse_spec(text: bytes, *, where: str) -> dict[str, Node]:
-    """Return the nodes of a concrete spec file by hash, the root first. Raises PublishError, naming `where`."""
+def parse_spec(text: bytes, *, where: str) -> dict[str, SpecNode]:
+    """Return the nodes of a spec file by DAG hash, the root first. Raises PublishError, naming `where`."""
     try:
         spec = _SPEC_FILE.decode(text).spec
         nodes = dict(_node(bytes(raw)) for raw in spec.nodes)
@@ -59,27 +59,27 @@ def parse_spec(text: bytes, *, where: str) -> dict[str, Node]:
         raise PublishError(f"{where}: not a concrete spec: {error}") from error
     if spec.meta.version != _SPEC_VERSION:
         # Spack would translate its nodes for the index
-        raise PublishError(f"{where}: spec format {spec.meta.version}, and Spack 1.1 writes {_SPEC_VERSION}; build it anew")
+        raise PublishError(f"{where}: spec format {spec.meta.version}, but Spack 1.1 writes {_SPEC_VERSION}; build it again")
     for dag_hash, node in nodes.items():
         if not _HASH.fullmatch(dag_hash) or any(each not in nodes for each in node.dependencies):
-            raise PublishError(f"{where}: node '{dag_hash[:40]}' is not whole")
+            raise PublishError(f"{where}: node '{dag_hash[:40]}' is incomplete")
     if not nodes:
-        raise PublishError(f"{where}: a spec without nodes")
+        raise PublishError(f"{where}: the spec has no nodes")
     return nodes
 
 
-def parse_node(text: bytes) -> Node:
-    """Return a node. Raises msgspec.MsgspecError if it is none."""
+def parse_node(text: bytes) -> SpecNode:
+    """Return a node. Raises msgspec.MsgspecError if it is not one."""
     return _node(text)[1]
 
 
-def _node(text: bytes) -> tuple[str, Node]:
+def _node(text: bytes) -> tuple[str, SpecNode]:
     head = _HEAD.decode(text)
-    return head.hash, Node(text=text, dependencies=tuple(dict.fromkeys(edge.hash for edge in head.dependencies)))
+    return head.hash, SpecNode(text=text, dependencies=tuple(dict.fromkeys(edge.hash for edge in head.dependencies)))
 
 
 class _Named(msgspec.Struct):
-    """Of a node, what its manifest's folder is named after."""
+    """The field of a node that names its manifest's folder."""
 
     name: str
 
@@ -87,26 +87,26 @@ class _Named(msgspec.Struct):
 _NAMED = msgspec.json.Decoder(_Named)
 
 
-def is_named(path: str, dag_hash: str, node: Node) -> bool:
-    """Say whether a manifest's path, below those of all specs, is the one of this node.
+def is_named(path: str, dag_hash: str, node: SpecNode) -> bool:
+    """Return whether a manifest's path, below that of all specs, belongs to this node.
 
-    The version in it is not compared: Spack writes it with characters replaced that a path may not have.
+    The version in it is not compared: Spack replaces characters that a path cannot have.
     Source: url_buildcache.py, `get_manifest_url`.
     """
     name = _NAMED.decode(node.text).name
     return path.startswith(f"{name}/{name}-") and path.endswith(f"-{dag_hash}.spec.manifest.json") and path.count("/") == 1
 
 
-def reachable(roots: Iterable[str], nodes: Mapping[str, Node]) -> dict[str, Node]:
+def reachable(roots: Iterable[str], nodes: Mapping[str, SpecNode]) -> dict[str, SpecNode]:
     """Return the nodes that can be reached from the roots. Raises PublishError if one is missing."""
-    found: dict[str, Node] = {}
+    found: dict[str, SpecNode] = {}
     waiting = list(roots)
     while waiting:
         dag_hash = waiting.pop()
         if dag_hash in found:
             continue
         if dag_hash not in nodes:
-            raise PublishError(f"node {dag_hash} is missing in the record of a push")
+            raise PublishError(f"node {dag_hash} is missing in a push record")
         found[dag_hash] = nodes[dag_hash]
         waiting += nodes[dag_hash].dependencies
     return found

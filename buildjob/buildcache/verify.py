@@ -1,4 +1,4 @@
-"""The story "verify": is every binary on a mirror whole, well signed, and in the index, and does the index promise no more.
+"""The story "verify": is every binary in a build cache intact, signed by a trusted key, and in the index; and nothing else.
 
 Reads, never writes. Each fault is a value: which object, what is wrong with it.
 """
@@ -20,124 +20,119 @@ _LARGEST_MANIFEST_BYTES = 1 << 20
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is not as it must be."""
+    """Something that is wrong in a build cache."""
 
     key: str
     text: str
 
 
-class Binary(msgspec.Struct, frozen=True, kw_only=True):
-    """A binary on a mirror that has passed every check of its own."""
+class CheckedBinary(msgspec.Struct, frozen=True, kw_only=True):
+    """A binary in a build cache that has passed every check of its own."""
 
-    key: str
-    hash: str
+    manifest_key: str
+    dag_hash: str
     text: bytes
-    """Its manifest without the signature, as gpg gave it where there is one."""
+    """Its manifest without the signature, as gpg returned it if there was one."""
     blobs: list[BlobRef]
-    nodes: dict[str, specs.Node]
+    nodes: dict[str, specs.SpecNode]
     """Of its concrete spec."""
 
 
-def binary(store: Store, key: str, trust: TrustHome | None, *, blobs: bool) -> Binary | Fault:
-    """Check one binary: signature, form, the spec that its name says, and with `blobs` every byte. None trusts all."""
-    where = f"{store.url}/{key}"
-    try:
-        signed = store.read(key, limit_bytes=_LARGEST_MANIFEST_BYTES).data
-        text = signed if trust is None else trust.signed_text(signed)
-        if text is None:
-            kind = "its signature is not good, or by nobody trusted" if signed.startswith(b"-----") else "it is not signed"
-            return Fault(key=key, text=kind)
-        manifest = parse_manifest(text, where=where)
-        spec = documents.spec_blob(manifest, where=where)  # which is read anyhow, below
-        for blob in manifest.data:
-            if blob is not spec and (fault := _blob_fault(store, blob, whole=blobs)):
-                return Fault(key=key, text=fault)
-        nodes = documents.spec_of(store, manifest, where=where)
-    except NotFound as error:
-        return Fault(key=key, text=f"something of it is missing: {error}")
-    except PublishError as error:
-        return Fault(key=key, text=str(error))
-    root, node = next(iter(nodes.items()))
-    if not specs.is_named(key.removeprefix(layout.SPECS), root, node):
-        return Fault(key=key, text=f"it holds another spec than its name says: {root}")
-    return Binary(key=key, hash=root, text=text, blobs=manifest.data, nodes=nodes)
-
-
-def _blob_fault(store: Store, blob: BlobRef, *, whole: bool) -> str:
-    key = layout.blob(blob.checksum)
-    try:
-        size, checksum = store.digest(key) if whole else (_size(store, key), blob.checksum)
-    except NotFound:
-        return f"{key} is missing"
-    if size != blob.content_length:
-        return f"{key} has {size} bytes, {blob.content_length} were promised"
-    return "" if checksum == blob.checksum else f"{key} has another content than its name says"
-
-
-def _size(store: Store, key: str) -> int:
-    seen = store.stat(key)
-    if seen is None:
-        raise NotFound(key)
-    return seen.size_bytes
-
-
-def manifests(store: Store) -> Iterator[str]:
-    """Yield the keys of all binaries' manifests."""
-    return (seen.key for seen in store.list(layout.SPECS) if seen.key.endswith(layout.MANIFEST_END))
-
-
-class Verdict(msgspec.Struct, kw_only=True):
-    """What was looked at, while it is looked at."""
+class Findings(msgspec.Struct, kw_only=True):
+    """What a verification has counted so far."""
 
     binaries: int = 0
     good_keys: list[str] = []
+    """Of the manifests of binaries without a fault."""
     indexed: int = 0
     unindexed: int = 0
-    """Binaries whose push has announced them to the next update of the index: no fault."""
+    """Binaries that a push has announced to the next update of the index: not a fault."""
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to verify."""
 
-    blobs: bool = True
-    """Read every byte; otherwise look at sizes only."""
+    read_blobs: bool = True
+    """Read every byte; otherwise compare sizes only."""
     workers: int = 8
     processes: int = 1
-    """A large mirror is read by so many, each with its share of the workers, where this process can be forked."""
-    only: list[str] = []
-    """Look at these manifests and at no index; at everything if empty."""
+    """For a large build cache, if this process can be forked; the workers are shared among them."""
+    manifest_keys: list[str] = []
+    """Check only these binaries, and not the index; everything if empty."""
 
 
-def verify(store: Store, trust: TrustHome | None, verdict: Verdict, options: Options) -> Iterator[Fault]:
-    """Yield the faults of a mirror; `verdict` counts meanwhile."""
-    announced = {
-        entry.hash
-        for seen in push_record.pending(store)
-        for entry in (push_record.read(store, seen.key) or push_record.Push()).entries
-    }
+def verify(store: Store, trust: TrustHome | None, findings: Findings, options: VerifyOptions) -> Iterator[Fault]:
+    """Yield the faults of a build cache; `findings` counts meanwhile. Without `trust`, signatures are not checked."""
+    # Read before the index: an update may merge and delete a record in between, and then the index has its binaries.
+    announced = {binary.dag_hash for binary in push_record.announced(store)}
     there: set[str] = set()
-    for key, fault in _checked(store, trust, options):
-        verdict.binaries += 1
-        there.add(layout.hash_of(key))
+    for manifest_key, fault in _checked(store, trust, options):
+        findings.binaries += 1
+        there.add(layout.hash_of(manifest_key))
         if fault:
-            yield Fault(key=key, text=fault)
+            yield Fault(key=manifest_key, text=fault)
         else:
-            verdict.good_keys.append(key)
-    if not options.only:
-        yield from _index_faults(store, there, announced, verdict)
+            findings.good_keys.append(manifest_key)
+    if not options.manifest_keys:
+        yield from _index_faults(store, there, announced, findings)
 
 
-def _checked(store: Store, trust: TrustHome | None, options: Options) -> Iterator[tuple[str, str]]:
-    """Yield each manifest's key with its fault, empty if it has none; in several processes where that is worth it."""
+def check(store: Store, manifest_key: str, trust: TrustHome | None, *, read_blobs: bool) -> CheckedBinary | Fault:
+    """Check one binary: signature, form, the spec that its key names, and with `read_blobs` every byte."""
+    where = f"{store.url}/{manifest_key}"
+    try:
+        signed = store.read(manifest_key, limit_bytes=_LARGEST_MANIFEST_BYTES).data
+        text = signed if trust is None else trust.signed_text(signed)
+        if text is None:
+            is_signed = signed.startswith(b"-----")
+            return Fault(
+                key=manifest_key, text="bad signature, or signed by an untrusted key" if is_signed else "not signed"
+            )
+        manifest = parse_manifest(text, where=where)
+        spec = documents.spec_blob(manifest, where=where)  # read and checked below
+        for blob in manifest.data:
+            if blob is not spec and (fault := _blob_fault(store, blob, read=read_blobs)):
+                return Fault(key=manifest_key, text=fault)
+        nodes = documents.spec_of(store, manifest, where=where)
+    except NotFound as error:
+        return Fault(key=manifest_key, text=f"an object is missing: {error}")
+    except PublishError as error:
+        return Fault(key=manifest_key, text=str(error))
+    root, node = next(iter(nodes.items()))
+    if not specs.is_named(manifest_key.removeprefix(layout.SPECS), root, node):
+        return Fault(key=manifest_key, text=f"its spec is another one than its key names: {root}")
+    return CheckedBinary(manifest_key=manifest_key, dag_hash=root, text=text, blobs=manifest.data, nodes=nodes)
+
+
+def _blob_fault(store: Store, blob: BlobRef, *, read: bool) -> str:
+    key = layout.blob(blob.checksum)
+    try:
+        size, checksum = store.digest(key) if read else (_size(store, key), blob.checksum)
+    except NotFound:
+        return f"{key} is missing"
+    if size != blob.content_length:
+        return f"{key} has {size} bytes, not {blob.content_length}"
+    return "" if checksum == blob.checksum else f"{key} does not have the checksum in its name"
+
+
+def _size(store: Store, key: str) -> int:
+    info = store.stat(key)
+    if info is None:
+        raise NotFound(key)
+    return info.size_bytes
+
+
+def _checked(store: Store, trust: TrustHome | None, options: VerifyOptions) -> Iterator[tuple[str, str]]:
+    """Yield each manifest key with the binary's fault, empty if it has none; from several processes if that is worth it."""
 
     def checker(of: Store) -> Callable[[str], str]:
-        def one(key: str) -> str:
-            found = binary(of, key, trust, blobs=options.blobs)
+        def fault_of(manifest_key: str) -> str:
+            found = check(of, manifest_key, trust, read_blobs=options.read_blobs)
             return found.text if isinstance(found, Fault) else ""
 
-        return one
+        return fault_of
 
-    keys = iter(options.only or manifests(store))
+    keys = iter(options.manifest_keys or documents.manifest_keys(store))
     first = list(itertools.islice(keys, WORTH_TASKS))
     keys = itertools.chain(first, keys)
     if options.processes > 1 and len(first) == WORTH_TASKS and can_be_forked():
@@ -146,8 +141,12 @@ def _checked(store: Store, trust: TrustHome | None, options: Options) -> Iterato
     return in_parallel(keys, checker(store), workers=options.workers)
 
 
-def _index_faults(store: Store, there: set[str], announced: set[str], verdict: Verdict) -> Iterator[Fault]:
+def _index_faults(store: Store, there: set[str], announced: set[str], findings: Findings) -> Iterator[Fault]:
+    """Yield where the index differs from the binaries that are there, and from its own dependencies."""
     missing = set(there)
+    counts: dict[str, int] = {}
+    needed: dict[str, int] = {}
+    """How often each node is a dependency in the index: what its entry has to count."""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(index.opened(store))
@@ -155,18 +154,16 @@ def _index_faults(store: Store, there: set[str], announced: set[str], verdict: V
             if there - announced:
                 yield Fault(key=layout.INDEX, text=str(error))
             return
-        counts: dict[str, int] = {}
-        needed: dict[str, int] = {}
         for dag_hash, entry, spec in index_merge.entries(file):
-            verdict.indexed += entry.in_buildcache
+            findings.indexed += entry.in_buildcache
             counts[dag_hash] = entry.ref_count
             for dependency in specs.parse_node(spec).dependencies:
                 needed[dependency] = needed.get(dependency, 0) + 1
             if entry.in_buildcache and dag_hash not in there:
-                yield Fault(key=layout.INDEX, text=f"promises {dag_hash}, which is not on the mirror")
+                yield Fault(key=layout.INDEX, text=f"names {dag_hash}, which is not in the build cache")
             if entry.in_buildcache:
                 missing.discard(dag_hash)
-    verdict.unindexed = len(missing & announced)
+    findings.unindexed = len(missing & announced)
     for dag_hash in sorted(missing - announced):
         yield Fault(key=layout.INDEX, text=f"lacks {dag_hash}; publish index --rebuild finds it")
     for dag_hash in sorted(needed.keys() - counts.keys()):

@@ -44,9 +44,9 @@ def processes_for(connections: int) -> int:
     return max(1, min(cores, round(limit), connections, _MOST_PROCESSES))
 
 
-def index_options(arguments: Arguments) -> index.Options:
+def index_options(arguments: Arguments) -> index.IndexOptions:
     """Return how the index is to be updated."""
-    return index.Options(
+    return index.IndexOptions(
         workers=connections_of(arguments),
         scratch=Path(arguments.scratch) if arguments.scratch else None,
         rebuild=getattr(arguments, "rebuild", False),

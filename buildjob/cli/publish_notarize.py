@@ -17,8 +17,8 @@ def run(arguments: Arguments, log: Log) -> int:
         raise RequestError("give the builds' public keys with --trust FILE")
     known = frozenset(each for file in arguments.known_key for each in keys.fingerprints(read(file, "--known-key")))
     workers = connections_of(arguments)
-    options = notarize.Options(
-        workers=workers, known_keys=known, pushing=push.Options(workers=workers, indexing=index_options(arguments))
+    options = notarize.NotarizeOptions(
+        workers=workers, known_keys=known, pushing=push.PushOptions(workers=workers, indexing=index_options(arguments))
     )
     source, target = open_mirror(arguments, arguments.source), open_mirror(arguments, arguments.mirror)
     taken = left = 0
@@ -26,7 +26,7 @@ def run(arguments: Arguments, log: Log) -> int:
         for found in notarize.notarize(source, target, builds, own, options):
             if isinstance(found, notarize.Taken):
                 taken += 1
-                sys.stdout.write(f"taken {found.key}\n")
+                sys.stdout.write(f"taken {found.manifest_key}\n")
             else:
                 left += 1
                 sys.stdout.write(f"left  {found.key}: {found.text}\n")

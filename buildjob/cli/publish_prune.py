@@ -12,27 +12,27 @@ from buildjob.log import Log
 
 def run(arguments: Arguments, log: Log) -> int:
     """Prune, or only show what would be done; return the exit code."""
-    policy = prune.Policy(
-        hashes=frozenset().union(*(prune.kept_by(Path(file)) for file in arguments.keep)),
+    rules = prune.KeepRules(
+        dag_hashes=frozenset().union(*(prune.kept_by(Path(file)) for file in arguments.keep)),
         age_seconds=options.seconds(arguments.older_than, "--older-than"),
         grace_seconds=options.seconds(arguments.grace, "--grace"),
     )
     store = open_mirror(arguments, arguments.mirror)
-    asked = prune.plan(store, policy, workers=connections_of(arguments))
-    for key in (*asked.doomed, *asked.orphans):
-        sys.stdout.write(f"{'delete' if key in asked.due_manifests or key in asked.due_blobs else 'mark  '} {key}\n")
+    planned = prune.plan(store, rules, workers=connections_of(arguments))
+    for key in (*planned.marked, *planned.unreferenced):
+        sys.stdout.write(f"{'delete' if key in planned.sweepable or key in planned.sweepable_blobs else 'mark  '} {key}\n")
     log.note(
-        f"{len(asked.doomed)} binaries and {len(asked.orphans)} unreferenced blobs match no keep rule; "
-        f"{len(asked.due_manifests)} binaries and {len(asked.due_blobs)} blobs can be deleted now"
+        f"{len(planned.marked)} binaries and {len(planned.unreferenced)} unreferenced blobs match no keep rule; "
+        f"{len(planned.sweepable)} binaries and {len(planned.sweepable_blobs)} blobs can be deleted now"
     )
     if not arguments.apply:
         log.note("nothing was changed; --apply does it")
         return 0
-    if asked.due_manifests or asked.due_blobs:
-        deleted = prune.delete(store, asked, index_options(arguments))
-        log.note(f"{deleted.manifests} binaries and {deleted.blobs} blobs were deleted")
-        if not deleted.is_complete:
+    if planned.sweepable or planned.sweepable_blobs:
+        swept = prune.sweep(store, planned, index_options(arguments))
+        log.note(f"{swept.manifests} binaries and {swept.blobs} blobs were deleted")
+        if not swept.is_complete:
             log.warning("the time for one run is over; run it again")
-    if prune.mark(store, asked):
+    if prune.mark(store, planned):
         log.note(f"the others were marked; a run after {arguments.grace} deletes them")
     return 0

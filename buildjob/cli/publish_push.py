@@ -45,28 +45,28 @@ def run(arguments: Arguments, log: Log) -> int:
         signs = not arguments.unsigned and not arguments.dry_run
         signer = stack.enter_context(signer_in_background(arguments)) if signs else None
         store = open_mirror(arguments, arguments.mirror)
-        asked = push.plan(folder, store, replace=arguments.replace, workers=connections_of(arguments))
-        if asked.there:
-            log.note(f"{len(asked.there)} binaries are in the build cache already (--replace uploads them again)")
+        planned = push.plan(folder, store, replace=arguments.replace, workers=connections_of(arguments))
+        if planned.there:
+            log.note(f"{len(planned.there)} binaries are in the build cache already (--replace uploads them again)")
         if arguments.dry_run:
-            return _show(asked, store.url, log)
+            return _show(planned, store.url, log)
         sign: push.Sign = lambda text, _where: text  # noqa: E731  typed here
         if signer:
             sign = _sign_with(signer())
-        pushed = push.push(asked, store, sign=sign, options=_options(arguments))
-    if asked.entries:
-        log.note(f"uploaded {len(pushed.manifests)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
+        pushed = push.push(planned, store, sign=sign, options=_options(arguments))
+    if planned.binaries:
+        log.note(f"uploaded {len(pushed.manifest_keys)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
     _log_index(log, pushed)
     if arguments.json:
-        shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifests], "bytes": pushed.bytes}
+        shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     return 0
 
 
-def _show(asked: push.PushPlan, url: str, log: Log) -> int:
-    for entry in asked.entries:
-        sys.stdout.write(f"{url}/{entry.key}\n")
-    log.note(f"would upload {len(asked.entries)} binaries, {asked.bytes / 1e6:.1f} MB at most")
+def _show(planned: push.PushPlan, url: str, log: Log) -> int:
+    for binary in planned.binaries:
+        sys.stdout.write(f"{url}/{binary.manifest_key}\n")
+    log.note(f"would upload {len(planned.binaries)} binaries, {planned.bytes / 1e6:.1f} MB at most")
     return 0
 
 
@@ -74,9 +74,9 @@ def _sign_with(signer: signing.Signer) -> push.Sign:
     return lambda text, where: signer.clearsign(text, where=where)
 
 
-def _options(arguments: Arguments) -> push.Options:
+def _options(arguments: Arguments) -> push.PushOptions:
     connections = connections_of(arguments)
-    return push.Options(
+    return push.PushOptions(
         workers=connections,
         processes=processes_for(connections),
         update_index=not arguments.no_index,
@@ -102,7 +102,7 @@ def _progress() -> Callable[[int, int, int], None]:
 def _log_index(log: Log, pushed: push.Pushed) -> None:
     if pushed.index is None:
         log.note("the index was not updated; publish index does it")
-    elif pushed.index.swung:
+    elif pushed.index.replaced:
         log.note(f"{pushed.index.added} binaries added to the index")
     else:
         log.note("the index is up to date")

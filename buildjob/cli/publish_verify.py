@@ -20,21 +20,23 @@ def run(arguments: Arguments, log: Log) -> int:
         raise RequestError("give --trust FILE with the public keys that may have signed, or --any-signer")
     store = open_mirror(arguments, arguments.mirror)
     connections = connections_of(arguments)
-    options = verify.Options(
-        blobs=not arguments.quick, workers=connections, processes=processes_for(connections), only=arguments.only
+    options = verify.VerifyOptions(
+        read_blobs=not arguments.quick,
+        workers=connections,
+        processes=processes_for(connections),
+        manifest_keys=arguments.only,
     )
-    verdict, faults = verify.Verdict(), 0
+    findings, faults = verify.Findings(), 0
     with contextlib.ExitStack() as stack:
         trusted = None if arguments.any_signer else stack.enter_context(trust(arguments.trust))
-        for fault in verify.verify(store, trusted, verdict, options):
+        for fault in verify.verify(store, trusted, findings, options):
             faults += 1
             if not arguments.json:
                 sys.stdout.write(f"{fault.key}: {fault.text}\n")
     if arguments.json:
-        sys.stdout.write(msgspec.json.encode(verdict.good_keys).decode() + "\n")
-    log.note(
-        f"{len(verdict.good_keys)} of {verdict.binaries} binaries are good, {verdict.indexed} are indexed, {faults} faults"
-    )
-    if verdict.unindexed:
-        log.note(f"{verdict.unindexed} binaries are announced and not yet in the index; publish index adds them")
+        sys.stdout.write(msgspec.json.encode(findings.good_keys).decode() + "\n")
+    good = len(findings.good_keys)
+    log.note(f"{good} of {findings.binaries} binaries are good, {findings.indexed} are indexed, {faults} faults")
+    if findings.unindexed:
+        log.note(f"{findings.unindexed} binaries are announced and not yet in the index; publish index adds them")
     return _FAULTS if faults else 0

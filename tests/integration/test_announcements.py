@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from buildjob.buildcache import index, layout, push, push_record
+from buildjob.buildcache import index, layout, pending_pushes, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import ObjectInfo, Store
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, expected, installs
@@ -28,28 +28,31 @@ class Asked(FolderStore):
 
 def under_way(
     folder: Path, store: Store, *, done: int, at_once: int = 2
-) -> tuple[push.PushPlan, list[push_record.Announced]]:
+) -> tuple[push.PushPlan, list[push_record.AnnouncedBinary]]:
     """Announce all binaries and put the first ones there."""
     for name, needed in TREES.items():
         add_entry(folder, name, needed)
     asked = push.plan(folder, store, replace=True)
-    entries = [push_record.Announced(manifest=each.key, hash=each.hash, blobs=[]) for each in asked.entries]
+    entries = [
+        push_record.AnnouncedBinary(manifest_key=each.manifest_key, dag_hash=each.dag_hash, blobs=[])
+        for each in asked.binaries
+    ]
     push_record.announce(store, entries, asked.nodes, at_once=at_once)
-    for each in asked.entries[:done]:
-        store.write(each.key, each.text)
+    for each in asked.binaries[:done]:
+        store.write(each.manifest_key, each.text)
     return asked, entries
 
 
 def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_little_more(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
     asked, _ = under_way(tmp_path / "u", store, done=10)
-    done = index.update(store, index.Options(workers=1))
+    done = index.update(store, pending_pushes.Known(), index.IndexOptions(workers=1))
     assert (done.added, done.unfinished) == (10, COUNT - 10)
     assert installs(store) == expected({name: [] for name in list(TREES)[:10]})
     assert len(store.looked) == 10 + 3, "three in a row are missing, and two at most are under way"
     store.looked.clear()
-    store.write(asked.entries[11].key, asked.entries[11].text)  # the tenth takes longer
-    assert index.update(store, index.Options(workers=1)).added == 1
+    store.write(asked.binaries[11].manifest_key, asked.binaries[11].text)  # the tenth takes longer
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions(workers=1)).added == 1
     assert len(store.looked) == 2 + 3, "what the index has is not looked for"
     assert list(push_record.pending(store))
 
@@ -57,7 +60,7 @@ def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_littl
 def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
     asked, _ = under_way(tmp_path / "u", store, done=10)
-    there = sorted(entry.key for entry in asked.entries[:10])
+    there = sorted(entry.manifest_key for entry in asked.binaries[:10])
     store.looked.clear()
     assert push.plan(tmp_path / "u", store, replace=False).there == there
     assert store.looked == []
@@ -70,9 +73,9 @@ def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_p
 def test_nobody_asks_for_what_a_push_has_told_to_be_there(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
     asked = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
-    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
     store.looked.clear()
-    assert index.update(store, index.Options()).added == COUNT
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions()).added == COUNT
     assert store.looked == []
     assert installs(store) == expected(TREES)
     assert not list(push_record.pending(store))
@@ -83,19 +86,20 @@ def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_t
     add_entry(tmp_path / "u", "a")
     push.publish(tmp_path / "u", store, sign=as_it_is)
     asked = push.plan(tmp_path / "u", store, replace=True)
-    (entry,) = asked.entries
+    (entry,) = asked.binaries
     (waiting,) = push_record.announce(
-        store, [push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
+        store, [push_record.AnnouncedBinary(manifest_key=entry.manifest_key, dag_hash=entry.dag_hash, blobs=[])],
+        asked.nodes, at_once=1
     )  # fmt: skip
     announced = store.stat(waiting)
     assert announced
     old = announced.modified_seconds - 100
-    os.utime(store.root / entry.key, (old, old))
-    later = index.Options(wall=lambda: announced.modified_seconds + 400)
-    index.update(store, later)
+    os.utime(store.root / entry.manifest_key, (old, old))
+    later = index.IndexOptions(wall=lambda: announced.modified_seconds + 400)
+    index.update(store, pending_pushes.Known(), later)
     assert [seen.key for seen in push_record.pending(store)] == [waiting]
-    os.utime(store.root / entry.key)
-    index.update(store, later)
+    os.utime(store.root / entry.manifest_key)
+    index.update(store, pending_pushes.Known(), later)
     assert not list(push_record.pending(store))
     assert installs(store) == expected({"a": []})
 
@@ -131,7 +135,7 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
                 self.turns += 1
                 if self.turns == 2:  # the second look of an attempt: it is announced by now, and there
                     asked = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
-                    push.push(asked, FolderStore(self.root), sign=as_it_is, options=push.Options(update_index=False))
+                    push.push(asked, FolderStore(self.root), sign=as_it_is, options=push.PushOptions(update_index=False))
                     return super().list(prefix)
             return listed
 
@@ -140,7 +144,7 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
     add_entry(tmp_path / "first", "first")
     add_entry(tmp_path / "late", "late")
     push.publish(tmp_path / "first", FolderStore(tmp_path / "m"), sign=as_it_is)
-    done = index.update(Raced(tmp_path / "m"), index.Options(rebuild=True))
+    done = index.update(Raced(tmp_path / "m"), pending_pushes.Known(), index.IndexOptions(rebuild=True))
     assert done.conflicts == 1
     assert installs(FolderStore(tmp_path / "m")) == expected({"first": [], "late": []})
 
@@ -149,7 +153,7 @@ def test_a_small_blob_that_is_damaged_on_the_mirror_is_sent_again(make_store: Ma
     store = make_store()
     add_entry(tmp_path / "u", "a")
     push.publish(tmp_path / "u", store, sign=as_it_is)
-    (entry,) = push.plan(tmp_path / "u", store, replace=True).entries
+    (entry,) = push.plan(tmp_path / "u", store, replace=True).binaries
     for blob in entry.blobs:
         store.write(layout.blob(blob.checksum), b"cut off")
     push.publish(tmp_path / "u", store, sign=as_it_is)

@@ -37,16 +37,18 @@ def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store:
 
     def one(writer: int) -> index.Updated:
         asked = push.plan(tmp_path / str(writer), store, replace=False, workers=1)
-        options = push.Options(workers=1, update_index=False)
+        options = push.PushOptions(workers=1, update_index=False)
         done = push.push(asked, store, sign=as_it_is, options=options)
         together.wait(60)
-        return index.update(store, index.Options(known=pending_pushes.Known(appeared=frozenset(done.manifests)), workers=1))
+        return index.update(
+            store, pending_pushes.Known(appeared=frozenset(done.manifest_keys)), index.IndexOptions(workers=1)
+        )
 
     updates = [updated for _, updated in in_parallel(range(WRITERS), one, workers=WRITERS)]
     assert installs(store) == expected(everything)
     assert consistent(store) == WRITERS * EACH
     assert not list(push_record.pending(store))
-    assert 1 <= sum(updated.swung for updated in updates) <= 2
+    assert 1 <= sum(updated.replaced for updated in updates) <= 2
     blobs = {seen.key for seen in store.list(layout.BLOBS)}
     named = {row for seen in store.list("v3/manifests/") for row in blobs_of(store, seen.key)}
     replaced = {layout.blob(seen.key.removeprefix(layout.REPLACED)) for seen in store.list(layout.REPLACED)}
@@ -78,17 +80,20 @@ def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_st
     store = make_store()
     add_entry(tmp_path / "killed", "killed")
     asked = push.plan(tmp_path / "killed", store, replace=False)
-    (entry,) = asked.entries
+    (entry,) = asked.binaries
     push_record.announce(
-        store, [push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[])], asked.nodes, at_once=1
+        store,
+        [push_record.AnnouncedBinary(manifest_key=entry.manifest_key, dag_hash=entry.dag_hash, blobs=[])],
+        asked.nodes,
+        at_once=1,
     )
     add_entry(tmp_path / "other", "other")
     push.publish(tmp_path / "other", store, sign=as_it_is)
     assert installs(store) == expected({"other": []})
     (waiting,) = push_record.pending(store)
-    assert index.update(store, index.Options()).unfinished == 1
-    later = index.Options(wall=lambda: waiting.modified_seconds + 3700)
-    assert not index.update(store, later).swung
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions()).unfinished == 1
+    later = index.IndexOptions(wall=lambda: waiting.modified_seconds + 3700)
+    assert not index.update(store, pending_pushes.Known(), later).replaced
     assert not list(push_record.pending(store))
 
 
@@ -99,9 +104,9 @@ def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Pat
         push.publish(tmp_path / name, store, sign=as_it_is)
     (old,) = store.list(layout.REPLACED)
     blob = layout.blob(old.key.removeprefix(layout.REPLACED))
-    index.update(store, index.Options())
+    index.update(store, pending_pushes.Known(), index.IndexOptions())
     assert store.stat(blob)
-    index.update(store, index.Options(wall=lambda: old.modified_seconds + 3700))
+    index.update(store, pending_pushes.Known(), index.IndexOptions(wall=lambda: old.modified_seconds + 3700))
     assert not store.stat(blob)
     assert not list(store.list(layout.REPLACED))
     assert installs(store) == expected({"a": [], "b": []})
@@ -112,27 +117,27 @@ def test_a_mirror_without_an_index_or_with_a_broken_one_gets_a_whole_one(make_st
     for name in ("a", "b"):
         add_entry(tmp_path / "all", name, ["gmake"])
     asked = push.plan(tmp_path / "all", store, replace=False)
-    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
     for seen in list(push_record.pending(store)):
         store.delete(seen.key)
-    assert index.update(store, index.Options()).added == 2
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions()).added == 2
     assert installs(store) == expected({"a": ["gmake"], "b": ["gmake"]})
-    assert not index.update(store, index.Options()).swung
+    assert not index.update(store, pending_pushes.Known(), index.IndexOptions()).replaced
     used = json.loads(store.read(layout.INDEX).data)["data"][0]["checksum"]
     store.delete(layout.blob(used))
     with pytest.raises(PublishError, match="publish index --rebuild"):
-        index.update(store, index.Options())
-    assert index.update(store, index.Options(rebuild=True)).swung
+        index.update(store, pending_pushes.Known(), index.IndexOptions())
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions(rebuild=True)).replaced
     assert installs(store) == expected({"a": ["gmake"], "b": ["gmake"]})
 
 
 MEASURED = """
 import sys
 from pathlib import Path
-from buildjob.buildcache import documents, index
+from buildjob.buildcache import index, pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
-done = index.update(FolderStore(Path(sys.argv[1])), index.Options(scratch=Path(sys.argv[2])))
-assert done.swung
+done = index.update(FolderStore(Path(sys.argv[1])), pending_pushes.Known(), index.IndexOptions(scratch=Path(sys.argv[2])))
+assert done.replaced
 # not ru_maxrss, which begins with the memory of the process that started this one
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
@@ -169,7 +174,7 @@ def test_the_memory_of_an_update_does_not_grow_with_the_index(tmp_path: Path) ->
     store = with_index(tmp_path / "x", 100_000)
     add_entry(tmp_path / "a", "a", ["gmake"])
     asked = push.plan(tmp_path / "a", store, replace=False)
-    push.push(asked, store, sign=as_it_is, options=push.Options(update_index=False))
+    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, store.root, tmp_path],
         env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,

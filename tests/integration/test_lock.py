@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache import documents, index, layout, lock, manifest, push, push_record
+from buildjob.buildcache import documents, index, layout, lock, manifest, pending_pushes, push, push_record
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import LocalFile
 from buildjob.buildcache.workers import in_parallel
@@ -51,8 +51,8 @@ def test_nobody_holds_it_together_with_another(tmp_path: Path) -> None:
     def one(_turn: int) -> None:
         with lock.held(store, lock.Times()) as held:
             assert inside.acquire(blocking=False), "two at once"
-            held.raise_fence("0" * 64)
-            fences.append(held.fence)
+            held.claim_newest("0" * 64)
+            fences.append(held.token)
             inside.release()
 
     assert len(list(in_parallel(range(12), one, workers=6))) == 12
@@ -75,7 +75,7 @@ def test_pushes_at_once_lose_nothing_without_conditions(kind: type[FolderStore],
     assert installs(store) == expected(trees)
     assert not list(push_record.pending(store))
     assert not list(store.list(layout.LOCK))
-    assert len(list(store.list(layout.FENCES))) == 1
+    assert len(list(store.list(layout.FENCING_TOKENS))) == 1
 
 
 def test_a_killed_owner_is_taken_for_dead_after_a_while(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_a_killed_owner_is_taken_for_dead_after_a_while(tmp_path: Path) -> None:
     store.write(layout.LOCK + "choosing/killed-too", b"")
     with lock.held(store, clock.times()) as held:
         assert 300 < clock.now < 700
-        assert held.fence.startswith("000000000008-")
+        assert held.token.startswith("000000000008-")
         held.require()
         clock.now += 201
-        with pytest.raises(Unavailable, match="publish index takes it in"):
+        with pytest.raises(Unavailable, match="publish index adds it"):
             held.require()
 
 
@@ -100,12 +100,12 @@ def test_who_overslept_can_overwrite_the_index_and_the_next_update_mends_it(tmp_
     push.publish(tmp_path / "b", store, sign=as_it_is)
     store.write(layout.INDEX, stale)
     assert installs(store) == expected({"a": []})
-    assert index.update(store, index.Options()).swung
+    assert index.update(store, pending_pushes.Known(), index.IndexOptions()).replaced
     assert installs(store) == expected({"a": [], "b": []})
     store.write(layout.INDEX, stale)
     push.publish(tmp_path / "c", store, sign=as_it_is)
     assert installs(store) == expected({"a": [], "b": [], "c": []})
-    assert not index.update(store, index.Options()).swung
+    assert not index.update(store, pending_pushes.Known(), index.IndexOptions()).replaced
 
 
 def test_an_index_that_spack_wrote_meanwhile_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_an_index_that_spack_wrote_meanwhile_is_taken_as_it_is(tmp_path: Path) -
     text = documents.manifest_text(blob, media_type=layout.INDEX_MEDIA_TYPE)
     size = blob.path.stat().st_size
     store.write(layout.INDEX, text.replace(b'"contentLength":1', f'"contentLength":{size}'.encode()))
-    assert not index.update(store, index.Options()).swung
+    assert not index.update(store, pending_pushes.Known(), index.IndexOptions()).replaced

@@ -55,8 +55,10 @@ def faults_of(store: Store, key: Key) -> list[str]:
     with signing.throw_away_home() as home:
         trust = signing.TrustHome(home)
         trust.trust(key.public.read_bytes())
-        verdict = verify.Verdict()
-        return sorted(f"{fault.key}: {fault.text}" for fault in verify.verify(store, trust, verdict, verify.Options()))
+        findings = verify.Findings()
+        return sorted(
+            f"{fault.key}: {fault.text}" for fault in verify.verify(store, trust, findings, verify.VerifyOptions())
+        )
 
 
 def manifest_key(name: str) -> str:
@@ -80,10 +82,10 @@ def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, 
     found = faults_of(store, key)
     assert [text.partition(": ")[2] for text in found] == [
         f"lacks {dag_hash('other')}; publish index --rebuild finds it",
-        f"promises {dag_hash('tool')}, which is not on the mirror",
-        "its signature is not good, or by nobody trusted",
-        f"{tarball} has another content than its name says",
-        f"it holds another spec than its name says: {dag_hash('tool')}",
+        f"names {dag_hash('tool')}, which is not in the build cache",
+        "bad signature, or signed by an untrusted key",
+        f"{tarball} does not have the checksum in its name",
+        f"its spec is another one than its key names: {dag_hash('tool')}",
     ]
 
 
@@ -93,7 +95,7 @@ def test_of_two_specs_in_a_manifest_both_are_looked_at(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / key).read_text())
     manifest["data"].append(manifest["data"][-1] | {"checksum": "0" * 64})
     (tmp_path / key).write_text(json.dumps(manifest))
-    found = verify.binary(store, key, None, blobs=True)
+    found = verify.check(store, key, None, read_blobs=True)
     assert isinstance(found, verify.Fault)
     assert found.text == f"{layout.blob('0' * 64)} is missing"
 
@@ -120,7 +122,7 @@ def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, k
     (mirror / manifest_key("app")).write_text("{}")
     bad = farm("verify", mirror, "--trust", key.public, "--quick")
     assert bad.returncode == 1
-    assert "it is not signed" in bad.stdout
+    assert "not signed" in bad.stdout
     assert farm("keys", mirror).stdout == ""
     added = farm("keys", mirror, "--add", key.public)
     assert added.returncode == 0, added.stderr
@@ -148,26 +150,28 @@ def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
         trust = signing.TrustHome(trusted)
         trust.trust(builds.public.read_bytes())
         signer = signing.Signer(secret, release.secret, None)
-        found = list(notarize.notarize(source, target, trust, signer, notarize.Options()))
+        found = list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions()))
         assert {each.key: each.text for each in found if isinstance(each, verify.Fault)} == {
-            manifest_key("unsigned"): "it is not signed",
-            manifest_key("strange"): "its signature is not good, or by nobody trusted",
+            manifest_key("unsigned"): "not signed",
+            manifest_key("strange"): "bad signature, or signed by an untrusted key",
         }
-        assert {each.key for each in found if isinstance(each, notarize.Taken)} == {manifest_key(name) for name in TREES}
+        assert {each.manifest_key for each in found if isinstance(each, notarize.Taken)} == {
+            manifest_key(name) for name in TREES
+        }
         assert installs(target) == expected(TREES)
         assert consistent(target) == 3
         assert faults_of(target, release) == []
         assert list(keys.published(target)) == [signer.fingerprint]
         assert not [
             each
-            for each in notarize.notarize(source, target, trust, signer, notarize.Options())
+            for each in notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions())
             if not isinstance(each, verify.Fault)
         ]
         keys.add(target, stranger.public.read_bytes())
-        with pytest.raises(PublishError, match="offers keys that nobody told of"):
-            list(notarize.notarize(source, target, trust, signer, notarize.Options()))
+        with pytest.raises(PublishError, match="it offers unknown keys"):
+            list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions()))
         known = frozenset(keys.fingerprints(stranger.public.read_bytes()))
-        list(notarize.notarize(source, target, trust, signer, notarize.Options(known_keys=known)))
+        list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions(known_keys=known)))
 
 
 def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: Path, key: Key) -> None:
@@ -181,13 +185,15 @@ def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: 
 
     source, target = FolderStore(tmp_path / "m"), FolderStore(tmp_path / "release")
     add_entry(tmp_path / "u", "tool")
-    push.publish(tmp_path / "u", source, sign=sign_then, options=push.Options(workers=1))
+    push.publish(tmp_path / "u", source, sign=sign_then, options=push.PushOptions(workers=1))
     subprocess.run(["gpgconf", "--homedir", tmp_path / "g", "--kill", "all"], check=True)
     with signing.throw_away_home() as trusted, signing.throw_away_home() as secret:
         trust = signing.TrustHome(trusted)
         trust.trust(public)
-        found = list(notarize.notarize(source, target, trust, signing.Signer(secret, key.secret, None), notarize.Options()))
-    assert found == [verify.Fault(key=manifest_key("tool"), text="its signature is not good, or by nobody trusted")]
+        found = list(
+            notarize.notarize(source, target, trust, signing.Signer(secret, key.secret, None), notarize.NotarizeOptions())
+        )
+    assert found == [verify.Fault(key=manifest_key("tool"), text="bad signature, or signed by an untrusted key")]
     assert not list(target.list(layout.SPECS))
 
 
@@ -207,21 +213,23 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
     now = max(seen.modified_seconds for seen in store.list(""))
     lock = tmp_path / "spack.lock"
     lock.write_text(json.dumps({"concrete_specs": {dag_hash("tool"): node("tool", [])}}))
-    policy = prune.Policy(hashes=prune.kept_by(lock), age_seconds=1000, grace_seconds=500)
-    assert prune.plan(store, policy, wall=lambda: now + 999).doomed == []
+    policy = prune.KeepRules(dag_hashes=prune.kept_by(lock), age_seconds=1000, grace_seconds=500)
+    assert prune.plan(store, policy, wall=lambda: now + 999).marked == []
     first = prune.plan(store, policy, wall=lambda: now + 2000)
-    assert first.doomed == [manifest_key("app"), manifest_key("lib")]
-    assert first.due_manifests == {}
+    assert first.marked == [manifest_key("app"), manifest_key("lib")]
+    assert first.sweepable == {}
     assert prune.mark(store, first)
-    marked = max(seen.modified_seconds for seen in store.list(layout.DOOMED))
-    assert prune.plan(store, policy, wall=lambda: marked + 499).due_manifests == {}
+    marked = max(seen.modified_seconds for seen in store.list(layout.MARKED))
+    assert prune.plan(store, policy, wall=lambda: marked + 499).sweepable == {}
     second = prune.plan(store, policy, wall=lambda: marked + 2000)
-    assert list(second.due_manifests) == first.doomed
+    assert list(second.sweepable) == first.marked
     again = push.plan(tmp_path / "u", store, replace=True)
-    (entry,) = (each for each in again.entries if each.hash == dag_hash("lib"))
-    announced = push_record.Announced(manifest=entry.key, hash=entry.hash, blobs=[blob.checksum for blob in entry.blobs])
+    (entry,) = (each for each in again.binaries if each.dag_hash == dag_hash("lib"))
+    announced = push_record.AnnouncedBinary(
+        manifest_key=entry.manifest_key, dag_hash=entry.dag_hash, blobs=[blob.checksum for blob in entry.blobs]
+    )
     (waiting,) = push_record.announce(store, [announced], again.nodes, at_once=1)
-    deleted = prune.delete(store, second, index.Options())
+    deleted = prune.sweep(store, second, index.IndexOptions())
     assert (deleted.manifests, deleted.is_complete) == (1, True)
     assert consistent(store) == 2
     assert installs(store) == expected({"lib": TREES["lib"], "tool": []})
@@ -243,12 +251,12 @@ def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path
         assert list(push_record.pending(store)), "it is announced before it waits"
         store.delete(layout.PRUNING)
 
-    push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(sleep=sleep))
+    push.publish(tmp_path / "u", store, sign=as_it_is, options=push.PushOptions(sleep=sleep))
     assert len(waits) == 1
     assert consistent(store) == 1
     store.write(layout.PRUNING, b"")
     with pytest.raises(PublishError, match="began more than an hour ago"):
-        push.publish(tmp_path / "u", store, sign=as_it_is, options=push.Options(wall=lambda: 1e12, sleep=sleep))
+        push.publish(tmp_path / "u", store, sign=as_it_is, options=push.PushOptions(wall=lambda: 1e12, sleep=sleep))
 
 
 def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: MakeStore, tmp_path: Path) -> None:
@@ -263,10 +271,10 @@ def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: M
     assert send_telemetry.send(files, store, "protected") == [key]
     assert [seen.key for seen in store.list("telemetry/")] == [key]
     (out / "telemetry.json").write_bytes(msgspec.json.encode(sample(complete=False)))
-    with pytest.raises(PublishError, match="could end the document"):
+    with pytest.raises(PublishError, match="incomplete: its build still runs"):
         send_telemetry.send(files, store, "other")
     (out / "telemetry.json").write_text("{}")
-    with pytest.raises(PublishError, match="no telemetry that could be sent"):
+    with pytest.raises(PublishError, match="not a telemetry document"):
         send_telemetry.send(files, store, "other")
     assert [seen.key for seen in store.list("telemetry/")] == [key]
 

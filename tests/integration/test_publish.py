@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache import index, layout, push_record
+from buildjob.buildcache import index, layout, pending_pushes, push_record
 from buildjob.buildcache import push as pushing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
 from buildjob.buildcache.push import publish
@@ -100,7 +100,7 @@ def test_publishing_again_sends_no_blob_twice(tmp_path: Path) -> None:
 
 def test_an_unwritable_mirror_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a file")
-    with pytest.raises(PublishError, match="mirror"):
+    with pytest.raises(PublishError, match="Not a directory"):
         publish(unsigned_entry(tmp_path / "unsigned"), FolderStore(tmp_path / "m"), sign=as_it_is)
 
 
@@ -125,18 +125,18 @@ def test_a_push_sends_what_is_missing_and_the_index_has_it(make_store: MakeStore
     publish(tmp_path / "lib", store, sign=as_it_is)
     assert installs(store) == expected({"lib": TREES["lib"]})
     asked = pushing.plan(tmp_path / "all", store, replace=False)
-    assert [entry.hash for entry in asked.entries] == [dag_hash("app"), dag_hash("tool")]
+    assert [entry.dag_hash for entry in asked.binaries] == [dag_hash("app"), dag_hash("tool")]
     told: list[int] = []
-    options = pushing.Options(progress=lambda done, _all, _bytes: told.append(done))
+    options = pushing.PushOptions(progress=lambda done, _all, _bytes: told.append(done))
     pushed = pushing.push(asked, store, sign=as_it_is, options=options)
     assert pushed.index
-    assert pushed.index.swung
+    assert pushed.index.replaced
     assert told == [1, 2]
     assert consistent(store) == 3
     assert installs(store) == expected(TREES)
     assert not list(push_record.pending(store))
     nothing = pushing.plan(tmp_path / "all", store, replace=False)
-    assert nothing.entries == []
+    assert nothing.binaries == []
     assert pushing.push(nothing, store, sign=as_it_is, options=options).index == index.Updated()
 
 
@@ -187,7 +187,7 @@ def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes
         there = consistent(store)
         assert set(installs(store)) <= set(expected({"zlib": ["gmake"]}))
         if there:  # whoever comes next finds the announcement of what is there
-            index.update(store, index.Options())
+            index.update(store, pending_pushes.Known(), index.IndexOptions())
             assert installs(store) == expected({"zlib": ["gmake"]})
         publish(entry, store, sign=as_it_is)
         assert consistent(store) == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from buildjob.buildcache import index, push, push_record
+from buildjob.buildcache import index, pending_pushes, push, push_record
 from buildjob.buildcache.storage.store import Store
 from tests.labs.build_cache import add_entry, as_it_is, consistent, dag_hash, expected, installs
 from tests.labs.checkout import ROOT
@@ -126,7 +126,7 @@ def test_a_kill_at_any_request_leaves_a_consistent_mirror_and_a_second_run_finis
             names = indexed(store)
             assert THERE.keys() <= names
             if there > len(names):
-                index.update(store, index.Options())
+                index.update(store, pending_pushes.Known(), index.IndexOptions())
                 assert len(indexed(store)) == there, "whoever comes next finds the announcement of what is there"
             push.publish(tmp_path / "new", store, sign=as_it_is)
             assert consistent(store) == len(ALL)

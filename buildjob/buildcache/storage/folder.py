@@ -59,7 +59,7 @@ class FolderStore:
             return path.stat().st_size, files.sha256(path)
 
     def stat(self, key: str) -> ObjectInfo | None:
-        """Return what is known of an object; None if there is none."""
+        """Return size and time of an object; None if there is none."""
         try:
             with self._faults(key):
                 state = self._path(key).stat()
@@ -68,12 +68,12 @@ class FolderStore:
         return ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
 
     def has_content(self, key: str, file: LocalFile) -> bool:
-        """Say whether the file there has the blob's size and content: disks rot."""
+        """Return whether the object has the file's size and content; it is read, because disks rot."""
         with self._faults(key):
             return files.has_content(self._path(key), size_bytes=file.size_bytes, checksum=file.sha256)
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
-        """Write an object; return its tag."""
+        """Write an object; return its ETag."""
         with self._faults(key), self._temporary(key) as temporary:
             with temporary.open("xb") as file:
                 file.write(data)
@@ -86,12 +86,12 @@ class FolderStore:
             else:
                 with self._lock():
                     if self.read(key).etag != only_if:
-                        raise Conflict(f"{self.url}/{key}: somebody else has changed it")
+                        raise Conflict(f"{self.url}/{key}: another writer has changed it")
                     temporary.replace(self._path(key))
         return _etag_of(data)
 
     def upload(self, key: str, file: LocalFile, *, if_absent: bool = False) -> None:
-        """Copy a local file in, checking what is copied."""
+        """Copy a local file in, and check what was copied."""
         digest = hashlib.sha256()
         with self._faults(key), self._temporary(key) as temporary:
             with file.path.open("rb") as source, temporary.open("xb") as target:
@@ -101,7 +101,7 @@ class FolderStore:
                 target.flush()
                 os.fsync(target.fileno())
             if digest.hexdigest() != file.sha256:
-                raise StoreError(f"{file.path}: its content does not have the checksum that its name promises")
+                raise StoreError(f"{file.path}: its content does not have the checksum in its name")
             if if_absent:
                 os.link(temporary, self._path(key))
             else:
@@ -116,10 +116,10 @@ class FolderStore:
         """Yield the objects whose key begins with the prefix, in the order of their keys."""
         top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
         with self._faults(prefix):
-            yield from (seen for seen in self._walk(top) if seen.key.startswith(prefix))
+            yield from (info for info in self._walk(top) if info.key.startswith(prefix))
 
     def copy(self, key: str, source: Store) -> bool:
-        """Copy from another folder; False if the source is none. Never a link: its owner could change it later."""
+        """Copy from another folder; False if the source is not a folder. Never a link: its owner could change it later."""
         if not isinstance(source, FolderStore):
             return False
         with self._faults(key), self._temporary(key) as temporary:
@@ -128,16 +128,17 @@ class FolderStore:
         return True
 
     def reopened(self) -> Store:
-        """Return this very storage: nothing in it is connected."""
+        """Return this very storage: it has no connections."""
         return self
 
     def _path(self, key: str) -> Path:
         if not key.isprintable() or ".." in key.split("/") or key.startswith("/"):
-            raise StoreError(f"{key!r} is no key of a mirror")
+            raise StoreError(f"{key!r} is not a key of a build cache")
         return self.root / key
 
     def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
         try:
+            # the order of keys, in which a folder's name continues with "/", as S3 lists them
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -152,13 +153,13 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _temporary(self, key: str) -> Iterator[Path]:
-        """Give the name of a file that does not exist, beside the key's; afterwards it is gone."""
-        place = self._path(key)
+        """Give the path of a file that does not exist, in the key's folder; delete it afterwards."""
+        path = self._path(key)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
-            raise StoreError(f"mirror {self.url}: {error.filename} is not a folder") from error
-        temporary = place.with_name(f".{place.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+            raise StoreError(f"build cache {self.url}: {error.filename} is not a folder") from error
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             yield temporary
         finally:
@@ -174,15 +175,15 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _faults(self, key: str) -> Iterator[None]:
-        """Translate the operating system's errors once."""
+        """Translate the operating system's errors."""
         try:
             yield
         except FileNotFoundError as error:
-            raise NotFound(f"{self.url}/{key}: there is no such file") from error
+            raise NotFound(f"{self.url}/{key}: there is no such object") from error
         except FileExistsError as error:
-            raise Conflict(f"{self.url}/{key}: it is there already") from error
+            raise Conflict(f"{self.url}/{key}: it exists already") from error
         except OSError as error:
-            raise StoreError(f"mirror {self.url}/{key}: {error.strerror or error}") from error
+            raise StoreError(f"build cache {self.url}/{key}: {error.strerror or error}") from error
 
 
 def _etag_of(data: bytes) -> str:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import msgspec
 
+from buildjob import files
+
 ABSENT = ""
 """The condition of a write that must not replace anything (If-None-Match: *)."""
 CHUNK_BYTES = 1 << 20
@@ -41,6 +43,11 @@ class LocalFile(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
     """Hexadecimal. The storage receives it too, and rejects content that does not have it."""
+
+    @classmethod
+    def of(cls, path: Path) -> "LocalFile":
+        """Return a file as it is now, which is read for its checksum."""
+        return cls(path=path, size_bytes=path.stat().st_size, sha256=files.sha256(path))
 
 
 class Store(Protocol):

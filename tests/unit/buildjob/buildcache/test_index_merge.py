@@ -18,8 +18,8 @@ NAMES = [f"p{number}" for number in range(12)]
 PYTHON_LIKE = {name: sorted(NAMES[:at])[::3] for at, name in enumerate(NAMES)}
 
 
-def nodes(names: Iterable[str]) -> dict[str, specs.Node]:
-    found: dict[str, specs.Node] = {}
+def nodes(names: Iterable[str]) -> dict[str, specs.SpecNode]:
+    found: dict[str, specs.SpecNode] = {}
     for name in names:
         text = json.dumps({"spec": {"_meta": {"version": 5}, "nodes": whole(name)}}).encode()
         found |= specs.parse_spec(text, where="test")
@@ -49,11 +49,11 @@ def rebuilt(names: Iterable[str]) -> dict[str, Any]:
     return {key: {"spec": node, "ref_count": counts[key], "in_buildcache": key in cached} for key, node in every.items()}
 
 
-def merged(old: bytes | None, *, add: Iterable[str] = (), gone: Iterable[str] = ()) -> bytes:
+def merged(old: bytes | None, *, add: Iterable[str] = (), removed: Iterable[str] = ()) -> bytes:
     changes = index_merge.Changes(
-        cached=frozenset(dag_hash(name) for name in add),
+        with_binary=frozenset(dag_hash(name) for name in add),
         nodes=nodes(add),
-        gone=frozenset(dag_hash(name) for name in gone),
+        removed=frozenset(dag_hash(name) for name in removed),
     )
     file = None if old is None else io.BytesIO(old)
     edits = index_merge.plan(file, changes)
@@ -78,7 +78,7 @@ def test_any_sequence_of_pushes_and_removals_gives_the_rebuild(steps: list[tuple
     index = merged(None)
     there: set[str] = set()
     for name, comes in steps:
-        index = merged(index, add=[name]) if comes else merged(index, gone=[name])
+        index = merged(index, add=[name]) if comes else merged(index, removed=[name])
         there = there | {name} if comes else there - {name}
         assert installs(index) == rebuilt(there)
         assert json.loads(index)["spack-farm"] == {"name": "n"}
@@ -113,8 +113,8 @@ def test_what_an_entry_has_beside_ours_stays() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"", "not in the form"),
-        (b"<html>busy</html>", "not in the form"),
+        (b"", "not in Spack's form"),
+        (b"<html>busy</html>", "not in Spack's form"),
         (b'{"database":{"version":"9","installs":{}}}', "version 9"),
         (merged(None, add=["p9"])[:-60], "ends too early"),
         (merged(None, add=["p9"]).replace(b'"ref_count":', b'"ref_count":,', 1), "ends too early"),
@@ -127,9 +127,9 @@ def test_a_broken_index_is_refused(text: bytes, complaint: str) -> None:
 
 def test_a_spec_that_is_not_whole_is_refused() -> None:
     spec = {"spec": {"_meta": {"version": 5}, "nodes": whole("p9")[:1]}}
-    with pytest.raises(PublishError, match="is not whole"):
+    with pytest.raises(PublishError, match="is incomplete"):
         specs.parse_spec(json.dumps(spec).encode(), where="test")
-    with pytest.raises(PublishError, match="without nodes"):
+    with pytest.raises(PublishError, match="has no nodes"):
         specs.parse_spec(b'{"spec":{"_meta":{"version":5},"nodes":[]}}', where="test")
     old = {"spec": {"_meta": {"version": 4}, "nodes": whole("p9")}}
     with pytest.raises(PublishError, match="spec format 4"):
