@@ -29,7 +29,7 @@ def test_a_dead_build_container_leaves_its_artifacts(lab: ContractLab, cluster: 
     assert outcome.call("upload_artifacts_on_failure").code == 0
 
 
-def test_a_pod_that_passed_its_own_disk_limit_is_the_jobs_failure(lab: ContractLab, cluster: FakeCluster) -> None:
+def test_a_job_whose_pod_passed_its_own_disk_limit_ends_with_137(lab: ContractLab, cluster: FakeCluster) -> None:
     runner = lab.runner('ephemeral_storage_limit = "1Gi"')
     job = lab.job(["echo begun; sleep 60"])
     words = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "

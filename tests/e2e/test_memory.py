@@ -12,7 +12,7 @@ from tests.labs.cluster.jobs import EATER, SMALL, job_named
 from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 
 
-def test_a_killed_child_makes_137_and_the_next_attempt_gets_more(runner: Callable[..., Runner]) -> None:
+def test_a_child_that_the_kernel_kills_makes_137_and_the_next_attempt_gets_more(runner: Callable[..., Runner]) -> None:
     info = job_named("killed child")
     outcome = runner(SMALL).run(payload([f"{EATER} || exit 3"], job_info=info))
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 137), outcome.text
@@ -25,13 +25,15 @@ def test_a_killed_child_makes_137_and_the_next_attempt_gets_more(runner: Callabl
     assert "memory raised to 96 MiB: an earlier attempt of this job was killed at 64 MiB" in again.text
 
 
-def test_a_kill_that_the_script_survives_is_a_success_with_a_warning(runner: Callable[..., Runner]) -> None:
+def test_a_kill_by_the_kernel_that_the_script_survives_is_a_success_with_a_warning(runner: Callable[..., Runner]) -> None:
     outcome = runner(SMALL).run(payload([f"{EATER} || true"], job_info=job_named("survivor")))
     assert outcome.state == "success", outcome.text
     assert "WARNING: a process was killed for memory in this script" in outcome.text
 
 
-def test_the_policy_retry_makes_a_system_failure_while_a_bigger_size_is_left(runner: Callable[..., Runner]) -> None:
+def test_the_policy_retry_makes_the_kernels_kill_a_system_failure_while_a_bigger_size_is_left(
+    runner: Callable[..., Runner],
+) -> None:
     info = job_named("retry")
     retry = f'{SMALL.replace("128Mi", "96Mi")}\n[memory]\nkill = "retry"'
     first = runner(retry).run(payload([EATER], job_info=info))

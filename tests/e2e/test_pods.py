@@ -65,7 +65,7 @@ def test_an_attempt_leaves_a_document_of_what_it_was_given_and_used(runner: Call
     assert (told["job"]["node"], told["job"]["pod"]) == ("node1", path.stem)
 
 
-def test_quota_is_waited_for(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
+def test_quota_of_a_real_cluster_is_waited_for(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     lab.kubectl("create", "quota", "none", "--hard=pods=0", "-n", NAMESPACE)
     wait_until(lambda: lab.kubectl("get", "quota", "none", "-n", NAMESPACE, "-o", "jsonpath={.status.hard}"))
     job = runner()

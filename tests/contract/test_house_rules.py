@@ -1,6 +1,7 @@
-"""Clause: test modules and conftests are imported by nothing, and of tests/ scripts know only tests/labs/."""
+"""Clause: who may import whom outside the product, and how tests are named."""
 
 import ast
+import collections
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,15 @@ def test_the_product_imports_nothing_of_tests_or_scripts() -> None:
         if name.partition(".")[0] in {"tests", "scripts"}
     ]
     assert wrong == []
+
+
+def test_no_two_tests_have_one_name_and_no_name_is_longer_than_95_characters() -> None:
+    """docs/contract.md, `-k` and reports name a test by its name alone."""
+    names = collections.Counter(
+        node.name
+        for path in sources("tests")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+    assert [name for name in names if len(name) > 95] == []
