@@ -1,4 +1,4 @@
-"""Writes down what a proof has shown: the page in docs/proofs, with commit and date."""
+"""Writes a proof's result to its page in docs/proofs, with commit and date."""
 
 import datetime as dt
 import subprocess
@@ -10,11 +10,11 @@ _ROOT = Path(__file__).resolve().parents[1]
 def commit() -> str:
     """Return the checkout's commit, marked where files were changed; `unknown` outside a checkout."""
     argv = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty"]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
+    described = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"
 
 
-def record(name: str, words: str, *, at: str) -> None:
+def record(name: str, result: str, *, at: str) -> None:
     """Write the page of `scripts/prove NAME`; `at` is the commit at which the proof began."""
     head = f"# `scripts/prove {name}`\n\n{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, commit {at}:\n\n"
-    (_ROOT / "docs" / "proofs" / f"{name}.md").write_text(f"{head}{words}\n", "utf-8")
+    (_ROOT / "docs" / "proofs" / f"{name}.md").write_text(f"{head}{result}\n", "utf-8")

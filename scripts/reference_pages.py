@@ -1,4 +1,4 @@
-"""Keeps generated pages current: the words of fields out of a module's source, and writing only what has changed."""
+"""Keeps generated pages current: reads the fields' texts from a module's source, writes only the pages that changed."""
 
 import ast
 import inspect
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-def field_words(module: ModuleType) -> dict[str, dict[str, str]]:
+def field_texts(module: ModuleType) -> dict[str, dict[str, str]]:
     """Return the string after each field on one line, by class and field."""
     found: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(module)).body:
@@ -16,15 +16,15 @@ def field_words(module: ModuleType) -> dict[str, dict[str, str]]:
             found[node.name] = {}
             for field, after in zip(node.body, node.body[1:], strict=False):
                 match field, after:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                        found[node.name][name] = " ".join(words.split())
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[node.name][name] = " ".join(text.split())
                     case _:
                         pass
     return found
 
 
 def main(files: Mapping[Path, str], arguments: Sequence[str]) -> int:
-    """Write the files, or with `--check` say which are out of date; 1 if one is."""
+    """Write the files, or with `--check` print which are out of date; return 1 if one is."""
     check = list(arguments) == ["--check"]
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:

@@ -1,6 +1,6 @@
 """Generates docs/reference/settings.md from the driver's types: every key, its type, its default and what it means.
 
-The words are the strings after the fields in `executor/settings.py`; defaults with their reasons, `executor/defaults.toml`.
+Texts are the strings after the fields in `executor/settings.py`; defaults and their reasons are in `executor/defaults.toml`.
 Called by `scripts/docs`; a contract test compares.
 """
 
@@ -36,7 +36,7 @@ def page() -> str:
     """Return the page in Markdown."""
     defaults = tomllib.loads(settings.DEFAULTS.read_text("utf-8"))
     reasons = _reasons()
-    words = reference_pages.field_words(settings)
+    texts = reference_pages.field_texts(settings)
     parts = [_HEAD]
     for name, table in settings.TABLES.items():
         heading = f"`[{name}]`" if name else "At the top of the file"
@@ -52,14 +52,14 @@ def page() -> str:
         for key, kind in get_type_hints(table).items():
             if key in settings.TABLES and not name:
                 continue
-            told = words[table.__name__][key]
+            meaning = texts[table.__name__][key]
             reason = reasons.get(f"{name}.{key}".lstrip("."), "")
-            told = f"{told} Why this default: {reason}." if reason else told
-            lines.append(f"| `{key}` | {_type(key, kind)} | {_cell(f'`{json.dumps(values[key])}`')} | {_cell(told)} |")
+            meaning = f"{meaning} Why this default: {reason}." if reason else meaning
+            lines.append(f"| `{key}` | {_type(key, kind)} | {_cell(f'`{json.dumps(values[key])}`')} | {_cell(meaning)} |")
         parts.append("\n".join(lines) + "\n")
     lines = ["## Keys of the official executor", "", "The driver accepts the ignored ones, with a note in the log.", ""]
     lines += ["| key | how the driver treats it |", "|---|---|"]
-    lines += [f"| `{key}` | {_cell(words)} |" for key, words in sorted(UNSUPPORTED.items())]
+    lines += [f"| `{key}` | {_cell(text)} |" for key, text in sorted(UNSUPPORTED.items())]
     return "\n".join([*parts, "\n".join(lines) + "\n"])
 
 
@@ -78,7 +78,7 @@ def _reasons() -> dict[str, str]:
 
 
 def _type(key: str, kind: Any) -> str:
-    """Return a key's type in the file's words."""
+    """Return a key's type as the file's format names it."""
     if key.endswith(settings.QUANTITY_ENDINGS):
         return "quantity"
     options = [json.dumps(option) for option in getattr(kind, "__args__", ()) if isinstance(option, str)]

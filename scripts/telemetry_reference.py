@@ -1,6 +1,6 @@
 """Generates the reference of `telemetry.json` from its types: the JSON Schema and a page that explains the keys.
 
-The words are the docstrings in `buildjob/telemetry.py`; those of the fields, string literals after them, are read from its
+Texts are the docstrings in `buildjob/telemetry.py`; those of the fields, string literals after them, are read from its
 source. Called by `scripts/docs`; a contract test compares.
 """
 
@@ -23,13 +23,13 @@ _SCHEMA_ID = "telemetry.schema.json"
 
 def field_docstrings() -> dict[str, dict[str, str]]:
     """Return the docstring of each documented field, by class and field."""
-    documented = reference_pages.field_words(telemetry)
-    return {name: {field: _in_json(words) for field, words in fields.items()} for name, fields in documented.items()}
+    documented = reference_pages.field_texts(telemetry)
+    return {name: {field: _in_json(text) for field, text in fields.items()} for name, fields in documented.items()}
 
 
-def _in_json(words: str) -> str:
+def _in_json(text: str) -> str:
     """Return a docstring with JSON's word for None."""
-    return re.sub(r"\bNone\b", "null", words)
+    return re.sub(r"\bNone\b", "null", text)
 
 
 def schema() -> dict[str, Any]:
@@ -39,8 +39,8 @@ def schema() -> dict[str, Any]:
         definition["description"] = _in_json(" ".join(definition["description"].split()))
     for struct, fields in field_docstrings().items():
         properties = document["$defs"].get(struct, {}).get("properties", {})
-        for name, words in fields.items():
-            properties[name]["description"] = words
+        for name, text in fields.items():
+            properties[name]["description"] = text
     known = [outcome.value for outcome in Outcome]
     document["$defs"]["Telemetry"]["properties"]["outcome"]["examples"] = known
     document["$defs"]["Telemetry"]["properties"]["version"]["const"] = telemetry.VERSION

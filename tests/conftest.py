@@ -47,8 +47,8 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Choose the backends on which the Runner's contract is tested."""
-    words = "run the tests of tests/contract/runner on this backend of the driver; may be repeated (default: fake and local)"
-    parser.addoption("--backend", action="append", choices=BACKENDS, help=words)
+    text = "run the tests of tests/contract/runner on this backend of the driver; may be repeated (default: fake and local)"
+    parser.addoption("--backend", action="append", choices=BACKENDS, help=text)
 
 
 def pytest_configure() -> None:

@@ -121,8 +121,8 @@ def ours(lab: SpackLab, notes: Path, spec_file: str, out: Path) -> dict[str, flo
 def measure(lab: SpackLab, notes: Path, spec: str, rounds: int, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return the medians of ours and of bare Spack, over interleaved rounds."""
     spec_file = folder / f"{spec.split(maxsplit=1)[0]}.json"
-    said = lab.stock_spack("spec", "--json", spec)
-    spec_file.write_text(said.stdout[said.stdout.index("{") :])
+    printed = lab.stock_spack("spec", "--json", spec)
+    spec_file.write_text(printed.stdout[printed.stdout.index("{") :])
     name = spec.split(maxsplit=1)[0]
     lab.stock_spack("install", "--no-cache", spec_file)
     mine, theirs = [], []

@@ -117,8 +117,8 @@ def spans(job: Job) -> Row:
 def bare(cluster: Cluster) -> Row:
     """Return what kubectl takes for a pod of the same image: run and wait until ready, exec, delete."""
     begun = time.monotonic()
-    words = ["--image", _IMAGE, "--image-pull-policy", "Never", "--restart", "Never", "--", "sleep", "600"]
-    cluster.kubectl("run", "bare", *words)
+    options = ["--image", _IMAGE, "--image-pull-policy", "Never", "--restart", "Never", "--", "sleep", "600"]
+    cluster.kubectl("run", "bare", *options)
     cluster.kubectl("wait", "--for=condition=Ready", "pod/bare", "--timeout=60s")
     ready = time.monotonic()
     cluster.kubectl("exec", "bare", "--", "date")

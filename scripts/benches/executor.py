@@ -45,13 +45,13 @@ class Cost:
 def measure(argv: list[str], environment: dict[str, str], cwd: Path, *, watch: bool = False) -> Cost:
     """Run a process to its end; what warm processes did meanwhile counts as its own.
 
-    Raises RuntimeError with what it said if it fails.
+    Raises RuntimeError with its output if it fails.
     """
     runtime = Path(environment.get("XDG_RUNTIME_DIR", "/nonexistent"))
     warm_before = warm_cpu_seconds(runtime)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         begun = time.monotonic()
-        process = subprocess.Popen(argv, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        process = subprocess.Popen(argv, env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         peak = {"Rss": 0, "Pss": 0}
         over = threading.Event()
         sampler = threading.Thread(target=sample, args=(process.pid, runtime, peak, over))
@@ -64,8 +64,8 @@ def measure(argv: list[str], environment: dict[str, str], cwd: Path, *, watch: b
         if watch:
             sampler.join()
         if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{argv}: {process.returncode}\n{said.read().decode(errors='replace')}")
+            output.seek(0)
+            raise RuntimeError(f"{argv}: {process.returncode}\n{output.read().decode(errors='replace')}")
     warm = warm_cpu_seconds(runtime) - warm_before
     return Cost(wall, used.ru_utime + used.ru_stime + warm, peak["Rss"], peak["Pss"])
 
@@ -131,13 +131,13 @@ class Driver:
         }
 
         def call(verb: str, *, script: str = "", stage: str = "", watch: bool = False) -> Cost:
-            words = [*self._cluster.inside, *self._argv[:-1], verb, *self._argv[-1:]]
-            words = [word for word in words if word]
+            command = [*self._cluster.inside, *self._argv[:-1], verb, *self._argv[-1:]]
+            command = [word for word in command if word]
             if script:
                 path = folder / "script"
                 path.write_text(script)
-                words += [str(path), stage]
-            return measure(words, environment, folder, watch=watch)
+                command += [str(path), stage]
+            return measure(command, environment, folder, watch=watch)
 
         yield call
 
@@ -189,20 +189,20 @@ def verbs(ours: Driver, stock: Driver, rounds: int) -> dict[str, dict[str, dict[
     for _ in range(rounds):
         found["ours"].append(job(ours))
         found["stock"].append(job(stock))
-    told: dict[str, dict[str, dict[str, float]]] = {}
+    table: dict[str, dict[str, dict[str, float]]] = {}
     for name, jobs in found.items():
-        told[name] = {}
+        table[name] = {}
         for verb in ("config", "prepare", "run", "cleanup"):
             costs = [cost for one in jobs for cost in one[verb]]
-            told[name][verb] = {
+            table[name][verb] = {
                 "wall_seconds": statistics.median(cost.wall_seconds for cost in costs),
                 "cpu_seconds": statistics.median(cost.cpu_seconds for cost in costs),
             }
-        told[name]["ten calls"] = {
+        table[name]["ten calls"] = {
             key: statistics.median(sum(getattr(cost, key) for costs in one.values() for cost in costs) for one in jobs)
             for key in ("wall_seconds", "cpu_seconds")
         }
-    return told
+    return table
 
 
 def trivial_run(cluster: Cluster, ours: Driver, stock: Driver, rounds: int) -> dict[str, dict[str, float]]:

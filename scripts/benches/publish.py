@@ -1,9 +1,9 @@
-"""What publishing costs beside Spack's own: 1,000 small binaries, and one more on a mirror with many.
+"""What publishing costs beside Spack's own: 1,000 small binaries, and one more in a build cache with many.
 
     scripts/bench publish [--quick] [--only large|agent|small|more]
 
-On versitygw (scripts/get-s3), so that no network hides what the programs take. Both sides start from the same installed
-prefixes; Spack writes the tarballs for both, and what that takes is a column of its own.
+On versitygw (scripts/get-s3), so that no network hides the cost of the programs. Both sides start from the same installed
+prefixes; Spack writes the tarballs for both; a column of its own has that cost.
 """
 
 import argparse
@@ -96,7 +96,7 @@ class Bench:
         self.environment = server.environment | {"MY_S3_SECRET": server.environment["AWS_SECRET_ACCESS_KEY"]}
 
     def timed(self, argv: Sequence[str | Path], environment: dict[str, str]) -> tuple[float, str]:
-        """Run a program to its good end; return what it took and what it printed."""
+        """Run a program, which must succeed; return its seconds and its output."""
         begun = time.monotonic()
         done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False, env=environment)
         seconds = time.monotonic() - begun
@@ -104,22 +104,22 @@ class Bench:
             raise SystemExit(f"scripts/bench: {argv[:4]} ended with {done.returncode}\n{done.stderr[-2000:]}")
         return seconds, done.stdout
 
-    def ours(self, *words: str | Path, server: Server | None = None) -> tuple[float, int]:
+    def ours(self, *arguments: str | Path, server: Server | None = None) -> tuple[float, int]:
         """Run `spack-farm publish`; return seconds and its peak in MiB."""
         environment = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent",
             "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **(server or self.server).environment,
         }  # fmt: skip
-        seconds, printed = self.timed([sys.executable, "-c", _PROGRAM, "publish", *words], environment)
+        seconds, printed = self.timed([sys.executable, "-c", _PROGRAM, "publish", *arguments], environment)
         return seconds, int(printed.split()[-1]) >> 10
 
-    def spack(self, *words: str | Path, scopes: Sequence[Path] = ()) -> tuple[float, str]:
-        """Run stock Spack; return seconds and what it printed."""
+    def spack(self, *arguments: str | Path, scopes: Sequence[Path] = ()) -> tuple[float, str]:
+        """Run stock Spack; return seconds and its output."""
         begun = time.monotonic()
-        done = self.lab.stock_spack(*words, scopes=scopes, environment=self.environment, timeout=7200)
+        done = self.lab.stock_spack(*arguments, scopes=scopes, environment=self.environment, timeout=7200)
         seconds = time.monotonic() - begun
         if done.returncode:
-            raise SystemExit(f"scripts/bench: spack {words[:3]} ended with {done.returncode}\n{done.stderr[-2000:]}")
+            raise SystemExit(f"scripts/bench: spack {arguments[:3]} ended with {done.returncode}\n{done.stderr[-2000:]}")
         return seconds, done.stdout
 
 
@@ -169,7 +169,7 @@ def _cached(store: Store) -> set[str]:
 
 
 def one_from_the_agent(bench: Bench, rounds: int) -> list[Row]:
-    """Have the agent build one package; tell what passes between the end of its build and the message that it is there."""
+    """Have the agent build one package; return the time from the end of its build to the message that it is published."""
     bench.lab.build("libhello", "--out", bench.folder / "needed", timeout=1000)
     took, sending = zip(*(_agent_round(bench, number) for number in range(rounds)), strict=True)
     return [
@@ -182,21 +182,21 @@ def _agent_round(bench: Bench, number: int) -> tuple[float, float]:
     """Build and publish to a fresh mirror; return seconds from the build's end to the message, and of those for sending."""
     bench.lab.forget("hello-app")
     out = bench.folder / f"agent-{number}"
-    words = ("hello-app", "--mirror", f"s3://{bench.server.bucket()}/agent", "--signing-key-file", bench.key.secret)
-    argv = bench.lab.agent_argv(*words, "--out", out)
+    arguments = ("hello-app", "--mirror", f"s3://{bench.server.bucket()}/agent", "--signing-key-file", bench.key.secret)
+    argv = bench.lab.agent_argv(*arguments, "--out", out)
     at = 0.0
-    said = ""
+    output = ""
     with subprocess.Popen(
         argv, env=bench.lab.environment | bench.environment, cwd=bench.folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as agent:  # fmt: skip
         assert agent.stdout
         for line in agent.stdout:
-            said += line
+            output += line
             if ": published to " in line:
                 at = time.time()
     if agent.returncode or not at:
-        raise SystemExit(f"scripts/bench: the agent ended with {agent.returncode}\n{said[-2000:]}")
+        raise SystemExit(f"scripts/bench: the agent ended with {agent.returncode}\n{output[-2000:]}")
     document = read_telemetry(out, "hello-app")
     assert document.publish
     ended = dt.datetime.fromisoformat(document.ended_at).timestamp()
@@ -204,7 +204,7 @@ def _agent_round(bench: Bench, number: int) -> tuple[float, float]:
 
 
 def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
-    """Add one signed binary to a mirror with so many; beside it, Spack's update-index of the same mirror."""
+    """Add one signed binary to a build cache of a given size; beside it, Spack's update-index of the same one."""
     store = bench.server.store(f"s3://{bench.server.bucket()}/many")
     _fill(store, bench.folder / f"index-{count}", count, with_manifests=with_spack)
     for name in ("warm", "counted", "timed"):
@@ -229,7 +229,7 @@ def one_more(bench: Bench, count: int, *, with_spack: bool) -> Row:
 
 
 def _fill(store: Store, path: Path, count: int, *, with_manifests: bool) -> None:
-    """Put an index of so many made-up binaries on the mirror, and for Spack their manifests and specs."""
+    """Put an index of `count` made-up binaries into the build cache, and for Spack their manifests and specs."""
     digest = hashlib.sha256()
     gmake, glibc = nodes_of("gmake")
     with path.open("wb") as file:

@@ -48,7 +48,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     rss_mib: float
     """The highest."""
     memory_mib: float
-    """What it says the tree takes."""
+    """The memory of the tree by its own figures."""
 
 
 def main() -> int:

@@ -41,15 +41,15 @@ def main() -> int:
         if events
         else "no ctest asked"
     )
-    words = (
+    result = (
         f"{arguments.cases:,} logs and models from seed {arguments.seed}: every document well-formed, passed by `check`\n"
         "and valid against CDash's schemas, no exception, equal events for any chunks.\n"
         f"{ctest}: {events:,} events equal in every field.\n"
         f"{time.monotonic() - start:.0f} s."
     )
-    print(words)
+    print(result)
     if arguments.record:
-        proof_page.record("ctest-xml", words, at=at)
+        proof_page.record("ctest-xml", result, at=at)
     return 0
 
 

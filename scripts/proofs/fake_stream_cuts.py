@@ -20,7 +20,7 @@ LINES = 12_000
 
 
 def main() -> int:
-    """Cut, compare, tell."""
+    """Cut, compare, print the result."""
     parser = argparse.ArgumentParser(prog="scripts/prove fake-stream-cuts", description=__doc__)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--cuts", type=int, default=1000, help="streams that are reset (default: 1,000)")
@@ -41,15 +41,15 @@ def main() -> int:
                 size += one_job(lab, 7)
                 extra += 1
             assert not left_over(cluster), "pods are left"
-    words = (
+    result = (
         f"{len(cuts)} exec streams reset after 1 to {LONGEST_BYTES:,} bytes (seed {arguments.seed}), "
         f"in {jobs + extra} jobs:\n"
         f"{size:,} bytes of output, every one equal and in order; every exit code the script's own. "
         f"{time.monotonic() - began:.0f} s."
     )
-    print(words)
+    print(result)
     if arguments.record:
-        proof_page.record("fake-stream-cuts", words, at=at)
+        proof_page.record("fake-stream-cuts", result, at=at)
     return 0
 
 

@@ -20,7 +20,7 @@ LINES = 2000
 
 
 def main() -> int:
-    """Run them, compare, tell."""
+    """Run them, compare, print the result."""
     parser = argparse.ArgumentParser(prog="scripts/prove many-jobs", description=__doc__)
     parser.add_argument("--jobs", type=int, default=200, help="jobs at once (default: 200)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/many-jobs.md")
@@ -34,13 +34,13 @@ def main() -> int:
             meet = threading.Barrier(arguments.jobs)
             size = sum(pool.map(lambda number: one_job(lab, folder, meet, number), range(arguments.jobs)))
             assert not left_over(cluster), "pods are left"
-    words = (
+    result = (
         f"{arguments.jobs} jobs whose scripts all ran at one time: {size:,} bytes of output, every one equal and in order;\n"
         f"every exit code the script's own; no pod left. {time.monotonic() - began:.0f} s."
     )
-    print(words)
+    print(result)
     if arguments.record:
-        proof_page.record("many-jobs", words, at=at)
+        proof_page.record("many-jobs", result, at=at)
     return 0
 
 
@@ -58,7 +58,7 @@ def one_job(lab: ContractLab, folder: Path, meet: threading.Barrier, number: int
     lines = [f"seq 1 {LINES}", "echo half", f"until [ -e {gate} ]; do sleep 1; done", f"seq 1 {LINES}", f"exit {code}"]
     outcome = runner.run(lab.job(lines))
     if not gate.exists():
-        meet.abort()  # it ended too early: nobody need wait for it
+        meet.abort()  # it ended too early: the others must not wait for it
     assert (outcome.reason, outcome.exit_code) == ("script_failure", code), outcome.text[-3000:]
     numbers = "".join(f"{one}\n" for one in range(1, LINES + 1))
     expected = f"$ {lines[0]}\n{numbers}$ echo half\nhalf\n$ {lines[2]}\n$ {lines[3]}\n{numbers}$ exit {code}\n".encode()

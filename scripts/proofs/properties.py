@@ -32,13 +32,13 @@ def main() -> int:
         tests = int(passed[1])
         print(f"seed {seed}: {tests} properties hold", flush=True)
     last = arguments.seed + arguments.rounds - 1
-    words = (
+    result = (
         f"{tests} properties hold for the seeds {arguments.seed} to {last}, up to 300 examples each. "
         f"{time.monotonic() - began:.0f} s."
     )
-    print(words)
+    print(result)
     if arguments.record:
-        proof_page.record("properties", words, at=at)
+        proof_page.record("properties", result, at=at)
     return 0
 
 

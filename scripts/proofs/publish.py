@@ -1,4 +1,4 @@
-"""Proves that no entry of an index is ever lost: many writers on one bucket, killed and thrown errors at, round after round.
+"""Proves that an index never loses an entry: many writers on one bucket, killed and refused, round after round.
 
     scripts/prove publish [--rounds N] [--writers N] [--binaries N] [--seed N] [--page FILE]
 
@@ -35,13 +35,13 @@ _PUSHES = 2
 
 
 def main() -> int:
-    """Let it storm, write the page."""
+    """Run the rounds, write the page."""
     parser = argparse.ArgumentParser(prog="scripts/prove publish", description="Many writers on one bucket.")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--binaries", type=int, default=200, help=f"of each writer, in {_PUSHES} pushes")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
-    parser.add_argument("--page", metavar="FILE", type=Path, default=PAGE, help="where the table goes")
+    parser.add_argument("--page", metavar="FILE", type=Path, default=PAGE, help="write the table to this file")
     asked = parser.parse_args()
     got = subprocess.run([ROOT / "scripts" / "get-s3"], stdout=subprocess.PIPE, text=True, check=False)
     if got.returncode:
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _spacks_own(server: Server, store: Store, place: Path) -> str:
-    """Have stock Spack make the index anew; say how that compares."""
+    """Have stock Spack rebuild the index; return how the two compare."""
     ours = installs(store)
     try:
         spack = find("", os.environ, from_environment(os.environ))

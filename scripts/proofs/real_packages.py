@@ -38,7 +38,7 @@ def main() -> int:
     """Build, install again, write the page."""
     parser = argparse.ArgumentParser(prog="scripts/prove real-packages", description="Build real packages.")
     parser.add_argument("--only", metavar="PACKAGE", action="append", default=[], help="this package of the environment")
-    parser.add_argument("--page", metavar="FILE", type=Path, default=PAGE, help="where the table goes")
+    parser.add_argument("--page", metavar="FILE", type=Path, default=PAGE, help="write the table to this file")
     parser.add_argument("--seed", help="taken and unused: nothing here is random")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="spack-farm-proof-") as folder:

@@ -32,7 +32,7 @@ SCRIPT = (
 
 
 def main() -> int:
-    """Cut, compare, tell."""
+    """Cut, compare, print the result."""
     parser = argparse.ArgumentParser(prog="scripts/prove stream-cuts", description=__doc__)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--cuts", type=int, default=50, help="cuts that hit at least one open connection (default: 50)")
@@ -50,14 +50,14 @@ def main() -> int:
         while cuts < arguments.cuts:  # a job may be over before it has had all of its cuts
             more_cuts, more_bytes = one_job(cluster, Path(folder), arguments.seed + jobs)
             cuts, size, jobs = cuts + more_cuts, size + more_bytes, jobs + 1
-    words = (
+    result = (
         f"{cuts} cuts of the connections of {jobs} jobs (seeds from {arguments.seed}), {AT_ONCE} at once, Kubernetes 1.34:\n"
         f"{size:,} bytes of output, every one equal and in order; every exit code the script's own. "
         f"{time.monotonic() - begun:.0f} s."
     )
-    print(words)
+    print(result)
     if arguments.record:
-        proof_page.record("stream-cuts", words, at=at)
+        proof_page.record("stream-cuts", result, at=at)
     return 0
 
 
@@ -98,9 +98,9 @@ def cut(relay: subprocess.Popen[bytes], chance: random.Random, hits: list[int]) 
         time.sleep(chance.uniform(0.05, 0.5))
         with contextlib.suppress(ProcessLookupError, ValueError):
             relay.send_signal(signal.SIGUSR1)
-            told = relay.stdout.readline().split()
-            if told and int(told[1]):
-                hits.append(int(told[1]))
+            printed = relay.stdout.readline().split()
+            if printed and int(printed[1]):
+                hits.append(int(printed[1]))
 
 
 @contextlib.contextmanager

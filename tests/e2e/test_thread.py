@@ -126,14 +126,14 @@ def test_a_pipeline_of_spack_builds_ends_in_binaries_that_stock_spack_installs(l
 @pytest.mark.parametrize("executor", ["official", "shell"])
 def test_the_agent_needs_nothing_of_our_driver(farm: Farm, pipeline: Pipeline, executor: str) -> None:
     gitlab: Coordinator = getattr(farm, executor)
-    job = gitlab.submit(pipeline.payload(JOBS["measured"]["script"], who="nobody"))
+    job = gitlab.submit(pipeline.payload(JOBS["measured"]["script"], who="guest"))
     assert job.wait().state == "success", job.text
     assert telemetry(job, "libhello-1.0")["outcome"] == "built"
 
 
 def test_without_spack_the_same_pod_measures_a_command(pipeline: Pipeline) -> None:
     script = [*NO_SPACK, "spack-farm build libhello || echo code $?", *JOBS["measured"]["script"]]
-    job = pipeline.submit(script, who="nobody")
+    job = pipeline.submit(script, who="guest")
     assert job.wait().state == "success", job.text
     told = plain(job.text)
     assert "no Spack found" in told

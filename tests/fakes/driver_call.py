@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _TO_TRACE = {"config": {"stderr"}, "cleanup": set[str]()}
-"""Of each stage, what goes to the job log; both of any other stage."""
+"""For each stage, the outputs that are copied to the job log; for any other stage, both."""
 
 
 class BuildError(Exception):
@@ -58,11 +58,11 @@ class Limits:
     force_kill: float
     """From KILL until the process is given up."""
     finish: float
-    """From the cancel of the whole build until its call is left as it is (WaitForBuildFinishTimeout, 5 min)."""
+    """From the cancel of the whole build until its call is abandoned (WaitForBuildFinishTimeout, 5 min)."""
 
 
 class DriverCall:
-    """A call that runs. `write` takes what goes to the job log, from two threads, once it is waited for."""
+    """A call that runs. `write` receives what is copied to the job log, from two threads, once `wait` is called."""
 
     def __init__(
         self, argv: list[str], stage: str, *, folder: Path, environment: dict[str, str], write: Callable[[bytes], None]
@@ -107,7 +107,7 @@ class DriverCall:
             time.sleep(0.01)
 
     def ended(self, script: str) -> Call:
-        """Return what there is to say of the call."""
+        """Return the call's exit code, time and outputs."""
         seconds = time.monotonic() - self._began
         return Call(self._stage, script, self.process.returncode, seconds, *map(bytes, self._outputs.values()))
 

@@ -1,4 +1,4 @@
-"""A GitLab Runner for tests: what `gitlab-runner run-single` does with a custom executor, without GitLab.
+"""A GitLab Runner for tests: does what `gitlab-runner run-single` does with a custom executor, without GitLab.
 
 Written from gitlab-runner 19.4: executors/custom, common/build.go, shells/bash.go. Cache and artifact stages call a
 `gitlab-runner` in the container, as the real ones do. Left out: masking, timestamps, sections.
@@ -25,7 +25,7 @@ __all__ = ["BuildError", "Call", "Canceled", "Outcome", "Payload", "Runner", "Sy
 
 @dataclasses.dataclass
 class Outcome:
-    """What GitLab would be told."""
+    """What GitLab would learn of a job."""
 
     state: str = ""
     reason: str = ""
@@ -164,15 +164,15 @@ class Runner:
     def _prepare(self) -> None:
         answer = self._call("config", self._root, timeout=self._config_seconds).stdout
         try:
-            told = json.loads(answer) if answer else {}
+            printed = json.loads(answer) if answer else {}
         except ValueError as error:
             raise SystemFailure(f"error while parsing JSON output: {error}") from error
-        self._job_env = told.get("job_env") or {}
+        self._job_env = printed.get("job_env") or {}
         self._folders = Folders(
-            project=f"{told.get('builds_dir', '/builds')}/{self._job['job_info']['project_full_path']}",
-            cache=told.get("cache_dir", "/cache"),
+            project=f"{printed.get('builds_dir', '/builds')}/{self._job['job_info']['project_full_path']}",
+            cache=printed.get("cache_dir", "/cache"),
         )
-        driver = told.get("driver") or {}
+        driver = printed.get("driver") or {}
         self._write(f"Using Custom executor with driver {driver.get('name')} {driver.get('version')}...\n".encode())
         self._call("prepare", self._root, timeout=self._prepare_seconds)
 
@@ -236,7 +236,7 @@ class Runner:
                 self._run(name, self._echoed(step), context=self._script)
 
     def _after(self) -> None:
-        """Run after_script within its own limit; its failure is only told."""
+        """Run after_script within its own limit; its failure is only logged."""
         limit = float(self._variable("RUNNER_AFTER_SCRIPT_TIMEOUT").removesuffix("s") or 300)
         for step in self._job["steps"]:
             if step["name"] == "after_script":
@@ -317,13 +317,13 @@ class Runner:
         }
 
     def _services(self) -> str:
-        """Return the services as custom.go, getCIJobServicesEnv, tells them: the first alias only; "" without any."""
+        """Return the services in the form of custom.go, getCIJobServicesEnv: the first alias only; "" without any."""
         keys = ("name", "entrypoint", "command")
-        told = [
+        services = [
             {key: one.get(key) for key in keys} | {"alias": (one.get("alias") or "").replace(",", " ").split(" ")[0]}
             for one in self._job["services"]
         ]
-        return json.dumps(told) if told else ""
+        return json.dumps(services) if services else ""
 
     def _cleanup(self) -> None:
         try:
@@ -331,14 +331,14 @@ class Runner:
         except (BuildError, SystemFailure) as error:
             self._write(f"WARNING: Cleanup script failed: {error}\n".encode())
 
-    def _call(self, stage: str, context: threading.Event, *words: str, timeout: float = 86400) -> Call:
+    def _call(self, stage: str, context: threading.Event, *arguments: str, timeout: float = 86400) -> Call:
         """Call the driver; raise what its exit code means."""
-        argv = [*self.driver, stage, *self.arguments, *words]
+        argv = [*self.driver, stage, *self.arguments, *arguments]
         environment = self._call_environment()
         running = DriverCall(argv, stage, folder=self._folder, environment=environment, write=self._write)
         self.process = running.process
         running.wait(context, self._root, seconds=timeout, limits=self._limits)
-        call = running.ended(words[-1] if words else "")
+        call = running.ended(arguments[-1] if arguments else "")
         self._outcome.calls.append(call)
         judge(call, self._folder / "build_exit_code")
         return call

@@ -21,7 +21,7 @@ from tests.labs.spack.lab import SpackLab
 
 @pytest.fixture(scope="session")
 def spack() -> SpackInstallation:
-    """A real Spack, or a skip that says how to get one."""
+    """A real Spack; without one the test is skipped, with the way to get it."""
     try:
         return find("", os.environ, from_environment(os.environ))
     except SpackError as error:

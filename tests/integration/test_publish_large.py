@@ -76,7 +76,7 @@ def test_a_kill_leaves_a_consistent_mirror_and_a_second_run_finishes(
         assert program.wait(120) == -signal.SIGKILL
     consistent(store)
     program.start(words, {})
-    assert program.wait(120) == 0, program.said()
+    assert program.wait(120) == 0, program.stderr()
     check(store)
 
 
@@ -100,8 +100,8 @@ def test_what_the_server_refuses_in_one_process_is_one_error(
             ["push", str(unsigned), store.url, "--unsigned", "--connections", "4", "--endpoint-url", front.url], {}
         )
         assert program.wait(120) == 100
-    assert program.said().count("error: ") == 1
-    assert "/p40/" in program.said()
+    assert program.stderr().count("error: ") == 1
+    assert "/p40/" in program.stderr()
     consistent(store)
 
 

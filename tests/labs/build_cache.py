@@ -1,4 +1,4 @@
-"""Binaries for tests: trees such as `spack buildcache push --unsigned` leaves them, made up in microseconds."""
+"""Made-up binaries: trees such as `spack buildcache push --unsigned` writes, in microseconds."""
 
 import base64
 import gzip
@@ -18,12 +18,12 @@ MakeStore = Callable[..., Store]
 
 
 def dag_hash(text: str) -> str:
-    """A hash that looks like Spack's."""
+    """Return a hash that looks like Spack's DAG hash."""
     return base64.b32encode(hashlib.sha1(text.encode()).digest()).decode().lower()
 
 
 def nodes_of(name: str, dependencies: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """A concrete spec's nodes, the root first; every dependency depends on glibc alone."""
+    """Return the nodes of a concrete spec, the root first; every dependency depends on glibc alone."""
     needed = [*dependencies, "glibc"]
     made = [node(name, needed)]
     made += [node(each, ["glibc"] if each != "glibc" else []) for each in dict.fromkeys(needed)]
@@ -82,7 +82,7 @@ def as_it_is(text: bytes, _where: str) -> bytes:
 
 
 def installs(store: Store) -> dict[str, Any]:
-    """The index's entries; none if there is no index."""
+    """Return the index's entries; none if there is no index."""
     if store.stat(layout.INDEX) is None:
         return {}
     manifest = parse_manifest(store.read(layout.INDEX).data, where="index")
@@ -97,7 +97,7 @@ def installs(store: Store) -> dict[str, Any]:
 
 
 def expected(trees: dict[str, list[str]]) -> dict[str, Any]:
-    """What Spack's own rebuild gives for binaries with these dependencies."""
+    """Return the entries that Spack's own rebuild gives for binaries with these dependencies."""
     nodes = {each["hash"]: each for name, needed in trees.items() for each in nodes_of(name, needed)}
     cached = {dag_hash(name) for name in trees}
     counts = dict.fromkeys(nodes, 0)
@@ -108,7 +108,7 @@ def expected(trees: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def consistent(store: Store) -> int:
-    """Check that every manifest's blobs are there and whole; return the number of manifests."""
+    """Check that every manifest's blobs exist and are whole; return the number of manifests."""
 
     def check(key: str) -> None:
         for blob in parse_manifest(store.read(key).data, where=key).data:

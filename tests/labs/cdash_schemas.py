@@ -1,4 +1,4 @@
-"""CDash's schemas and real samples, where `../shared/data` lies beside the checkout; else tests skip and say so."""
+"""CDash's schemas and real samples, where `../shared/data` lies beside the checkout; without them tests are skipped."""
 
 import functools
 from pathlib import Path
@@ -34,10 +34,10 @@ def _schema(path: Path) -> etree.XMLSchema:
 
 
 def fault(document: bytes) -> str:
-    """Return what CDash's schema says against the document, or nothing; the schema is chosen as CDash chooses it."""
+    """Return the first fault by CDash's schema, or ""; the schema is chosen as CDash chooses it."""
     kind = next((kind for kind in _SCHEMAS if f"<{kind}".encode() in document[:8192]), "")
     if not kind:
-        return "no kind of document that has a schema"
+        return "no schema for this kind of document"
     parser = etree.XMLParser(huge_tree=True, resolve_entities=False, no_network=True)
     try:
         _schema(shared("cdash/xsd") / f"{_SCHEMAS[kind]}.xsd").assertValid(etree.fromstring(document, parser))

@@ -1,6 +1,6 @@
-"""A program for `test_processes`: does the work of a case in processes and prints what came of it, and who is left.
+"""A program for `test_processes`: runs a case's tasks in processes; prints the results or the error, and how many are left.
 
-pytest's own process can't be forked where a test has left a thread.
+pytest's own process cannot be forked: an earlier test may have left a thread.
 """
 
 import contextlib
@@ -67,19 +67,19 @@ def prepare(case: str) -> Work:
 
 
 def main(case: str, processes: str, threads: str, count: str) -> None:
-    told: dict[str, object] = {}
+    result: dict[str, object] = {}
     results = in_processes(TASKS[: int(count)], lambda: prepare(case), processes=int(processes), threads=int(threads))
     try:
         if case == "all is well" and count == "200":  # enough after the first
             with contextlib.closing(results):
                 next(results)
         else:
-            told["results"] = dict(results)
+            result["results"] = dict(results)
     except Exception as error:  # noqa: BLE001  it is what the test asks for
-        told |= {"kind": type(error).__name__, "text": str(error)}
-        told["file"] = getattr(error, "filename", None)
-    told["left"] = len(psutil.Process().children(recursive=True))
-    sys.stdout.write(json.dumps(told) + "\n")
+        result |= {"kind": type(error).__name__, "text": str(error)}
+        result["file"] = getattr(error, "filename", None)
+    result["left"] = len(psutil.Process().children(recursive=True))
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

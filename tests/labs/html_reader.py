@@ -1,6 +1,6 @@
 """A strict reader of our own pages: a tree of elements, or an AssertionError if the markup is not well nested.
 
-The standard library's parser finds the pieces as browsers do; what browsers forgive is refused here.
+The standard library's parser finds the pieces as browsers do; this reader rejects what browsers forgive.
 """
 
 import dataclasses
@@ -86,5 +86,5 @@ def read_html(page: str) -> Node:
 
 
 def outline(node: Node) -> list[tuple[str, ...]]:
-    """Return what the page is made of without its words: each element's tag and the names of its attributes."""
+    """Return the page's structure without its text: each element's tag and the names of its attributes."""
     return [(inner.tag, *inner.attributes) for inner in node.walk()]

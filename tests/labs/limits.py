@@ -1,4 +1,4 @@
-"""A machine with less of something: memory for a program, room on a disk."""
+"""Little memory for a program, little room on a disk."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import pytest
 
 @contextlib.contextmanager
 def limited_cgroup(limit_bytes: int) -> Iterator[list[str]]:
-    """Make a cgroup v1 memory group with a limit; give the words that start a program inside it. Skips without the right."""
+    """Make a cgroup v1 memory group with a limit; yield the argv that starts a program in it. Skips without the right to."""
     folder = Path("/sys/fs/cgroup/memory") / f"spack-farm-test-{os.getpid()}"
     try:
         folder.mkdir()

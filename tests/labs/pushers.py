@@ -1,4 +1,4 @@
-"""Programs that push, over and over: boto3 is loaded once, and each push is a process of its own, as it is for users."""
+"""A program that pushes repeatedly: it loads boto3 once; each push is a process of its own, as it is for users."""
 
 import contextlib
 import json
@@ -19,11 +19,11 @@ import buildjob.buildcache.push, buildjob.buildcache.storage.open
 from buildjob.cli.publish import main
 buildjob.buildcache.storage.open.load_for("s3:")
 for line in sys.stdin:
-    words, environment = json.loads(line)
+    arguments, environment = json.loads(line)
     pid = os.fork()
     if not pid:
         os.environ.update(environment)
-        os._exit(main(words))
+        os._exit(main(arguments))
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
@@ -32,17 +32,17 @@ for line in sys.stdin:
 class Pusher:
     """One such program; one push at a time."""
 
-    def __init__(self, process: "subprocess.Popen[str]", words: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", stderr: Path) -> None:
         self._process = process
-        self._words = words
+        self._stderr = stderr
         self.pid = 0
 
-    def start(self, words: Sequence[str], environment: Mapping[str, str]) -> int:
-        """Run `spack-farm publish` with these words in a process of its own; return its id."""
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run `spack-farm publish` with these arguments in a process of its own; return its id."""
         assert self._process.stdin
         assert self._process.stdout
-        self._words.write_bytes(b"")
-        self._process.stdin.write(json.dumps([list(words), dict(environment)]) + "\n")
+        self._stderr.write_bytes(b"")
+        self._process.stdin.write(json.dumps([list(arguments), dict(environment)]) + "\n")
         self._process.stdin.flush()
         self.pid = int(self._process.stdout.readline())
         return self.pid
@@ -55,27 +55,27 @@ class Pusher:
         return int(self._process.stdout.readline())
 
     def kill(self) -> None:
-        """Kill it (KILL); it is to be waited for."""
+        """Kill the push (KILL); call `wait` afterwards."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def said(self) -> str:
-        """What it wrote to its standard error."""
-        return self._words.read_text(errors="replace")
+    def stderr(self) -> str:
+        """Return what the push wrote to its standard error."""
+        return self._stderr.read_text(errors="replace")
 
 
 @contextlib.contextmanager
 def pusher(environment: Mapping[str, str]) -> Iterator[Pusher]:
-    """Give a program that pushes, with this environment and no other."""
+    """Yield a program that pushes, with this environment and no other."""
     with tempfile.TemporaryDirectory(prefix="spack-farm-pusher-") as folder:
-        words = Path(folder) / "stderr"
+        path = Path(folder) / "stderr"
         with (
-            words.open("ab") as stderr,
+            path.open("ab") as stderr,
             subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM], env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, bufsize=1,
             ) as process,
         ):  # fmt: skip
-            made = Pusher(process, words)
+            made = Pusher(process, path)
             try:
                 yield made
             finally:

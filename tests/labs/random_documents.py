@@ -1,4 +1,4 @@
-"""Anything a log or a build may hold, made from seeded dice: for the fuzz proof and its small share in the fast tests."""
+"""Anything a log or a build may hold, from a seed: for the fuzz proof and its small share in the fast tests."""
 
 import io
 import os
@@ -249,7 +249,7 @@ def document(seed: int) -> bytes:
 
 
 def log_document(seed: int) -> bytes:
-    """Return the Build.xml of a random log; hold that its chunks do not matter."""
+    """Return the Build.xml of a random log; check that any chunks give equal events."""
     dice = Dice(seed)
     log, rules = dice.log(), dice.random.choice((CTEST, SPACK))
     events = list(scan([log], rules=rules))
@@ -262,7 +262,7 @@ def log_document(seed: int) -> bytes:
 
 
 def prove_one(seed: int) -> None:
-    """Hold one document to all promises: no exception, good in our own eyes and in those of CDash's schemas."""
+    """Check one document: no exception, no fault by our own check, none by CDash's schemas."""
     body = log_document(seed) if seed % 2 else document(seed)
     faults = check(body)
     assert not faults, f"seed {seed}: {faults[0]}"
@@ -270,9 +270,9 @@ def prove_one(seed: int) -> None:
 
 
 def memory_of(work: Callable[[], object]) -> int:
-    """Return the most bytes of Python memory that some work held at a time; what else this process does doesn't count."""
+    """Return the peak of Python memory of some work, in bytes; it runs in a child, which has no other threads."""
     reader, writer = os.pipe()
-    child = os.fork()  # other threads' memory would be counted here
+    child = os.fork()  # here other threads' memory would be counted
     if child == 0:
         try:
             tracemalloc.start()
@@ -281,7 +281,7 @@ def memory_of(work: Callable[[], object]) -> int:
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as told:
-        peak = int(told.read())
+    with os.fdopen(reader, "rb") as answer:
+        peak = int(answer.read())
     os.waitpid(child, 0)
     return peak

@@ -1,4 +1,4 @@
-"""Runs the machine's own ctest on a log and reads what it scraped: the yardstick for the rules `ctest`."""
+"""Runs the machine's own ctest on a log and reads what it scraped: the reference for the rules `ctest`."""
 
 import functools
 import random
@@ -41,12 +41,12 @@ def needs_ctest() -> None:
 @functools.cache
 def version() -> str:
     """Return ctest's version."""
-    said = subprocess.run(["ctest", "--version"], capture_output=True, text=True, check=True).stdout
-    return re.sub(r"[^0-9.]", "", said.split("\n")[0])
+    output = subprocess.run(["ctest", "--version"], capture_output=True, text=True, check=True).stdout
+    return re.sub(r"[^0-9.]", "", output.split("\n")[0])
 
 
 def tree_of(folder: Path) -> Tree:
-    """Return the directories ctest is told in a folder."""
+    """Return the directories below a folder that ctest's script names."""
     keep_slash = tuple(map(int, version().split(".")[:1])) >= (4,)
     return Tree(source_directory=f"{folder}/project", build_directory=f"{folder}/build", keep_slash=keep_slash)
 
@@ -173,7 +173,7 @@ def lines(dice: random.Random, count: int, folder: Path) -> list[bytes]:
             return f"plain {dice.randrange(1000)} of the log".encode()
         if luck < 0.45:
             kind = dice.choice(("error", "warning", "note", "Error", "remark", "fatal error"))
-            return f"{dice.choice([*places, 'x.c', './y/../z.c', 'C:/w.c'])}:{dice.randrange(99)}: {kind}: words".encode()
+            return f"{dice.choice([*places, 'x.c', './y/../z.c', 'C:/w.c'])}:{dice.randrange(99)}: {kind}: text".encode()
         text = "".join(dice.choice(pieces if dice.random() < 0.5 else _WORDS) for _ in range(dice.randrange(1, 9)))
         raw = text.encode()
         if luck > 0.9:

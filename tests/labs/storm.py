@@ -1,4 +1,4 @@
-"""Many writers on one bucket, killed and thrown errors at: what `scripts/prove publish` does at length."""
+"""Many writers on one bucket: pushes are killed, requests refused, answers lost. The long form: `scripts/prove publish`."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ _TOO_LONG_SECONDS = 3600.0
 
 
 class Weather(msgspec.Struct, frozen=True, kw_only=True):
-    """How hard it blows."""
+    """How many writers there are, and how much goes wrong."""
 
     writers: int
     pushes: int
@@ -30,15 +30,15 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     binaries: int
     """Of each push."""
     kills: int
-    """Of each push at most; the last try is left alone."""
+    """At most, of each push; its last try is not killed."""
     faults: float = 0.02
-    """Of all requests, answered with 500 or 503; a quarter as many are done and their answers lost."""
+    """The share of requests answered with 500 or 503; a quarter as many are done, but their answers lost."""
     within_seconds: float = 3.0
-    """Of its start, a push is killed."""
+    """A push is killed within this time after its start."""
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What one storm did, counted while it blows."""
+    """What one storm did, counted as it happens."""
 
     kills: int = 0
     failures: int = 0
@@ -48,14 +48,14 @@ class Tally(msgspec.Struct, kw_only=True):
     requests: int = 0
     binaries: int = 0
     strays: int = 0
-    """Blobs that nothing names: indices of updates that were killed."""
+    """Blobs that nothing names: indexes of updates that were killed."""
     seconds: float = 0.0
     problem: str = ""
-    """What was not as it must be; empty if all was."""
+    """The first fault in the result; empty if there is none."""
 
 
 def storm(server: Server, folder: Path, weather: Weather, choose: random.Random) -> tuple[Tally, Store]:
-    """Let it blow over a fresh bucket; return what happened, and the mirror."""
+    """Run all writers against a fresh bucket; return what happened, and the build cache."""
     tally = Tally()
     everything: dict[str, list[str]] = {}
     for writer, push, number in itertools.product(range(weather.writers), range(weather.pushes), range(weather.binaries)):
@@ -81,16 +81,16 @@ def storm(server: Server, folder: Path, weather: Weather, choose: random.Random)
 
 
 def _write(folders: list[Path], url: str, front: Server, weather: Weather, seed: int, tally: Tally) -> None:  # noqa: PLR0917
-    """Push one folder after the other, each until it is done."""
+    """Push one folder after the other, each until a push succeeds."""
     choose = random.Random(seed)
     with pusher({"HOME": "/nonexistent", "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **front.environment}) as program:
         for folder in folders:
-            words = ["push", str(folder), url, "--unsigned", "--connections", "2"]
+            arguments = ["push", str(folder), url, "--unsigned", "--connections", "2"]
             kills = choose.randint(0, weather.kills)
             deadline = time.monotonic() + _TOO_LONG_SECONDS
             code: int | None = None
             while code != 0:
-                program.start(words, {})
+                program.start(arguments, {})
                 code = program.wait(choose.uniform(0, weather.within_seconds) if kills else None)
                 kills -= kills > 0
                 if code is None:
@@ -100,7 +100,7 @@ def _write(folders: list[Path], url: str, front: Server, weather: Weather, seed:
                 if code == 100:
                     tally.failures += 1
                 elif code not in {-signal.SIGKILL, 0} or time.monotonic() > deadline:
-                    tally.problem = f"a push ended with {code}:\n{program.said()}"
+                    tally.problem = f"a push ended with {code}:\n{program.stderr()}"
                     return
 
 
@@ -121,7 +121,7 @@ def _fates(weather: Weather, seed: int, tally: Tally) -> Decide:
 
 
 def _problem(store: Store, everything: dict[str, list[str]], tally: Tally) -> str:
-    """Say what is not as it must be after the last writer has ended."""
+    """Return the first fault that is left after the last writer has ended, or ""."""
     tally.binaries = consistent(store)
     if tally.binaries != len(everything):
         return f"{tally.binaries} binaries are there, and {len(everything)} were pushed"

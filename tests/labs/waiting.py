@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def is_alive(process: int) -> bool:
-    """Tell whether a process runs; one that has ended and that nobody has waited for does not."""
+    """Tell whether a process runs; a zombie does not."""
     try:
         return ") Z " not in Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -14,7 +14,7 @@ def is_alive(process: int) -> bool:
 
 
 def wait_until(happens: Callable[[], object], *, seconds: float = 120) -> None:
-    """Return when something has happened; fail if it does not."""
+    """Return once something has happened; fail after the time is up."""
     deadline = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < deadline, "it did not happen"

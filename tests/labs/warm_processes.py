@@ -1,4 +1,4 @@
-"""The folder in which the driver's warm processes of this test process meet their callers, and their end."""
+"""The driver's warm processes that this test process started: the folder of their sockets, and how they are ended."""
 
 import atexit
 import functools
@@ -20,7 +20,7 @@ def runtime_folder() -> Path:
 
 
 def end_all() -> None:
-    """End what `runtime_folder` has been given to, if it has been."""
+    """End the warm processes of `runtime_folder`, if it was made."""
     if runtime_folder.cache_info().currsize:
         end_warm_processes(runtime_folder())
         runtime_folder.cache_clear()
@@ -30,14 +30,14 @@ def warm_processes(folder: Path) -> list[psutil.Process]:
     """Return the warm processes that serve below a folder, and their children."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "-c" in words and any(word.startswith(f"{folder}/spack-farm-executor-") for word in words):
+        argv = process.info["cmdline"] or []
+        if "-c" in argv and any(word.startswith(f"{folder}/spack-farm-executor-") for word in argv):
             found.append(process)
     return found
 
 
 def end_warm_processes(folder: Path) -> None:
-    """Remove the folder; return when its warm processes have seen that and ended. One that has not is killed."""
+    """Remove the folder; return once its warm processes have noticed and ended; after 30 s they are killed."""
     shutil.rmtree(folder, ignore_errors=True)
     deadline = time.monotonic() + _SECONDS
     while processes := warm_processes(folder):

@@ -1,4 +1,4 @@
-"""Contestants in processes of their own: runs them in interleaved rounds and tells medians and spread."""
+"""Contestants in processes of their own: runs them in interleaved rounds and prints medians and spread."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """The peer of `scripts/bench executor`: a custom-executor driver as one writes it with the official Python client.
 
 Verbs as the Runner calls them: config, prepare, run SCRIPT STAGE, cleanup. One pod, one container, the script as an argument
-of exec; it survives no broken connection, tells no memory kill and knows no helper. It is here for its cost only.
+of exec; it survives no broken connection, reports no memory kill and knows no helper. It is here for its cost only.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Do what the first argument says."""
+    """Run the verb of the first argument."""
     verb = sys.argv[1]
     if verb == "config":
         sys.stdout.write(json.dumps({"builds_dir": "/builds", "cache_dir": "/cache"}) + "\n")
@@ -35,9 +35,9 @@ def main() -> int:
     if verb == "cleanup":
         core.delete_namespaced_pod(name, namespace, grace_period_seconds=1)
         return 0
-    words = ["sh", "-c", Path(sys.argv[-2]).read_text(encoding="utf-8")]
+    command = ["sh", "-c", Path(sys.argv[-2]).read_text(encoding="utf-8")]
     connect: Any = core.connect_get_namespaced_pod_exec
-    run = stream.stream(connect, name, namespace, command=words, stdout=True, stderr=True, _preload_content=False)
+    run = stream.stream(connect, name, namespace, command=command, stdout=True, stderr=True, _preload_content=False)
     while run.is_open():
         run.update(timeout=1)
         sys.stdout.write(run.read_stdout(timeout=0) if run.peek_stdout() else "")

@@ -104,9 +104,9 @@ class Handler(BaseHTTPRequestHandler):
             trace_bytes=output.get("bytesize"),
             trace_checksum=str(output.get("checksum") or ""),
         )
-        told = job.status  # what was so before: a final state must not look like a cancel to its own sender
+        before = job.status  # a final state must not look like a cancel to its own sender
         status = job.update(update)
-        self._json(status, {}, **_TRACE_INTERVAL, **{"Job-Status": told})
+        self._json(status, {}, **_TRACE_INTERVAL, **{"Job-Status": before})
 
     def _trace(self, job: Job, body: bytes) -> None:
         start = int(self.headers.get("Content-Range", "0-").partition("-")[0])

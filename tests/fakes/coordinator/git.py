@@ -27,5 +27,5 @@ def answer(
     }
     done = subprocess.run(["git", "http-backend"], env=environment, input=body, capture_output=True, check=True)
     head, _, content = done.stdout.partition(b"\r\n\r\n")
-    told = dict(BytesHeaderParser().parsebytes(head).items())
-    return int(told.pop("Status", "200").split()[0]), told, content
+    headers = dict(BytesHeaderParser().parsebytes(head).items())
+    return int(headers.pop("Status", "200").split()[0]), headers, content

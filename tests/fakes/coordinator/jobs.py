@@ -26,7 +26,7 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What a PUT told: the state, and for a final one the reason, the exit code, and the trace's length and checksum."""
+    """A PUT's content: the state, and for a final one the reason, the exit code, and the trace's length and checksum."""
 
     state: str
     reason: str = ""
@@ -35,8 +35,8 @@ class Update:
     trace_checksum: str = ""
 
 
-class TraceGap(Exception):  # noqa: N818 (not an error: the Runner is to send again)
-    """Bytes are missing before the ones that came; carries how many are there."""
+class TraceGap(Exception):  # noqa: N818 (not an error: the Runner sends again)
+    """Bytes are missing before those that arrived; carries how many there are."""
 
     def __init__(self, there: int) -> None:
         super().__init__(there)
@@ -53,7 +53,7 @@ class Job:
         variables = [one | {"value": own.get(one["key"], one["value"])} for one in payload.get("variables", [])]
         self.payload = payload | {"id": number, "token": self.token, "variables": variables}
         self.status = "running"
-        """What the next answer's Job-Status says."""
+        """The Job-Status of the next answer."""
         self.updates: list[Update] = []
         self.artifacts: list[Artifact] = []
         self.put_answers: list[int] = []
@@ -61,7 +61,7 @@ class Job:
         self.gaps = 0
         """How often a trace came with a gap before it."""
         self.handed_out_at: float | None = None
-        """Seconds of time.time(), as a script's `date` would say it."""
+        """Seconds of time.time(), the clock of a script's `date`."""
         self.ended_at: float | None = None
         self._trace = bytearray()
         self._watchers: list[tuple[bytes, Callable[[], object]]] = []

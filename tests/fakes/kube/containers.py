@@ -1,8 +1,8 @@
-"""Containers of the fake cluster: real processes of this machine, with a private folder in the place of each file system.
+"""Containers of the fake cluster: real processes of this machine, with a private folder instead of each file system.
 
 A container sees its control volume, its control group's files and its image's programs because the paths of those are
-replaced in the command lines that come from outside; nothing is mounted and no right is needed. All its processes carry a
-mark in their environment, by which they are found and ended.
+replaced in the command lines that come from outside; nothing is mounted, and no privilege is needed. All its processes have
+a mark in their environment, by which they are found and ended.
 """
 
 import contextlib
@@ -55,15 +55,17 @@ class Container:
             "cpu.stat": "usage_usec 1000000\nuser_usec 600000\nsystem_usec 400000\n",
         }.items():
             (self.group / file).write_text(text)
-        words = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
+        command = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
         if self.image.start_delay_seconds:
-            words = ["sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *words]
+            command = ["sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *command]
         with self.log.open("wb") as log:
-            self._first = self.run([word.replace("$$", "$") for word in words], pipes=subprocess.DEVNULL, out=log.fileno())
+            self._first = self.run(
+                [argument.replace("$$", "$") for argument in command], pipes=subprocess.DEVNULL, out=log.fileno()
+            )
 
-    def run(self, words: list[str], *, pipes: int, out: int | None = None) -> subprocess.Popen[bytes]:
+    def run(self, command: list[str], *, pipes: int, out: int | None = None) -> subprocess.Popen[bytes]:
         """Start a process in the container. Raises FileNotFoundError if the image has no such program."""
-        argv = [self._inside(word) for word in words]
+        argv = [self._inside(argument) for argument in command]
         program = argv[0] if "/" in argv[0] else str(self.image.bin / argv[0])
         if not os.path.exists(program):  # noqa: PTH110 (a link's target)
             raise FileNotFoundError(argv[0])
@@ -72,7 +74,7 @@ class Container:
             "HOME": self.image.home or str(self._home),
             "HOSTNAME": self._mark.partition("/")[0],
             "FAKE_CGROUP": str(self.group),
-            "STAND_IN_VERSION": self.image.runner_version,
+            "FAKE_RUNNER_VERSION": self.image.runner_version,
             _MARK: self._mark,
         }
         return subprocess.Popen(
@@ -113,10 +115,10 @@ class Container:
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.01)
 
-    def _inside(self, word: str) -> str:
-        """Return a word of a command line with the container's paths replaced by ours."""
-        word = word.replace("/.spack-farm", str(self._control)).replace("/sys/fs/cgroup", str(self.group))
-        return _BASH.sub(str(self.image.bin / "bash"), word)
+    def _inside(self, argument: str) -> str:
+        """Return an argument with the container's paths replaced by ours."""
+        argument = argument.replace("/.spack-farm", str(self._control)).replace("/sys/fs/cgroup", str(self.group))
+        return _BASH.sub(str(self.image.bin / "bash"), argument)
 
 
 _scan = threading.Lock()

@@ -1,4 +1,4 @@
-"""What goes wrong at the fake API server, on demand. Knows nothing of what the calls mean."""
+"""Faults of the fake API server, on demand. Does not know what the calls mean."""
 
 import dataclasses
 import random
@@ -11,7 +11,7 @@ _HANDSHAKE = 300
 
 @dataclasses.dataclass
 class Fault:
-    """A kind of call that goes wrong."""
+    """A fault of one kind of call."""
 
     pattern: str
     """Regular expression over `METHOD /path`."""
@@ -25,11 +25,11 @@ class Fault:
     action: Callable[[], object] = lambda: None
     """Called while the driver waits for the answer."""
     seen: int = 0
-    """How often it went wrong so far."""
+    """How often it has happened so far."""
 
 
 class Faults:
-    """What is to go wrong. May be used from any thread."""
+    """The faults that are to happen. May be used from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,19 +37,19 @@ class Faults:
         self.stream_bytes: Callable[[], int | None] = lambda: None
         """Called for each exec stream: after how many bytes, both directions together, it is reset; None is never."""
         self.exec_bytes: Callable[[], Iterator[bytes]] | None = None
-        """What every exec stream sends in the place of a command's output; None has commands run."""
+        """What every exec stream sends instead of a command's output; None: commands run."""
         self.is_down = False
         """Whether every connection is closed at once."""
 
     def add(self, pattern: str, **what: int | str | bool | Callable[[], object]) -> Fault:
-        """Let the next calls that match a pattern go wrong; see Fault."""
+        """Make the next calls that match a pattern fail; see Fault."""
         fault = Fault(pattern, **what)  # type: ignore[arg-type]
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def take(self, call: str) -> Fault | None:
-        """Return what goes wrong with a call, and count it."""
+        """Return the fault of a call, if any, and count it."""
         with self._lock:
             for fault in self._faults:
                 if fault.seen < fault.times and re.search(fault.pattern, call):

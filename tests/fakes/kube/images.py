@@ -15,24 +15,24 @@ _SEARCHED = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
 @dataclasses.dataclass
 class Image:
-    """One image, and how its pulls go."""
+    """One image, and how its pulls end."""
 
     folder: Path
     """Its programs, once they are laid out."""
     hidden: tuple[str, ...] = ()
     """Programs of this machine that are not in it."""
     home: str = ""
-    """What its containers have for a home; "" gives them one of their own."""
+    """HOME of its containers; "" gives each its own."""
     runner_version: str = "19.4.0"
-    """What its gitlab-runner says."""
+    """The version that its gitlab-runner prints."""
     start_delay_seconds: float = 0
     """How long its containers run before their first process does anything."""
     pull_errors: list[str] = dataclasses.field(default_factory=list)
-    """What the next pulls fail with; the pull after them succeeds."""
+    """The errors of the next pulls; the pull after them succeeds."""
     pull_may_end: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Set where the image is on the node already; a pull lasts until it is."""
     create_errors: list[str] = dataclasses.field(default_factory=list)
-    """What the next containers of it cannot be made for."""
+    """The errors of the next attempts to create its containers."""
 
     @functools.cached_property
     def bin(self) -> Path:

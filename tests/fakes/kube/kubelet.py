@@ -34,7 +34,7 @@ class Life:
     over: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Set once every container has ended."""
     gone: threading.Event = dataclasses.field(default_factory=threading.Event)
-    """Set by whoever does not want it to start any more."""
+    """Set once the pod is to start nothing more: it was deleted, or the cluster ends."""
 
 
 class Kubelet:
@@ -46,9 +46,9 @@ class Kubelet:
         self._folder = folder
         self.lives: dict[str, Life] = {}
         self.unschedulable = ""
-        """The scheduler's words while no node has room; "" when one has."""
+        """The scheduler's message while no node has room; "" when one has."""
         self.sandbox_trouble = ""
-        """What keeps new pods from their network; "" when nothing does."""
+        """The error that keeps new pods from their network; "" for none."""
         self._numbers = itertools.count()
 
     def start(self, pod: Object) -> None:
@@ -58,7 +58,7 @@ class Kubelet:
         threading.Thread(target=self._live, args=(life, pod), daemon=True).start()
 
     def delete(self, name: str, *, grace_seconds: int) -> Object:
-        """Tell a pod to go; grace 0 removes it at once. Raises ApiError 404."""
+        """Delete a pod after a grace period; 0 removes it at once. Raises ApiError 404."""
         life = self.lives.get(name)
 
         def mark(pod: Object) -> None:
@@ -68,14 +68,14 @@ class Kubelet:
                 "deletionGracePeriodSeconds": min(left, grace_seconds),
             }
 
-        told = self._store.change("pods", name, mark)
+        marked = self._store.change("pods", name, mark)
         if life is None or grace_seconds == 0:
             if life is not None:
                 life.gone.set()
                 threading.Thread(target=_kill, args=(life,), daemon=True).start()
             return self._store.remove("pods", name)
         threading.Thread(target=self._end, args=(life, grace_seconds), daemon=True).start()
-        return told
+        return marked
 
     def evict(self, name: str) -> None:
         """Evict a pod as the eviction API does, with the grace of its spec."""
@@ -93,11 +93,11 @@ class Kubelet:
         self._store.change("pods", name, lambda pod: pod["status"].update(phase="Failed", reason=reason, message=message))
         _kill(self.lives[name])
 
-    def execute(self, name: str, container_name: str, words: list[str], stream: Stream) -> None:
+    def execute(self, name: str, container_name: str, command: list[str], stream: Stream) -> None:
         """Run a command in a container over a stream, to the end of either. The command outlives the stream."""
         container = self.container(name, container_name)
         try:
-            process = container.run(words, pipes=subprocess.PIPE)
+            process = container.run(command, pipes=subprocess.PIPE)
         except FileNotFoundError as error:
             _end(stream, f'error executing command: exec: "{error}": executable file not found in $PATH', None)
             return
@@ -135,35 +135,35 @@ class Kubelet:
 
     def _schedule(self, life: Life, pod: Object) -> None:
         """Wait for a node with room. The only node has no labels."""
-        while words := _NO_SUCH_NODE if pod["spec"].get("nodeSelector") else self.unschedulable:
-            self._condition(life, "PodScheduled", "False", "Unschedulable", words)
-            self._event(life, "FailedScheduling", words)
-            while words in {_NO_SUCH_NODE, self.unschedulable} and not life.gone.wait(0.05):
+        while message := _NO_SUCH_NODE if pod["spec"].get("nodeSelector") else self.unschedulable:
+            self._condition(life, "PodScheduled", "False", "Unschedulable", message)
+            self._event(life, "FailedScheduling", message)
+            while message in {_NO_SUCH_NODE, self.unschedulable} and not life.gone.wait(0.05):
                 pass
             if life.gone.is_set():
                 raise ApiError(404, "NotFound", life.name)
         self._condition(life, "PodScheduled", "True", "", "")
 
     def _sandbox(self, life: Life, pod: Object) -> None:
-        """Take the pod on, and give it its network; what is wrong is told by an event only."""
+        """Accept the pod and give it its network; an error shows as an event only."""
         self._store.change("pods", life.name, lambda found: found["status"].update(startTime=_now()))
         for spec in pod["spec"]["containers"]:
             self._state(life, spec["name"], {"waiting": {"reason": "ContainerCreating"}})
-        told = ""
-        while words := self.sandbox_trouble:
-            if words != told:
-                told = words
-                self._event(life, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {words}")
+        reported = ""
+        while error := self.sandbox_trouble:
+            if error != reported:
+                reported = error
+                self._event(life, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             if life.gone.wait(0.05):
                 raise ApiError(404, "NotFound", life.name)
 
     def _pull(self, life: Life, spec: Object) -> Image:
-        """Pull an image; an error is told and tried again, until the pod is deleted."""
+        """Pull an image; after an error it reports it and tries again, until the pod is deleted."""
         name, container = spec["image"], spec["name"]
         image = self._images.by_name.get(name)
         if image is not None and not image.pull_errors and image.pull_may_end.is_set():
-            words = f'Container image "{name}" already present on machine'
-            self._event(life, "Pulled", words, kind="Normal", container=container)
+            message = f'Container image "{name}" already present on machine'
+            self._event(life, "Pulled", message, kind="Normal", container=container)
             return image
         self._event(life, "Pulling", f'Pulling image "{name}"', kind="Normal", container=container)
         while True:
@@ -174,13 +174,13 @@ class Kubelet:
                         raise ApiError(404, "NotFound", life.name)
                 self._event(life, "Pulled", f'Successfully pulled image "{name}"', kind="Normal", container=container)
                 return image
-            words = image.pull_errors.pop(0) if image else f'failed to resolve reference "{name}": {name}: not found'
+            error = image.pull_errors.pop(0) if image else f'failed to resolve reference "{name}": {name}: not found'
             for reason in ("ErrImagePull", "ImagePullBackOff"):
-                message = words if reason == "ErrImagePull" else f'Back-off pulling image "{name}": ErrImagePull: {words}'
+                message = error if reason == "ErrImagePull" else f'Back-off pulling image "{name}": ErrImagePull: {error}'
                 self._state(life, spec["name"], {"waiting": {"reason": reason, "message": message}})
                 if life.gone.wait(0.1):
                     raise ApiError(404, "NotFound", life.name)
-            self._event(life, "Failed", f'Failed to pull image "{name}": {words}')
+            self._event(life, "Failed", f'Failed to pull image "{name}": {error}')
 
     def _run(self, life: Life, pod: Object, containers: list[tuple[Object, Image]]) -> None:
         """Start the containers, and wait until all have ended."""
@@ -189,16 +189,16 @@ class Kubelet:
         for spec, image in containers:
             container = Container(spec, image, pod_folder=self._folder / uid, uid=uid)
             while image.create_errors:
-                words = image.create_errors.pop(0)
-                self._state(life, container.name, {"waiting": {"reason": "CreateContainerError", "message": words}})
-                self._event(life, "Failed", f"Error: {words}", container=container.name)
+                message = image.create_errors.pop(0)
+                self._state(life, container.name, {"waiting": {"reason": "CreateContainerError", "message": message}})
+                self._event(life, "Failed", f"Error: {message}", container=container.name)
                 if life.gone.wait(0.1):
                     raise ApiError(404, "NotFound", life.name)
             try:
                 container.start()
             except FileNotFoundError as error:
-                words = f'failed to create containerd task: exec: "{error}": executable file not found in $PATH'
-                ended = {"exitCode": 128, "reason": "StartError", "message": words}
+                message = f'failed to create containerd task: exec: "{error}": executable file not found in $PATH'
+                ended = {"exitCode": 128, "reason": "StartError", "message": message}
                 self._state(life, container.name, {"terminated": ended})
                 continue
             life.containers[container.name] = container
@@ -280,7 +280,7 @@ def _kill(life: Life) -> None:
 
 
 def _pump(process: subprocess.Popen[bytes], channel: int, stream: Stream) -> None:
-    """Send what a command writes; nobody reads it once the stream is over, yet the command may go on writing."""
+    """Send what a command writes. Once the stream is over, its output is read and dropped, so that it can go on."""
     pipe = process.stdout if channel == STDOUT else process.stderr
     assert pipe is not None
     listened = True
@@ -312,17 +312,17 @@ def _feed(process: subprocess.Popen[bytes], stream: Stream) -> None:
 
 
 def _reap(process: subprocess.Popen[bytes], pumps: list[threading.Thread], stream: Stream) -> None:
-    """Tell how the command ended, once all it has written is sent."""
+    """Send how the command ended, after all of its output."""
     code = process.wait()
     for pump in pumps:
         pump.join()
     _end(stream, f"command terminated with non-zero exit code: exit status {code}" if code else "", code)
 
 
-def _end(stream: Stream, words: str, code: int | None) -> None:
-    status: dict[str, Any] = {"metadata": {}, "status": "Failure" if words else "Success"}
-    if words:
-        status |= {"message": words, "reason": "InternalError" if code is None else "NonZeroExitCode"}
+def _end(stream: Stream, error: str, code: int | None) -> None:
+    status: dict[str, Any] = {"metadata": {}, "status": "Failure" if error else "Success"}
+    if error:
+        status |= {"message": error, "reason": "InternalError" if code is None else "NonZeroExitCode"}
     if code:
         status["details"] = {"causes": [{"reason": "ExitCode", "message": str(code)}]}
     with contextlib.suppress(StreamEnded):

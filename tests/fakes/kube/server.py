@@ -67,7 +67,7 @@ class FakeCluster:
         self.commands: list[list[str]] = []
         """The command line of every exec."""
         self.created: list[Object] = []
-        """Every object as it was sent to be made."""
+        """Every object that was created, as it was sent."""
         self.streams: set[Stream] = set()
         self._server = _Server(self)
         self._folder = folder
@@ -88,7 +88,7 @@ class FakeCluster:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def kubeconfig(self) -> Path:
-        """Write the kubeconfig that leads here; return its path. Whoever reads it meanwhile sees it whole."""
+        """Write the kubeconfig of this cluster, by rename; return its path."""
         path = self._folder / "kubeconfig"
         parts = {
             "clusters": [{"name": "fake", "cluster": {"server": self.url}}],
@@ -100,15 +100,15 @@ class FakeCluster:
         return part.replace(path)
 
     def pods(self) -> list[Object]:
-        """Return the pods that are left."""
+        """Return the pods that exist."""
         return self.store.list("pods")
 
     def end_watches(self) -> None:
-        """End every watch that stands now, as the server does after a while."""
+        """End every open watch, as the server does after a while."""
         self.watch_round += 1
 
     def cut_streams(self) -> None:
-        """Reset every exec stream that stands now."""
+        """Reset every open exec stream."""
         for stream in list(self.streams):
             stream.cut()
 
@@ -123,7 +123,7 @@ class _Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: connections break here by intention."""
+        """Print nothing: connections break here on purpose."""
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
     do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 (http.server's names)
 
     def _serve(self) -> None:
-        """Answer one call, or let it go wrong."""
+        """Answer one call, or let it fail."""
         cluster = self.server.cluster
         length = int(self.headers.get("Content-Length") or 0)
         content = self.rfile.read(length) if length else b""
@@ -257,7 +257,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
 
 def _done(cluster: FakeCluster, kind: str, name: str, request: Request) -> Object:
-    """Do a call that is no stream; return the answer. Raises ApiError."""
+    """Do a call that is not a stream; return the answer. Raises ApiError."""
     todo: dict[tuple[str, bool], Callable[[], Object]] = {
         ("POST", False): lambda: _create(cluster, kind, request.body),
         ("GET", True): lambda: cluster.store.get(kind, name),

@@ -1,4 +1,4 @@
-"""What the fake API server knows: objects with versions, and a history of changes that watches read.
+"""The fake API server's objects, with versions, and a history of changes for watches.
 
 Source: Kubernetes API conventions, "Concurrency control", "Efficient detection of changes". Knows no HTTP and no process.
 """
@@ -23,12 +23,12 @@ class ApiError(Exception):
 
     def status(self) -> bytes:
         """Return the answer's body."""
-        told = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
-        return json.dumps(told | {"reason": self.reason, "code": self.code}).encode()
+        answer = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        return json.dumps(answer | {"reason": self.reason, "code": self.code}).encode()
 
 
 class Store:
-    """Objects of all kinds; every method may be called from any thread, and hands out copies."""
+    """Objects of all kinds; every method may be called from any thread and returns copies."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -104,7 +104,7 @@ class Store:
             raise ApiError(404, "NotFound", f'{kind} "{name}" not found') from None
 
     def _note(self, kind: str, change: str, document: Object) -> Object:
-        """Write a change down and wake the watches; return a copy of the object."""
+        """Record a change and wake the watches; return a copy of the object."""
         self._version += 1
         document["metadata"]["resourceVersion"] = str(self._version)
         copied = copy.deepcopy(document)

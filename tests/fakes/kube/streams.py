@@ -19,7 +19,7 @@ _RESET = struct.pack("ii", 1, 0)
 _SMALL_FRAME = 1 << 10
 
 
-class StreamEnded(Exception):  # noqa: N818 (it may well be no error)
+class StreamEnded(Exception):  # noqa: N818 (often not an error)
     """The connection is over: the client closed it, it broke, or the fault's bytes are used up."""
 
 
@@ -44,10 +44,10 @@ class Stream:
         )
         with self._lock:
             self._write(answer.encode())
-        self.send(STDOUT, b"")  # tells the client that the connection stands
+        self.send(STDOUT, b"")  # the client now knows that the connection is up
 
     def send(self, channel: int, content: bytes) -> None:
-        """Send bytes on a channel; in small frames if the stream is to be cut, or no byte of one would ever be of use.
+        """Send bytes on a channel; in small frames if the stream is to be cut: of a frame that is cut, no byte arrives.
 
         Raises StreamEnded.
         """

@@ -12,8 +12,8 @@ def lab_on(cluster: ClusterLab, runner: Callable[..., Runner]) -> ContractLab:
     """Return a driver in front of a cluster; `runner` as ContractLab's."""
 
     def pods(job_id: int, field: str) -> list[str]:
-        words = ["-l", f"spack-farm.io/job-id={job_id}", "-o", f"jsonpath={{.items[*].{field}}}"]
-        return cluster.kubectl("get", "pods", "-n", NAMESPACE, *words).split()
+        options = ["-l", f"spack-farm.io/job-id={job_id}", "-o", f"jsonpath={{.items[*].{field}}}"]
+        return cluster.kubectl("get", "pods", "-n", NAMESPACE, *options).split()
 
     def pod(job_id: int) -> str:
         (name,) = pods(job_id, "metadata.name")

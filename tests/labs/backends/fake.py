@@ -60,5 +60,5 @@ def runner_factory(cluster: FakeCluster, folder: Path) -> Callable[..., Runner]:
 
 
 def left_over(cluster: FakeCluster) -> list[str]:
-    """Return the names of pods that are there once those that were told to go have gone."""
+    """Return the names of pods whose deletion was never asked for."""
     return [pod["metadata"]["name"] for pod in cluster.pods() if "deletionTimestamp" not in pod["metadata"]]

@@ -51,7 +51,7 @@ class ContractLab:
     remove: Callable[[int], None]
     """Removes the pod of a job by its id from the API, without any grace."""
     phases: Callable[[int], list[str]]
-    """Tells the phases of the pods of a job by its id; empty when there is none."""
+    """Returns the phases of a job's pods by the job's id; empty if it has none."""
 
     def job(self, script: list[str], **changes: Any) -> Payload:
         """Return the payload of a job with an id, a name and a project of its own."""
@@ -66,12 +66,12 @@ class ContractLab:
 
 
 def outcome_of(story: Callable[[ContractLab], Outcome]) -> pytest.MarkDecorator:
-    """Mark a test with the job that it is about. Tests with the same story may share one run of it."""
+    """Mark a test with its job. Tests with the same story may share one run of it."""
     return pytest.mark.story.with_args(story)
 
 
 def story_of(item: pytest.Item) -> Callable[[ContractLab], Outcome] | None:
-    """Return the job that a test is about."""
+    """Return the job of a test's mark."""
     mark = item.get_closest_marker("story")
     return mark.args[0] if mark else None
 

@@ -1,7 +1,7 @@
 """A real one-node Kubernetes cluster for tests, in namespaces of its own: network, mounts and process ids.
 
 Its first process dies with the process that started it, and the kernel then ends everything in its namespaces, also when a
-test run is killed with SIGKILL; the next start sweeps the files and control groups that such a run left. Nothing of the
+test run is killed with SIGKILL. The next start removes the files and control groups that such a run left. Nothing of the
 cluster reaches beyond the machine: its network has no default route. By hand: `python -m tests.labs.cluster.cluster`.
 """
 
@@ -35,27 +35,27 @@ class Cluster:
         """Words before a command that lets a program of the machine talk to the cluster."""
 
     def start(self, name: str) -> None:
-        """Have the first process start one component of `parts.commands`; its output goes to `log/NAME.log`."""
+        """Have the first process start one component of `parts.commands`; its output is in `log/NAME.log`."""
         with (self.home / "orders").open("w") as orders:
             orders.write(f"{name}\n")
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a component; after SIGKILL return when it is gone and can be started again."""
-        words = 'kill -s "$1" "$2"; [ "$1" != KILL ] || while kill -0 "$2" 2>/dev/null; do sleep 0.05; done'
+        script = 'kill -s "$1" "$2"; [ "$1" != KILL ] || while kill -0 "$2" 2>/dev/null; do sleep 0.05; done'
         process = (self.home / "pid" / name).read_text().strip()
-        argv = ["nsenter", "--target", str(self.init), "--pid", "sh", "-c", words, "signal", number.name[3:], process]
+        argv = ["nsenter", "--target", str(self.init), "--pid", "sh", "-c", script, "signal", number.name[3:], process]
         subprocess.run(argv, check=True, timeout=60)
 
-    def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
+    def kubectl(self, *arguments: str, text: str = "", check: bool = True) -> str:
         """Run kubectl as the administrator; return what it prints. Raises CalledProcessError if it fails."""
-        argv = [*self.inside, f"{self.programs}/kubectl", "--kubeconfig", str(self.kubeconfig("admin")), *words]
+        argv = [*self.inside, f"{self.programs}/kubectl", "--kubeconfig", str(self.kubeconfig("admin")), *arguments]
         done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=60)
         if check and done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
+            raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
         return done.stdout
 
     def load(self, archive: Path) -> None:
-        """Load an image archive into the node, once whoever asks. Raises CalledProcessError."""
+        """Load an image archive into the node unless a process has done so before. Raises CalledProcessError."""
         ctr = ["ctr", "--address", f"{self.home}/containerd.sock", "--namespace", "k8s.io"]
         with (self.home / "images" / f"{archive.name}.loaded").open("a+") as note:
             fcntl.flock(note, fcntl.LOCK_EX)
@@ -168,7 +168,7 @@ def _succeeds(argv: list[str]) -> bool:
 def _hierarchies() -> list[Path]:
     """Return the mount points of all control group hierarchies, v1 and v2."""
     lines = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
-    return [Path(words[4]) for words in lines if words[words.index("-") + 1] in {"cgroup", "cgroup2"}]
+    return [Path(fields[4]) for fields in lines if fields[fields.index("-") + 1] in {"cgroup", "cgroup2"}]
 
 
 def _make_control_groups(name: str) -> None:
@@ -204,7 +204,7 @@ def _remove_group(group: Path) -> None:
 
 
 def _started(process: int) -> str:
-    """Return the start time of a process in clock ticks, which tells it from a later one with the same id; "" if none."""
+    """Return the start time of a process in clock ticks: a later one with the same id has another; "" if none."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
 """A TCP relay that cuts every connection on SIGUSR1: `cutter.py LISTEN_PORT TARGET_PORT`, both on 127.0.0.1.
 
-Says `ready` once it listens. Knows nothing of what it relays, so TLS and WebSockets pass unchanged.
+Prints `ready` once it listens. It does not look at what it relays, so TLS and WebSockets pass unchanged.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def relay(source: socket.socket, target: socket.socket) -> None:
 
 
 def cut(number: int, frame: FrameType | None) -> None:
-    """Reset every connection, and say how many there were."""
+    """Reset every connection; print how many there were."""
     del number, frame
     os.write(1, b"cut %d\n" % (len(_open) // 2))
     for one in list(_open):

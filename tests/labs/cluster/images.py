@@ -13,15 +13,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 _FOLDERS = ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "usr/bin")
-_RUNNER_STAND_IN = HERE.parents[1] / "fakes/gitlab-runner"
+_FAKE_RUNNER = HERE.parents[1] / "fakes/gitlab-runner"
 
 
 def write_images(folder: Path) -> list[Path]:
     """Write the archives that the cluster's tests use; return their paths.
 
-    `busybox` (sh, and a stand-in for gitlab-runner), `bash` (the same with bash), `dash` (busybox tools, but dash as sh),
-    `norunner` (busybox without that stand-in), `noshell` (nothing but the pause program), `pause` (the pods' sandbox). All
-    are `localhost/NAME:1`.
+    `busybox` (sh, and a fake gitlab-runner), `bash` (the same with bash), `dash` (busybox tools, but dash as sh),
+    `norunner` (busybox without that gitlab-runner), `noshell` (nothing but the pause program), `pause` (the pods' sandbox).
+    All are `localhost/NAME:1`.
     """
     roots = {name: folder / f"root-{name}" for name in ("busybox", "bash", "dash", "norunner", "noshell", "pause")}
     for name in ("busybox", "bash", "dash", "norunner"):
@@ -41,7 +41,7 @@ def write_images(folder: Path) -> list[Path]:
 
 
 def _busybox(root: Path) -> None:
-    """Lay out busybox with its links, a root user and the stand-in for gitlab-runner."""
+    """Lay out busybox with its links, a root user and the fake gitlab-runner."""
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     shutil.copy2("/bin/busybox", root / "bin/busybox")
@@ -51,7 +51,7 @@ def _busybox(root: Path) -> None:
             (root / "bin" / applet).symlink_to("busybox")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nbuilder:x:1000:1000::/tmp:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nbuilder:x:1000:\n")
-    shutil.copy2(_RUNNER_STAND_IN, root / "bin/gitlab-runner")
+    shutil.copy2(_FAKE_RUNNER, root / "bin/gitlab-runner")
 
 
 def _dash(root: Path) -> None:

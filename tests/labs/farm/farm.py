@@ -1,7 +1,7 @@
 """A whole farm for tests: coordinators in the cluster's network, a real Runner with config.toml.example, our driver.
 
 The same Runner has the official Kubernetes executor and the shell executor beside ours, each with a coordinator of its own
-(`official`, `shell`): peers for benches, and other ways in. Jobs are payloads; what became of them is in their `Job`.
+(`official`, `shell`): peers for benches, and other ways to run a job. Jobs are payloads; their results are in their `Job`.
 """
 
 import contextlib
@@ -83,9 +83,9 @@ class Farm:
         """Let a job wait for the Runner; `changes` as for `payload`."""
         return self.gitlab.submit(payload(script, image={"name": image, "entrypoint": [""]}, **changes))
 
-    def call_runner(self, *words: str) -> str:
-        """Run a command of gitlab-runner in the cluster's network; return what it says."""
-        return gitlab_runner.call(self.cluster.inside, self.folder, *words)
+    def call_runner(self, *arguments: str) -> str:
+        """Run a command of gitlab-runner in the cluster's network; return its output."""
+        return gitlab_runner.call(self.cluster.inside, self.folder, *arguments)
 
     @property
     def runner_log(self) -> str:

@@ -41,9 +41,9 @@ def environment(folder: Path) -> dict[str, str]:
     return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder / "run")}
 
 
-def call(inside: list[str], folder: Path, *words: str) -> str:
-    """Run a command of gitlab-runner; return what it says. Raises CalledProcessError."""
-    argv = [*inside, str(programs() / "gitlab-runner"), *words]
+def call(inside: list[str], folder: Path, *arguments: str) -> str:
+    """Run a command of gitlab-runner; return its output. Raises CalledProcessError."""
+    argv = [*inside, str(programs() / "gitlab-runner"), *arguments]
     done = subprocess.run(
         argv, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
     )

@@ -1,5 +1,5 @@
-"""A machine of an operator's own: this one, in mount namespaces where what is written to /etc, /opt, /usr/local and the
-checkout vanishes with it, and is seen by nobody else.
+"""An operator's own machine: this one, in mount namespaces. Changes below /etc, /opt, /usr/local and the checkout stay in
+it and vanish with it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Machine:
         self._environment = {"HOME": os.environ["HOME"], "LANG": "C.UTF-8"} | _VARIABLES | dict(variables)
 
     def start(self, script: str, *, inside: Sequence[str] = (), **variables: str) -> subprocess.Popen[str]:
-        """Start a script in the checkout, its output in a pipe; `inside` are words that enter another network."""
+        """Start a script in the checkout, its output in a pipe; `inside` is an argv prefix that enters another network."""
         argv = [*inside, "nsenter", f"--mount=/proc/{self._process}/ns/mnt", "bash", "-euo", "pipefail", "-c"]
         argv.append(f"cd {ROOT}\n{script}")
         return subprocess.Popen(
@@ -50,11 +50,11 @@ class Machine:
         )
 
     def run(self, script: str, *, inside: Sequence[str] = (), **variables: str) -> str:
-        """Run a script to its end; return what it says. Fails with it if the script does."""
+        """Run a script to its end; return its output. Fails with the output if the script fails."""
         with self.start(script, inside=inside, **variables) as process:
-            said = process.communicate()[0]
-        assert process.returncode == 0, f"{script}\n{said}"
-        return said
+            output = process.communicate()[0]
+        assert process.returncode == 0, f"{script}\n{output}"
+        return output
 
     def write(self, path: str, text: str) -> None:
         """Write a file of the machine; a relative path is below the checkout."""
@@ -63,7 +63,7 @@ class Machine:
 
 @contextlib.contextmanager
 def machine(scratch: Path, *, variables: Mapping[str, str]) -> Iterator[Machine]:
-    """Yield a machine with these environment variables; nothing of it is left."""
+    """Yield a machine with these environment variables; nothing of it remains."""
     argv = ["unshare", "--mount", "--propagation", "private", "bash", "-c", _START, "machine", str(scratch), *_CHANGED]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,7 +1,7 @@
-"""A page of the documentation as what a reader would do with it: commands, files, a job. Pure: text in, values out.
+"""A page of the documentation as the steps of its reader: commands, files, a job. Pure: text in, values out.
 
-A fenced block `console` has commands, each after `$ `, continued after a backslash; its other lines are what the commands
-print, among other things. A block that begins with a comment `# NAME` and no space in it is the content of that file.
+A fenced block `console` has commands, each after `$ `, continued after a backslash; its other lines are a part of what the
+commands print. A block that begins with a comment `# NAME` and no space in it is the content of that file.
 """
 
 import dataclasses

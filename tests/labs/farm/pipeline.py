@@ -1,7 +1,7 @@
-"""The thread's pipeline: jobs of docs/ci-job.md, a project's protected variables, its mirror in S3, what jobs left behind.
+"""The thread's pipeline: jobs of docs/ci-job.md, a project's protected variables, its mirror in S3, what jobs leave.
 
-The S3 server is versitygw in the cluster's network. Its credentials and the signing key reach jobs as GitLab gives such
-things: as masked variables and as files.
+The S3 server is versitygw in the cluster's network. Its credentials and the signing key reach jobs as in GitLab: as
+masked variables and as files.
 """
 
 import io
@@ -55,10 +55,10 @@ class Pipeline:
                 variable("AWS_SHARED_CREDENTIALS_FILE", credentials, file=True),
                 variable("AWS_ENDPOINT_URL", store.url),
             ],
-            "nobody": [variable("CDASH", cdash.url)],
+            "guest": [variable("CDASH", cdash.url)],
         }
         self.secrets = [store.access_key, store.secret_key, *key.read_text().splitlines()[3:-3]]
-        """What must be seen nowhere."""
+        """What must appear nowhere."""
 
     def submit(self, script: list[str], **changes: Any) -> Job:
         """Let a job wait for the Runner; arguments as for `payload`."""
@@ -69,9 +69,9 @@ class Pipeline:
     ) -> Payload:
         """Return a job that checks the examples out and uploads its reports; it gets the artifacts of the job that it needs.
 
-        All that is not the script is as the page's jobs have it.
+        Everything but the script is as in the page's jobs.
 
-        `who` has its variables: a `builder` may publish, a `user` reads the mirror, `nobody` has none.
+        `who` chooses the variables: a `builder` may publish, a `user` reads the mirror, a `guest` has neither's secrets.
         """
         source = self._source | {"variables": self._source["variables"] | {"CI": "true", "NO_COLOR": "1"}}
         return payload(
@@ -91,7 +91,7 @@ def variable(key: str, value: str, *, file: bool = False, masked: bool = False) 
 
 
 def fresh_keys() -> tuple[str, str]:
-    """Return an access key and a secret key that no text has by chance."""
+    """Return an access key and a secret key that occur in no text by chance."""
     return f"AK{secrets.token_hex(9).upper()}", secrets.token_hex(20)
 
 
@@ -133,7 +133,7 @@ def built(job: Job) -> set[str]:
 
 
 def texts(job: Job) -> str:
-    """Return everything that a job told or left: its log and its artifacts."""
+    """Return a job's log and the texts of its artifacts."""
     archive = files(job)
     return "\n".join([job.text, *(archive.read(name).decode("utf-8", "replace") for name in archive.namelist())])
 

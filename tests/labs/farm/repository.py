@@ -1,4 +1,4 @@
-"""The bundled examples as a Git repository that jobs check out, and what jobs say about it in their payload."""
+"""The bundled examples as a Git repository that jobs check out, and the keys of their payload that name it."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from tests.labs.checkout import ROOT
 def publish_examples(repositories: Path, url: str) -> dict[str, Any]:
     """Make the bare repository grp/proj.git of the examples; return the payload's keys for a job on its main branch.
 
-    A repository that is there is taken as it is: tests of other modules may come between those of one.
+    An existing repository stays as it is: tests of other modules may run between those of one.
     """
     bare = repositories / "grp" / "proj.git"
     if not bare.exists():
@@ -37,6 +37,6 @@ def _make(bare: Path, work: Path) -> None:
     _git("clone", "--quiet", "--bare", str(work), str(bare))
 
 
-def _git(*words: str) -> str:
+def _git(*arguments: str) -> str:
     named = ["-c", "user.name=tester", "-c", "user.email=tester@localhost", "-c", "init.defaultBranch=main"]
-    return subprocess.run(["git", *named, *words], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["git", *named, *arguments], check=True, capture_output=True, text=True).stdout

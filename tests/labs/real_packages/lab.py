@@ -38,7 +38,7 @@ _TOOLS = {
 
 
 class Node(msgspec.Struct):
-    """Of a node of a lock, what differs from machine to machine."""
+    """The part of a lock's node that differs from machine to machine."""
 
     name: str
     version: str
@@ -47,7 +47,7 @@ class Node(msgspec.Struct):
 
 
 class Lock(msgspec.Struct):
-    """Of a lock, what is read here."""
+    """The part of a lock that is read here."""
 
     concrete_specs: dict[str, Node]
 
@@ -90,24 +90,24 @@ class RealLab(SpackLab):
 
 
 def externals() -> dict[str, Any]:
-    """Return the `packages` section for this machine's gcc, make and further tools; what it lacks is left out."""
+    """Return the `packages` section for this machine's gcc, make and further tools; missing ones are omitted."""
     found: dict[str, Any] = load_script(ROOT / "examples" / "prepare.py").externals()
     for name, (argv, variants) in _TOOLS.items():
         program = shutil.which(argv[0])
         if not program:
             continue
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        version = re.search(_VERSION, said)
-        assert version, said
+        output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        version = re.search(_VERSION, output)
+        assert version, output
         external = {"spec": f"{name}@{version[0]}{variants}", "prefix": str(Path(program).parents[1])}
         found[name] = {"externals": [external], "buildable": False}
     return found
 
 
 def differences(here: Mapping[str, str] | None = None) -> list[str]:
-    """Return what the lock was made with and this machine has not, both named; empty if the lock fits.
+    """Return a line for each version in the lock that this machine lacks, with both versions; empty if the lock fits.
 
-    `here` is what `machine` says, unless it is given.
+    `here` is `machine()` by default.
     """
     nodes = list(read_lock().concrete_specs.values())
     here = machine() if here is None else here
@@ -122,7 +122,7 @@ def differences(here: Mapping[str, str] | None = None) -> list[str]:
 
 
 def machine() -> dict[str, str]:
-    """Return the versions of this machine's externals in the words of `differences`."""
+    """Return the versions of this machine's externals, in the form that `differences` compares."""
     here = {"processor": platform.machine(), "glibc": f"{platform.libc_ver()[1]} below /usr"}
     release = platform.freedesktop_os_release()
     here["system"] = release["ID"] + release.get("VERSION_ID", "").partition(".")[0]

@@ -1,8 +1,8 @@
-"""The source files of the real packages: which they are, and how they come onto this machine.
+"""The source files of the real packages: their list, and how they are fetched.
 
-Each is, byte for byte, what the recipe of spack-packages v2025.11.0 asks for; the sha256 decides. They are fetched by the
-machine's own clients, apt-helper and pip, with the machine's own configuration, and kept in the user's cache in the layout
-of a Spack source mirror, so that the cache is the mirror. A warm cache needs no network.
+Each is, byte for byte, the file that the recipe of spack-packages v2025.11.0 asks for; the sha256 decides. The
+machine's own clients, apt-helper and pip, fetch them with the machine's own configuration; they are kept in the user's cache
+in the layout of a Spack source mirror, so that the cache is the mirror. A warm cache needs no network.
 Source: Spack 1.1 documentation, "Mirrors"; lib/spack/spack/mirrors/layout.py.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 ENVIRONMENT: Mapping[str, str] = dict(os.environ)
-"""As this process got it, before a test cleans it: proxies, certificates and pip's settings are the machine's."""
+"""The environment of this process, before a test cleans it: with the machine's proxies, certificates and pip settings."""
 
 
 class FetchError(Exception):
@@ -89,11 +89,11 @@ SOURCES = (
         "wheel-0.45.1-py3-none-any.whl",
     ),
 )
-"""What the environment beside this file needs, its Python packages' build dependencies included."""
+"""All that the environment beside this file needs, with its Python packages' build dependencies."""
 
 
 def mirror(packages: Iterable[str], environment: Mapping[str, str] = ENVIRONMENT) -> Path:
-    """Return the folder of a source mirror that holds the files of these packages; what it lacks is fetched.
+    """Return the folder of a source mirror that holds the files of these packages; missing ones are fetched.
 
     Packages without a source file, such as gcc-runtime, may be among them. Raises FetchError, naming file and cause.
     """
@@ -101,7 +101,7 @@ def mirror(packages: Iterable[str], environment: Mapping[str, str] = ENVIRONMENT
     folder.mkdir(parents=True, exist_ok=True)
     wanted = set(packages)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: the second one finds them there
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: the second one waits and finds them
         for source in SOURCES:
             if source.package in wanted:
                 _need(source, folder, environment)
@@ -134,19 +134,19 @@ def _need(source: Source, folder: Path, environment: Mapping[str, str]) -> None:
 def _from_debian(source: Source, scratch: Path, environment: Mapping[str, str]) -> Path:
     target = scratch / source.file
     address = f"{_debian_mirror(source, scratch, environment)}/{source.folder}/{source.file}"
-    _say(source, ["/usr/lib/apt/apt-helper", "download-file", address, str(target)], environment)
+    _run(source, ["/usr/lib/apt/apt-helper", "download-file", address, str(target)], environment)
     return target
 
 
 def _debian_mirror(source: Source, scratch: Path, environment: Mapping[str, str]) -> str:
     """Return the root of the Debian mirror that apt is set up with."""
     listing = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]
-    found = _say(source, ["apt-get", *listing], environment).split()
+    found = _run(source, ["apt-get", *listing], environment).split()
     if not found:  # a machine on which apt-get update never ran: ask in a state of our own, and leave apt's as it is
         (scratch / "lists" / "partial").mkdir(parents=True)
         state = ["-o", f"Dir::State::lists={scratch / 'lists'}", "-o", "APT::Sandbox::User=root"]
-        _say(source, ["apt-get", *state, "update", "-qq"], environment)
-        found = _say(source, ["apt-get", *state, *listing], environment).split()
+        _run(source, ["apt-get", *state, "update", "-qq"], environment)
+        found = _run(source, ["apt-get", *state, *listing], environment).split()
     if not found:
         raise FetchError(f"could not fetch {source.file}: apt is set up with no Debian mirror")
     return found[0].rstrip("/")
@@ -156,15 +156,15 @@ def _from_pypi(source: Source, scratch: Path, environment: Mapping[str, str]) ->
     project = source.package.removeprefix("py-")
     kind = "--only-binary" if source.ending == "whl" else "--no-binary"
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", kind, project]
-    _say(source, [*pip, "--dest", str(scratch), f"{project}=={source.version}"], environment)
+    _run(source, [*pip, "--dest", str(scratch), f"{project}=={source.version}"], environment)
     return scratch / source.file
 
 
 _FETCH: dict[str, Callable[[Source, Path, Mapping[str, str]], Path]] = {"debian": _from_debian, "pypi": _from_pypi}
 
 
-def _say(source: Source, argv: list[str], environment: Mapping[str, str]) -> str:
-    """Return what a program prints. Raises FetchError with its last words."""
+def _run(source: Source, argv: list[str], environment: Mapping[str, str]) -> str:
+    """Return a program's output. Raises FetchError with its last line."""
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=300, check=False
@@ -172,6 +172,6 @@ def _say(source: Source, argv: list[str], environment: Mapping[str, str]) -> str
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FetchError(f"could not fetch {source.file}: {error}") from error
     if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip() or f"{argv[0]} ended with {done.returncode}").splitlines()
-        raise FetchError(f"could not fetch {source.file}: {words[-1]}")
+        lines = (done.stderr.strip() or done.stdout.strip() or f"{argv[0]} ended with {done.returncode}").splitlines()
+        raise FetchError(f"could not fetch {source.file}: {lines[-1]}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""A server in front of an S3 server that answers instead of it, or loses its answers, when it is told to."""
+"""A server in front of an S3 server: a test may answer requests in its place, or lose its answers."""
 
 import contextlib
 import http.client
@@ -10,12 +10,12 @@ from typing import Any
 from tests.labs.s3.server import Server
 
 Fault = Callable[[http.server.BaseHTTPRequestHandler], bool]
-"""Says whether it has answered; may set `swallow` on the request, and then the true answer is lost, and `lost` called."""
+"""Returns whether it has answered. It may set `swallow` on the request: then the true answer is lost, and `lost` called."""
 
 
 @contextlib.contextmanager
 def in_front_of(server: Server, fault: Fault) -> Iterator[Server]:
-    """Give a server on which the other one's buckets are."""
+    """Yield a server with the other one's buckets."""
     front = _Server(("127.0.0.1", 0), _front_of(server.url, fault))
     threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     made = Server("front", f"http://127.0.0.1:{front.server_address[1]}")
@@ -32,7 +32,7 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients are killed here."""
+        """Print nothing: clients are killed here."""
 
 
 def _front_of(url: str, fault: Fault) -> type[http.server.BaseHTTPRequestHandler]:

@@ -1,6 +1,6 @@
 """A server in front of an S3 server that passes bytes on as they are: many requests at small cost, some refused or lost.
 
-`faulty_server` shows a test each request as a value; this one only asks what becomes of it.
+`faulty_server` shows each request to a test; this one only asks for the request's fate.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _REFUSALS: dict[Fate, bytes] = {
 
 @contextlib.contextmanager
 def relay(server: Server, decide: Decide) -> Iterator[Server]:
-    """Give a server on which the other one's buckets are."""
+    """Yield a server with the other one's buckets."""
     host, port = server.url.removeprefix("http://").split(":")
 
     class Relay(socketserver.StreamRequestHandler):
@@ -45,7 +45,7 @@ def relay(server: Server, decide: Decide) -> Iterator[Server]:
                 super().finish()
 
         def _pass_on(self, ahead: socket.socket, answers: BufferedIOBase) -> bool:
-            """Pass one request on; say whether the connection stays."""
+            """Pass one request on; return whether the connection stays open."""
             head = _head(self.rfile)
             if not head:
                 return False
@@ -93,13 +93,13 @@ def _head(stream: BufferedIOBase) -> bytes:
 
 
 def _body(stream: BufferedIOBase, head: bytes) -> bytes:
-    """Return what follows the head, as it is."""
+    """Return the body that follows the head, unchanged."""
     for line in head.splitlines():
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             body = stream.read(int(value))
             if len(body) < int(value):
-                raise ConnectionError("who sends has been killed")
+                raise ConnectionError("the client was killed while it sent")
             return body
         if name.lower() == b"transfer-encoding":
             return b"".join(_chunks(stream))

@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 
 
 class Server:
-    """A running server, and how to reach it."""
+    """A running server: its address and credentials."""
 
     def __init__(self, name: str, url: str, *, keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)) -> None:
         self.name = name
@@ -64,7 +64,7 @@ class Server:
         return name
 
     def store(self, url: str, *, retries: RetryPolicy | None = None, fast_path: bool = True, **access: Any) -> Store:
-        """A store of ours on this server, as `open_store` makes it; the test's environment must hold the credentials."""
+        """Return our storage on this server, as `open_store` makes it; the test's environment must hold the credentials."""
         reach = Access(endpoint_url=self.url, region="us-east-1", path_style=True, **access)
         plain = S3Store(url, reach, retries=retries)
         return FastS3(plain) if fast_path else plain
@@ -72,7 +72,7 @@ class Server:
 
 @contextlib.contextmanager
 def moto(folder: Path) -> Iterator[Server]:
-    """moto's server: everything in its memory."""
+    """Run moto's server, which keeps everything in memory."""
     log = folder / "moto.log"
     argv = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
     with log.open("wb") as file:
@@ -96,7 +96,9 @@ def versitygw(
     within: Callable[[Callable[[], Any]], Any] = _here,
     keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY),
 ) -> Iterator[Server]:
-    """versitygw: a real server over a folder. `within` calls a function where the address is, such as another namespace."""
+    """Run versitygw, a real server over a folder. `within` calls a function where the address is valid, such as another
+    network namespace.
+    """
     (folder / "data").mkdir()
     log = folder / "versitygw.log"
     port = within(lambda: _free_port(address))
@@ -111,7 +113,7 @@ def versitygw(
 
 
 def _free_port(address: str) -> int:
-    """Return a port that nothing has: the program has no port 0 that it would tell."""
+    """Return a free port: the program cannot choose one and report it."""
     with socket.socket() as free:
         free.bind((address, 0))
         port: int = free.getsockname()[1]
@@ -119,7 +121,7 @@ def _free_port(address: str) -> int:
 
 
 def versitygw_program() -> Path:
-    """The program that scripts/get-s3 builds, or a skip that says why there is none."""
+    """Return the program that scripts/get-s3 builds; skip the test, with the reason, if there is none."""
     done = subprocess.run([ROOT / "scripts" / "get-s3"], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no versitygw: {done.stderr.strip().splitlines()[-1]}")

@@ -19,7 +19,7 @@ TEST_SOURCES = ROOT / "tests" / "data" / "sources"
 
 
 class SpackLab:
-    """One prepared folder, and how to run the agent and stock Spack in it."""
+    """One prepared folder; runs the agent and stock Spack in it."""
 
     def __init__(self, folder: Path, spack: SpackInstallation) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class SpackLab:
         return scope
 
     def agent_argv(self, *arguments: str | Path) -> list[str]:
-        """The command line of `spack-farm build` with the lab's configuration."""
+        """Return the command line of `spack-farm build` with the lab's configuration."""
         return [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "-C", str(self.scope), *map(str, arguments)]
 
     def build(
@@ -72,9 +72,9 @@ class SpackLab:
         timeout: float = 100,
     ) -> subprocess.CompletedProcess[str]:
         """Run Spack itself; `scopes` are stronger than the lab's own."""
-        words = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
+        scope_options = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
         return subprocess.run(
-            [str(self.spack.program), *words, *map(str, arguments)],
+            [str(self.spack.program), *scope_options, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -84,13 +84,13 @@ class SpackLab:
         )
 
     def forget(self, *names: str) -> None:
-        """Uninstall packages, so that they are to be built again."""
+        """Uninstall packages, so that the next call builds them again."""
         for name in names:
             self.stock_spack("uninstall", "-y", "--all", name)
 
 
 def cdash_faults(out: Path, name: str) -> list[str]:
-    """What is wrong with a run's CDash documents, by our own check and, where they can be had, by CDash's schemas."""
+    """Return the faults of a run's CDash documents, by our own check and, if they are available, by CDash's schemas."""
     (folder,) = out.glob(f"{name}-*/cdash")
     documents = sorted(folder.glob("*.xml"))
     assert {"Build.xml", "Notes.xml", "Upload.xml"} <= {path.name for path in documents}
@@ -101,13 +101,13 @@ def cdash_faults(out: Path, name: str) -> list[str]:
 
 
 def read_telemetry(out: Path, name: str) -> telemetry.Telemetry:
-    """The telemetry of the only run of a package below an output folder."""
+    """Return the telemetry of the only run of a package below an output folder."""
     (path,) = out.glob(f"{name}-*/telemetry.json")
     return telemetry.read(path)
 
 
 def other_tree(folder: Path, mirror: Path, *, misc_cache: Path | None = None) -> Path:
-    """A configuration scope with another install tree and the mirror as the only binary mirror, signatures checked."""
+    """Write a configuration scope with another install tree and one binary mirror, signatures checked; return it."""
     scope = folder / "other"
     scope.mkdir()
     config = {"config": {"install_tree": {"root": str(folder / "opt")}, "misc_cache": str(misc_cache or folder / "misc")}}
@@ -117,7 +117,7 @@ def other_tree(folder: Path, mirror: Path, *, misc_cache: Path | None = None) ->
 
 
 def mirror_in_s3(folder: Path, url: str, server: Server, *, signed: bool = True) -> Path:
-    """A scope with another install tree and the mirror in S3 as the only binary mirror."""
+    """Write a scope with another install tree and the build cache in S3 as the only binary mirror; return it."""
     folder.mkdir(exist_ok=True)
     scope = other_tree(folder, folder)
     farm = {
