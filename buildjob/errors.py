@@ -1,14 +1,14 @@
 """Everything that ends the agent early, in one tree.
 
     AgentError            what happened, which object, what to do next
-    ├── RequestError      what was asked can't work                      -> exit code 2
+    ├── RequestError      the request can't work                         -> exit code 2
     ├── SpackError        Spack is missing, too new, or does not start   -> exit code 3
     ├── FetchError        a dependency's binary could not be fetched     -> exit code 4
-    ├── PublishError      the binary could not be signed or published    -> exit code 100
-    │   └── StoreError    the mirror's storage said no, or nothing
+    ├── PublishError      a binary could not be signed or published      -> exit code 100
+    │   └── StoreError    the storage refused a request, or did not answer
     │       └── NotFound  Conflict  Unavailable  Unsupported    only what is handled somewhere
     ├── TimedOut          --timeout passed while no package was built    -> exit code 124
-    └── Interrupted       TERM, INT or HUP came                          -> exit code 128 + n
+    └── Interrupted       TERM, INT or HUP was received                  -> exit code 128 + n
 
 A failed build is a value (`Outcome`), not an exception.
 """
@@ -19,13 +19,13 @@ from buildjob.outcome import Outcome
 
 
 class AgentError(Exception):
-    """The root of the tree; each class names the outcome that it means."""
+    """The root of the tree; each class names its outcome."""
 
     outcome: ClassVar[Outcome]
 
 
 class RequestError(AgentError):
-    """What was asked can't work."""
+    """The request can't work."""
 
     outcome = Outcome.BAD_REQUEST
 
@@ -37,7 +37,7 @@ class SpackError(AgentError):
 
 
 class FetchError(AgentError):
-    """A dependency's binary is on a mirror and could not be fetched."""
+    """A build cache has a dependency's binary, and it could not be fetched."""
 
     outcome = Outcome.FETCH_FAILED
 
@@ -49,32 +49,32 @@ class PublishError(AgentError):
 
 
 class StoreError(PublishError):
-    """The mirror's storage refused, or did not answer."""
+    """The storage refused a request, or did not answer."""
 
 
-class NotFound(StoreError):  # noqa: N818  so are they called everywhere
-    """There is no such object."""
+class NotFound(StoreError):  # noqa: N818  the field's word
+    """The object does not exist."""
 
 
 class Conflict(StoreError):  # noqa: N818
-    """The condition of a write did not hold: somebody else was there first."""
+    """The condition of a write did not hold: another writer was first."""
 
 
 class Unavailable(StoreError):  # noqa: N818
-    """The storage is busy, broken for the moment, or does not answer; trying again may help."""
+    """The storage is busy, failing for the moment, or does not answer; a retry may help."""
 
 
 class Unsupported(StoreError):  # noqa: N818
     """The storage has no conditional writes."""
 
 
-class TimedOut(AgentError):  # noqa: N818  it is no error of anybody's
+class TimedOut(AgentError):  # noqa: N818  not a fault
     """The time that the user gave has passed."""
 
     outcome = Outcome.TIMED_OUT
 
 
-class Interrupted(AgentError):  # noqa: N818  it is no error of anybody's
+class Interrupted(AgentError):  # noqa: N818  not a fault
     """A signal asked the agent to stop."""
 
     outcome = Outcome.INTERRUPTED

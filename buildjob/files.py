@@ -1,6 +1,6 @@
 """Files that appear whole (temporary name in the same folder, fsync, rename), and whether a file has a given content.
 
-Knows nothing of what they contain.
+Knows nothing of what they contain. Source: rename(2), fsync(2).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def has_content(path: Path, *, size_bytes: int, checksum: str) -> bool:
-    """Say whether there is a file of that size and SHA-256."""
+    """Return whether there is a file of that size and SHA-256."""
     try:
         return path.stat().st_size == size_bytes and sha256(path) == checksum
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""The agent's voice: callers say what a line means, this module decides how it looks. The build's own bytes pass elsewhere.
+"""The agent's own lines in the job log: callers say what a line means, this module decides how it looks.
 
-Color under CI or on a terminal, unless NO_COLOR is set (GitLab's job log shows ANSI colors, yet is no terminal).
+The build's bytes do not pass here.
 """
 
 import os
@@ -12,31 +12,28 @@ _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 
 
 class Log:
-    """Writes the agent's own lines, each prefixed, so that they stand apart from the build's output."""
+    """Writes the agent's own lines, each with a prefix that tells them from the build's output."""
 
-    def __init__(self, stream: TextIO | None = None, *, color: bool = False, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None, *, color: bool = False) -> None:
         self._stream: TextIO = stream if stream is not None else sys.stdout
         self.color = color
-        self._quiet = quiet
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
         """Columns that tables may take."""
 
     def step(self, text: str) -> None:
-        """Say that a new part of the work begins."""
-        if not self._quiet:
-            self._line("step", f"spack-farm: {text}")
+        """Log that a new part of the work begins."""
+        self._line("step", f"spack-farm: {text}")
 
     def note(self, text: str) -> None:
-        """Say something good to know."""
-        if not self._quiet:
-            self._line("note", f"spack-farm: {text}")
+        """Log something good to know."""
+        self._line("note", f"spack-farm: {text}")
 
     def warning(self, text: str) -> None:
-        """Say something that the reader should look at."""
+        """Log something that the reader should look at."""
         self._line("warning", f"spack-farm: warning: {text}")
 
     def error(self, text: str) -> None:
-        """Say what went wrong and what to do next."""
+        """Log what went wrong and what to do next."""
         self._line("error", f"spack-farm: error: {text}")
 
     def plain(self, text: str) -> None:
@@ -53,7 +50,7 @@ class Log:
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
         except BrokenPipeError:
-            # The reader went away. Python would flush once more at its exit and end with 120: give it somewhere to.
+            # The reader closed the pipe. Python flushes again when it exits, and would end with 120: let it write nowhere.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)

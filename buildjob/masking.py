@@ -10,7 +10,8 @@ _Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 def mask(text: str, secret_values: Iterable[str]) -> str:
-    """Return the text with each secret in it replaced by `[MASKED]`."""
+    """Return the text with each secret in it replaced by `[MASKED]`, and the user and password of each URL."""
+    # the longest first: a secret may contain another, and must not be left in half
     for value in sorted(secret_values, key=len, reverse=True):
         text = text.replace(value, "[MASKED]")
     return re.sub(r"(\w+://)[^/@\s:]*:[^/@\s]+@", r"\1[MASKED]@", text)

@@ -1,4 +1,4 @@
-"""Options as text: the environment that may give them, and the values that a switch or a duration stands for.
+"""Options as text: the environment that may give them, and the values of switches and durations.
 
 The one module that reads `os.environ`. Knows no verb.
 """
@@ -19,19 +19,19 @@ def environment() -> dict[str, str]:
 
 
 def take_on(variables: Mapping[str, str]) -> None:
-    """Put variables into this process's environment, for whatever reads them there: boto3, gpg."""
-    os.environ.update(variables)  # noqa: TID251  here it is read
+    """Put variables into this process's environment, where boto3 and gpg read them."""
+    os.environ.update(variables)  # noqa: TID251  here it is written
 
 
 def switch(text: str, name: str) -> bool:
-    """Return what a variable says that switches something. Raises RequestError, naming it, if it says neither."""
+    """Return the value of the variable `name`, which is a switch. Raises RequestError if it is neither true nor false."""
     if text.lower() not in _SWITCH:
-        raise RequestError(f"{name}={text!r}: say true or false")
+        raise RequestError(f"{name}={text!r}: give true or false")
     return _SWITCH[text.lower()]
 
 
 def seconds(text: str, option: str) -> float:
-    """Return a duration such as `90s`, `15m` or `1h30m` in seconds. Raises RequestError if it is none or not positive."""
+    """Return a duration such as `90s` or `1h30m` in seconds. Raises RequestError if it is malformed or not positive."""
     found = _DURATION.fullmatch(text.strip())
     total = (
         sum(float(part or 0) * factor for part, factor in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0

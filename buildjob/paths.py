@@ -1,4 +1,4 @@
-"""Where things lie: the XDG folders, below which everything of ours has one name. Pure; knows no file system.
+"""The XDG folders of a user, in each of which spack-farm has one folder. Pure; touches no file system.
 
 Source: XDG Base Directory Specification 0.8.
 """
@@ -15,15 +15,15 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     """The folders of one user; none of them need exist."""
 
     cache: Path
-    """What can be made again: Spack checkouts, virtual environments."""
+    """For what can be made again: Spack checkouts, virtual environments."""
     config: Path
-    """What the user wrote."""
+    """For what the user writes."""
     state: Path
-    """What should survive and can be lost."""
+    """For what should survive a restart, and may be lost."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Paths:
-    """Return the folders that the XDG variables name; relative or empty values are ignored, as the specification asks."""
+    """Return the folders that the XDG variables name; relative and empty values are ignored, as the specification asks."""
     home = Path(environment.get("HOME") or "/")
 
     def folder(variable: str, default: str) -> Path:

@@ -1,4 +1,4 @@
-"""A run's folder: the names of what lies there, how a new one is made, and the result that says how the run ended."""
+"""A run folder: its name, the names of the files in it, and the result of its run. Knows nothing of what the files hold."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SPEC = "spec.json"
 
 
 class PhaseStart(msgspec.Struct, frozen=True):
-    """A phase begins at this place of the log."""
+    """Where in the log a phase begins."""
 
     name: str
     offset: int
@@ -30,7 +30,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: Path
     telemetry: Telemetry
-    """What lies in the folder; it holds no secret."""
+    """The document in the folder; it holds no secret."""
     command: str
     """What was run, as people write it."""
     rebuild: str
@@ -59,7 +59,7 @@ class LogIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_folder(out: Path, name: str) -> Path:
-    """Make and return a folder for one run, `name` or `name-2`, `name-3` …: nothing is ever overwritten."""
+    """Make and return a folder for one run, `name` or `name-2`, `name-3` …: nothing is ever overwritten. Raises OSError."""
     out.mkdir(parents=True, exist_ok=True)
     for number in range(1, 1_000_000):
         folder = out / (name if number == 1 else f"{name}-{number}")

@@ -1,4 +1,4 @@
-"""The version of this distribution. Knows the checkout's pyproject.toml and the installed metadata, nothing else."""
+"""The version of this distribution, from the checkout's pyproject.toml or the installed metadata."""
 
 import contextlib
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def own_version() -> str:
-    """Return the version of this distribution; in a checkout what pyproject.toml says, marked as such."""
+    """Return the version; in a checkout that of pyproject.toml, marked with `+checkout`."""
     with contextlib.suppress(OSError):
         text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
         if found := re.search(r'^version = "([^"]+)"', text, re.MULTILINE):

@@ -1,7 +1,7 @@
 """The story of `spack-farm build`: plan, fetch what a build cache has, then build, publish and report package by package.
 
-Holds the order of things; how each is done is elsewhere. Everything that can't work is rejected before anything starts, and
-whatever happens, what was learned so far is written down.
+Holds the order of the steps; each step is done elsewhere. A request that can't work is rejected before anything starts.
+Whatever happens, the results so far are written down.
 """
 
 import shlex
@@ -45,7 +45,7 @@ def build(request: BuildRequest, log: Log) -> int:
         results: list[RunResult] = []
         try:
             for result in _run_command(session, request.command) if request.command else _build_with_spack(session):
-                results.append(result)  # noqa: PERF402  those before an error count as well
+                results.append(result)  # noqa: PERF402  those before an error are reported, too
         finally:
             send_telemetry(session, results)
     if len(results) > 1:
@@ -121,7 +121,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
 
 
 def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustHome | None) -> None:
-    """Install from the build caches what they have. Raises FetchError with Spack's words if one of them does not come."""
+    """Install from the build caches what they have. Raises FetchError with Spack's last lines if one can't be installed."""
     if not work.fetch:
         return
     session.log.step(f"installing {len(work.fetch)} packages from the build cache")
@@ -129,7 +129,7 @@ def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustH
     code, printed = session.call(spack.fetch_argv(work.fetch), environment)
     if code != 0:
         lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
-        raise FetchError("a dependency did not come from the build cache: " + " | ".join(lines))
+        raise FetchError("a dependency could not be installed from the build cache: " + " | ".join(lines))
 
 
 def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Recorder:
@@ -168,7 +168,7 @@ def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Re
 
 
 def _already_published(session: Session, spec: ConcreteSpec, found: Concretization) -> RunResult:
-    """Write down that there was nothing to do."""
+    """Record that there was nothing to do."""
     target = session.request.target
     assert target is not None
     url = f"{target.url}/{layout.manifest_path(spec.name, spec.version, spec.hash).as_posix()}"

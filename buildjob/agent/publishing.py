@@ -140,7 +140,7 @@ def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
     try:
         publish_process.send_telemetry(call, url, ran, variables=session.request.variables)
     except (AgentError, OSError) as error:
-        session.log.warning(f"what was measured was not sent to {url}: {error}")
+        session.log.warning(f"the telemetry was not uploaded to {url}: {error}")
 
 
 def _push_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:

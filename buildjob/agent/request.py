@@ -1,7 +1,6 @@
-"""Arguments and environment become one frozen `BuildRequest`, or are refused here with the option's name.
+"""Arguments and environment become one frozen `BuildRequest`, or are rejected here with the option's name.
 
-Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure but for
-looking whether named files exist.
+Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure, except that named files and folders are looked up.
 """
 
 import argparse
@@ -30,18 +29,18 @@ _FROM_ENVIRONMENT = {
 }
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
 _PATH = ("/", "./", "../")
-"""A word that begins so is a path; `/` alone may begin a hash, as Spack writes one."""
+"""An argument that begins with these is a path; `/` alone may begin a hash, as Spack writes one."""
 
 
 class CommandBuild(msgspec.Struct, frozen=True, kw_only=True):
     """A build without Spack: any command line, measured the same way."""
 
     command: str
-    """Given to the shell."""
+    """A command line for the shell."""
     name: str
     version: str
     prefix: Path | None
-    """Watched for the disk that it takes up."""
+    """A folder whose growth counts as the build's use of disk."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,36 +49,42 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     """The mirror as Spack's configuration names it, without a slash at its end."""
     folder: Path | None
-    """Where the mirror lies, if it lies in a folder."""
+    """None for a build cache in S3."""
     signing_key_file: Path | None
-    """None for an unsigned mirror."""
+    """None for a build cache without signatures."""
     passphrase_file: Path | None = None
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one call of `spack-farm build` is asked."""
+    """Everything that one call of `spack-farm build` is asked to do."""
 
     specs: list[str] = []
     """Abstract specs, to be concretized together."""
     spec_files: list[Path] = []
     """Concrete specs in files, as `spack spec --json` prints them."""
     environment_name: str = ""
-    """A Spack environment: a folder or a name."""
+    """A Spack environment, by folder or name; empty if none is named."""
     active_environment: Path | None = None
-    """The environment activated in the user's shell: its configuration holds where no environment is named."""
+    """The environment that is active in the user's shell: its configuration holds if no environment is named."""
     hash: str = ""
+    """The DAG hash, or its beginning, of the one spec of the environment to build; empty for all roots."""
     command: CommandBuild | None = None
     spack: str = ""
+    """What `--spack` names; empty to search."""
     scopes: list[Path] = []
+    """Configuration scopes for Spack."""
     out: Path
+    """The folder in which the run folders lie."""
     target: Target | None
     """None: binaries are not published."""
     keep_unsigned: bool
-    """Leave the unsigned entry in the output folder (`--no-publish`)."""
+    """Leave the unsigned binary in the run folder (`--no-publish`)."""
     telemetry_mirror: str = ""
-    """Where what was measured goes, as `spack-farm publish telemetry` takes it; nowhere if empty."""
+    """Where telemetry is uploaded to, as `spack-farm publish telemetry` takes it; nowhere if empty."""
     trust: list[Path] = []
+    """Files with public keys."""
     jobs: int | None = None
+    """None leaves the number of parallel jobs to Spack."""
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
@@ -95,19 +100,19 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
-    """Return the request. Raises RequestError for anything that can't work, before anything is started."""
+    """Return the request. Raises RequestError for everything that can't work, before anything is started."""
     values = _with_environment(vars(arguments), variables)
-    words: list[str] = values["spec"]
-    command = _command(values, words)
-    specs, files, named = _sort_words(words, values["hash"]) if command is None else ([], [], "")
+    named: list[str] = values["spec"]
+    command = _command(values, named)
+    specs, files, environment = _sort(named, values["hash"]) if command is None else ([], [], "")
     target = _target(values)
     if target and command:
-        raise RequestError("--mirror publishes Spack binaries; a --command build has none: leave --mirror away")
+        raise RequestError("--mirror publishes Spack binaries; a --command build has none: omit --mirror")
     return BuildRequest(
         specs=specs,
         spec_files=files,
-        environment_name=named,
-        active_environment=_active_environment(variables) if not named and command is None else None,
+        environment_name=environment,
+        active_environment=_active_environment(variables) if not environment and command is None else None,
         hash=values["hash"] or "",
         command=command,
         spack=values["spack"] or "",
@@ -146,17 +151,17 @@ def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -
     return merged
 
 
-def _command(values: Mapping[str, Any], words: list[str]) -> CommandBuild | None:
+def _command(values: Mapping[str, Any], named: list[str]) -> CommandBuild | None:
     if values["command"] is None:
         if values["name"] or values["version"] or values["prefix"]:
             raise RequestError("--name, --version and --prefix belong to --command")
-        if not words:
+        if not named:
             raise RequestError(
                 "nothing to build: name a spec, a concrete spec file, an environment with --hash, or --command"
             )
         return None
-    if words or values["hash"]:
-        raise RequestError("--command builds without Spack: leave the spec and --hash away, or leave --command away")
+    if named or values["hash"]:
+        raise RequestError("--command builds without Spack: omit the spec and --hash, or omit --command")
     if not values["name"] or not values["version"]:
         raise RequestError("--command needs --name and --version: they name the output folder and the report")
     for option in ("name", "version"):
@@ -170,27 +175,27 @@ def _command(values: Mapping[str, Any], words: list[str]) -> CommandBuild | None
     )
 
 
-def _sort_words(words: list[str], dag_hash: str | None) -> tuple[list[str], list[Path], str]:
-    """Return abstract specs, concrete spec files, and the environment, of which the words name."""
+def _sort(named: list[str], dag_hash: str | None) -> tuple[list[str], list[Path], str]:
+    """Return which of the arguments are specs, which are files with concrete specs, and the environment among them."""
     if dag_hash is not None:
-        if len(words) != 1:
+        if len(named) != 1:
             raise RequestError("--hash takes exactly one environment: spack-farm build ENVIRONMENT --hash HASH")
-        return [], [], _environment_of(words[0])
+        return [], [], _environment_of(named[0])
     specs, files = [], []
-    for word in words:
-        path = Path(word)
-        if (path.is_dir() and (_is_environment(path) or word.startswith(_PATH))) or (
+    for text in named:
+        path = Path(text)
+        if (path.is_dir() and (_is_environment(path) or text.startswith(_PATH))) or (
             path.is_file() and path.name in _ENVIRONMENT_FILES
         ):
-            if len(words) > 1:
-                raise RequestError(f"{word} is an environment: it is built alone")
-            return [], [], _environment_of(word)
-        if path.is_file() or word.endswith((".json", ".yaml")):
-            files.append(_file(word, "concrete spec"))
-        elif word.startswith(_PATH[1:]):
-            raise RequestError(f"{word}: there is no such file or folder")
+            if len(named) > 1:
+                raise RequestError(f"{text} is an environment: it is built alone")
+            return [], [], _environment_of(text)
+        if path.is_file() or text.endswith((".json", ".yaml")):
+            files.append(_file(text, "concrete spec"))
+        elif text.startswith(_PATH[1:]):
+            raise RequestError(f"{text}: there is no such file or folder")
         else:
-            specs.append(word)
+            specs.append(text)
     return specs, files, ""
 
 
@@ -204,17 +209,17 @@ def _active_environment(variables: Mapping[str, str]) -> Path | None:
     return Path(folder)
 
 
-def _environment_of(word: str) -> str:
-    path = Path(word)
+def _environment_of(text: str) -> str:
+    path = Path(text)
     if path.name in _ENVIRONMENT_FILES and path.is_file():
         path = path.parent
     if path.is_dir():
         if not _is_environment(path):
-            raise RequestError(f"{word}: no spack.yaml or spack.lock in it, so it is no Spack environment")
+            raise RequestError(f"{text}: not a Spack environment: there is no spack.yaml or spack.lock in it")
         return str(path.resolve())
-    if "/" in word:
-        raise RequestError(f"{word}: there is no such environment folder")
-    return word
+    if "/" in text:
+        raise RequestError(f"{text}: there is no such environment folder")
+    return text
 
 
 def _is_environment(path: Path) -> bool:
@@ -251,7 +256,7 @@ def _telemetry_mirror(text: str | None) -> str:
 
 
 def _mirror_folder(text: str, option: str) -> Path | None:
-    """Return the folder that a path or a `file://` URL names; None for a mirror in S3."""
+    """Return the folder that a path or a `file://` URL names; None for an address in S3."""
     url = urlsplit(text)
     if url.scheme in {"", "file"}:
         return Path(unquote(url.path) if url.scheme else text).resolve()
@@ -265,7 +270,7 @@ def _file(text: str, option: str) -> Path:
     if not path.is_file():
         raise RequestError(f"{option} {text}: there is no such file")
     if not os.access(path, os.R_OK):
-        raise RequestError(f"{option} {text}: it can't be read by this user")
+        raise RequestError(f"{option} {text}: this user can't read it")
     return path
 
 
@@ -277,13 +282,13 @@ def _folder(text: str, option: str) -> Path:
 
 
 def _writable(path: Path) -> Path:
-    """Return the folder, which need not exist yet. Raises RequestError if nothing could be written below it."""
+    """Return the folder, which need not exist yet. Raises RequestError if this user could not write below it."""
     path = path.resolve()
-    standing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not standing.is_dir():
-        raise RequestError(f"{path}: {standing} is not a folder")
-    if not os.access(standing, os.W_OK | os.X_OK) or os.statvfs(standing).f_flag & os.ST_RDONLY:
-        raise RequestError(f"{path}: {standing} can't be written by this user")
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        raise RequestError(f"{path}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
+        raise RequestError(f"{path}: this user can't write to {existing}")
     return path
 
 

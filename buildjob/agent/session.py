@@ -1,4 +1,4 @@
-"""What every story of one call of `spack-farm build` shares, and how a program that is no build is run within it.
+"""What all parts of one call of `spack-farm build` share, and how programs other than builds are run within it.
 
 Knows neither Spack nor packages.
 """
@@ -22,7 +22,7 @@ from buildjob.process.prestarted import Prestarted
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """What every story of one call shares."""
+    """What all parts of one call share."""
 
     request: BuildRequest
     log: Log
@@ -49,7 +49,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return self._follow(child.start(_program(argv, environment)), argv, deadline)
 
     def prestarted(self, argv: list[str], environment: Mapping[str, str]) -> Prestarted:
-        """Return a program that can be started before it is needed; it is no build either."""
+        """Return a program that can be started before it is needed."""
         return Prestarted(_program(argv, environment))
 
     def finish(self, program: Prestarted, line: bytes, *, standby: frozenset[int] = frozenset()) -> tuple[int, bytes]:
@@ -70,7 +70,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:
-            raise TimedOut(f"the time was over while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
+            raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
         return ended.exit_code, printed.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Which versions of everything take part: ours, Python's, Spack's, and the kind of control group."""
+"""What a bug report needs: versions, the folders in use, the kind of cgroup."""
 
 import platform
 from pathlib import Path
@@ -30,7 +30,7 @@ def places() -> dict[str, Path]:
 
 
 def describe() -> str:
-    """Return one line that says what a bug report needs."""
+    """Return in one line the versions of spack-farm, Python and Spack, and the kind of cgroup."""
     variables = environment()
     try:
         installation = find("", variables, from_environment(variables))

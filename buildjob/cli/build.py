@@ -1,7 +1,6 @@
 """The command line of `spack-farm build`, and its one way out.
 
-One parser, from which help, completion and the manual page are made; errors become one line and the exit code of their kind
-here, nowhere else.
+Help, completion and the manual page are made from its parser. Only here do errors become a line and an exit code.
 """
 
 import argparse
@@ -34,7 +33,7 @@ Options may be given as variables too: SPACK_FARM_BUILD_MIRROR, SPACK_FARM_BUILD
 
 
 def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
-    """Return the parser; its defaults are None, so that the environment can step in."""
+    """Return the parser; its defaults are None, so that the environment can give a value."""
     new = argparse.ArgumentParser(
         prog=prog,
         description="Build packages with Spack, measure, sign and publish them, and write a report of each.",
@@ -43,38 +42,45 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     new.add_argument("spec", nargs="*", metavar="SPEC", help="a spec, a file with a concrete spec, or an environment")
-    new.add_argument("--hash", metavar="HASH", help="of the environment SPEC, build the spec with this hash only")
+    new.add_argument("--hash", metavar="HASH", help="build only the spec with this hash, of the environment SPEC")
     spack = new.add_argument_group("Spack")
-    spack.add_argument("--spack", metavar="FOLDER", help="the Spack to use (then $SPACK_ROOT, PATH, scripts/get-spack's)")
+    spack.add_argument(
+        "--spack", metavar="FOLDER", help="the Spack to use (default: $SPACK_ROOT, PATH, or that of scripts/get-spack)"
+    )
     spack.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
     spack.add_argument("-j", "--jobs", metavar="N", help="parallel jobs of the build")
     spack.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
     publish = new.add_argument_group("publishing")
     publish.add_argument(
         "--mirror",
-        metavar="FOLDER",
-        help="the build cache to publish to, or s3://BUCKET/PREFIX; without it nothing is published",
+        metavar="MIRROR",
+        help="the build cache to publish to: a folder, a file:// URL, or s3://BUCKET/PREFIX (default: none)",
     )
     publish.add_argument("--signing-key-file", metavar="FILE", help="the secret key that signs; read after the build")
     publish.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
-    publish.add_argument("--unsigned", action="store_true", default=None, help="the mirror's users check no signatures")
+    publish.add_argument(
+        "--unsigned",
+        action="store_true",
+        default=None,
+        help="publish without signatures, which users of the build cache must then not check",
+    )
     publish.add_argument(
         "--no-publish",
         dest="publish",
         action="store_false",
         default=None,
-        help="leave the unsigned entry in the output folder",
+        help="leave the unsigned binary in the run folder",
     )
     publish.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
     publish.add_argument(
         "--telemetry-mirror",
         metavar="MIRROR",
-        help="send what was measured to telemetry/v1/ there, from which sizes are learned; a warning if that fails",
+        help="upload telemetry to telemetry/v1/ there, from which sizes are learned; a failure is only a warning",
     )
     run = new.add_argument_group("running")
-    run.add_argument("--out", metavar="FOLDER", help="where each run gets a folder of its own (default: spack-farm-out)")
-    run.add_argument("--timeout", metavar="TIME", help="stop after this time in all: 90s, 15m, 1h30m")
-    run.add_argument("--interval", metavar="TIME", help="distance of two samples (default: 1s)")
+    run.add_argument("--out", metavar="FOLDER", help="where the run folders are made (default: spack-farm-out)")
+    run.add_argument("--timeout", metavar="TIME", help="stop after this time in total: 90s, 15m, 1h30m")
+    run.add_argument("--interval", metavar="TIME", help="time between two samples (default: 1s)")
     report = new.add_argument_group("reporting")
     report.add_argument(
         "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
@@ -100,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asked = request.parse(arguments, variables)
         extra.require()
-        from buildjob.agent.build import build  # noqa: PLC0415  what is refused above need not load it
+        from buildjob.agent.build import build  # noqa: PLC0415  a rejected request need not load it
 
         return build(asked, log)
     except Interrupted as stopped:

@@ -1,6 +1,6 @@
-"""`spack-farm doctor`: looks at everything that a build here will need, and says what to mend.
+"""`spack-farm doctor`: checks everything that a build here needs, and says how to fix what is missing.
 
-Each look is a small function that returns findings; nothing is changed and nothing is built.
+Each check is a small function that returns its result; nothing is changed and nothing is built.
 """
 
 import argparse
@@ -26,12 +26,12 @@ _ROOM_BYTES = 5 << 30
 _TIMEOUT_SECONDS = 60
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """What one look found."""
+class Check(msgspec.Struct, frozen=True):
+    """The result of one check."""
 
     is_good: bool
     text: str
-    mend: str = ""
+    advice: str = ""
     """What to do; empty if nothing is to be done."""
 
 
@@ -39,39 +39,38 @@ def parser(prog: str = "spack-farm doctor") -> argparse.ArgumentParser:
     """Return the parser of the verb."""
     new = argparse.ArgumentParser(
         prog=prog,
-        description="Look at what a build here will need, and say what to mend.",
+        description="Check what a build here needs, and say how to fix what is missing.",
         epilog="""\
 example:
   spack-farm doctor --mirror ./mirror
 
 exit codes:
-  0 all is well
-  1 something is to be mended
+  0 a build can start here
+  1 something must be fixed first
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    new.add_argument("--spack", metavar="FOLDER", help="the Spack to look at")
-    new.add_argument("--mirror", metavar="FOLDER", help="the build cache that will be published to")
-    new.add_argument("--out", metavar="FOLDER", default="spack-farm-out", help="where runs will be written")
+    new.add_argument("--spack", metavar="FOLDER", help="the Spack to check")
+    new.add_argument("--mirror", metavar="FOLDER", help="the build cache that builds will publish to")
+    new.add_argument("--out", metavar="FOLDER", default="spack-farm-out", help="where the run folders will be made")
     return new
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the findings; return 1 if something is to be mended."""
+    """Print the result of each check; return 1 if something must be fixed."""
     arguments = parser().parse_args(argv)
     log = Log()
-    sick = False
-    for finding in look(arguments):
-        log.plain(
-            f"{'ok   ' if finding.is_good else 'MEND '} {finding.text}" + (f"\n      {finding.mend}" if finding.mend else "")
-        )
-        sick = sick or not finding.is_good
-    return int(sick)
+    is_good = True
+    for check in checks(arguments):
+        advice = f"\n      {check.advice}" if check.advice else ""
+        log.plain(f"{'ok   ' if check.is_good else 'FIX  '} {check.text}{advice}")
+        is_good = is_good and check.is_good
+    return int(not is_good)
 
 
-def look(arguments: argparse.Namespace) -> Iterator[Finding]:
-    """Yield everything there is to know."""
+def checks(arguments: argparse.Namespace) -> Iterator[Check]:
+    """Yield the result of each check."""
     yield from _spack(arguments.spack or "")
     yield _program("gcc", "--version", "install a C compiler; on Debian: apt-get install gcc")
     yield _program("gpg", "--version", "signatures need GnuPG; on Debian: apt-get install gnupg")
@@ -81,26 +80,26 @@ def look(arguments: argparse.Namespace) -> Iterator[Finding]:
     yield _cgroup()
 
 
-def _spack(named: str) -> Iterator[Finding]:
+def _spack(named: str) -> Iterator[Check]:
     variables = environment()
     try:
         installation = find(named, variables, from_environment(variables))
         spack = Spack(installation, call=_call)
         spack.require_supported()
-        yield Finding(True, f"Spack {spack.version(variables)} at {installation.root}, found by {installation.found}")
+        yield Check(True, f"Spack {spack.version(variables)} at {installation.root}, found by {installation.found}")
     except AgentError as error:
-        yield Finding(False, str(error))
+        yield Check(False, str(error))
         return
     yield _concretizer(installation, spack, variables)
 
 
-def _concretizer(installation: SpackInstallation, spack: Spack, variables: dict[str, str]) -> Finding:
-    code, said = _call(spack.argv("python", "-c", "import clingo"), spack.environment(variables))
+def _concretizer(installation: SpackInstallation, spack: Spack, variables: dict[str, str]) -> Check:
+    code, printed = _call(spack.argv("python", "-c", "import clingo"), spack.environment(variables))
     if code == 0:
-        return Finding(True, "Spack can concretize: clingo is there")
-    return Finding(
+        return Check(True, "Spack can concretize: it imports clingo")
+    return Check(
         False,
-        f"Spack at {installation.root} can't import clingo: {said.decode('utf-8', 'replace').strip()[-200:]}",
+        f"Spack at {installation.root} can't import clingo: {printed.decode('utf-8', 'replace').strip()[-200:]}",
         "run 'spack bootstrap now', or use the Spack of scripts/get-spack",
     )
 
@@ -113,48 +112,48 @@ def _call(argv: list[str], variables: object) -> tuple[int, bytes]:
     return done.returncode, done.stdout
 
 
-def _program(name: str, question: str, mend: str) -> Finding:
+def _program(name: str, option: str, advice: str) -> Check:
     path = shutil.which(name)
     if not path:
-        return Finding(False, f"{name} is not on PATH", mend)
-    said = subprocess.run([path, question], capture_output=True, text=True, check=False).stdout
-    return Finding(True, f"{path}: {said.splitlines()[0] if said else 'it says nothing'}")
+        return Check(False, f"{name} is not on PATH", advice)
+    printed = subprocess.run([path, option], capture_output=True, text=True, check=False).stdout
+    return Check(True, f"{path}: {printed.splitlines()[0] if printed else 'it prints nothing'}")
 
 
-def _disk(out: Path) -> Finding:
-    standing = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(standing).free
-    text = f"{free / (1 << 30):.1f} GiB free below {standing}"
-    if not os.access(standing, os.W_OK):
-        return Finding(False, f"{standing} can't be written", "choose another --out")
+def _disk(out: Path) -> Check:
+    existing = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    text = f"{free / (1 << 30):.1f} GiB free below {existing}"
+    if not os.access(existing, os.W_OK):
+        return Check(False, f"this user can't write to {existing}", "choose another --out")
     if free < _ROOM_BYTES:
-        return Finding(
+        return Check(
             False, text, f"large packages need more than {_ROOM_BYTES >> 30} GiB: make room, or choose another --out"
         )
-    return Finding(True, text)
+    return Check(True, text)
 
 
-def _mirror(text: str) -> Finding:
+def _mirror(text: str) -> Check:
     try:
-        words = ["x", "--mirror", text, "--unsigned"]
-        asked = request.parse(build.parser().parse_args(words), {})
+        argv = ["x", "--mirror", text, "--unsigned"]
+        asked = request.parse(build.parser().parse_args(argv), {})
     except RequestError as error:
-        return Finding(False, str(error))
+        return Check(False, str(error))
     assert asked.target
     if asked.target.folder is None:
-        return Finding(True, f"mirror {asked.target.url}: not looked at; spack-farm publish ls does")
+        return Check(True, f"mirror {asked.target.url}: not checked here; spack-farm publish ls reads it")
     layout = asked.target.folder / "v3" / "layout.json"
-    state = "a build cache of layout 3" if layout.exists() else "no build cache yet; it will be made"
-    return Finding(True, f"mirror {asked.target.folder}: {state}")
+    state = "a build cache of layout 3" if layout.exists() else "not a build cache yet; the first build makes one"
+    return Check(True, f"mirror {asked.target.folder}: {state}")
 
 
-def _cgroup() -> Finding:
+def _cgroup() -> Check:
     cgroup = find_cgroup()
     if cgroup is None:
-        return Finding(
+        return Check(
             True,
-            "no control group of its own can be had here: memory figures will be estimates, memory kills can't be told",
-            "run in a container, or as root on cgroup v1, to have the kernel's own counters",
+            "builds have no cgroup of their own here: memory figures will be estimates, memory kills will not be seen",
+            "run in a container, or as root on cgroup v1, for the kernel's own counters",
         )
     with cgroup:
-        return Finding(True, f"the kernel counts for us: cgroup {cgroup.version} ({cgroup.kind.value})")
+        return Check(True, f"builds are measured by the kernel: cgroup {cgroup.version} ({cgroup.kind.value})")

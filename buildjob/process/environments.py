@@ -1,8 +1,8 @@
 """Which environment variables a process may see: package code must never have our keys and tokens.
 
-`split` is pure: names and values in, environments out. Knows the names that GitLab, AWS, CDash and Spack use, not what they
-open. `forget` hides this process's own secrets from its descendants, which may read `/proc/PID/environ` of every process of
-their user. What an ancestor was started with stays readable: the README says so.
+`split` is pure: names and values in, environments out. It knows the names that GitLab, AWS, CDash and Spack use, not what
+they give access to. `forget` hides this process's own secrets from its descendants, which may read `/proc/PID/environ` of
+every process of their user. The environment of an ancestor stays readable: see the README.
 Source: proc(5), `/proc/pid/environ`, fields 50 and 51 of `/proc/pid/stat`.
 """
 
@@ -14,25 +14,25 @@ from pathlib import Path
 
 import msgspec
 
-# Whole words within a name: SPACK_CDASH_AUTH_TOKEN, MY_S3_SECRET, CI_REGISTRY_PASSWORD, SPACK_SIGNING_KEY …
-_SECRET_WORDS = re.compile(
+# Between underscores, or at an end of the name: SPACK_CDASH_AUTH_TOKEN, MY_S3_SECRET, CI_REGISTRY_PASSWORD …
+_SECRET_PARTS = re.compile(
     r"(?:^|_)(?:TOKENS?|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASES?|CREDENTIALS?|JWT|"
     r"(?:SIGNING|PRIVATE|ACCESS|API|SECRET|DEPLOY|SSH)_?KEYS?)(?:_|$)",
     re.IGNORECASE,
 )
-# What opens something although its name does not say so.
+# Secrets whose name does not say so.
 _SECRET_NAMES = frozenset({
     "CI_REPOSITORY_URL",  # holds the job token
     "CI_DEPENDENCY_PROXY_USER", "CI_DEPLOY_USER", "CI_REGISTRY_USER",
     "DOCKER_AUTH_CONFIG", "KUBECONFIG", "NETRC",
-    "GPG_AGENT_INFO", "SSH_AUTH_SOCK", "SSH_AGENT_PID",  # an agent signs for whoever asks
+    "GPG_AGENT_INFO", "SSH_AUTH_SOCK", "SSH_AGENT_PID",  # an agent signs for every process of its user
     "GNUPGHOME", "SPACK_GNUPGHOME",
     "JOB_RESPONSE_FILE",
 })  # fmt: skip
-# Where a mirror's credentials come from: for the Spack that fetches binaries, never for one that runs package code.
+# Credentials of build caches: for the Spack that fetches binaries, never for one that runs package code.
 _MIRROR_PREFIXES = ("AWS_", "S3_", "GOOGLE_", "AZURE_", "MINIO_")
 _HARMLESS = frozenset({"AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED", "AWS_REGION"})
-# A value shorter than this is no secret worth the name, and would be found in every second text.
+# A shorter value is hardly a secret, and masking it would spoil texts that contain it by chance.
 _SHORTEST_SECRET = 6
 
 
@@ -42,23 +42,23 @@ class Environments(msgspec.Struct, frozen=True, kw_only=True):
     build: dict[str, str]
     """For everything that runs package code."""
     fetch: dict[str, str]
-    """The same and the mirrors' credentials: for Spack when it fetches binaries."""
+    """The same with the credentials of build caches: for Spack when it fetches binaries."""
     secret_names: frozenset[str]
-    """The variables that package code does not get."""
+    """The variables that package code does not receive."""
     secret_values: frozenset[str]
-    """What no document of ours may contain."""
+    """What no document may contain."""
 
 
 def split(environment: Mapping[str, str], *, mirror_variables: Iterable[str] = ()) -> Environments:
     """Split an environment; `mirror_variables` are the names that Spack's mirror configuration takes credentials from.
 
-    A variable that merely repeats a secret's value (`URL=https://user:TOKEN@host`) goes with the secret.
+    A variable that contains a secret's value (`URL=https://user:TOKEN@host`) is hidden like the secret.
     """
     from_mirrors = set(mirror_variables)
     mirrors = {n for n in environment if n in from_mirrors or (n.startswith(_MIRROR_PREFIXES) and n not in _HARMLESS)}
-    ours = {n for n in environment if n in _SECRET_NAMES or _SECRET_WORDS.search(n)} - mirrors
+    ours = {n for n in environment if n in _SECRET_NAMES or _SECRET_PARTS.search(n)} - mirrors
     values = {environment[n] for n in mirrors | ours if len(environment[n]) >= _SHORTEST_SECRET}
-    # A path is where a secret lies (`…_TOKEN_FILE`), not the secret.
+    # a path is where a secret lies (`…_TOKEN_FILE`), not the secret
     values = {value for value in values if not value.startswith("/")}
     carriers = {n for n, text in environment.items() if any(value in text for value in values)} - mirrors
     hidden = ours | carriers
@@ -72,7 +72,7 @@ def split(environment: Mapping[str, str], *, mirror_variables: Iterable[str] = (
 
 def forget(names: Iterable[str]) -> None:
     """Remove the variables from this process, and their values from what the kernel shows of it. Raises OSError."""
-    # Deleting a variable leaves its bytes where the kernel shows them, so they are overwritten there.
+    # a variable that is deleted leaves its bytes in the memory that the kernel shows: they are overwritten there
     hidden = {os.fsencode(name) for name in names}
     shown = Path("/proc/self/environ").read_bytes()
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
@@ -80,8 +80,9 @@ def forget(names: Iterable[str]) -> None:
     at = 0
     for entry in shown.split(b"\0"):
         name, _, value = entry.partition(b"=")
+        # never beyond the end of what the kernel shows: other memory may lie there
         if name in hidden and value and start + at + len(entry) <= end:
             ctypes.memset(start + at + len(name) + 1, 0, len(value))
         at += len(entry) + 1
     for variable in names:
-        os.environ.pop(variable, None)  # noqa: TID251  it is not read, it is emptied
+        os.environ.pop(variable, None)  # noqa: TID251  it is not read, but deleted

@@ -23,11 +23,11 @@ class SpackInstallation(msgspec.Struct, frozen=True, kw_only=True):
     root: Path
     """The checkout; `bin/spack` is below it."""
     found: str
-    """How it was found, in words."""
+    """How it was found, for messages."""
     python: Path | None = None
     """The interpreter to run it with; None leaves the choice to Spack."""
     tools: Path | None = None
-    """A folder with what Spack needs beside it (patchelf), for the end of its PATH."""
+    """A folder with programs that Spack needs (patchelf), for the end of its PATH."""
 
     @property
     def program(self) -> Path:
@@ -38,7 +38,7 @@ class SpackInstallation(msgspec.Struct, frozen=True, kw_only=True):
 def find(named: str, environment: Mapping[str, str], paths: Paths) -> SpackInstallation:
     """Return the first Spack of the search order; `named` is what `--spack` says, empty if it is absent.
 
-    Raises SpackError if what is named is none, or nothing is found.
+    Raises SpackError if what is named is not a Spack, or nothing is found.
     """
     choose = not environment.get("SPACK_PYTHON")
     if named:
@@ -61,7 +61,7 @@ def _at(place: Path, found: str, *, choose_python: bool) -> SpackInstallation:
     program = place / "bin" / "spack" if place.is_dir() else place
     program = program.resolve()
     if not (program.is_file() and os.access(program, os.X_OK) and (program.parents[1] / "lib" / "spack").is_dir()):
-        raise SpackError(f"{found}: there is no Spack; it should be a checkout with bin/spack and lib/spack in it")
+        raise SpackError(f"{found}: this is not a Spack; it should be a checkout with bin/spack and lib/spack in it")
     ours = program.parents[2]
     if not (ours / "complete").exists():
         return SpackInstallation(root=program.parents[1], found=found)

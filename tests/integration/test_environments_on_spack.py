@@ -138,7 +138,7 @@ def test_an_environment_active_in_the_shell_gives_its_configuration_to_specs(pro
     assert f"SPACK_ENV={tmp_path}" in other.stdout
 
 
-def test_external_roots_are_told_and_the_others_built(project: Project, tmp_path: Path) -> None:
+def test_external_roots_are_logged_and_the_others_built(project: Project, tmp_path: Path) -> None:
     done = project.build(project.folder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "gcc@" in done.stdout
@@ -203,7 +203,7 @@ def test_a_concrete_spec_file_is_built_wherever_it_lies(project: Project, tmp_pa
 )
 def test_a_file_that_is_no_concrete_spec_is_refused(lab: SpackLab, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert f"{name}: no concrete spec as 'spack spec --json' prints it" in refusal(
+    assert f"{name}: not a concrete spec as 'spack spec --json' prints it" in refusal(
         lab.build(tmp_path / name, "--out", tmp_path / "out")
     )
 

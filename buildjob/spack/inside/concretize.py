@@ -71,7 +71,12 @@ def activate(name_or_folder):
         raise ValueError(f"{name_or_folder}: there is no spack.yaml in it; Spack needs it beside the spack.lock")
     try:
         environment = spack.environment.environment_from_name_or_dir(name_or_folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # of JSON that is no lock, untranslated by Spack
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:  # JSON that is not a lock file: Spack does not check it
         raise ValueError(f"{name_or_folder}/spack.lock can't be read: {type(error).__name__}: {error}") from error
     spack.environment.activate(environment)
     return environment
@@ -111,9 +116,9 @@ def from_file(path):
     """The concrete spec that a file holds as JSON or YAML."""
     try:
         spec = spack.spec.Spec.from_specfile(path)
-    except Exception as error:  # whatever Spack stumbles over: it does not check what it reads
+    except Exception as error:  # of any kind: Spack does not check what it reads
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: no concrete spec as 'spack spec --json' prints it ({reason})") from error
+        raise ValueError(f"{path}: not a concrete spec as 'spack spec --json' prints it ({reason})") from error
     if not spec.concrete:
         raise ValueError(f"{path}: the spec in it is not concrete")
     return spec
@@ -234,7 +239,7 @@ def secret_variables():
 
 
 def packages_commit(roots):
-    """The commit of the repository that the first root's recipe comes from; "" if it is no git checkout."""
+    """The commit of the repository that the first root's recipe comes from; "" if it is not a git checkout."""
     try:
         folder = spack.repo.PATH.repo_for_pkg(roots[0]).root
         git = spack.util.git.git()

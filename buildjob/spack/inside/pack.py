@@ -1,8 +1,9 @@
 """Runs inside Spack's own Python (`spack python pack.py`): writes the binary of an installed package into a folder.
 
-Loads what that takes, then waits for one line of JSON on its input, {"hash": text, "url": the folder's}; none means that
-there is nothing to do. What `spack buildcache push --unsigned --only=package --private` does, which would only begin to
-start then. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
+Loads what that takes, then waits for one line of JSON on its input, {"hash": text, "url": the folder's}; without a line
+there is nothing to do. It does what `spack buildcache push --unsigned --only=package --private` does, which could only be
+started after the build. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1, and imports
+nothing of ours.
 """
 
 import json
@@ -22,7 +23,7 @@ import spack.util.web
 
 
 def main():
-    _ = spack.store.STORE.layout  # the configuration is read here; the database has not got the package yet
+    _ = spack.store.STORE.layout  # reads the configuration now; the database is read after the build
     line = sys.stdin.readline()
     code = 0
     if line:
@@ -32,14 +33,14 @@ def main():
             sys.stdout.write(f"==> Error: {str(error).strip() or type(error).__name__}\n")
             code = 1
     sys.stdout.flush()
-    os._exit(code)  # all is written and closed; to take this large program down in order would take as long as the packing
+    os._exit(code)  # all is written and closed; to free all of this large program would take as long as the packing
 
 
 def pack(wanted):
     specs = spack.store.STORE.db.get_by_hash(wanted["hash"]) or []
     if len(specs) != 1 or not specs[0].installed:
         raise ValueError(f"/{wanted['hash']} is not installed")
-    # one package needs no pool of processes; Spack makes none where they are not forked
+    # one package needs no pool of processes; Spack makes none if processes are not forked
     multiprocessing.set_start_method("spawn", force=True)
     mirror = spack.mirrors.mirror.Mirror.from_url(wanted["url"])
     with spack.binary_distribution.make_uploader(mirror=mirror, force=False, update_index=False) as uploader:

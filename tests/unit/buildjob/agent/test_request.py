@@ -25,7 +25,7 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "env" / "spack.lock").write_text(json.dumps({}))
 
 
-def test_specs_files_and_environments_are_told_apart(tmp_path: Path) -> None:
+def test_specs_files_and_environments_are_distinguished(tmp_path: Path) -> None:
     asked = request("zlib", "hdf5 +mpi", "./spec.json")
     assert asked.specs == ["zlib", "hdf5 +mpi"]
     assert asked.spec_files == [tmp_path / "spec.json"]
@@ -82,21 +82,21 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
         (("./absent.json",), "absent.json: there is no such file"),
         (("absent.json",), "absent.json: there is no such file"),
         (("./absent",), "./absent: there is no such file or folder"),
-        (("./plain",), "./plain: no spack.yaml or spack.lock in it"),
+        (("./plain",), "./plain: not a Spack environment"),
         (("--command", "make"), "--name and --version"),
         (("--command", "make", "--name", "../x", "--version", "1"), "--name '../x'"),
         (("zlib", "--command", "make", "--name", "x", "--version", "1"), "without Spack"),
         (("--command", "make", "--name", "x", "--version", "1", "--mirror", "m", "--unsigned"), "--command build has none"),
     ],
 )
-def test_what_cannot_work_is_refused_with_its_name(words: tuple[str, ...], complaint: str) -> None:
-    with pytest.raises(RequestError) as refused:
+def test_what_cannot_work_is_rejected_with_its_name(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(RequestError) as rejected:
         request(*words)
-    assert complaint in str(refused.value)
+    assert complaint in str(rejected.value)
 
 
 def test_a_switch_in_the_environment_is_true_or_false() -> None:
-    with pytest.raises(RequestError, match="say true or false"):
+    with pytest.raises(RequestError, match="give true or false"):
         request("zlib", SPACK_FARM_BUILD_FRESH="maybe")
     assert request("zlib", SPACK_FARM_BUILD_FRESH="false").fresh is False
 
@@ -105,6 +105,39 @@ def test_publishing_can_be_switched_off() -> None:
     asked = request("zlib", "--no-publish", "--mirror", "m")
     assert asked.target is None
     assert asked.keep_unsigned
+    assert asked.packs
+    assert not request("zlib").packs
+    assert request("zlib", "--mirror", "m", "--unsigned").packs
+
+
+def test_the_environment_that_is_active_in_the_shell_is_used_unless_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "env" / "spack.yaml").write_text("spack:\n")
+    active = {"SPACK_ENV": str(tmp_path / "env")}
+    assert request("zlib", **active).active_environment == tmp_path / "env"
+    assert request("zlib").active_environment is None
+    assert request("env", **active).active_environment is None
+    with pytest.raises(RequestError, match="deactivate the environment"):
+        request("zlib", SPACK_ENV=str(tmp_path))
+
+
+def test_telemetry_goes_to_a_folder_or_to_s3(tmp_path: Path) -> None:
+    assert request("zlib", "--telemetry-mirror", "t").telemetry_mirror == (tmp_path / "t").as_uri()
+    assert request("zlib", "--telemetry-mirror", "s3://binaries/t").telemetry_mirror == "s3://binaries/t"
+    assert request("zlib").telemetry_mirror == ""
+
+
+def test_a_number_of_jobs_and_a_distance_of_samples_are_bounded() -> None:
+    asked = request("zlib", "-j", "4096", "--interval", "0.1s")
+    assert (asked.jobs, asked.interval_seconds) == (4096, 0.1)
+
+
+def test_what_this_user_may_not_read_or_write_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = {tmp_path / "key.asc", tmp_path / "plain"}
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) not in closed)  # root may read and write everything
+    with pytest.raises(RequestError, match="this user can't read it"):
+        request("zlib", "--mirror", "m", "--signing-key-file", "key.asc")
+    with pytest.raises(RequestError, match=f"this user can't write to {tmp_path / 'plain'}"):
+        request("zlib", "--out", "plain/out")
 
 
 @pytest.mark.parametrize(
@@ -115,12 +148,12 @@ def test_durations(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1x", "h", "1e9", "m5"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_malformed_duration_is_rejected(text: str) -> None:
     with pytest.raises(RequestError):
         seconds(text, "--timeout")
 
 
-def test_a_mirror_in_s3_is_no_folder(tmp_path: Path) -> None:
+def test_a_build_cache_in_s3_is_not_a_folder(tmp_path: Path) -> None:
     asked = request("zlib", "--mirror", "s3://binaries/main/", "--unsigned", "--out", str(tmp_path / "o"))
     assert asked.target
     assert (asked.target.url, asked.target.folder) == ("s3://binaries/main", None)

@@ -42,6 +42,9 @@ CASES = {
     "a diamond is built once": (
         [spec("z"), spec("a", "z"), spec("b", "z"), spec("app", "a", "b")], ["app"], [], ["z", "a", "b", "app"],
     ),
+    "what two need from the build cache is fetched once": (
+        [spec("z", binary="available"), spec("a", "z"), spec("app", "a", "z")], ["app"], ["z"], ["a", "app"],
+    ),
     "a cached package over a built one": (
         [spec("z"), spec("lib", "z", binary="available"), spec("app", "lib")], ["app"], ["lib"], ["z", "app"],
     ),

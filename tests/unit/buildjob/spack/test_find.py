@@ -47,16 +47,16 @@ def test_the_cached_spack_runs_with_its_own_python_unless_one_is_named(tmp_path:
     assert find(str(checkout(tmp_path / "other")), {}, paths).python is None
 
 
-def test_a_cache_that_is_not_complete_is_no_spack(paths: Paths) -> None:
+def test_a_cache_that_is_not_complete_is_not_used(paths: Paths) -> None:
     checkout(paths.cache / "spack" / PINNED / "spack")
     with pytest.raises(SpackError, match="no Spack found"):
         find("", {"PATH": ""}, paths)
 
 
 @pytest.mark.parametrize("place", ["absent", "empty"])
-def test_what_is_named_and_is_no_spack_is_refused(tmp_path: Path, paths: Paths, place: str) -> None:
+def test_a_name_of_something_else_is_rejected(tmp_path: Path, paths: Paths, place: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SpackError, match="there is no Spack"):
+    with pytest.raises(SpackError, match="not a Spack"):
         find(str(tmp_path / place), {"PATH": ""}, paths)
 
 
