@@ -1,17 +1,17 @@
-"""`python -m executor VERB`: have the warm process run the verb, or run it here. `driver` is what is run."""
+"""`python -m executor VERB`: the warm process runs the verb; without one, `driver` runs it here."""
 
 import sys
 
 from executor import warm
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run a verb and return the exit code that the Runner is to see."""
-    words = sys.argv[1:] if words is None else words
-    warm.call(words)
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb and return the exit code for the Runner."""
+    argv = sys.argv[1:] if argv is None else argv
+    warm.call(argv)
     from executor import driver  # noqa: PLC0415 (the warm process has imported it already)
 
-    return driver.main(words)
+    return driver.main(argv)
 
 
 if __name__ == "__main__":

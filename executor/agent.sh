@@ -1,5 +1,5 @@
 # The driver's program in a container. Written to the control volume by the first process; called by exec:
-#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE [last]   start a script, or find it started, and follow its output from there;
+#   sh agent run STAGE SEGMENT BASE RECEIVED SIZE [last]   start a script, or find it started, and follow its output;
 #                                       after the job's `last` one the pod may end at its first TERM
 #   sh agent signal STAGE TERM|KILL     signal the script's process group
 #   sh agent facts                      print what this image offers
@@ -32,7 +32,7 @@ if [ -z "$BASH_VERSION" ]; then
 fi
 
 say() { printf '%s\n' "$*" >&2; }
-# bash waits without a process of its own, and no longer than until a line comes through the pipe `wake`.
+# bash can wait without a process, and stops waiting when a line comes through the pipe `wake`.
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
 wake() { :; }
 if [ -n "$BASH_VERSION" ] && [ -p "$root/wake" ]; then
@@ -78,7 +78,7 @@ wait_facts() {
   done
 }
 
-# What the kernel has counted for this container, as `NAME VALUE` lines; v2 first, else v1.
+# The kernel's counters of this container, as `NAME VALUE` lines; cgroup v2 if it is there, else v1.
 counters() {
   group=/sys/fs/cgroup
   if [ -r $group/memory.events ]; then
@@ -99,11 +99,11 @@ counters() {
   while read -r key value; do [ "$key" = total_inactive_file ] && echo "memory.inactive_file $value"; done <$group/memory/memory.stat
 }
 
-# Cuts the script's output into segments: each dd ends after so many reads, and never reads what it does not write.
+# Cuts the script's output into segments: each dd ends after a fixed number of reads, and writes all that it reads.
 collect() {
   number=0 total=0 over=
   while :; do
-    [ -n "$over" ] && exec cat >/dev/null   # what the script left running has no log once all of its own is written
+    [ -n "$over" ] && exec cat >/dev/null   # the script's own output is complete: its leftovers have no log
     [ -e exit ] && over=1
     dd bs=$pipe_bytes count=$reads of="log.$number" 2>/dev/null || { : >broken; exec cat >/dev/null; }
     [ -s "log.$number" ] || { : >closed; wake; return; }
@@ -115,20 +115,20 @@ collect() {
   done
 }
 
-# Runs in a session of its own, and outlives the call that started it.
+# The keeper: runs in a session of its own, and outlives the call that started it.
 wrap() {
   last=$3
   trap '' TERM INT HUP
   home=$PWD
   cd "$stage" || exit 70
-  echo $$ >keeper   # of the group of all that keeps the script; it has one of its own
+  echo $$ >keeper   # the process group of this function; the script has its own
   counters >counters.before
   {
     (
       trap - TERM INT HUP
       cd "$home" || exit 70
       case $root in */helper) umask 0; PATH=$root/bin:$PATH ;; *) umask 022 ;; esac
-      # A user by number alone has `/` for a home, or one that is not there.
+      # A user without an entry in /etc/passwd has `/` for a home, or a folder that does not exist.
       [ -w "${HOME:-/}" ] || { HOME=$root/home; mkdir -p "$HOME"; export HOME; }
       exec setsid sh -c 'echo $$ >"$1/group"; exec "$2" "$1/script"' \
         script "$stage" "$shell" 5<&-
@@ -155,7 +155,7 @@ $line"; done <"counters.$section"
   say "exit $code"
 }
 
-# Reads the driver's lines; the end of them is the end of this call, not of the script.
+# Reads the driver's lines; their end ends this call, not the script.
 listen() {
   oldest=$1
   while read -r word number total; do
@@ -184,7 +184,7 @@ run() {
     mv "script.$$" script
     echo 0 >acked
     umask 022
-    set -C   # of several calls one makes the file
+    set -C   # noclobber: of several calls only one creates the file, and starts the script
     if true >started 2>/dev/null; then
       set +C
       [ -n "$BASH_VERSION" ] && set -m
@@ -197,7 +197,7 @@ run() {
   listen "$segment" <&3 &
   trap 'kill $! 2>/dev/null' EXIT
   exec 3<&-
-  follow   # until the driver ends the connection: what a process writes just before its end may be lost
+  follow   # until the driver closes the connection: what a process writes just before its own end may be lost
 }
 
 follow() {
@@ -212,7 +212,8 @@ follow() {
   skip=0
   if [ -e "log.$segment" ]; then exec 4<"log.$segment"; skip=$((received - base)); else exec 4</dev/null; fi
   [ $skip -le 0 ] || dd bs=$skip count=1 of=/dev/null <&4 2>/dev/null
-  # A log that is older than the last look at it is not looked at: an idle script costs no process. A clock may be set back.
+  # A log that is older than the last look at it has nothing new: an idle script costs no process. Every tenth round looks
+  # anyway, because a clock may be set back.
   rounds=0 told= broken= looked=looked.$$
   while :; do
     ended= over=
@@ -249,7 +250,7 @@ case $1 in
   run) run "$@" ;;
   wrap) wrap "$@" ;;
   signal)
-    tries=0   # it may only just be starting
+    tries=0   # the script may only just be starting
     until read -r group 2>/dev/null <"$stage/group"; do
       [ $tries -lt 20 ] || exit 1
       tries=$((tries + 1)); nap 0.1

@@ -22,7 +22,7 @@ class Fate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """The pod of an attempt: how to reach it, what it was given, and what has become of it."""
+    """The pod of an attempt: how to reach it, what it has, and what has become of it."""
 
     version: int = 1
     backend: str = "kubernetes"
@@ -63,8 +63,8 @@ def script_variables(attempt: Attempt) -> dict[str, str]:
 def save_attempt(attempt: Attempt, folder: Path) -> None:
     """Keep an attempt for its later calls, by rename.
 
-    The keys of size and fate stand in the file's top level: so did version 1 when it had no parts, and the driver may be
-    replaced by a newer or an older one within a job.
+    The keys of size and fate are top-level keys of the file, as they were when an attempt had no parts: another version of
+    the driver may go on with the job.
     """
     document = msgspec.to_builtins(attempt)
     parts = document.pop("size"), document.pop("fate")

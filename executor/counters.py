@@ -1,22 +1,22 @@
-"""What the kernel counted for a container, as the agent tells it in `NAME VALUE` lines. Pure; cgroup v1 and v2."""
+"""The kernel's counters of a container, which the pod agent writes as `NAME VALUE` lines. Pure; cgroup v1 and v2."""
 
 import msgspec
 
 _MOST_DIGITS = 20
-_UNLIMITED = 1 << 60  # v1 says 2^63 rounded down to a page
+_UNLIMITED = 1 << 60  # v1 writes 2^63, rounded down to a page
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading. 0 or None is unknown."""
+    """One reading. 0 or None means unknown."""
 
     memory_kills: int = 0
     """Processes of the container that the memory limit has killed since its start."""
     memory_bytes: int = 0
-    """Current usage, file cache included."""
+    """Usage: page cache included."""
     inactive_file_bytes: int = 0
-    """The part of it that can be dropped."""
+    """The part of it that the kernel can drop."""
     peak_bytes: int = 0
-    """The kernel's mark, file cache included."""
+    """The kernel's high-water mark of usage."""
     limit_bytes: int | None = None
     cpu_seconds: float = 0.0
 
@@ -27,7 +27,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_counters(lines: list[str]) -> Counters:
-    """Return one reading; lines that are not understood are skipped."""
+    """Return one reading; other lines are skipped."""
     values = {key: parse_count(text) for key, _, text in (line.partition(" ") for line in lines)}
     limit = values.get("memory.max") or None
     return Counters(
@@ -41,6 +41,6 @@ def parse_counters(lines: list[str]) -> Counters:
 
 
 def parse_count(text: str) -> int:
-    """Return a counter's value, of 64 bits; 0 for what is none: the lines come from the job's container."""
+    """Return a counter's value, of 64 bits; 0 for any other text: the lines come from the job's container."""
     value = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
     return value if value < 1 << 64 else 0

@@ -1,7 +1,8 @@
-"""Access to the API server: resolved by the official client once per attempt, kept as contents in the attempt's folder.
+"""Access to the API server: the official client resolves it once for each attempt; the contents lie in the attempt's folder.
 
-The one module that may import `kubernetes`, and only inside `resolve`. The client's certificate files vanish with its
-process, so contents are kept, mode 0600. Tokens of exec plugins and service accounts expire: a 401 renews them.
+The one module that may import `kubernetes`, and only within `resolve` and what it calls. The client deletes its certificate
+files when its process ends, so their contents are kept, mode 0600. Tokens of exec plugins and service accounts expire: a 401
+renews them.
 """
 
 import contextlib
@@ -23,25 +24,25 @@ _RENEWAL = (
     "import sys; sys.path.insert(0, sys.argv[1]); from executor.credentials import renew_here; renew_here(sys.argv[2])"
 )
 _RENEWAL_SECONDS = 30.0
-_LONGEST_COMPLAINT = 1000
+_LONGEST_MESSAGE = 1000
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Where credentials come from, as the operator's settings say."""
+    """Where credentials come from, by the operator's settings."""
 
     kubeconfig: str = ""
     context: str = ""
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection to the API server needs."""
+    """All that a connection to the API server needs."""
 
     server: str
     """URL, with scheme and without a slash at its end."""
     token: str = ""
     """Bearer token, "" with a client certificate."""
     authority: str = ""
-    """Certificates of the server's authority, PEM; "" trusts the system's."""
+    """Certificates of the server's authority, PEM; "" trusts the system's authorities."""
     client_certificate: str = ""
     """PEM, with its key in `client_key`."""
     client_key: str = ""
@@ -61,14 +62,14 @@ def resolve(source: Source) -> Credentials:
 
     configuration: Any = client.Configuration()
     try:
-        with _complaints() as complaints:
+        with _logged_errors() as logged:
             namespace = _load(source, configuration)
     except (config.ConfigException, OSError) as error:
         raise ClusterError(f"no access to a cluster: {_tried(source)}: {error}; see kubernetes.kubeconfig") from error
     keys = configuration.api_key  # `BearerToken` since client 36, `authorization` before
     token = str(keys.get("BearerToken") or keys.get("authorization") or "")
-    if complaints and not token and not configuration.cert_file:  # of a plugin; the client goes on without credentials
-        raise ClusterError(f"no access to a cluster: {_tried(source)}: {'; '.join(complaints)[:_LONGEST_COMPLAINT]}")
+    if logged and not token and not configuration.cert_file:  # a plugin failed; the client continues without credentials
+        raise ClusterError(f"no access to a cluster: {_tried(source)}: {'; '.join(logged)[:_LONGEST_MESSAGE]}")
     return Credentials(
         server=str(configuration.host).rstrip("/"),
         token=_bare(token),
@@ -94,26 +95,26 @@ def _load(source: Source, configuration: Any) -> str:
 
 
 @contextlib.contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """Yield what the client logs meanwhile: that a plugin has failed it only logs, and goes on as nobody."""
-    import logging  # noqa: PLC0415 (the client has loaded it)
+def _logged_errors() -> Iterator[list[str]]:
+    """Yield the errors that the client logs within: it only logs that a plugin has failed, and continues as anonymous."""
+    import logging  # noqa: PLC0415 (the client has loaded it; the other verbs load this module without)
 
-    told: list[str] = []
+    messages: list[str] = []
 
-    class Kept(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    kept = Kept(logging.ERROR)
-    logging.getLogger().addHandler(kept)
+    collector = Collector(logging.ERROR)
+    logging.getLogger().addHandler(collector)
     try:
-        yield told
+        yield messages
     finally:
-        logging.getLogger().removeHandler(kept)
+        logging.getLogger().removeHandler(collector)
 
 
 def save(credentials: Credentials, folder: Path) -> None:
-    """Keep credentials in the attempt's folder, readable by nobody else."""
+    """Keep credentials in the attempt's folder, readable by the owner only."""
     write_private(folder / _FILE, msgspec.json.encode(credentials))
 
 
@@ -126,44 +127,44 @@ def load(folder: Path) -> Credentials:
 
 
 def renewed(folder: Path, refused: Credentials) -> Credentials:
-    """Return credentials in the place of ones that the server has refused, and keep them for the attempt's later calls.
+    """Return new credentials after the server has refused some, and keep them for the attempt's later calls.
 
-    Those that another thread or call has kept meanwhile are taken as they are. Otherwise a process of its own resolves them:
-    in this one the official client would stay for as long as the script runs. Raises ClusterError.
+    Those that another thread or call has kept meanwhile are returned as they are. Otherwise a child process resolves them:
+    in this process the official client would take its memory for as long as the script runs. Raises ClusterError.
     """
     kept = load(folder)
     if kept != refused:
         return kept
-    import subprocess  # noqa: PLC0415 (rarely used)
+    import subprocess  # noqa: PLC0415 (rarely needed)
 
     argv = [sys.executable, "-P", "-c", _RENEWAL, str(Path(__file__).parents[1]), str(folder)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, process_group=0) as process:
         try:
-            complaint = process.communicate(timeout=_RENEWAL_SECONDS)[1]
+            stderr = process.communicate(timeout=_RENEWAL_SECONDS)[1]
         except BaseException as error:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # with the plugin, which may be what hangs
+                os.killpg(process.pid, signal.SIGKILL)  # the whole group: it may be the plugin that hangs
             if isinstance(error, subprocess.TimeoutExpired):
                 raise ClusterError(f"{_tried(kept.source)}: no answer within {_RENEWAL_SECONDS:.0f} s") from error
             raise
     if process.returncode:
-        words = complaint.decode("utf-8", "replace").strip()[-_LONGEST_COMPLAINT:]
-        raise ClusterError(words or f"{_tried(kept.source)}: it ended with {process.returncode}")
+        message = stderr.decode("utf-8", "replace").strip()[-_LONGEST_MESSAGE:]
+        raise ClusterError(message or f"{_tried(kept.source)}: it ended with {process.returncode}")
     return load(folder)
 
 
 def renew_here(folder: str) -> None:
-    """Resolve the credentials of an attempt's folder again and keep them; what is wrong goes to standard error."""
-    place = Path(folder)
+    """Resolve the credentials of an attempt's folder again and keep them; an error is printed on standard error."""
+    attempt_folder = Path(folder)
     try:
-        save(resolve(load(place).source), place)
+        save(resolve(load(attempt_folder).source), attempt_folder)
     except DriverError as error:
         sys.exit(str(error))
 
 
 def _bare(token: str) -> str:
-    """Return a token without its scheme, which the client writes in capitals or not, by where the token came from."""
+    """Return a token without its scheme, which the client writes `Bearer` or `bearer`, depending on the token's source."""
     scheme, _, rest = token.partition(" ")
     return (rest if scheme.lower() == "bearer" else token).strip()
 

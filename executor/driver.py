@@ -1,6 +1,6 @@
-"""Runs a verb in this process: the one way out. Only this module prints errors, maps them to exit codes, catches broadly.
+"""Runs a verb in this process. Only this module logs errors, maps them to exit codes and catches broadly.
 
-Python's own exit code for an unknown exception is 1, which the Runner books as the user's failure: so nothing leaks.
+Python's own exit code for an unknown exception is 1, which the Runner counts as the job's failure: so no exception leaves.
 """
 
 import argparse
@@ -43,61 +43,60 @@ class Arguments(argparse.Namespace):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a verb and return the exit code that the Runner is to see."""
+    """Run a verb and return the exit code for the Runner."""
     arguments = parser().parse_args(argv, namespace=Arguments())
     environ = process_environment()
     system_failure = exit_code(environ, "SYSTEM_FAILURE_EXIT_CODE", default=_SYSTEM_FAILURE)
-    talks_to_job = arguments.verb in {"prepare", "run"}
-    job_log = Log(1 if talks_to_job else 2, color=talks_to_job and shows_color(environ))
+    logs_to_job = arguments.verb in {"prepare", "run"}
+    job_log = Log(1 if logs_to_job else 2, color=logs_to_job and shows_color(environ))
     invocation = None
     try:
         if arguments.verb != "config":
             invocation = read_invocation(environ)
         return _call(arguments, invocation, job_log)
     except errors.Terminated:
-        _try_to_say(job_log, "ended by the Runner's TERM")
+        _try_to_log(job_log, "ended by the Runner's TERM")
     except errors.DriverError as error:
-        _try_to_say(job_log, str(error))
-        if error.blame is errors.Blame.BUILD and invocation is not None and talks_to_job:
+        _try_to_log(job_log, str(error))
+        if error.blame is errors.Blame.BUILD and invocation is not None and logs_to_job:
             return build_failure(invocation, invocation.build_failure)
     except BrokenPipeError:
-        pass  # nobody reads; GitLab Runner is gone
+        pass  # GitLab Runner is gone and reads no message
     except BaseException as error:  # noqa: BLE001 (the one way out)
-        _try_to_say(job_log, extra.advice(error) or f"unexpected, please report:\n{traceback.format_exc()}")
+        _try_to_log(job_log, extra.advice(error) or f"unexpected, please report:\n{traceback.format_exc()}")
     return system_failure
 
 
 def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> int:
-    """Call the verb's story and return the exit code."""
+    """Call the verb's function and return the exit code."""
     settings = load_settings(arguments.config)
     if invocation is None:
         sys.stdout.write(config(settings) + "\n")
         sys.stdout.flush()
         return 0
-    attempt = None if arguments.verb == "prepare" else load_attempt(invocation.folder)
     if arguments.verb == "prepare":
-        for message in ignored_keys(arguments.config):
-            job_log.note(f"settings: {message}")
+        job_log.all([f"settings: {message}" for message in ignored_keys(arguments.config)], warnings=[])
+    attempt = None if arguments.verb == "prepare" else load_attempt(invocation.folder)
     call = Call(
         invocation=invocation, settings=settings, job_log=job_log, attempt=attempt,
         script=arguments.script, stage=arguments.stage,
     )  # fmt: skip
     with contextlib.nullcontext() if arguments.verb == "run" else _term_raises():  # `run` passes TERM on to the script
-        verdict = _story(arguments.verb, call)(call)
+        verdict = _function_of(arguments.verb, call)(call)
     return 0 if verdict is None else _conclude(verdict, invocation, job_log)
 
 
-def _story(verb: str, call: Call) -> Callable[[Call], Verdict | None]:
-    """Import the module of a verb, and nothing that only other verbs need; return the verb's function."""
-    backend = call.settings.backend if verb == "prepare" else call.attempt.backend if call.attempt else ""
+def _function_of(verb: str, call: Call) -> Callable[[Call], Verdict | None]:
+    """Import the module of a verb, so that a call loads nothing that only other verbs need; return the verb's function."""
+    backend = call.attempt.backend if call.attempt else call.settings.backend if verb == "prepare" else ""
     module = importlib.import_module("executor.local" if backend == "local" else f"executor.{verb}")
-    story: Callable[[Call], Verdict | None] = getattr(module, verb)
-    return story
+    function: Callable[[Call], Verdict | None] = getattr(module, verb)
+    return function
 
 
 @contextlib.contextmanager
 def _term_raises() -> Iterator[None]:
-    """Raise Terminated on TERM within. After it TERM ends the process at once: raised there, nothing would catch it."""
+    """Raise Terminated on TERM within. Later TERM ends the process at once: nothing would catch the exception there."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -125,14 +124,14 @@ def _conclude(verdict: Verdict, invocation: Invocation, job_log: Log) -> int:
             return build_failure(invocation, verdict.exit_code)
 
 
-def _try_to_say(job_log: Log, words: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may read any more
-        job_log.error(words)
+def _try_to_log(job_log: Log, message: str) -> None:
+    with contextlib.suppress(OSError):  # the Runner may be gone
+        job_log.error(message)
 
 
 @functools.cache
 def parser() -> argparse.ArgumentParser:
-    """Return the command line; argparse ends a wrong one with 2, which is a system failure."""
+    """Return the command line's parser; argparse rejects a wrong one with 2, which is a system failure."""
     parser = argparse.ArgumentParser(
         prog="spack-farm executor",
         description="GitLab Runner's custom executor over Kubernetes",
@@ -140,13 +139,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, words in (
-        ("config", "print what the Runner is to know, as JSON"),
+    for name, description in (
+        ("config", "print what the Runner needs to know, as JSON"),
         ("prepare", "launch the job's pod"),
         ("run", "run one script in it"),
         ("cleanup", "delete the pod"),
     ):
-        verb = verbs.add_parser(name, help=words, description=words)
+        verb = verbs.add_parser(name, help=description, description=description)
         verb.add_argument("--config", type=Path, metavar="FILE", help="the operator's settings (TOML)")
         if name == "run":
             verb.add_argument("script", type=Path, help="the script, given by the Runner")

@@ -1,6 +1,7 @@
-"""What GitLab Runner hands to each call in the environment: the one module of the driver that reads it.
+"""What GitLab Runner gives each call in the environment: the one module of the driver that reads it.
 
-`CUSTOM_ENV_*` are the user's words: never configuration. Source: gitlab-runner executors/custom/custom.go, api/const.go.
+`CUSTOM_ENV_*` are the job's variables, written by users: never settings. Source: gitlab-runner executors/custom/custom.go,
+api/const.go.
 """
 
 import os
@@ -20,21 +21,21 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     """The attempt's private folder ($TMPDIR), mode 0700, the same for all calls of one attempt."""
     build_failure: int
-    """Exit code that is booked as the job's own failure."""
+    """Exit code that counts as the job's own failure."""
     system_failure: int
-    """Exit code that is booked as the Runner's failure, and retried."""
+    """Exit code that counts as a system failure, which the Runner retries."""
     exit_code_file: Path | None
-    """Where the script's exit code goes before every build failure; None for a Runner older than 17.9."""
+    """The file for the script's exit code, to be written before every build failure; None before Runner 17.9."""
     response_file: Path
     """The job's payload, from GitLab itself."""
     variables: dict[str, str]
-    """The job's variables, expanded: the user may have overridden any of them."""
+    """The job's variables, expanded; users may override any of them."""
     runner_process: int
     """Process id of the Runner."""
 
     @property
     def attempt(self) -> str:
-        """The attempt's id: the name of its folder, which is new for each attempt."""
+        """The attempt's id: the name of its folder, a new one for each attempt."""
         return self.folder.name
 
     def variable(self, name: str) -> str:
@@ -43,7 +44,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_invocation(environ: dict[str, str]) -> Invocation:
-    """Return what the Runner handed over. Raises SettingsError naming a variable that is missing."""
+    """Return what the Runner gave this call. Raises SettingsError naming a variable that is missing."""
     for name in ("TMPDIR", "JOB_RESPONSE_FILE"):
         if not environ.get(name):
             raise SettingsError(f"{name} is not set: the driver is started by GitLab Runner >= 14.1 as a custom executor")

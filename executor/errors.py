@@ -1,5 +1,5 @@
-# ruff: noqa: N818 (`except NotFound` reads as what it is)
-"""What can go wrong, and whose failure each case is in GitLab's books.
+# ruff: noqa: N818 (`except NotFound` reads well)
+"""What can fail, and whose failure GitLab counts it as.
 
 Every message says what happened, to which object, and what to do next. Blame is an attribute of the class; only
 `driver` turns it into an exit code.
@@ -9,30 +9,30 @@ import enum
 
 
 class Blame(enum.Enum):
-    """BUILD ends the retries and is booked as the job's own failure; SYSTEM is booked as ours and is retried."""
+    """BUILD counts as the job's own failure and ends the retries; SYSTEM counts as a system failure and is retried."""
 
     BUILD = "build"
     SYSTEM = "system"
 
 
 class DriverError(Exception):
-    """Base of all errors that the driver knows."""
+    """Base of all errors that the driver raises on purpose."""
 
     blame = Blame.SYSTEM
 
 
 class SettingsError(DriverError):
-    """The operator's settings file, or what the Runner hands over, is not usable."""
+    """The operator's settings file, or what the Runner gives, is not usable."""
 
 
 class RequestError(DriverError):
-    """The job asks for what can never work: retrying it would only cost time."""
+    """The job's request can never work: a retry would only cost time."""
 
     blame = Blame.BUILD
 
 
 class ClusterError(DriverError):
-    """The API server refused a call, or there was no answer."""
+    """The API server refused a call, or did not answer."""
 
 
 class NotFound(ClusterError):
@@ -68,21 +68,21 @@ class Unavailable(ClusterError):
 
 
 class Garbled(ClusterError):
-    """More came than any answer has: whoever sends it speaks another protocol, and would do so again."""
+    """An answer larger than any: the sender speaks another protocol, and would do so again."""
 
 
 class PodFailed(DriverError):
-    """The pod never got ready; the message carries its last events."""
+    """The pod did not become ready; the message has its last events."""
 
-    def __init__(self, words: str, *, waited_seconds: int = 0) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, *, waited_seconds: int = 0) -> None:
+        super().__init__(message)
         self.waited_seconds = waited_seconds
-        """The budget that was used up waiting for a node; 0 if something else failed."""
+        """The budget that was used up while no node had room; 0 if something else failed."""
 
 
 class RunnerGone(DriverError):
-    """GitLab Runner does not listen any more: nobody will call cleanup."""
+    """GitLab Runner has died: there will be no cleanup call."""
 
 
 class Terminated(BaseException):
-    """The Runner sent SIGTERM: end in order, never with success."""
+    """The Runner sent TERM: the call ends in order, never with success."""

@@ -86,10 +86,10 @@ class _Bounded:
 class ExecStream:
     """One running command. A context manager; leaving it ends the connection, not the command."""
 
-    def __init__(self, api: Api, namespace: str, pod: str, container: str, command: list[str]) -> None:
+    def __init__(self, api: Api, namespace: str, pod: str, container: str, argv: list[str]) -> None:
         """Start the command. A 401 renews the credentials once. Raises ClusterError."""
         query = [("container", container), ("stdin", "1"), ("stdout", "1"), ("stderr", "1")]
-        query += [("command", word) for word in command]
+        query += [("command", argument) for argument in argv]
         path = f"{pods_path(namespace, pod, 'exec')}?{urlencode(query)}"
         try:
             self._open(api, path, f"exec in {pod}/{container}")

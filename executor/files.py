@@ -1,4 +1,4 @@
-"""Private files that appear whole: temporary name in the same folder, mode 0600, rename. Knows nothing of their contents."""
+"""Writes private files: a temporary name in the same folder, mode 0600, then a rename. Knows nothing of their contents."""
 
 import os
 from pathlib import Path

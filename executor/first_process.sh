@@ -1,6 +1,7 @@
-# The first process of each container: outlives every script, and ends the pod when no driver has touched it for long.
+# The first process of each container: it outlives every script, and ends the pod when no driver has touched it for long.
 # sh -c THIS first_process CONTROL_FOLDER CONTAINER ORPHAN_AFTER_SECONDS AGENT_PROGRAM
-# TERM is the pod's notice, not the script's: what runs goes on until the grace is over. POSIX sh with coreutils or busybox.
+# TERM is the pod's notice, not the script's: a script continues until the grace period ends.
+# POSIX sh with coreutils or busybox.
 root=$1/$2 control=$1 orphan_after=$3
 trap '' INT HUP
 going=
@@ -14,7 +15,7 @@ mv "$root/facts.part" "$root/facts"
 printf '%s\n' '' "spack-farm's facts of this image:"
 while read -r line; do printf '%s\n' "$line"; done <"$root/facts"
 
-# The working set is what Kubernetes evicts by: usage without the file cache that can be dropped.
+# The working set is what Kubernetes evicts by: usage without the inactive page cache.
 if [ -r /sys/fs/cgroup/memory.current ]; then
   usage_file=/sys/fs/cgroup/memory.current stat_file=/sys/fs/cgroup/memory.stat cache_key=inactive_file
 else
@@ -36,7 +37,7 @@ idle=0 seen=
 while :; do
   sleep 2 &
   wait $!
-  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last script nothing is worth the grace
+  [ -n "$going" ] && [ -e "$control/finished" ] && exit 0   # after the job's last script there is nothing to wait for
   now=
   for file in "$1"/*/alive; do
     [ -r "$file" ] && read -r line <"$file" && now="$now $line"

@@ -1,4 +1,4 @@
-"""Whether images offer what scripts need, by the facts that each container's first process has told. Pure."""
+"""Checks that the images offer what scripts need, by the facts that each container's first process has printed. Pure."""
 
 import re
 
@@ -21,12 +21,12 @@ def check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, runn
         return
     raise errors.SettingsError(
         f"the helper image {settings.kubernetes.helper_image} has no gitlab-runner: artifacts and caches would be lost "
-        "without a word; set kubernetes.helper_image, or allow_missing_helper = true"
+        "silently; set kubernetes.helper_image, or allow_missing_helper = true"
     )
 
 
 def _check_helper_version(helper: dict[str, set[str]], wanted: str) -> None:
-    """Raise SettingsError if the helper is older than the Runner, whose flags it would not know."""
+    """Raise SettingsError if the helper's gitlab-runner is older than the Runner: it would not know all flags."""
     found = next(iter(helper.get("runner_version", set())), "")
     if _numbers(found) < _numbers(wanted) and found:
         raise errors.SettingsError(
@@ -39,7 +39,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def check_quoting(attempt: Attempt, container: str, script: bytes) -> None:
-    """Raise RequestError if the script uses quotes that the image's shell does not read."""
+    """Raise RequestError if the script uses quoting that the image's shell does not read."""
     if container == "build" and not attempt.quoting and b"$'" in script:
         raise errors.RequestError(
             "the image's only shell does not read the Runner's scripts ($'…' quoting; dash): add bash to the image, "

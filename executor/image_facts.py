@@ -1,4 +1,4 @@
-"""Reads what the images offer: each container's first process prints it, and the pod agent writes it down."""
+"""Reads what the images offer: each container's first process prints it, and writes it into the control volume."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""The job as GitLab describes it, decoded from the payload that the Runner hands over.
+"""The job as GitLab describes it, decoded from the payload that the Runner gives.
 
 Only the fields that the driver reads are declared. Source: gitlab-runner common/spec/spec.go, `Job`.
 """
@@ -30,7 +30,7 @@ class Variable(msgspec.Struct, frozen=True):
 
     @property
     def is_public(self) -> bool:
-        """Whether people who read the pod may see it."""
+        """Whether it may be visible in the pod."""
         return self.public and not self.masked and not self.file
 
 
@@ -68,7 +68,7 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """Where the job comes from."""
+    """Name, pipeline and project of a job."""
 
     name: str = ""
     pipeline_id: int = 0
@@ -79,7 +79,7 @@ class JobInfo(msgspec.Struct, frozen=True):
 
 
 class GitInfo(msgspec.Struct, frozen=True):
-    """What is built."""
+    """The commit that is built."""
 
     ref: str = ""
     sha: str = ""
@@ -94,7 +94,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class RunnerInfo(msgspec.Struct, frozen=True):
-    """What the Runner was told about this job."""
+    """What the Runner must know about the job."""
 
     timeout: int = 3600
     """Seconds from the start of prepare."""
@@ -114,19 +114,19 @@ class Job(msgspec.Struct, frozen=True):
     artifacts: list[object] | None = None
     cache: list[object] | None = None
     services: list[object] | None = None
-    """Containers beside the build's, which the driver does not offer yet."""
+    """Service containers, which the driver does not offer yet."""
     run: object = None
     """Native steps, which the custom executor does not offer."""
 
     @property
     def public_variables(self) -> dict[str, str]:
-        """The variables that may be seen in a pod, not expanded; a later one wins, and hides if it is not public."""
+        """The variables that may be visible in a pod, not expanded; a later one wins, also if it is not public."""
         found = {variable.key: variable for variable in self.variables}
         return {key: variable.value for key, variable in found.items() if variable.is_public}
 
     @property
     def last_stages(self) -> frozenset[str]:
-        """The stages of which each is the last to need the pod, if it runs. None is named if that cannot be told.
+        """The build stages of which each is the last to need the pod, if it runs; empty if the payload does not say.
 
         Source: gitlab-runner common/build.go, `executeScript`; the script's first part has a name of its own there.
         """
@@ -143,7 +143,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def read_job(path: Path) -> Job:
-    """Return the job of a payload file. Raises SettingsError if it cannot be read or is no job."""
+    """Return the job of a payload file. Raises SettingsError if it cannot be read or is not a job."""
     try:
         if path.stat().st_size > _LARGEST:
             raise SettingsError(f"{path}: the job's payload is larger than {_LARGEST >> 20} MiB")
@@ -157,10 +157,11 @@ def read_job(path: Path) -> Job:
 def expand(template: str, variables: dict[str, str]) -> str:
     """Replace `$NAME` and `${NAME}` in an operator's template; unknown names become nothing.
 
-    Values are expanded in turn, with the same variables only: what is not public never comes in through another variable.
-    What a few values that name each other many times would grow to is cut off.
+    Values are expanded in turn, with the same variables only: a variable that is not public never appears by way of another.
+    The result is cut off at a fixed length.
     """
     left, out = _LONGEST_EXPANSION, []
+    # Values that refer to each other grow exponentially: bound the work, not only the result.
     for piece in itertools.islice(_pieces(template, variables, depth=_DEPTH), _MOST_PIECES):
         out.append(piece[:left])
         left -= len(piece)
@@ -170,7 +171,7 @@ def expand(template: str, variables: dict[str, str]) -> str:
 
 
 def _pieces(text: str, variables: dict[str, str], *, depth: int) -> Iterator[str]:
-    """Yield an expansion in pieces, at least one for each reference, also to nothing."""
+    """Yield an expansion in pieces, at least one for each reference, even to nothing: so each counts."""
     end = 0
     for reference in _REFERENCE.finditer(text):
         yield text[end : reference.start()]

@@ -15,7 +15,7 @@ from executor.units import in_gib
 from executor.verdict import Booking, Verdict
 
 KILLED = 137
-_LONGEST_WORDS = 1000
+_LONGEST_TEXT = 1000
 
 
 def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
@@ -24,7 +24,7 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
     kills = end.after.memory_kills - end.before.memory_kills
     if end.exit_code == 0:
         if kills > 0:
-            warning = f"{_kills(kills)} killed for memory in this script ({_limit_words(end, attempt)}), yet it ended with 0"
+            warning = f"{_kills(kills)} killed for memory in this script ({_limit_text(end, attempt)}), yet it ended with 0"
         return Verdict(booking=Booking.SUCCESS, warning=warning)
     if kills <= 0:
         return Verdict(booking=Booking.BUILD_FAILURE, exit_code=end.exit_code, warning=warning)
@@ -36,14 +36,14 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=error)
     limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
     happened = (
-        f"command terminated with exit code {KILLED}: {_kills(kills)} killed for memory ({_limit_words(end, attempt)}); "
+        f"command terminated with exit code {KILLED}: {_kills(kills)} killed for memory ({_limit_text(end, attempt)}); "
         f"the script itself ended with {end.exit_code}"
     )
     return _memory_verdict(happened, limit, settings, build_dead="")
 
 
 def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
-    """Return what it means that the container went before the script's exit code was known; `pod` is what is left."""
+    """Return what it means that the container ended before the script's exit code was known; `pod` is what is left."""
     if pod is None:
         lost = f'pods "{attempt.pod}" not found: it was deleted, or its node no longer exists'
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
@@ -56,17 +56,17 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
         )
         return _memory_verdict(happened, limit, settings, build_dead=happened)
     if pod.status.reason == "Evicted" and _is_own_disk(pod):
-        lost = f"pod {attempt.pod} passed its disk limit: {pod.status.message[:_LONGEST_WORDS]}"
+        lost = f"pod {attempt.pod} exceeded its disk limit: {pod.status.message[:_LONGEST_TEXT]}"
         error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
         limit = attempt.size.disk_limit_bytes
         return Verdict(
             booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=error, disk_killed_at_bytes=limit, lost=lost
         )  # fmt: skip
-    if pod.is_over or pod.is_going:
+    if pod.is_finished or pod.is_terminating:
         lost = f'pod "{attempt.pod}" status is "{pod.status.phase}": {_why_gone(pod)}'
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
-    told = f"{ended.reason}, exit code {ended.exit_code}" if ended else "unknown reason"
-    dead = f"container {container} of pod {attempt.pod} ended during {stage}: {told}"
+    reason = f"{ended.reason}, exit code {ended.exit_code}" if ended else "unknown reason"
+    dead = f"container {container} of pod {attempt.pod} ended during {stage}: {reason}"
     if container == "helper":
         hint = "; raise kubernetes.helper_memory_limit" if ended and _is_memory_kill(ended) else ""
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=dead + hint, lost=dead)
@@ -74,7 +74,7 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
 
 
 def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdict | None:
-    """Return the verdict on a stage whose container an earlier stage has seen die; None if it may run."""
+    """Return the verdict on a stage whose container has ended in an earlier stage; None if it may run."""
     if attempt.fate.lost:
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{stage} cannot run: {attempt.fate.lost}")
     if attempt.fate.build_dead and container == "build":
@@ -84,7 +84,7 @@ def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdi
 
 
 def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, build_dead: str) -> Verdict:
-    """Return the operator's policy on a build that was killed for memory."""
+    """Return the verdict on a build that was killed for memory, by the operator's policy, with advice."""
     bigger = next_memory_limit(settings, limit) if limit else None
     if settings.memory.kill == "retry" and bigger is not None:
         error = f"{happened}. The next attempt gets {in_gib(bigger)}"
@@ -108,13 +108,12 @@ def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, bui
     )
 
 
-def _limit_words(end: ScriptEnd, attempt: Attempt) -> str:
+def _limit_text(end: ScriptEnd, attempt: Attempt) -> str:
     limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
-    words = [f"limit {in_gib(limit)}" if limit else "no limit"]
-    words.append(f"peak {in_gib(end.after.peak_bytes)}")
+    parts = [f"limit {in_gib(limit)}" if limit else "no limit", f"peak {in_gib(end.after.peak_bytes)}"]
     if attempt.size.memory_request_bytes:
-        words.append(f"request {in_gib(attempt.size.memory_request_bytes)}")
-    return ", ".join(words)
+        parts.append(f"request {in_gib(attempt.size.memory_request_bytes)}")
+    return ", ".join(parts)
 
 
 def _kills(count: int) -> str:
@@ -126,15 +125,15 @@ def _is_memory_kill(ended: Ended) -> bool:
 
 
 def _is_own_disk(pod: Pod) -> bool:
-    """Tell whether the pod was evicted for its own disk use, not for the node's; kubelet has only words for it."""
-    words = pod.status.message.lower()
-    return "exceed" in words and ("ephemeral" in words or "emptydir" in words)
+    """Return whether the pod was evicted for its own disk use, not for the node's."""
+    message = pod.status.message.lower()  # kubelet gives both the reason `Evicted`: only its message differs
+    return "exceed" in message and ("ephemeral" in message or "emptydir" in message)
 
 
 def _why_gone(pod: Pod) -> str:
     disruption = pod.condition("DisruptionTarget")
-    told = [pod.status.reason, pod.status.message, disruption.message if disruption else ""]
-    words = " ".join(" ".join(told).split())[:_LONGEST_WORDS]
-    if pod.status.reason in {"Terminated", "NodeShutdown", "Shutdown"} and "node shutdown" not in words:
-        words += " Pod was terminated in response to imminent node shutdown"
-    return words or "it was told to go"
+    parts = [pod.status.reason, pod.status.message, disruption.message if disruption else ""]
+    reason = " ".join(" ".join(parts).split())[:_LONGEST_TEXT]
+    if pod.status.reason in {"Terminated", "NodeShutdown", "Shutdown"} and "node shutdown" not in reason:
+        reason += " Pod was terminated in response to imminent node shutdown"  # Spack's error taxonomy greps for it
+    return reason or "it was deleted"

@@ -25,7 +25,7 @@ _Answer = TypeVar("_Answer")
 _TIMEOUT_SECONDS = 30.0
 _WATCH_SECONDS = 300
 _LARGEST_ANSWER = 8 << 20  # etcd takes no object beyond 1.5 MiB, and no list of ours has more than a few hundred small ones
-_LONGEST_WORDS = 2000
+_LONGEST_TEXT = 2000
 # Role, quota and admission all answer 403 `Forbidden`: only the text of the first two tells them apart.
 # Source: Kubernetes apiserver, handlers/responsewriters/errors.go, forbiddenMessage; plugin/pkg/admission/resourcequota.
 _NOT_PERMITTED = re.compile(r'\bUser "[^"]*" cannot \w+ resource "')
@@ -61,7 +61,7 @@ class Api:
         return _decoded(self._answer(method, path, body, query))
 
     def text(self, path: str, query: dict[str, str]) -> str:
-        """Return an answer that is no JSON; what is no UTF-8 in it is replaced. Raises as `call`."""
+        """Return an answer that is text, not JSON; bytes that are not UTF-8 are replaced. Raises as `call`."""
         return self._answer("GET", path, None, query).decode("utf-8", "replace")
 
     def _answer(self, method: str, path: str, body: JsonObject | None, query: dict[str, str] | None) -> bytes:
@@ -81,7 +81,7 @@ class Api:
     def watch(self, path: str, query: dict[str, str], *, timeout_seconds: float) -> Iterator[JsonObject]:
         """Yield watch events over a connection of its own until the server ends it.
 
-        A 401 renews the credentials once. Raises Unavailable when nothing comes for `timeout_seconds`, or the connection
+        A 401 renews the credentials once. Raises Unavailable when nothing arrives for `timeout_seconds`, or the connection
         breaks.
         """
         target = f"{path}?{urlencode({**query, 'watch': '1', 'timeoutSeconds': str(_WATCH_SECONDS)})}"
@@ -106,7 +106,7 @@ class Api:
                     raise error_of(_code_of(event), line, what)
                 yield event
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(f"{what}: it broke: {error!r}") from error
+            raise errors.Unavailable(f"{what}: the connection broke: {error!r}") from error
         finally:
             connection.close()
 
@@ -131,7 +131,7 @@ class Api:
         return headers
 
     def renew(self) -> bool:
-        """Renew the credentials after a 401; tell whether there is a way to. Raises Unauthorized if it leads nowhere."""
+        """Renew the credentials after a 401; return whether there is a way to. Raises Unauthorized if that fails."""
         if self._renew is None:
             return False
         self.close()
@@ -142,7 +142,7 @@ class Api:
         return True
 
     def another(self) -> "Api":
-        """Return one with connections of its own, for another thread."""
+        """Return an Api with connections of its own, for another thread."""
         return Api(self.credentials, renew=self._renew)
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Api:
 
     @property
     def _prefix(self) -> str:
-        """The path that a proxy in front of the API server wants."""
+        """The path at which a proxy serves the API."""
         return urlsplit(self.credentials.server).path.rstrip("/")
 
     def _connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
@@ -163,7 +163,7 @@ class Api:
         return connection
 
     def _exchange(self, method: str, target: str, content: bytes | None) -> tuple[int, bytes]:
-        """Send over the kept connection; one that the server has closed meanwhile is opened again, once."""
+        """Send over the kept connection; if the server has closed it meanwhile, over a new one, once."""
         fresh = self._connection is None
         connection = self._connection = self._connection or self._connect(_TIMEOUT_SECONDS)
         headers = self.headers() | ({"Content-Type": _content_type(method)} if content else {})
@@ -176,7 +176,9 @@ class Api:
             raise
         except (OSError, http.client.HTTPException):
             self.close()
-            if fresh or method == "POST":
+            if (
+                fresh or method == "POST"
+            ):  # a POST may have been carried out: only its caller knows whether it may be repeated
                 raise
             return self._exchange(method, target, content)
 
@@ -229,18 +231,18 @@ def config_maps_path(namespace: str, name: str = "") -> str:
 
 
 def error_of(status: int, answer: bytes, what: str) -> errors.ClusterError:
-    """Return the exception that an answer stands for, with the server's own words."""
+    """Return the exception for an answer, with the server's own message."""
     try:
-        told = _decoded(answer)
+        document = _decoded(answer)
     except errors.Unavailable:
-        told = {}
-    inner = told.get("object")  # in a watch
-    told = inner if isinstance(inner, dict) else told
-    words = str(told.get("message") or answer[:300].decode("utf-8", "replace")).strip() or f"status {status}"
+        document = {}
+    inner = document.get("object")  # in a watch
+    document = inner if isinstance(inner, dict) else document
+    message = str(document.get("message") or answer[:300].decode("utf-8", "replace")).strip() or f"status {status}"
     kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.ClusterError)
     if kind is errors.Forbidden:
-        kind = _kind_of_refusal(words)
-    return kind(f"{what}: {words[:_LONGEST_WORDS]} ({status} {told.get('reason', '')})".replace(" )", ")"))
+        kind = _kind_of_refusal(message)
+    return kind(f"{what}: {message[:_LONGEST_TEXT]} ({status} {document.get('reason', '')})".replace(" )", ")"))
 
 
 def _kind_of_refusal(message: str) -> type[errors.Forbidden]:
@@ -250,7 +252,7 @@ def _kind_of_refusal(message: str) -> type[errors.Forbidden]:
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """Return the TLS settings of a server. Loading the system's authorities is slow, so it is done only without its own."""
+    """Return the TLS settings of a server. The system's authorities, slow to load, are only for a server without its own."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not credentials.verify:
         context.check_hostname = False
@@ -265,7 +267,7 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
 
 
 def _load_certificate(context: ssl.SSLContext, content: str) -> None:
-    """Load a certificate with its key: ssl wants a path, a file in memory has one and is nobody else's."""
+    """Load a certificate with its key: ssl needs a path, and a file in memory has one that no other user can read."""
     descriptor = os.memfd_create("client-certificate")
     try:
         os.write(descriptor, content.encode("ascii"))
@@ -279,7 +281,7 @@ def _content_type(method: str) -> str:
 
 
 def _bounded(read: Callable[[int], bytes]) -> bytes:
-    """Return an answer, or a line of one. Raises Garbled if it does not end where any would."""
+    """Return an answer, or a line of one. Raises Garbled if it is larger than any can be."""
     content = read(_LARGEST_ANSWER + 1)
     if len(content) > _LARGEST_ANSWER:
         raise errors.Garbled(f"an answer of the API server is larger than {_LARGEST_ANSWER >> 20} MiB")
@@ -287,8 +289,8 @@ def _bounded(read: Callable[[int], bytes]) -> bytes:
 
 
 def _code_of(event: JsonObject) -> int:
-    told = event.get("object")
-    code = told.get("code") if isinstance(told, dict) else None
+    status = event.get("object")
+    code = status.get("code") if isinstance(status, dict) else None
     return code if isinstance(code, int) else 500
 
 
@@ -296,7 +298,7 @@ def _decoded(answer: bytes) -> JsonObject:
     try:
         value = json.loads(answer or b"{}")
     except (ValueError, RecursionError) as error:
-        raise errors.Unavailable(f"the API server's answer is no JSON: {answer[:200]!r}") from error
+        raise errors.Unavailable(f"the API server's answer is not JSON: {answer[:200]!r}") from error
     return value if isinstance(value, dict) else {}
 
 

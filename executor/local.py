@@ -1,7 +1,7 @@
-"""The backend `local`: the three verbs with scripts as plain processes on the manager, for a laptop. Never a fallback.
+"""The backend `local`: the verbs with scripts as plain processes on the manager, for a laptop. Never a fallback.
 
-Requests are read and rejected as for a pod; there is no isolation and no limit. Scripts get a pod's environment and nothing
-of the Runner's. Each script has a session of its own and a mark in its environment, by which cleanup finds what it left.
+Requests are read and rejected as for a pod; there is no isolation and no limit. Scripts have a pod's environment and nothing
+of the Runner's. Each script has a session of its own and a mark in its environment, by which cleanup finds its leftovers.
 """
 
 import contextlib
@@ -37,9 +37,9 @@ _KILL_SECONDS = 5.0
 
 
 def prepare(call: Call) -> None:
-    """Make the folders that a pod would have, and log what this backend is. Raises as the other backend's for a bad job.
+    """Create the folders that a pod would have, and log what this backend means.
 
-    Raises SettingsError if the folders cannot be made.
+    Raises RequestError for what a pod would be refused for, SettingsError if a folder cannot be created.
     """
     invocation, settings, job_log = call.invocation, call.settings, call.job_log
     job = read_job(invocation.response_file)
@@ -55,7 +55,7 @@ def prepare(call: Call) -> None:
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise errors.SettingsError(f"{folder} cannot be made: {error}; set builds_dir and cache_dir") from error
+            raise errors.SettingsError(f"{folder} cannot be created: {error}; set builds_dir and cache_dir") from error
     attempt = Attempt(pod=planned.plan.name, namespace="", uid=BACKEND, backend=BACKEND, shell=_shell())
     save_attempt(attempt, invocation.folder)
 
@@ -63,7 +63,7 @@ def prepare(call: Call) -> None:
 def run(call: Call) -> Verdict:
     """Run one script and return what its end means. Raises Terminated or RunnerGone once it has ended."""
     attempt = call.attempt
-    assert attempt is not None, "only an attempt says that this backend runs it"
+    assert attempt is not None, "the attempt has named this backend"
     began = time.time()
     with Notices(call.invocation.runner_process) as notices:
         end = _run(call.script.read_bytes(), attempt, call.invocation, call.settings, notices)
@@ -78,7 +78,7 @@ def cleanup(call: Call) -> None:
 
 
 def _run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Settings, notices: Notices) -> ScriptEnd:
-    """Run a script, pass its output on unchanged, and return its end. Raises Terminated or RunnerGone once it has ended."""
+    """Run a script, pass its output on unchanged, and return its end. Raises Terminated or RunnerGone after its end."""
     script = invocation.folder / f"script-{os.getpid()}"
     script.touch(0o600)
     script.write_bytes(content)
@@ -98,7 +98,7 @@ def _run(content: bytes, attempt: Attempt, invocation: Invocation, settings: Set
         raise
     finally:
         code = process.wait()
-    if notices.terminated:
+    if notices.terminated_at is not None:
         raise errors.Terminated
     unknown = Counters()
     return ScriptEnd(
@@ -124,7 +124,7 @@ def _stop_leftovers(invocation: Invocation) -> None:
 
 
 def _pass_on(process: subprocess.Popen[bytes], settings: Settings, notices: Notices) -> None:
-    """Pass output on until the script's leader has ended: what it left running may keep the pipe open."""
+    """Pass output on until the script's shell has ended: its leftovers may keep the pipe open."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     term_sent = kill_sent = False
@@ -139,7 +139,7 @@ def _pass_on(process: subprocess.Popen[bytes], settings: Settings, notices: Noti
             write_all(1, content)
             if over and not content:
                 return
-            if pipe in ready and not content:  # closed before its end
+            if pipe in ready and not content:  # the script has closed its output: only its end is left to wait for
                 process.wait()
             notices.runner.check()
             if notices.terminated_at is None:

@@ -1,6 +1,6 @@
-"""How the driver's own lines look: callers say what a line means, this module decides the looks.
+"""Writes the driver's own lines: callers say what a line means, this module decides how it looks.
 
-Work of the script passes beside it, unchanged. Lines carry no time: the Runner adds it.
+The script's output does not pass through it. Lines carry no time: the Runner adds it.
 """
 
 import os
@@ -18,19 +18,19 @@ class Log:
         self._color = color
 
     def step(self, text: str) -> None:
-        """Say what is done next."""
+        """Log what the driver does next."""
         self._line("step", text)
 
     def note(self, text: str) -> None:
-        """Say something worth knowing."""
+        """Log what users may want to know."""
         self._line("note", text)
 
     def warning(self, text: str) -> None:
-        """Say what should be looked at although the job goes on."""
+        """Log what needs attention although the job continues."""
         self._line("warning", f"WARNING: {text}")
 
     def error(self, text: str) -> None:
-        """Say what ended the stage and what to do."""
+        """Log what ended the call and what to do."""
         self._line("error", f"ERROR: {text}")
 
     def all(self, notes: list[str], warnings: list[str]) -> None:
@@ -41,19 +41,19 @@ class Log:
             self.warning(text)
 
     def _line(self, kind: str, text: str) -> None:
-        words = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]} …"
+        shown = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]} …"
         if self._color and kind != "note":
-            words = "\n".join(f"\x1b[{_COLORS[kind]}m{line}\x1b[0m" for line in words.split("\n"))
-        write_all(self._descriptor, f"{words}\n".encode(errors="backslashreplace"))
+            shown = "\n".join(f"\x1b[{_COLORS[kind]}m{line}\x1b[0m" for line in shown.split("\n"))
+        write_all(self._descriptor, f"{shown}\n".encode(errors="backslashreplace"))
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte; os.write may take only some. Raises BrokenPipeError when nobody reads any more."""
+    """Write every byte; os.write may take only some. Raises BrokenPipeError when the reader is gone."""
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def shows_color(variables: dict[str, str]) -> bool:
-    """Tell whether lines are colored: the job log shows ANSI colors although it is no terminal."""
+    """Return whether lines are colored: the job log shows ANSI colors although it is not a terminal."""
     return not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stdout.isatty())

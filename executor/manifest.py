@@ -1,4 +1,4 @@
-"""A plan written down as Kubernetes objects. Pure; sends nothing.
+"""Writes a pod plan as Kubernetes objects. Pure; sends nothing.
 
 Source: Kubernetes API v1 (Pod, Secret). Two containers share three empty volumes: builds, cache, and the control volume
 through which scripts and their output go (`pod_agent.py`).
@@ -15,8 +15,8 @@ from executor.sizes import Size
 from executor.units import format_bytes, format_millicores
 
 Manifest = dict[str, Any]
-_NOBODY = 1000
-"""User and group of a hardened pod whose job asks for none: images that name no user would run as root."""
+_HARDENED_USER = 1000
+"""User and group of a hardened pod whose job asks for none: an image that names no user would run as root."""
 
 
 def pod_manifest(plan: PodPlan) -> Manifest:
@@ -60,7 +60,7 @@ def pod_manifest(plan: PodPlan) -> Manifest:
 
 
 def pull_secret_manifest(plan: PodPlan, *, pod_uid: str) -> Manifest:
-    """Return the secret with the job's registry credentials; it goes with the pod."""
+    """Return the secret with the job's registry credentials; it is deleted with the pod."""
     auths = {
         one.url: {
             "username": one.username,
@@ -87,8 +87,8 @@ def pull_secret_manifest(plan: PodPlan, *, pod_uid: str) -> Manifest:
 
 def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
     settings = plan.settings
-    words = first_process(container.name, orphan_after_seconds=settings.orphan_after_seconds)
-    process = [word.replace("$", "$$") for word in words]  # Kubernetes expands $(NAME), and makes $$ one $
+    argv = first_process(container.name, orphan_after_seconds=settings.orphan_after_seconds)
+    process = [argument.replace("$", "$$") for argument in argv]  # Kubernetes expands $(NAME), and makes $$ one $
     if container.honors_image_entrypoint:
         start: Manifest = {"args": process}
     elif container.entrypoint:
@@ -113,10 +113,15 @@ def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
 
 
 def _pod_security_context(plan: PodPlan) -> Manifest:
-    """Return what all containers share; volumes belong to the group of the user that takes root's place."""
+    """Return what all containers share; in a hardened pod, volumes belong to the group of its user."""
     context: Manifest = {"seccompProfile": {"type": "RuntimeDefault"}}
     if plan.settings.hardened:
-        context |= {"runAsNonRoot": True, "runAsUser": _NOBODY, "runAsGroup": _NOBODY, "fsGroup": _NOBODY}
+        context |= {
+            "runAsNonRoot": True,
+            "runAsUser": _HARDENED_USER,
+            "runAsGroup": _HARDENED_USER,
+            "fsGroup": _HARDENED_USER,
+        }
     return context
 
 

@@ -1,4 +1,4 @@
-"""Names, labels and annotations of what the driver makes in a cluster: a document that sweepers and dashboards read.
+"""Names, labels and annotations of the objects that the driver creates in a cluster: sweepers and dashboards read them.
 
 Described in docs/reference/labels.md. The keys below `runner.gitlab.com` are the official executor's, so that existing
 dashboards and cleaners work. Source: gitlab-runner executors/kubernetes/kubernetes.go, `buildLabels`, `buildAnnotations`.
@@ -38,7 +38,7 @@ def label_value(text: str) -> str:
 
 
 def is_key(text: str) -> bool:
-    """Tell whether the text can be the key of a label or an annotation."""
+    """Return whether the text can be the key of a label or an annotation."""
     prefix, _, name = text.rpartition("/")
     named = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", name) is not None
     prefixed = not prefix or (len(prefix) <= _PREFIX_LENGTH and re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", prefix))

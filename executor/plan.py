@@ -1,6 +1,6 @@
-"""What pod a job gets: the job and the settings decided into one value, which `manifest` writes down. Pure.
+"""Decides what pod a job gets: one value from the job and the settings, which `manifest` writes down. Pure.
 
-Nothing of the job's variables enters the plan but sizes, and public ones through the operator's templates.
+Of the job's variables only sizes enter the plan, and public ones through the operator's templates.
 """
 
 import fnmatch
@@ -24,18 +24,18 @@ class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`build` or `helper`."""
     image: str
     entrypoint: list[str]
-    """Words before the driver's first process; empty starts that directly."""
+    """Arguments before the driver's first process; empty starts that directly."""
     honors_image_entrypoint: bool
     """Whether the image's own entrypoint starts the driver's first process."""
     pull_policy: str
-    """Kubernetes' word; "" is the cluster's default."""
+    """As Kubernetes spells it; "" is the cluster's default."""
     size: Size
     run_as_user: int | None = None
     run_as_group: int | None = None
 
 
 class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A pod that is to be made."""
+    """A pod that is to be created."""
 
     name: str
     namespace: str
@@ -45,13 +45,13 @@ class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
     helper: ContainerPlan
     deadline_seconds: int
     registries: list[Credential]
-    """The job's own access to image registries; not in the pod but in a secret that it owns."""
+    """The job's own credentials for image registries: not in the pod, but in a secret that it owns."""
     settings: Settings
-    """What comes from the operator alone."""
+    """The operator's part of the plan, which no job can change."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan and what the job log says about it."""
+    """A pod plan, and what the job log says about it."""
 
     plan: PodPlan
     notes: list[str]
@@ -69,7 +69,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
 ) -> Planned:
     """Return the pod for an attempt of a job. `variables` are the job's, expanded; only sizes and flags are read.
 
-    Raises RequestError if the job asks for what can never work.
+    Raises RequestError if the job's request can never work.
     """
     if job.run:
         raise RequestError("this job uses `run:` steps, which the custom executor does not offer; use `script:`")
@@ -101,7 +101,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
 
 
 def runner_name(variables: dict[str, str]) -> str:
-    """Return what tells this runner from others: the short form of its token, which GitLab shows everywhere."""
+    """Return the runner's name: the short form of its token, which GitLab shows everywhere."""
     return variables.get("CI_RUNNER_SHORT_TOKEN") or variables.get("CI_RUNNER_ID") or "unknown"
 
 
@@ -117,7 +117,7 @@ def _build_container(job: Job, settings: Settings, size: Size, *, honors: bool) 
     allowed = settings.kubernetes.allowed_images
     if allowed and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed):
         raise RequestError(f'image "{name}" is not allowed; use one that matches: {", ".join(allowed)}')
-    entrypoint = [word for word in image.entrypoint or [] if word]
+    entrypoint = [argument for argument in image.entrypoint or [] if argument]
     user, group = _user(image, settings)
     return ContainerPlan(
         name="build",
@@ -132,7 +132,7 @@ def _build_container(job: Job, settings: Settings, size: Size, *, honors: bool) 
 
 
 def _pull_policy(image: Image, settings: Settings) -> str:
-    """Return the job's pull policy where it may choose one, else the operator's."""
+    """Return the job's pull policy if it names one, else the operator's. Raises RequestError for one that is not allowed."""
     asked = [image.pull_policy] if isinstance(image.pull_policy, str) else image.pull_policy or []
     default = settings.kubernetes.pull_policy
     if not asked:
@@ -141,7 +141,7 @@ def _pull_policy(image: Image, settings: Settings) -> str:
     chosen = next((policy for policy in asked if policy in allowed), None)
     if chosen is None:
         raise RequestError(
-            f"pull policy {', '.join(asked)} is not allowed; allowed: {', '.join(allowed) or 'none: leave out pull_policy'}"
+            f"pull policy {', '.join(asked)} is not allowed; allowed: {', '.join(allowed) or 'none: omit pull_policy'}"
         )
     return _KUBERNETES_POLICY[chosen]
 

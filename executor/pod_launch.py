@@ -66,6 +66,6 @@ def _create(api: Api, plan: PodPlan, manifest: Manifest, *, sleep: Callable[[flo
 def _take_over(api: Api, plan: PodPlan) -> Pod:
     """Return the pod that this attempt has created although the answer was lost. Raises Conflict if it is another's."""
     pod = with_retries(lambda: find(api, plan.namespace, plan.name), seconds=plan.settings.budgets.api_seconds)
-    if pod.metadata.labels.get(names.ATTEMPT) != plan.labels[names.ATTEMPT] or pod.is_over or pod.is_going:
+    if pod.metadata.labels.get(names.ATTEMPT) != plan.labels[names.ATTEMPT] or pod.is_finished or pod.is_terminating:
         raise errors.Conflict(f"pod {plan.name} exists and belongs to another attempt, whose cleanup deletes it")
     return pod

@@ -1,7 +1,7 @@
-"""What a pod's status says, in the few ways that matter to a job. Pure.
+"""What a pod's status means for a job. Pure.
 
 Source: Kubernetes API v1 PodStatus; kubelet's container reasons (pkg/kubelet/images/types.go, kuberuntime). Image errors
-carry no code: registries' words are all there is, so they are compared, and what is unknown counts as passing.
+have no code, only the registry's text: it is compared, and an unknown text counts as an error that may pass.
 """
 
 import enum
@@ -13,11 +13,11 @@ from executor.errors import Unavailable
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A container that runs."""
+    """A running container."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A container that does not run yet."""
+    """A container that has not started."""
 
     reason: str = ""
     message: str = ""
@@ -62,7 +62,7 @@ class _Status(msgspec.Struct, frozen=True, rename="camel"):
     reason: str = ""
     message: str = ""
     start_time: str = ""
-    """When kubelet took the pod on."""
+    """When kubelet accepted the pod."""
     conditions: list[Condition] = []
     container_statuses: list[ContainerStatus] = []
 
@@ -81,20 +81,20 @@ class _Spec(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """A pod as the API server tells it."""
+    """A pod as the API server returns it."""
 
     metadata: _Metadata = _Metadata()
     spec: _Spec = _Spec()
     status: _Status = _Status()
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the pod will never run anything again."""
         return self.status.phase in {"Failed", "Succeeded"}
 
     @property
-    def is_going(self) -> bool:
-        """Whether the pod has been told to go, and has its grace."""
+    def is_terminating(self) -> bool:
+        """Whether the pod is being deleted, evicted or preempted: its grace period runs."""
         return bool(self.metadata.deletion_timestamp) or self.condition("DisruptionTarget") is not None
 
     def condition(self, kind: str, status: str = "True") -> Condition | None:
@@ -114,12 +114,12 @@ class Pod(msgspec.Struct, frozen=True):
         return next(found, ContainerStatus())
 
 
-class Stand(enum.Enum):
-    """How far a pod has come."""
+class StartupStep(enum.Enum):
+    """How far a new pod has come; the values are parts of messages."""
 
     SCHEDULING = "waiting for a node"
-    COMING = "pulling images or starting containers"
-    """On its node; the status alone does not tell which of the two."""
+    ON_NODE = "pulling images or starting containers"
+    """The status alone does not say which of the two."""
     PULLING = "pulling images"
     STARTING = "starting containers"
     READY = "ready"
@@ -128,15 +128,15 @@ class Stand(enum.Enum):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a pod has come, in words for the job log."""
+    """How far a new pod has come, with a message for the job log."""
 
-    stand: Stand
-    words: str
+    step: StartupStep
+    message: str
 
 
 _CONTAINERS = ("build", "helper")
 _STARTING = frozenset({"CreateContainerError", "RunContainerError"})
-"""What kubelet tries again: the node may only be busy."""
+"""Kubelet tries these again: the node may only be busy."""
 _PASSING = re.compile(
     r"dial tcp|timeout|timed out|deadline exceeded"
     r"|no such host|connection re|network is unreachable|tls handshake"
@@ -149,93 +149,93 @@ _FINAL = re.compile(
     r"|no matching manifest|authentication required|authorization failed|\b40[134]\b",
     re.IGNORECASE,
 )
-_NO_SHELL = re.compile(  # runc's words, then crun's, then the kernel's on an interpreter that is not there
+_NO_SHELL = re.compile(  # runc's text, then crun's, then the kernel's about a missing interpreter
     r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)'
     r"|executable file `?[^` ]*`? not found|\bexec `?/[^ ]*`?: no such file or directory",
     re.IGNORECASE,
 )
 
 
-msgspec.json.Decoder(Pod)  # builds what decoding needs: msgspec crashes where two threads do that at once (0.22)
+msgspec.json.Decoder(Pod)  # msgspec (0.22) crashes if two threads are the first to decode a type: be the first here
 
 
 def read_pod(document: object) -> Pod:
-    """Return a pod from the API's JSON; what is missing is empty. Raises Unavailable if it is no pod."""
+    """Return a pod from the API's JSON; missing fields are empty. Raises Unavailable if it is not a pod."""
     try:
         return msgspec.convert(_without_nulls(document), Pod)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise Unavailable(f"the API server tells of a pod what no pod can be: {error}") from error
+        raise Unavailable(f"the API server returned an invalid pod: {error}") from error
 
 
-def progress(pod: Pod, *, asked: str = "") -> Progress:
-    """Return how far a new pod has come. `asked` are words for its size, told while no node has room."""
-    if pod.is_over or pod.is_going:
-        return Progress(Stand.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
+def progress(pod: Pod, *, size_text: str = "") -> Progress:
+    """Return how far a new pod has come. `size_text` is its size, for the message while no node has room."""
+    if pod.is_finished or pod.is_terminating:
+        return Progress(StartupStep.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
     unscheduled = pod.condition("PodScheduled", "False")
     if unscheduled is not None:
-        return Progress(Stand.SCHEDULING, f"waiting: {_scheduler_words(unscheduled.message)}{asked}")
+        return Progress(StartupStep.SCHEDULING, f"waiting: {_scheduler_reason(unscheduled.message)}{size_text}")
     states = {name: pod.container(name) for name in _CONTAINERS}
     for name, state in states.items():
-        trouble = _trouble(name, state)
-        if trouble is not None:
-            return trouble
+        failure = _failure(name, state)
+        if failure is not None:
+            return failure
     if all(state.running is not None for state in states.values()):
-        return Progress(Stand.READY, "ready")
+        return Progress(StartupStep.READY, "ready")
     if pod.condition("PodScheduled") is None:
-        return Progress(Stand.SCHEDULING, "waiting for the scheduler")
+        return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
     for name, state in states.items():
         if state.waiting and "Pull" in state.waiting.reason:
-            return Progress(Stand.PULLING, f"waiting: image pull failed, trying again: {_short(state.waiting.message)}")
+            return Progress(
+                StartupStep.PULLING, f"waiting: image pull failed, trying again: {_short(state.waiting.message)}"
+            )
         if state.waiting and state.waiting.reason in _STARTING:
-            told = f"{state.waiting.reason}: {_short(state.waiting.message)}"
-            return Progress(Stand.STARTING, f"waiting: container {name} does not start, trying again: {told}")
-    return Progress(Stand.COMING, "pulling images and starting containers")
+            reason = f"{state.waiting.reason}: {_short(state.waiting.message)}"
+            return Progress(StartupStep.STARTING, f"waiting: container {name} does not start, trying again: {reason}")
+    return Progress(StartupStep.ON_NODE, "pulling images and starting containers")
 
 
-def notice(pod: Pod) -> str:
-    """Return why and within how many seconds a pod goes; "" if it stays."""
-    if not pod.is_going:
+def deletion_reason(pod: Pod) -> str:
+    """Return why a terminating pod is deleted, and within how many seconds; "" for any other pod."""
+    if not pod.is_terminating:
         return ""
     disruption = pod.condition("DisruptionTarget")
-    why = f"{disruption.reason}: {disruption.message}" if disruption else "it was deleted"
+    reason = f"{disruption.reason}: {disruption.message}" if disruption else "it was deleted"
     grace = pod.metadata.deletion_grace_period_seconds
-    return why.strip(": ") + (f"; it has {grace} s left" if grace is not None else "")
+    return reason.strip(": ") + (f"; it has {grace} s left" if grace is not None else "")
 
 
-def _trouble(name: str, state: ContainerState) -> Progress | None:
-    """Return why a container will never run; None if it may."""
+def _failure(name: str, state: ContainerState) -> Progress | None:
+    """Return why a container will never run; None if it still may. The build's image is the job's, the helper's is ours."""
+    by_image = StartupStep.REFUSED if name == "build" else StartupStep.FAILED
     if state.terminated is not None:
-        told = state.terminated
-        if told.reason in {"StartError", "ContainerCannotRun"} and _NO_SHELL.search(told.message):
-            words = (
-                f"the {name} image cannot start a shell: {_short(told.message)}; jobs need an image with a POSIX shell `sh`"
-            )
-            return Progress(Stand.REFUSED if name == "build" else Stand.FAILED, words)
-        words = (
-            f"container {name} ended before the job began: {told.reason}, exit code {told.exit_code} {_short(told.message)}"
-        )
-        return Progress(Stand.FAILED, words.strip())
+        ended = state.terminated
+        if ended.reason in {"StartError", "ContainerCannotRun"} and _NO_SHELL.search(ended.message):
+            return Progress(by_image, _no_shell(name, ended.message))
+        reason = f"{ended.reason}, exit code {ended.exit_code} {_short(ended.message)}".strip()
+        return Progress(StartupStep.FAILED, f"container {name} ended before the job began: {reason}")
     if state.waiting is None:
         return None
     reason, message = state.waiting.reason, state.waiting.message
-    refused = Stand.REFUSED if name == "build" else Stand.FAILED
     if reason in {"InvalidImageName", "ErrImageNeverPull"}:
-        return Progress(refused, f"image pull failed: {_short(message) or reason}")
+        return Progress(by_image, f"image pull failed: {_short(message) or reason}")
     if reason in {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}:
-        if _FINAL.search(message) and not _PASSING.search(message):
-            return Progress(refused, f"image pull failed: {_short(message)}")
-        return None
+        is_final = _FINAL.search(message) and not _PASSING.search(message)
+        return Progress(by_image, f"image pull failed: {_short(message)}") if is_final else None
     if reason in _STARTING and _NO_SHELL.search(message):
-        return Progress(refused, f"the {name} image cannot start a shell: {_short(message)}; jobs need a POSIX shell `sh`")
-    if reason == "CreateContainerConfigError":  # a secret that is not there, a user that is not allowed
-        return Progress(Stand.FAILED, f"container {name}: {reason}: {_short(message)}")
+        return Progress(by_image, _no_shell(name, message))
+    if reason == "CreateContainerConfigError":  # such as a missing secret, or a user that is not allowed
+        return Progress(StartupStep.FAILED, f"container {name}: {reason}: {_short(message)}")
     return None
 
 
-def _scheduler_words(message: str) -> str:
+def _no_shell(name: str, message: str) -> str:
+    return f"the {name} image cannot start a shell: {_short(message)}; jobs need an image with a POSIX shell `sh`"
+
+
+def _scheduler_reason(message: str) -> str:
     """Return the scheduler's message without its remarks on preemption."""
-    words = re.split(r"\. ?(?:preemption|no new claims)", message, maxsplit=1)[0]
-    return _short(words.replace("nodes are available", "nodes").rstrip("."))
+    reason = re.split(r"\. ?(?:preemption|no new claims)", message, maxsplit=1)[0]
+    return _short(reason.replace("nodes are available", "nodes").rstrip("."))
 
 
 def _short(text: str) -> str:

@@ -10,8 +10,8 @@ from executor import errors
 from executor.kube import Api, events_path, pods_path, with_retries
 from executor.log import Log
 from executor.plan import PodPlan
-from executor.pod_startup import Event, judge, read_events
-from executor.pod_status import Pod, Progress, Stand, progress, read_pod
+from executor.pod_startup import Event, read_events, step_budget
+from executor.pod_status import Pod, Progress, StartupStep, progress, read_pod
 from executor.pods import find
 from executor.units import in_cores, in_gib
 
@@ -43,14 +43,14 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     changes = _changes(api, plan, pod)
     next(changes)
     while True:
-        state = progress(pod, asked=size_text)
-        if state.stand is Stand.READY:
+        state = progress(pod, size_text=size_text)
+        if state.step is StartupStep.READY:
             return pod
-        if state.stand in {Stand.REFUSED, Stand.FAILED}:
-            kind = errors.RequestError if state.stand is Stand.REFUSED else errors.PodFailed
-            raise kind(f"pod {plan.name}: {state.words}{_last_warnings(api, plan)}")
-        if state.words != logged:
-            logged = state.words
+        if state.step in {StartupStep.REFUSED, StartupStep.FAILED}:
+            kind = errors.RequestError if state.step is StartupStep.REFUSED else errors.PodFailed
+            raise kind(f"pod {plan.name}: {state.message}{_last_warnings(api, plan)}")
+        if state.message != logged:
+            logged = state.message
             job_log.note(logged)
         check()
         pod = changes.send(min(budgets.seconds_left(state, pod), _LONGEST_SILENCE_SECONDS))
@@ -80,7 +80,7 @@ class _Budgets:
 
     def seconds_left(self, state: Progress, pod: Pod) -> float:
         """Return the seconds until the next look at the pod. Raises PodFailed if a budget is used up."""
-        if state.stand is Stand.SCHEDULING:
+        if state.step is StartupStep.SCHEDULING:
             return self._left_for_a_node(state)
         if self._on_node_since is None:
             self._on_node_since = self._now()
@@ -93,20 +93,20 @@ class _Budgets:
         left = self._scheduling - (self._now() - self._began)
         if left > 0:
             return left
-        message = _timed_out(state.stand, self._scheduling, "budgets.schedule_seconds", self._plan, state.words)
+        message = _timed_out(state.step, self._scheduling, "budgets.schedule_seconds", self._plan, state.message)
         waited_seconds = self._scheduling + self._waited
         raise errors.PodFailed(message + _last_warnings(self._api, self._plan), waited_seconds=waited_seconds)
 
     def _left_on_node(self, state: Progress, pod: Pod, elapsed: float) -> float:
         events = _events(self._api, self._plan)
-        judged = judge(state, pod, events, on_node_seconds=elapsed, budgets=self._budgets)
-        if judged.left_seconds <= 0:
-            message = _timed_out(judged.phase, judged.limit_seconds, judged.settings, self._plan, judged.words)
+        budget = step_budget(state, pod, events, on_node_seconds=elapsed, budgets=self._budgets)
+        if budget.left_seconds <= 0:
+            message = _timed_out(budget.step, budget.limit_seconds, budget.settings, self._plan, budget.message)
             raise errors.PodFailed(message + _last_warnings(self._api, self._plan))
-        if judged.words not in {state.words, self._logged}:
-            self._logged = judged.words
-            self._job_log.note(judged.words)
-        return judged.left_seconds
+        if budget.message not in {state.message, self._logged}:
+            self._logged = budget.message
+            self._job_log.note(budget.message)
+        return budget.left_seconds
 
 
 def _changes(api: Api, plan: PodPlan, pod: Pod) -> Generator[Pod, float, None]:
@@ -146,7 +146,7 @@ def _size_text(plan: PodPlan) -> str:
     return f" ({', '.join(parts)} asked)" if parts else ""
 
 
-def _timed_out(step: Stand, limit_seconds: int, settings: str, plan: PodPlan, reason: str) -> str:
+def _timed_out(step: StartupStep, limit_seconds: int, settings: str, plan: PodPlan, reason: str) -> str:
     """Return the message about a pod whose budget is used up."""
     return (
         f"timed out waiting for pod to start (last phase: {step.value}, {limit_seconds} s, see {settings}): "
@@ -165,5 +165,5 @@ def _events(api: Api, plan: PodPlan) -> list[Event] | None:
 
 def _last_warnings(api: Api, plan: PodPlan) -> str:
     """Return the pod's last warnings, one a line; "" if there are none or they cannot be read."""
-    found = [event.words for event in _events(api, plan) or [] if event.is_warning]
+    found = [event.text for event in _events(api, plan) or [] if event.is_warning]
     return "".join(f"\n  {one}" for one in found[-_EVENTS_SHOWN:])

@@ -225,13 +225,13 @@ class ScriptRun:
             raise errors.Unavailable(f"the exec stream was silent for {_SILENT_SECONDS:.0f} s")
         if now - self._started > _WATCH_AFTER_SECONDS:  # most scripts are shorter, and need no watch
             self._notices.watch(self._api, self._attempt)
-        for reason in self._notices.news():
+        for reason in self._notices.deletion_reasons():
             self._job_log.warning(
                 f"the pod is being deleted: {reason}; a script that ends within its grace period still counts"
             )
         if self._notices.pod_is_gone:
             raise errors.Unavailable("the pod was deleted")
-        if self._notices.terminated:
+        if self._notices.terminated_at is not None:
             self._cancel(now)
 
     def _cancel(self, now: float) -> None:
@@ -295,7 +295,7 @@ class ScriptRun:
             ) from trouble
         if pod.metadata.uid != self._attempt.uid:  # another pod of the same name: ours was deleted
             return PodLoss(pod=None)
-        if pod.is_over or pod.container(self._script.container).terminated is not None:
+        if pod.is_finished or pod.container(self._script.container).terminated is not None:
             return PodLoss(pod=pod)
         # The pod is well, so the connection is not. These three may pass: no answer, a container that is only just starting
         # (404), a kubelet that is (400).

@@ -1,7 +1,7 @@
 """The operator's settings: a TOML file of the driver's own, beside the Runner's config.toml.
 
 Key names below `[kubernetes]` are those of the official Kubernetes executor. Defaults are data (`defaults.toml`); the file
-overrides them key by key. Whatever is wrong is told in one message, each fault with its path. Reads no environment.
+overrides them key by key. One message reports all faults, each with its path. Reads no environment.
 """
 
 import functools
@@ -221,7 +221,7 @@ def load_settings(path: Path | None) -> Settings:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    """Return the document of the defaults; not to be changed."""
+    """Return the document of the defaults; callers must not change it."""
     return _read(DEFAULTS)
 
 
@@ -245,7 +245,7 @@ def _table(document: dict[str, Any], name: str) -> dict[str, object]:
 
 
 def _faults(given: dict[str, Any]) -> list[str]:
-    """Return what is wrong with each key on its own, with its path."""
+    """Return the faults of each key on its own, with its path."""
     faults: list[str] = []
     missing_features: list[str] = []
     for name, table_type in TABLES.items():
@@ -271,7 +271,7 @@ def _faults(given: dict[str, Any]) -> list[str]:
 
 
 def ignored_keys(path: Path | None) -> list[str]:
-    """Return the official executor's keys in the file that are accepted and without effect, each with its reason."""
+    """Return the official executor's keys in the file that are accepted without effect, each with the reason."""
     if path is None:
         return []
     given = _table(_read(path), "kubernetes")
@@ -279,20 +279,20 @@ def ignored_keys(path: Path | None) -> list[str]:
 
 
 def _check_quantity(key: str, value: object) -> None:
-    """Raise QuantityError if a key that holds a quantity does not."""
+    """Raise QuantityError if the key holds a quantity and the value is not one."""
     if not key.endswith(QUANTITY_ENDINGS) or value == "":
         return
     (parse_millicores if _CPU_WORD in key else parse_bytes)(str(value))
 
 
 def _cross_faults(document: dict[str, Any]) -> list[str]:
-    """Return what is wrong with keys taken together."""
+    """Return the faults of keys taken together."""
     settings = msgspec.convert(document, Settings)
     faults = [
         f"budgets.{field} must be positive" for field in Budgets.__struct_fields__ if getattr(settings.budgets, field) <= 0
     ]
     if settings.orphan_after_seconds <= settings.budgets.api_seconds:
-        faults.append("orphan_after_seconds must be longer than budgets.api_seconds: a silent API is no dead manager")
+        faults.append("orphan_after_seconds must be longer than budgets.api_seconds: a silent API server must end no pod")
     if settings.memory.step_percent <= 100:
         faults.append("memory.step_percent must be more than 100: the next attempt's size is bigger")
     if not 0 < settings.kubernetes.cleanup_grace_period_seconds <= settings.kubernetes.pod_termination_grace_period_seconds:

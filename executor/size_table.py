@@ -1,4 +1,4 @@
-"""`sizes.json`, version 1: what earlier builds used, written by `sizing/` and looked up by what a job says it builds.
+"""The size table, `sizes.json`, version 1: what earlier builds used, looked up by the package that a job builds.
 
 The schema is docs/reference/sizes.schema.json. Knows no caps and decides no size.
 """
@@ -16,7 +16,7 @@ _LARGEST = 64 << 20
 
 
 class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of `sizes.json`: what earlier builds of the same thing used."""
+    """An entry of the table: what earlier builds of the same package used."""
 
     cpu_millicores: int | None = None
     memory_bytes: int | None = None
@@ -27,14 +27,14 @@ class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SizeTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`sizes.json`, version 1."""
+    """The whole file."""
 
     version: int
     sizes: dict[str, MeasuredSize] = {}
 
 
 def read_table(path: Path) -> SizeTable:
-    """Return the table of a file. Raises SettingsError if it is not there, too large, no table, or of another version."""
+    """Return a file's table. Raises SettingsError if it is missing, too large, not a table, or of another version."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
@@ -49,7 +49,7 @@ def read_table(path: Path) -> SizeTable:
 
 
 def find_measured(table: SizeTable, variables: dict[str, str]) -> MeasuredSize | None:
-    """Return the most exact entry for what the job says it builds: hash, then name@version%compiler, name@version, name."""
+    """Return the most exact entry for the job's package: by hash, then name@version%compiler, name@version, name."""
     name = variables.get("SPACK_JOB_SPEC_PKG_NAME", "")
     version = variables.get("SPACK_JOB_SPEC_PKG_VERSION", "")
     compiler = variables.get("SPACK_JOB_SPEC_COMPILER_NAME", "")
@@ -61,7 +61,7 @@ def find_measured(table: SizeTable, variables: dict[str, str]) -> MeasuredSize |
 
 
 def measured_size(settings: Settings, variables: dict[str, str], job_log: Log) -> MeasuredSize | None:
-    """Return what the operator's table has for a job, if there is one. A faulty table is logged and costs no job."""
+    """Return the entry for a job in the operator's table; None without one. A faulty table only costs a warning."""
     if not settings.sizes_file:
         return None
     try:

@@ -117,7 +117,7 @@ def _next_step(settings: Settings, killed_at_bytes: int) -> int:
 
 
 def _percent(value: int, percent: int) -> int:
-    """Return so many percent of a value, rounded up."""
+    """Return a part of a value in percent, rounded up."""
     return -(-value * percent // 100)
 
 

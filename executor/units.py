@@ -1,4 +1,4 @@
-"""Kubernetes quantities as exact integers, and sizes in words.
+"""Kubernetes quantities as exact integers, and sizes for people.
 
 Source: Kubernetes apimachinery, pkg/api/resource/quantity.go. Fractions round up, as Kubernetes does.
 """
@@ -12,7 +12,7 @@ _LONGEST = 64
 
 
 class QuantityError(ValueError):
-    """The text is no quantity, or a negative one."""
+    """The text is not a quantity, or a negative one."""
 
 
 def parse_bytes(text: str) -> int:
@@ -63,7 +63,7 @@ def _scaled(text: str, *, power: int) -> int:
     """Return the quantity times 10 ** power, rounded up."""
     match = _SYNTAX.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if match is None or not (match[2] or match[3]):
-        raise QuantityError(f"{text[:_LONGEST]!r} is no quantity, such as 500m, 2G or 1.5Gi")
+        raise QuantityError(f"{text[:_LONGEST]!r} is not a quantity, such as 500m, 2G or 1.5Gi")
     if match[1] == "-":
         raise QuantityError(f"{text!r} is negative")
     fraction, suffix = match[3] or "", match[4] or ""

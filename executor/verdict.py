@@ -6,7 +6,7 @@ import msgspec
 
 
 class Booking(enum.Enum):
-    """How the Runner is to book a stage."""
+    """How the Runner counts a build stage."""
 
     SUCCESS = "success"
     BUILD_FAILURE = "build failure"
@@ -14,18 +14,18 @@ class Booking(enum.Enum):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The decision on one stage."""
+    """The decision on one build stage."""
 
     booking: Booking
     exit_code: int = 0
-    """For BUILD_FAILURE: what goes into the exit-code file."""
+    """For BUILD_FAILURE: the code for the Runner's exit-code file."""
     error: str = ""
     warning: str = ""
     memory_killed_at_bytes: int | None = None
-    """The limit at which the build was killed: recorded for the job's next attempt."""
+    """The limit at which the build was killed, for the attempt history."""
     disk_killed_at_bytes: int | None = None
-    """The disk limit that the pod has passed: recorded likewise."""
+    """The disk limit that the pod exceeded, likewise."""
     lost: str = ""
-    """Set if the pod is gone: later stages fail at once with it."""
+    """Why the pod is gone: each later stage fails at once, with this message."""
     build_dead: str = ""
-    """Set if only the build container is gone: later scripts of it fail at once with it."""
+    """Why only the build container has ended: each later script of it fails at once, with this message."""

@@ -1,10 +1,10 @@
-"""The Runner's side of the warm process: hand a verb over to it, then be a shell that waits for its exit code.
+"""The Runner's side of the warm process: give it the call, then become a shell that waits for the exit code.
 
-Ten calls a job would spend most of their time on starting Python and importing. So a process that has imported
-everything waits for calls, and forks for each; it starts with the first call and ends when none has come for a while. Where
-there is none, the caller runs the verb itself: nothing depends on it. `warm_server` is the other side.
+A job makes ten calls, and each would spend most of its time on starting Python and importing. The warm process has imported
+everything and forks for each call; the first call starts it, and it ends after ten minutes without one. Nothing depends on
+it: without it, a call runs its verb itself. `warm_server` is the other side.
 
-This module is imported by every call: it gets by with what Python has built in (`socket` alone would double a call's cost).
+Every call imports this module, so it uses built-in modules only: `socket` alone would double a call's cost.
 """
 
 import _socket
@@ -19,22 +19,22 @@ else:
     import _signal as signal  # `signal` is this and enums
 
 ACCEPTED = b"+"
-"""The other side's first byte: it has read the whole request and can run the verb."""
+"""The warm process's first byte: it has read the whole request and can run the verb."""
 BEGIN = b"!"
-"""This side's answer: from here on it passes signals on, so that the verb may begin."""
+"""This side's answer: from here on it passes signals on, so the verb may begin."""
 PULSE = b"\n"
-"""What the other side sends now and then, so that a signal which the shell has missed is not missed for long."""
+"""The warm process sends it every few seconds: it wakes a shell that has missed a signal."""
 RUNNER_PROCESS = "SPACK_FARM_RUNNER_PROCESS"
-"""Variable that tells a verb which process has called, where that is not its parent."""
+"""Variable with the id of the Runner's process, for a verb whose parent is the warm process."""
 OFF = "SPACK_FARM_EXECUTOR_WARM"
-"""Variable of the Runner's process that switches all this off with `no`."""
+"""Variable in the Runner's environment; `no` disables the warm process."""
 _HOME = os.path.dirname(os.path.abspath(__file__))
 _PARENT = os.path.dirname(_HOME)
 _KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE")
 _VERBS = (["config"], ["prepare"], ["run"], ["cleanup"])
 _ACCEPT_SECONDS = 30.0
 _SHELL = "/bin/sh"
-_LOST_WORDS = "ERROR: the driver's process died in the middle of the stage (killed for memory, perhaps)"
+_LOST_MESSAGE = "ERROR: the driver's process died in the middle of the call (it may have been killed for memory)"
 WAIT = f"""
 trap '' PIPE
 trap 'signaled=1; printf "\\{signal.SIGTERM:03o}" 2>/dev/null >&9' TERM
@@ -46,42 +46,42 @@ while [ -z "$code" ]; do
 done
 exit "$code"
 """
-"""A call waits as long as its verb runs, for hours: as a shell it needs a tenth of Python's memory.
+"""What a call becomes while its verb runs, which may take hours: a shell needs a tenth of Python's memory.
 
-A signal ends `read`, unless it comes in the instant before `read` waits: then the next empty line does. One that comes
-before the traps are set ends the call, and nothing has happened.
+A signal ends `read`. One that arrives in the instant before `read` waits is missed: the next PULSE ends that `read` instead.
+One that arrives before the traps are set ends the call before its verb has begun.
 """
 
 
-def call(words: list[str]) -> None:
-    """Have a verb run by the warm process, and end with its exit code; return only if it is to be run here."""
-    if sys.platform != "linux" or os.environ.get(OFF) == "no" or words[:1] not in _VERBS or not os.access(_SHELL, os.X_OK):
+def call(argv: list[str]) -> None:
+    """Let the warm process run a verb, and end with its exit code; return only if this process must run it."""
+    if sys.platform != "linux" or os.environ.get(OFF) == "no" or argv[:1] not in _VERBS or not os.access(_SHELL, os.X_OK):
         return
     try:
         surroundings = surroundings_of_this_process()
-        connection = _connected(name_of(surroundings, words[0]))
+        connection = _connected(name_of(surroundings, argv[0]))
     except OSError:
         return
     if connection is None:
         return
-    if _sent(connection, surroundings, words) and _accepted(connection):
+    if _sent(connection, surroundings, argv) and _accepted(connection):
         _wait(connection)
-    connection.close()  # nothing has begun yet
+    connection.close()  # the verb has not begun: without BEGIN the warm process gives the call up
 
 
 def surroundings_of_this_process() -> bytes:
-    """Return what a process can't change for one call: a warm process serves only calls that agree in all of this."""
+    """Return what a process can't change for one call: a warm process serves only calls with the same surroundings."""
     with open("/proc/self/cgroup", "rb") as file:
         facts = [file.read()]
     facts += [os.fsencode(os.readlink(f"/proc/self/ns/{kind}")) for kind in ("mnt", "net", "pid", "user", "uts", "ipc")]
     with os.scandir(_HOME) as entries:
         newest = max(entry.stat().st_mtime_ns for entry in entries if entry.name != "__pycache__")
-    facts += [os.fsencode(word) for word in (sys.executable, sys.version, _HOME, str(newest), str(os.geteuid()))]
+    facts += [os.fsencode(text) for text in (sys.executable, sys.version, _HOME, str(newest), str(os.geteuid()))]
     return b"\0".join([*facts, *(os.fsencode(f"{key}={value}") for key, value in _kept().items())])
 
 
 def name_of(surroundings: bytes, verb: str) -> str:
-    """Return the name of a warm process's socket; `prepare` has one of its own, because it needs much more."""
+    """Return the name of a warm process's socket; `prepare` has its own process, because it needs much more memory."""
     return f"{zlib.crc32(surroundings):08x}-{'prepare' if verb == 'prepare' else 'all'}"
 
 
@@ -90,8 +90,8 @@ def _kept() -> dict[str, str]:
 
 
 def _connected(name: str) -> _socket.socket | None:
-    """Return a connection to a warm process; None if there was none, or its folder is somebody else's. Raises OSError."""
-    folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/spack-farm-executor-{os.geteuid()}"  # noqa: S108 (looked at)
+    """Return a connection to the warm process; None without one, or if other users can enter its folder. Raises OSError."""
+    folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/spack-farm-executor-{os.geteuid()}"  # noqa: S108 (checked below)
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -103,7 +103,7 @@ def _connected(name: str) -> _socket.socket | None:
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             return None
         connection.settimeout(_ACCEPT_SECONDS)
-        connection.connect(f"/proc/self/fd/{opened}/{name}")  # a socket's own path has 107 bytes at most
+        connection.connect(f"/proc/self/fd/{opened}/{name}")  # a socket's own path may have 107 bytes at most
     except OSError:
         connection.close()
         _start(folder, name)
@@ -114,19 +114,19 @@ def _connected(name: str) -> _socket.socket | None:
 
 
 def _start(folder: str, name: str) -> None:
-    """Start the warm process for later calls. Of several at once, all but one end by themselves."""
+    """Start the warm process for later calls. If several calls do so at once, one process stays."""
     program = "import sys; sys.path.insert(0, sys.argv[1]); from executor.warm_server import main; main(*sys.argv[2:])"
     actions = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     command = [sys.executable, "-P", "-c", program, _PARENT, folder, name]
     os.posix_spawn(sys.executable, command, _kept(), file_actions=actions, setsid=True)
 
 
-def _sent(connection: _socket.socket, surroundings: bytes, words: list[str]) -> bool:
-    """Send the request, with this process's standard streams; tell whether that went well."""
+def _sent(connection: _socket.socket, surroundings: bytes, argv: list[str]) -> bool:
+    """Send the request, with this process's standard streams; return whether that succeeded."""
     umask = os.umask(0o077)
     os.umask(umask)
-    facts = [os.getcwdb(), b"%d" % umask, b"%d" % os.getppid(), b"%d" % len(words)]
-    facts += [os.fsencode(word) for word in words]
+    facts = [os.getcwdb(), b"%d" % umask, b"%d" % os.getppid(), b"%d" % len(argv)]
+    facts += [os.fsencode(argument) for argument in argv]
     facts += [key + b"=" + value for key, value in os.environb.items()]
     request = b"".join(len(part).to_bytes(8, "big") + part for part in (surroundings, b"\0".join(facts)))
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
@@ -139,7 +139,7 @@ def _sent(connection: _socket.socket, surroundings: bytes, words: list[str]) -> 
 
 
 def _accepted(connection: _socket.socket) -> bool:
-    """Tell whether the other side has taken the request."""
+    """Return whether the warm process has accepted the request."""
     try:
         return connection.recv(1) == ACCEPTED
     except OSError:
@@ -147,15 +147,15 @@ def _accepted(connection: _socket.socket) -> bool:
 
 
 def _wait(connection: _socket.socket) -> None:
-    """Become the shell that waits for the verb's end; the death of the process that runs it is a system failure.
+    """Become the shell that waits for the verb's end; the death of the process that runs the verb is a system failure.
 
-    Returns only if it can't become one.
+    Returns only if the shell cannot be started.
     """
     code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
     connection.setblocking(True)
     os.dup2(connection.fileno(), 9)
     failure = code if code.isascii() and code.isdigit() else "2"
     try:
-        os.execve(_SHELL, ["sh", "-c", WAIT, "spack-farm", failure, _LOST_WORDS], {})  # noqa: S606 (nothing is interpreted)
+        os.execve(_SHELL, ["sh", "-c", WAIT, "spack-farm", failure, _LOST_MESSAGE], {})  # noqa: S606 (no user's text is interpreted)
     except OSError:
         os.close(9)

@@ -1,7 +1,7 @@
-"""The warm process. It imports once, and forks for each call that comes.
+"""The warm process: it imports once, and forks for each call.
 
-It knows nothing of a call: what it reads would be in every later child's memory, so the child reads it. A child has the
-caller's streams, environment, folder and umask, ends with the caller, and gets the signals that the caller gets.
+It reads nothing of a call: that would stay in every later child's memory. So the child reads the request. A child has the
+caller's streams, environment, folder and umask, ends with the caller, and gets the caller's signals.
 """
 
 import atexit
@@ -31,8 +31,8 @@ _PULSE_SECONDS = 5.0
 
 
 def main(folder: str, name: str) -> None:
-    """Serve on a socket until no call has come for ten minutes, or its folder is gone; not if another does so already."""
-    os.closerange(3, 4096)  # what the first caller happened to have open
+    """Serve on a socket until ten minutes without a call, or until its folder is deleted; end if another process serves."""
+    os.closerange(3, 4096)  # descriptors that the first caller happened to have open
     os.umask(0o077)
     os.chdir(folder)
     with Path(f"{name}.lock").open("w") as lock:
@@ -43,15 +43,15 @@ def main(folder: str, name: str) -> None:
         surroundings = warm.surroundings_of_this_process()
         verb = "prepare" if name.endswith("-prepare") else "run"
         if name != warm.name_of(surroundings, verb):
-            return  # the program was changed in this very moment
+            return  # the program's files have changed since the call
         _import_everything(for_prepare=verb == "prepare")
         _serve(Path(name), surroundings)
 
 
 def _import_everything(*, for_prepare: bool) -> None:
-    """Import what verbs import; the official client, which is large, only for the verb that needs it.
+    """Import what the verbs import; the official client, which is large, only for the verb that needs it.
 
-    What is the same in every call, the command line's grammar and the settings' defaults, is made here too.
+    The command line's parser and the settings' defaults, which are the same in every call, are made here too.
     """
     modules = {name: importlib.import_module(name) for name in _MODULES}
     modules["executor.driver"].parser()
@@ -61,11 +61,11 @@ def _import_everything(*, for_prepare: bool) -> None:
         importlib.import_module("kubernetes.config")
         importlib.import_module("kubernetes.client")
     gc.collect()
-    gc.freeze()  # collecting would copy every page in every child
+    gc.freeze()  # the collector would write to every page, so every child would get a copy
 
 
 def _serve(path: Path, surroundings: bytes) -> None:
-    """Take calls until it is time to go; those that came in before the end are still taken."""
+    """Accept calls until it is time to end; those that are waiting then are still accepted."""
     children: set[int] = set()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         fresh = Path(f"{path}.{os.getpid()}")
@@ -76,19 +76,19 @@ def _serve(path: Path, surroundings: bytes) -> None:
         listener.settimeout(_LOOK_SECONDS)
         last = time.monotonic()
         while children or time.monotonic() - last < _IDLE_SECONDS:
-            if _take(listener, surroundings, children):
+            if _accept(listener, surroundings, children):
                 last = time.monotonic()
             elif not _is_there(path, own) and not children:
-                return
+                return  # the folder was deleted, or another process has replaced the socket
         for name in (path, Path(f"{path}.lock")):
-            name.unlink(missing_ok=True)
+            name.unlink(missing_ok=True)  # from here on, new calls start a new process
         listener.settimeout(0)
-        while _take(listener, surroundings, children):
+        while _accept(listener, surroundings, children):
             pass
 
 
-def _take(listener: socket.socket, surroundings: bytes, children: set[int]) -> bool:
-    """Take one call, by a child; tell whether there was one."""
+def _accept(listener: socket.socket, surroundings: bytes, children: set[int]) -> bool:
+    """Accept one call and fork for it; return whether there was one."""
     for child in list(children):
         if os.waitpid(child, os.WNOHANG)[0]:
             children.discard(child)
@@ -112,21 +112,21 @@ def _is_there(path: Path, own: int) -> bool:
 
 
 def _run(connection: socket.socket, surroundings: bytes) -> None:
-    """Be the child: become what the caller is, run its verb, tell the exit code. Never returns."""
+    """Be the child: take on the caller's surroundings, run its verb, send the exit code. Never returns."""
     from executor import driver  # noqa: PLC0415 (imported already, after the lock was ours)
 
     code = 1
     try:
         connection.settimeout(_READ_SECONDS)
-        words = _become(connection, surroundings)
+        argv = _become(connection, surroundings)
         connection.sendall(warm.ACCEPTED)
         if connection.recv(1) != warm.BEGIN:
             return
         connection.settimeout(None)
-        threading.Thread(target=_obey, args=(connection,), daemon=True).start()
+        threading.Thread(target=_follow_caller, args=(connection,), daemon=True).start()
         try:
-            code = driver.main(words)
-        except SystemExit as end:  # argparse has said what is wrong
+            code = driver.main(argv)
+        except SystemExit as end:  # argparse has printed what is wrong
             code = end.code if isinstance(end.code, int) else 1
         sys.stdout.flush()
         atexit._run_exitfuncs()  # noqa: SLF001 (the official client deletes its certificate files there)
@@ -136,15 +136,15 @@ def _run(connection: socket.socket, surroundings: bytes) -> None:
 
 
 def _become(connection: socket.socket, surroundings: bytes) -> list[str]:
-    """Read the request and take on the caller's streams, folder, umask and environment; return the command line's words.
+    """Read the request and take on the caller's streams, folder, umask and environment; return its command line.
 
-    Raises OSError or ValueError if the caller is gone, or of other surroundings: nothing has happened then.
+    Raises OSError or ValueError if the caller is gone, or has other surroundings: the verb has not begun then.
     """
     start, streams, _, _ = socket.recv_fds(connection, 8, 3)
     theirs = _part(connection, start)
     facts = _part(connection, b"")
     if len(streams) != 3 or theirs != surroundings:
-        raise ValueError("of other surroundings")
+        raise ValueError("the caller has other surroundings")
     folder, umask, runner, number, *rest = facts.split(b"\0")
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
@@ -152,17 +152,17 @@ def _become(connection: socket.socket, surroundings: bytes) -> list[str]:
     os.chdir(folder)
     os.umask(int(umask))
     os.environb.clear()
-    for word in rest[int(number) :]:
-        key, _, value = word.partition(b"=")
+    for variable in rest[int(number) :]:
+        key, _, value = variable.partition(b"=")
         os.environb[key] = value
     os.environ[warm.RUNNER_PROCESS] = str(int(runner))
     time.tzset()
     os.setsid()
-    return [os.fsdecode(word) for word in rest[: int(number)]]
+    return [os.fsdecode(argument) for argument in rest[: int(number)]]
 
 
 def _part(connection: socket.socket, start: bytes) -> bytes:
-    """Return one part of the request: eight bytes of length, and so many bytes."""
+    """Return one part of the request: its length in eight bytes, then its bytes."""
     length = int.from_bytes(_exactly(connection, 8, start), "big")
     return _exactly(connection, length, b"")
 
@@ -177,16 +177,16 @@ def _exactly(connection: socket.socket, length: int, start: bytes) -> bytes:
     return bytes(content)
 
 
-def _obey(connection: socket.socket) -> None:
-    """Pass on what the caller is sent, and end with it, as if it had been this process."""
+def _follow_caller(connection: socket.socket) -> None:
+    """Send the caller's signals to the main thread, and end with the caller."""
     main_thread = threading.main_thread().ident or 0
     while True:
         try:
             while not select.select([connection], [], [], _PULSE_SECONDS)[0]:
                 connection.sendall(warm.PULSE)
-            told = connection.recv(1)
+            number = connection.recv(1)
         except OSError:
-            told = b""
-        if not told:
+            number = b""
+        if not number:
             os.kill(os.getpid(), signal.SIGKILL)
-        signal.pthread_kill(main_thread, told[0])
+        signal.pthread_kill(main_thread, number[0])

@@ -46,7 +46,7 @@ def test_every_fault_of_a_file_is_told_in_one_message_with_its_path(tmp_path: Pa
         'cpu_request = "-1"\n[budgets]\npull_seconds = 1.5\n[memory]\nkill = "never"\n',
     )
     for words in (
-        "unknown key oversized", "cancel_seconds: Expected `int`, got `str`", "memory_limit: '12 GB' is no quantity",
+        "unknown key oversized", "cancel_seconds: Expected `int`, got `str`", "memory_limit: '12 GB' is not a quantity",
         "unknown key kubernetes.namespce", "kubernetes.cpu_request: '-1' is negative", "budgets.pull_seconds: ",
         "memory.kill: ",
     ):  # fmt: skip

@@ -278,7 +278,7 @@ def test_the_other_side_has_a_pulse_until_the_call_is_gone() -> None:
     ours, theirs = socket.socketpair()
     program = (
         "import socket, sys; from executor import warm_server; warm_server._PULSE_SECONDS = 0.1; "
-        "warm_server._obey(socket.socket(fileno=int(sys.argv[1])))"
+        "warm_server._follow_caller(socket.socket(fileno=int(sys.argv[1])))"
     )
     with ours, theirs:
         verb = subprocess.Popen(

@@ -44,7 +44,7 @@ def test_a_job_that_passes_its_disk_limit_makes_137_and_the_next_attempt_gets_mo
     fill = "head -c 60000000 /dev/zero >/tmp/full; echo filled; sleep 200"
     outcome = runner(disk).run(payload([fill], after=["echo never"], job_info=info))
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 137), outcome.text
-    assert "passed its disk limit" in outcome.text
+    assert "exceeded its disk limit" in outcome.text
     again = runner(disk).run(payload(["true"], job_info=info, id=102))
     assert "disk raised to 30 MiB: an earlier attempt of this job passed 20 MiB" in again.text
     assert again.state == "success", again.text

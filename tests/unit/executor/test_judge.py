@@ -109,7 +109,7 @@ def test_a_pod_that_is_gone_is_a_system_failure() -> None:
         ("Terminated", "Pod was terminated in response to imminent node shutdown.", "imminent node shutdown."),
         ("NodeLost", "Node x which was running pod is unresponsive", "unresponsive"),
         ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline", "deadline"),
-        ("", "", "it was told to go"),
+        ("", "", "it was deleted"),
     ],
 )
 def test_a_pod_that_the_cluster_took_away_is_a_system_failure_with_its_cause(reason: str, message: str, words: str) -> None:

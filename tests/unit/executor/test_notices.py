@@ -12,7 +12,7 @@ def test_term_is_noted_wakes_a_select_and_ends_nothing() -> None:
     with Notices(os.getppid()) as notices:
         os.kill(os.getpid(), signal.SIGTERM)
         assert select.select([notices], [], [], 30)[0]
-        assert notices.terminated
+        assert notices.terminated_at is not None
         first = notices.terminated_at
         notices.clear()
         assert not select.select([notices], [], [], 0)[0]
@@ -41,6 +41,6 @@ def test_the_former_handler_is_put_back() -> None:
 
 def test_without_news_there_is_none_and_a_living_parent_is_no_news() -> None:
     with Notices(os.getppid()) as notices:
-        assert notices.news() == []
+        assert notices.deletion_reasons() == []
         assert not notices.pod_is_gone
         notices.runner.check()

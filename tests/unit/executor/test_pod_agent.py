@@ -1,13 +1,12 @@
 """What the driver and agent.sh say to each other is one table, in pod_agent.py: the shell's text obeys it."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from executor import pod_agent
-from executor.pod_agent import agent_argv, driver_line, first_process, waiting_agent_argv, with_variables
+from executor.pod_agent import agent_argv, driver_line, first_process, waiting_agent_argv
 
 SHELL = Path(pod_agent.__file__).with_name("agent.sh").read_text()
 HEADER, _, PROGRAM = SHELL.partition("\nroot=")
@@ -72,13 +71,6 @@ def test_arguments_stand_in_the_protocols_order_and_the_last_may_be_missing() ->
     assert waiting_agent_argv("helper", "wait_facts", seconds=9)[-2:] == ["wait_facts", "9"]
     with pytest.raises(KeyError):
         agent_argv("build", "run", segment=1)
-
-
-def test_a_command_gets_variables_of_any_value_without_a_program_but_the_shell() -> None:
-    argv = with_variables(["/bin/sh", "-c", 'echo "$A|$B|$1|$#"', "x", "--", "y"], {"A": "it's $HOME; `x`", "B": "c d=e"})
-    done = subprocess.run(argv, env={"PATH": "/nonexistent"}, executable="/bin/sh", capture_output=True, check=True)
-    assert done.stdout == b"it's $HOME; `x`|c d=e|--|2\n"
-    assert with_variables(["a"], {}) == ["a"]
 
 
 def test_a_line_for_the_agent_has_its_fields_in_order() -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.pod_startup import Event, Judgement, judge, read_events, seconds_of, time_used
-from executor.pod_status import Progress, Stand, read_pod
+from executor.pod_startup import Event, StepBudget, read_events, seconds_of, step_budget, time_used
+from executor.pod_status import Progress, StartupStep, read_pod
 from executor.settings import load_settings
 
 BEGAN = 1_750_000_000
 POD = read_pod({"status": {"startTime": "2025-06-15T15:06:40Z"}})
-COMING = Progress(Stand.COMING, "pulling images and starting containers")
+ON_NODE = Progress(StartupStep.ON_NODE, "pulling images and starting containers")
 BUDGETS = msgspec.structs.replace(load_settings(None).budgets, pull_seconds=600, start_seconds=120)
 
 
@@ -38,8 +38,8 @@ def events(*items: Any) -> list[Event]:
     return read_events({"items": list(items)})
 
 
-def judged(*items: Any, at: float, state: Progress = COMING) -> Judgement:
-    return judge(state, POD, events(*items), on_node_seconds=at, budgets=BUDGETS)
+def budget_at(*items: Any, at: float, state: Progress = ON_NODE) -> StepBudget:
+    return step_budget(state, POD, events(*items), on_node_seconds=at, budgets=BUDGETS)
 
 
 def test_times_are_read_in_each_form_that_the_api_has() -> None:
@@ -73,52 +73,54 @@ def test_the_time_of_pulls_is_told_from_the_rest(items: list[Any], at: float, pu
 
 
 def test_a_pull_outlasts_the_budget_for_starting() -> None:
-    told = judged(event("Pulling", 2), at=120)
-    assert (told.phase, told.limit_seconds, told.settings) == (Stand.PULLING, 600, "budgets.pull_seconds")
+    told = budget_at(event("Pulling", 2), at=120)
+    assert (told.step, told.limit_seconds, told.settings) == (StartupStep.PULLING, 600, "budgets.pull_seconds")
     assert told.left_seconds == 118, "it may end at once, and what comes after it is bounded too"
-    assert told.words == "waiting: Pulling it (container build)"
+    assert told.message == "waiting: Pulling it (container build)"
 
 
 def test_a_pull_that_is_done_does_not_count_as_starting() -> None:
-    told = judged(event("Pulling", 2), event("Pulled", 502), at=550)
-    assert (told.phase, told.left_seconds) == (Stand.STARTING, 70)
+    told = budget_at(event("Pulling", 2), event("Pulled", 502), at=550)
+    assert (told.step, told.left_seconds) == (StartupStep.STARTING, 70)
 
 
 @pytest.mark.parametrize(
     ("items", "at", "phase"),
     [
-        ([event("Pulling", 2)], 602, Stand.PULLING),
-        ([event("Pulling", 0), event("Pulled", 400), event("Pulling", 410, "helper")], 610, Stand.PULLING),
-        ([], 120, Stand.STARTING),
-        ([event("FailedMount", 7, "", kind="Warning")], 120, Stand.STARTING),
-        ([event("Pulling", 2), event("Pulled", 502)], 620, Stand.STARTING),
+        ([event("Pulling", 2)], 602, StartupStep.PULLING),
+        ([event("Pulling", 0), event("Pulled", 400), event("Pulling", 410, "helper")], 610, StartupStep.PULLING),
+        ([], 120, StartupStep.STARTING),
+        ([event("FailedMount", 7, "", kind="Warning")], 120, StartupStep.STARTING),
+        ([event("Pulling", 2), event("Pulled", 502)], 620, StartupStep.STARTING),
     ],
 )
-def test_a_budget_that_is_used_up_leaves_nothing(items: list[Any], at: float, phase: Stand) -> None:
-    told = judged(*items, at=at)
-    assert (told.phase, told.left_seconds) == (phase, 0)
+def test_a_budget_that_is_used_up_leaves_nothing(items: list[Any], at: float, phase: StartupStep) -> None:
+    told = budget_at(*items, at=at)
+    assert (told.step, told.left_seconds) == (phase, 0)
 
 
 def test_what_the_status_tells_needs_no_event() -> None:
-    back_off = Progress(Stand.PULLING, "waiting: image pull failed, trying again: i/o timeout")
-    assert judged(at=300, state=back_off).phase is Stand.PULLING
-    assert judged(at=600, state=back_off).left_seconds == 0
-    failing = Progress(Stand.STARTING, "waiting: container build does not start")
-    assert judged(event("Pulling", 0), event("Pulled", 50), at=60, state=failing).left_seconds == 110
-    assert judged(event("Pulling", 0), at=60, state=failing).phase is Stand.STARTING
+    back_off = Progress(StartupStep.PULLING, "waiting: image pull failed, trying again: i/o timeout")
+    assert budget_at(at=300, state=back_off).step is StartupStep.PULLING
+    assert budget_at(at=600, state=back_off).left_seconds == 0
+    failing = Progress(StartupStep.STARTING, "waiting: container build does not start")
+    assert budget_at(event("Pulling", 0), event("Pulled", 50), at=60, state=failing).left_seconds == 110
+    assert budget_at(event("Pulling", 0), at=60, state=failing).step is StartupStep.STARTING
 
 
 def test_what_goes_wrong_is_told_where_the_status_says_nothing() -> None:
     trouble = [event("FailedMount", 7, "", kind="Warning"), event("FailedCreatePodSandBox", 9, "", kind="Warning")]
-    assert judged(*trouble, at=60).words == "waiting: FailedCreatePodSandBox: FailedCreatePodSandBox it"
-    assert judged(at=60).words == "waiting: containers do not start yet"
+    assert budget_at(*trouble, at=60).message == "waiting: FailedCreatePodSandBox: FailedCreatePodSandBox it"
+    assert budget_at(at=60).message == "waiting: containers do not start yet"
 
 
 def test_without_events_both_budgets_together_are_the_bound() -> None:
-    told = judge(COMING, POD, None, on_node_seconds=719, budgets=BUDGETS)
-    assert (told.phase, told.limit_seconds, told.left_seconds) == (Stand.COMING, 720, 1)
-    assert judge(COMING, POD, None, on_node_seconds=720, budgets=BUDGETS).left_seconds <= 0
-    assert judge(COMING, POD, None, on_node_seconds=120, budgets=BUDGETS).left_seconds == 5, "they are asked for again"
+    told = step_budget(ON_NODE, POD, None, on_node_seconds=719, budgets=BUDGETS)
+    assert (told.step, told.limit_seconds, told.left_seconds) == (StartupStep.ON_NODE, 720, 1)
+    assert step_budget(ON_NODE, POD, None, on_node_seconds=720, budgets=BUDGETS).left_seconds <= 0
+    assert step_budget(ON_NODE, POD, None, on_node_seconds=120, budgets=BUDGETS).left_seconds == 5, (
+        "they are asked for again"
+    )
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": None}, {"items": "x"}, {"items": [1]}, {"items": [{"message": 3}]}])
@@ -128,5 +130,5 @@ def test_what_is_no_list_of_events_holds_none(answer: dict[str, Any]) -> None:
 
 def test_words_of_an_event_are_bounded() -> None:
     (one,) = read_events({"items": [event("Failed", 0) | {"message": "x\n" * 10_000}]})
-    assert len(one.words) == 400
-    assert "\n" not in one.words
+    assert len(one.text) == 400
+    assert "\n" not in one.text

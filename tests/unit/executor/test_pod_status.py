@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from executor.errors import Unavailable
-from executor.pod_status import Stand, notice, progress, read_pod
+from executor.pod_status import StartupStep, deletion_reason, progress, read_pod
 
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 SCHEDULED = {"type": "PodScheduled", "status": "True"}
@@ -27,20 +27,23 @@ def waiting(reason: str, message: str = "") -> Any:
 
 
 def test_a_pod_is_ready_when_both_containers_run() -> None:
-    assert progress(pod(RUNNING)).stand is Stand.READY
-    assert progress(pod(RUNNING, None)).stand is Stand.COMING, "the status does not tell whether it pulls"
-    assert progress(pod(RUNNING, waiting("ContainerCreating"))).stand is Stand.COMING
+    assert progress(pod(RUNNING)).step is StartupStep.READY
+    assert progress(pod(RUNNING, None)).step is StartupStep.ON_NODE, "the status does not tell whether it pulls"
+    assert progress(pod(RUNNING, waiting("ContainerCreating"))).step is StartupStep.ON_NODE
 
 
 def test_what_the_scheduler_says_is_told_with_what_was_asked() -> None:
     message = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    state = progress(pod(conditions=[condition]), asked=" (12.0 GiB asked)")
-    assert (state.stand, state.words) == (Stand.SCHEDULING, "waiting: 0/3 nodes: 3 Insufficient memory (12.0 GiB asked)")
+    state = progress(pod(conditions=[condition]), size_text=" (12.0 GiB asked)")
+    assert (state.step, state.message) == (
+        StartupStep.SCHEDULING,
+        "waiting: 0/3 nodes: 3 Insufficient memory (12.0 GiB asked)",
+    )
 
 
 def test_a_pod_that_nobody_has_looked_at_waits_for_the_scheduler() -> None:
-    assert progress(read_pod({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})).stand is Stand.SCHEDULING
+    assert progress(read_pod({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})).step is StartupStep.SCHEDULING
 
 
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
@@ -55,8 +58,10 @@ def test_a_pod_that_nobody_has_looked_at_waits_for_the_scheduler() -> None:
     ],
 )
 def test_an_image_that_does_not_exist_or_is_denied_is_final_at_once(reason: str, message: str) -> None:
-    assert progress(pod(waiting(reason, message))).stand is Stand.REFUSED
-    assert progress(pod(RUNNING, waiting(reason, message))).stand is Stand.FAILED, "the helper's image is the operator's"
+    assert progress(pod(waiting(reason, message))).step is StartupStep.REFUSED
+    assert progress(pod(RUNNING, waiting(reason, message))).step is StartupStep.FAILED, (
+        "the helper's image is the operator's"
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,21 +78,21 @@ def test_an_image_that_does_not_exist_or_is_denied_is_final_at_once(reason: str,
     ],
 )
 def test_a_registry_that_does_not_answer_is_waited_for(message: str) -> None:
-    assert progress(pod(waiting("ErrImagePull", message))).stand is Stand.PULLING
+    assert progress(pod(waiting("ErrImagePull", message))).step is StartupStep.PULLING
 
 
 @pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImageNeverPull"])
 def test_a_name_that_is_none_is_final(reason: str) -> None:
     state = progress(pod(waiting(reason, "couldn't parse image name")))
-    assert state.stand is Stand.REFUSED
-    assert state.words.startswith("image pull failed")
+    assert state.step is StartupStep.REFUSED
+    assert state.message.startswith("image pull failed")
 
 
 def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
     message = 'failed to create task: exec: "sh": executable file not found in $PATH'
     ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
-    assert progress(pod(ended)).stand is Stand.REFUSED
-    assert "POSIX shell" in progress(pod(ended)).words
+    assert progress(pod(ended)).step is StartupStep.REFUSED
+    assert "POSIX shell" in progress(pod(ended)).message
 
 
 @pytest.mark.parametrize(
@@ -102,8 +107,10 @@ def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
 )
 @pytest.mark.parametrize("reason", ["RunContainerError", "CreateContainerError"])
 def test_every_runtimes_words_for_a_shell_that_is_not_there_are_known(reason: str, message: str) -> None:
-    assert progress(pod(waiting(reason, message))).stand is Stand.REFUSED
-    assert progress(pod(RUNNING, waiting(reason, message))).stand is Stand.FAILED, "the helper's image is the operator's"
+    assert progress(pod(waiting(reason, message))).step is StartupStep.REFUSED
+    assert progress(pod(RUNNING, waiting(reason, message))).step is StartupStep.FAILED, (
+        "the helper's image is the operator's"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,40 +122,40 @@ def test_every_runtimes_words_for_a_shell_that_is_not_there_are_known(reason: st
 )
 def test_a_nodes_own_missing_file_is_not_the_jobs_failure(message: str) -> None:
     ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
-    assert progress(pod(ended)).stand is Stand.FAILED
-    assert progress(pod(waiting("CreateContainerError", message))).stand is Stand.STARTING
+    assert progress(pod(ended)).step is StartupStep.FAILED
+    assert progress(pod(waiting("CreateContainerError", message))).step is StartupStep.STARTING
 
 
 def test_a_container_whose_configuration_is_wrong_is_a_system_failure() -> None:
-    assert progress(pod(waiting("CreateContainerConfigError", "secret not there"))).stand is Stand.FAILED
+    assert progress(pod(waiting("CreateContainerConfigError", "secret not there"))).step is StartupStep.FAILED
 
 
 @pytest.mark.parametrize("reason", ["CreateContainerError", "RunContainerError"])
 def test_a_container_that_cannot_be_made_is_tried_again(reason: str) -> None:
     state = progress(pod(RUNNING, waiting(reason, "context deadline exceeded")))
-    assert state.stand is Stand.STARTING
-    assert f"container helper does not start, trying again: {reason}: context deadline exceeded" in state.words
+    assert state.step is StartupStep.STARTING
+    assert f"container helper does not start, trying again: {reason}: context deadline exceeded" in state.message
 
 
 @pytest.mark.parametrize("document", [None, "pod", [], {"metadata": "x"}, {"status": {"conditions": [7]}}])
 def test_what_is_no_pod_is_as_if_there_were_no_answer(document: Any) -> None:
-    with pytest.raises(Unavailable, match="what no pod can be"):
+    with pytest.raises(Unavailable, match="an invalid pod"):
         read_pod(document)
 
 
 def test_a_container_that_ends_before_the_job_begins_is_a_system_failure() -> None:
     state = progress(pod({"terminated": {"reason": "Error", "exitCode": 70}}))
-    assert state.stand is Stand.FAILED
-    assert "exit code 70" in state.words
+    assert state.step is StartupStep.FAILED
+    assert "exit code 70" in state.message
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
 def test_a_pod_that_is_over_never_gets_ready(phase: str) -> None:
-    assert progress(pod(RUNNING, phase=phase)).stand is Stand.FAILED
+    assert progress(pod(RUNNING, phase=phase)).step is StartupStep.FAILED
 
 
 def test_a_pod_that_is_told_to_go_says_why_and_how_long() -> None:
-    assert notice(pod(RUNNING)) == ""
+    assert deletion_reason(pod(RUNNING)) == ""
     disruption = {
         "type": "DisruptionTarget",
         "status": "True",
@@ -158,9 +165,9 @@ def test_a_pod_that_is_told_to_go_says_why_and_how_long() -> None:
     going = pod(
         RUNNING, conditions=[SCHEDULED, disruption], deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=30
     )
-    assert notice(going) == "PreemptionByScheduler: for a bigger one; it has 30 s left"
-    assert progress(going).stand is Stand.FAILED
-    assert notice(pod(RUNNING, deletionTimestamp="2026-01-01T00:00:00Z")) == "it was deleted"
+    assert deletion_reason(going) == "PreemptionByScheduler: for a bigger one; it has 30 s left"
+    assert progress(going).step is StartupStep.FAILED
+    assert deletion_reason(pod(RUNNING, deletionTimestamp="2026-01-01T00:00:00Z")) == "it was deleted"
 
 
 def test_nulls_are_absent() -> None:
