@@ -1,0 +1,97 @@
+"""What a script has used: the line of the job log, and the document with the keys of telemetry.json."""
+
+from typing import Any
+
+from executor.attempt import Attempt
+from executor.counters import Counters
+from executor.job import GitInfo, Job, JobInfo, Variable
+from executor.sizes import Size
+from executor.stream_state import ScriptEnd
+from executor.usage import document, used_line
+
+GIB = 1 << 30
+ATTEMPT = Attempt(
+    pod="job-1-a", namespace="n", node="node-1", image="debian:12", image_digest="debian@sha256:1f", number=2,
+    size=Size(cpu_request_millicores=500, memory_request_bytes=GIB, memory_limit_bytes=2 * GIB, disk_request_bytes=8 * GIB),
+)  # fmt: skip
+
+
+def ended(*, after: Counters, before: Counters | None = None, peak_bytes: int = 0) -> ScriptEnd:
+    return ScriptEnd(
+        exit_code=0, before=before or Counters(), after=after, working_set_peak_bytes=peak_bytes, log_is_whole=True
+    )
+
+
+def test_the_line_of_figures_tells_what_was_used_of_what() -> None:
+    end = ended(
+        before=Counters(cpu_seconds=100), after=Counters(cpu_seconds=8464, limit_bytes=12 * GIB), peak_bytes=int(11.8 * GIB)
+    )
+    attempt = Attempt(pod="p", namespace="n", size=Size(cpu_limit_millicores=4000))
+    line = used_line(end, attempt, wall_seconds=2460)
+    assert line == "used 11.8 of 12.0 GiB (working set), 3.4 of 4 cores, 41 min"
+
+
+def test_without_limits_the_line_tells_only_what_was_used() -> None:
+    end = ended(after=Counters(memory_bytes=64 << 20, cpu_seconds=3.0))
+    line = used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=2)
+    assert line == "used 64 MiB (working set), 1.5 cores, 2 s"
+
+
+def test_without_counters_the_line_is_the_time() -> None:
+    assert used_line(ended(after=Counters()), Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 3 s"
+
+
+def test_two_units_are_both_line() -> None:
+    end = ended(after=Counters(memory_bytes=64 << 20, limit_bytes=2 * GIB))
+    assert used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 64 MiB of 2.0 GiB (working set), 3 s"
+
+
+def written(end: ScriptEnd, job: Job, **variables: str) -> dict[str, Any]:
+    return document(end, ATTEMPT, job, variables=variables, began=1_750_000_000, ended=1_750_000_010.5)
+
+
+def test_the_document_says_what_was_given_and_what_was_used() -> None:
+    end = ended(
+        before=Counters(cpu_seconds=1, memory_kills=1),
+        after=Counters(cpu_seconds=7.5, memory_kills=1, peak_bytes=GIB, memory_bytes=5, inactive_file_bytes=2),
+        peak_bytes=900,
+    )
+    text = written(end, Job(id=7))
+    assert (text["started_at"], text["ended_at"]) == ("2025-06-15T15:06:40.000Z", "2025-06-15T15:06:50.500Z")
+    assert text["asked"] == {
+        "cpu_millicores": 500, "memory_bytes": GIB, "memory_limit_bytes": 2 * GIB, "disk_bytes": 8 * GIB
+    }  # fmt: skip
+    assert text["totals"] == {
+        "wall_seconds": 10.5, "cpu_seconds": 6.5, "memory_working_set_peak_bytes": 900, "memory_peak_bytes": GIB
+    }  # fmt: skip
+    assert text["memory_kills"] == []
+    assert text["reproduce"] == {"image_digest": "debian@sha256:1f"}
+
+
+def test_the_document_names_the_job_and_the_attempt() -> None:
+    job = Job(
+        id=7,
+        job_info=JobInfo(name="build zlib", pipeline_id=3, project_full_path="grp/proj"),
+        git_info=GitInfo(ref="main", protected=True),
+        variables=[Variable(key="CI_JOB_URL", value="https://gitlab/7", public=True)],
+    )
+    assert written(ended(after=Counters()), job, CI_RUNNER_SHORT_TOKEN="abc")["job"] == {
+        "id": "7", "name": "build zlib", "url": "https://gitlab/7", "project": "grp/proj", "ref": "main",
+        "ref_protected": True, "pipeline_id": "3", "image": "debian:12", "attempt": 2, "runner": "abc", "pod": "job-1-a",
+        "node": "node-1",
+    }  # fmt: skip
+
+
+def test_a_script_that_builds_a_package_names_it_and_any_other_is_named_after_its_job() -> None:
+    job, end = Job(id=7, job_info=JobInfo(name="lint")), ended(after=Counters())
+    package = {"SPACK_JOB_SPEC_PKG_NAME": "zlib", "SPACK_JOB_SPEC_PKG_VERSION": "1.3"}
+    assert written(end, job, **package)["spec"] == {"name": "zlib", "version": "1.3"}
+    assert written(end, job)["spec"] == {"name": "lint", "version": ""}
+
+
+def test_a_memory_kill_has_the_limit_that_the_kernel_reports_or_else_the_one_that_was_given() -> None:
+    killed = Counters(memory_kills=2)
+    kills = written(ended(after=killed), Job(id=7))["memory_kills"]
+    assert kills == [{"process": None, "inferred": True, "limit_bytes": 2 * GIB, "at_seconds": 10.5}] * 2
+    (kill, _) = written(ended(after=Counters(memory_kills=2, limit_bytes=GIB)), Job(id=7))["memory_kills"]
+    assert kill["limit_bytes"] == GIB
