@@ -21,7 +21,7 @@ from executor.pod_agent import PROTOCOL_VERSION
 from executor.pod_launch import launch
 from executor.pod_status import Pod
 from executor.pod_wait import wait_ready
-from executor.size_table import measured_size
+from executor.size_table import MeasuredSize, measured_size
 from executor.sizes import PastUse
 
 _MOST_DELETE_SECONDS = 15
@@ -38,10 +38,7 @@ def prepare(call: Call) -> None:
     api, namespace = _connect(call)
     history = _history(api, namespace, job, call)
     earlier = history.read()
-    past = PastUse(
-        measured=measured, memory_killed_at_bytes=earlier.memory_limit_bytes, disk_killed_at_bytes=earlier.disk_limit_bytes
-    )  # fmt: skip
-    plan = _plan(job, namespace, past, call)
+    plan = _plan(job, namespace, measured, earlier, call)
     attempt = _new_attempt(plan, history, job, number=earlier.next_number)
     save_attempt(attempt, call.invocation.folder)
     call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
@@ -69,9 +66,12 @@ def _history(api: Api, namespace: str, job: Job, call: Call) -> AttemptHistory:
     )  # fmt: skip
 
 
-def _plan(job: Job, namespace: str, past: PastUse, call: Call) -> PodPlan:
+def _plan(job: Job, namespace: str, measured: MeasuredSize | None, earlier: Earlier, call: Call) -> PodPlan:
     """Plan the pod and log how its size came about."""
     invocation = call.invocation
+    past = PastUse(
+        measured=measured, memory_killed_at_bytes=earlier.memory_limit_bytes, disk_killed_at_bytes=earlier.disk_limit_bytes
+    )  # fmt: skip
     planned = make_plan(
         job, call.settings, invocation.variables, namespace=namespace, attempt=invocation.attempt, past=past
     )  # fmt: skip

@@ -22,7 +22,6 @@ class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     memory_limit_bytes: int | None = None
     disk_bytes: int | None = None
-    expected_seconds: float | None = None
     source: str = ""
 
 
