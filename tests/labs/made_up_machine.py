@@ -1,6 +1,6 @@
-"""A machine that a test writes: a control group of v1 or v2, or none, and a `/proc`, as files that keep their inode.
+"""A machine that a test writes: a cgroup of v1 or v2, or none, and a `/proc`, as files that keep their inode.
 
-Files of the kernel keep theirs too, so whoever has opened one reads what was written later. Process ids lie above all that
+Files of the kernel keep theirs too: a reader that has opened one sees what is written later. Process ids lie above all that
 Linux gives, so that no reader can meet a real process by mistake.
 """
 
@@ -35,7 +35,7 @@ class Process(msgspec.Struct, kw_only=True):
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """What the control group counts. MiB, and seconds."""
+    """What the cgroup counts. MiB, and seconds."""
 
     usage: float = 0
     inactive: float = 0
@@ -50,15 +50,15 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     written: int = 0
 
 
-class Machine:
-    """A machine with a control group of `version` (`none`: it has none)."""
+class MadeUpMachine:
+    """A machine with a cgroup of `version` (`none`: it has none)."""
 
     def __init__(self, folder: Path, version: str = "v2") -> None:
         self.version = version
         self.proc = folder / "proc"
         self.group = folder / "group"
         self.missing: set[str] = set()
-        """Files of the group that this kernel lacks."""
+        """Files of the cgroup that this kernel lacks."""
         self.processes: dict[str, Process] = {}
         self._pids: dict[str, int] = {}
         self._next_pids = itertools.count(_FIRST_PID)
@@ -77,7 +77,7 @@ class Machine:
         (self.proc / "self" / "io").write_text(f"read_bytes: {reaped_read}\nwrite_bytes: {reaped_written}\n")
 
     def use(self, **figures: float) -> None:
-        """Let the group count exactly this; see `Use`."""
+        """Let the cgroup count exactly this; see `Use`."""
         if self.version == "none":
             return
         used = msgspec.convert(figures, Use)
@@ -110,7 +110,7 @@ class Machine:
         return self._pids[name]
 
     def cgroup(self, kind: Kind = Kind.MADE) -> Cgroup | None:
-        """Return the control group; None on a machine without one."""
+        """Return the cgroup; None on a machine without one."""
         if self.version == "none":
             return None
         folders = dict.fromkeys(("memory", "cpuacct", "cpu"), self.group)

@@ -34,7 +34,7 @@ def test_a_containers_group_is_taken_as_it_is(host: Host) -> None:
     assert (seen.cgroup, seen.memory_limit_bytes, seen.cpu_limit_cores) == ("v2", 1000, 1.5)
 
 
-def test_the_root_group_of_a_host_is_nobodys_and_its_limits_are_none(host: Host) -> None:
+def test_the_root_cgroup_of_a_host_is_not_ours_and_has_no_limits(host: Host) -> None:
     host.stand("/")
     host.group("", pids=(1, 400, 500), cgroup__subtree_control="memory cpu")
     assert find_cgroup(proc=host.proc) is None
@@ -132,3 +132,27 @@ def test_v1_without_limits_says_so(tmp_path: Path) -> None:
 
 def test_a_machine_without_groups_has_none(tmp_path: Path) -> None:
     assert find_cgroup(proc=tmp_path) is None
+
+
+def test_a_controller_that_is_not_mounted_has_no_limit(tmp_path: Path) -> None:
+    host = Host(tmp_path, version="v1")
+    host.stand("/", root="/docker/x", pid_namespace=OWN_PID_NAMESPACE)
+    host.group("", pids=(500,), memory__limit_in_bytes="5000", memory__stat="hierarchical_memory_limit 5000")
+    mounts = host.proc / "self" / "mountinfo"
+    mounts.write_text(mounts.read_text().replace(",cpu,cpuacct", ""))
+    cgroup = find_cgroup(proc=host.proc)
+    assert cgroup is not None
+    assert _limits(cgroup) == (5000, None)
+
+
+def test_a_controller_whose_path_differs_gives_its_limit_but_no_figures(tmp_path: Path) -> None:
+    host = Host(tmp_path, version="v1")
+    host.stand("/", root="/", pid_namespace=OWN_PID_NAMESPACE)
+    name = "/docker/" + "ab" * 32
+    host.group(name.lstrip("/"), pids=(500,), memory__limit_in_bytes="5000", memory__stat="hierarchical_memory_limit 5000")
+    host.group("elsewhere", cpu__cfs_quota_us="300000", cpu__cfs_period_us="100000")
+    (host.proc / "self" / "cgroup").write_text(f"4:memory,cpuacct:{name}\n3:cpu:/elsewhere\n")
+    cgroup = find_cgroup(proc=host.proc)
+    assert cgroup is not None
+    assert "cpu" not in cgroup.position.folders
+    assert _limits(cgroup) == (5000, 3.0)

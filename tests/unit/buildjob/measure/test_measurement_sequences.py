@@ -15,7 +15,7 @@ import pytest
 
 from buildjob.measure.cgroup import Kind
 from buildjob.measure.measurement import Measurement
-from tests.labs.made_up_machine import Machine, Process
+from tests.labs.made_up_machine import MadeUpMachine, Process
 
 _EXPECTED = Path(__file__).parents[3] / "data" / "observe" / "sequences"
 
@@ -23,7 +23,7 @@ _EXPECTED = Path(__file__).parents[3] / "data" / "observe" / "sequences"
 class Run:
     """One run on a machine; the sequence sets the clock and the agent's own CPU time."""
 
-    def __init__(self, machine: Machine, kind: Kind, *, look_seconds: float = 0.0) -> None:
+    def __init__(self, machine: MadeUpMachine, kind: Kind, *, look_seconds: float = 0.0) -> None:
         self.machine = machine
         self.notes: list[str] = []
         self.agent_cpu = 0.5
@@ -264,7 +264,7 @@ _CASES: dict[str, tuple[Sequence, str, Kind]] = {
 @pytest.mark.parametrize("case", _CASES)
 def test_a_run_is_observed_as_before(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sequence, version, kind = _CASES[case]
-    run = Run(Machine(tmp_path, version), kind, look_seconds=0.002 if sequence is walks_that_cost else 0.0)
+    run = Run(MadeUpMachine(tmp_path, version), kind, look_seconds=0.002 if sequence is walks_that_cost else 0.0)
     monkeypatch.setattr(time, "process_time", lambda: run.agent_cpu)
     monkeypatch.setattr(resource, "getrusage", lambda _who: types.SimpleNamespace(ru_utime=run.reaped_cpu, ru_stime=0.0))
     sequence(run)

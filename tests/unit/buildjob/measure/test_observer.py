@@ -36,7 +36,7 @@ def test_every_mark_calls_the_checkpoint_and_none_comes_after_stop() -> None:
     assert len(seen) == count
 
 
-def test_a_checkpoint_that_fails_breaks_nothing_and_is_told_once() -> None:
+def test_a_checkpoint_that_fails_breaks_nothing_and_is_noted_once() -> None:
     calls = threading.Semaphore(0)
 
     def checkpoint(_observation: Observation) -> None:
@@ -105,7 +105,7 @@ def test_a_group_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> Non
     assert result.totals.memory_peak_bytes is None
 
 
-def test_a_fault_in_a_reading_is_told_once_and_the_measuring_goes_on() -> None:
+def test_a_fault_in_a_reading_is_noted_once_and_measuring_goes_on() -> None:
     failed, later = threading.Event(), threading.Event()
     asked = [0]
 

@@ -14,7 +14,7 @@ def _seen(*rows: tuple[int, str, int, int]) -> dict[tuple[int, int], ProcessStat
     return {stat.key: stat for stat in stats}
 
 
-def test_the_greatest_by_memory_and_by_cpu_are_told() -> None:
+def test_the_greatest_by_memory_and_by_cpu_time_are_listed() -> None:
     table = TopTable(read=lambda _pid: [])
     table.update(_seen(*((pid, f"big{pid}", 100 + pid, 0) for pid in range(20)), (99, "busy", 1, 500)))
     table.update({})

@@ -183,6 +183,24 @@ def test_without_a_control_group_the_figures_are_called_estimates() -> None:
     assert "16 cores in the machine" in _tile(page, "CPU time")
 
 
+def test_the_time_in_which_memory_was_short_is_named() -> None:
+    totals = change(sample().totals, memory_pressure_seconds=4.5)
+    waited = "Some process waited for memory during 4.50 s."
+    assert waited in _section(_page(sample(totals=totals)), "Memory").text()
+    calm = change(totals, memory_pressure_seconds=0.0)
+    assert "waited for memory" not in _section(_page(sample(totals=calm)), "Memory").text()
+
+
+def test_a_link_to_a_file_beside_the_page_is_one_only_for_a_plain_name() -> None:
+    links = (
+        Link(label="build log", url="build.log", is_beside=True),
+        Link(label="password file", url="../../etc/passwd", is_beside=True),
+    )
+    header = _page(sample(), links=links).one("header")
+    assert [anchor.attributes["href"] for anchor in header.all("a")] == ["build.log"]
+    assert "password file ../../etc/passwd" in header.text()
+
+
 def test_a_memory_killed_build_names_limit_peak_process_and_what_to_ask_for() -> None:
     document = sample(
         outcome="memory_killed",
@@ -264,7 +282,7 @@ def test_tabs_of_the_log_are_layout() -> None:
     assert page.one("table", "excerpt").one("td").text() == "        cc      x"
 
 
-def test_an_unfinished_run_is_told_from_a_finished_one() -> None:
+def test_an_unfinished_run_differs_from_a_finished_one() -> None:
     page = _page(sample(complete=False, outcome="interrupted", exit_code=143))
     explanation = page.one("div", "explanation")
     assert explanation.attributes["class"] == "explanation open"

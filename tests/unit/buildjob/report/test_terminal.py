@@ -57,6 +57,10 @@ def test_a_bad_build_says_what_to_do_and_where_its_first_error_is() -> None:
     ]
 
 
+def test_an_outcome_that_needs_no_sentence_has_its_headline_alone() -> None:
+    assert _block(_table(sample(outcome="script_succeeded")), 0) == ["ncurses@6.5 /h6t3q2l: Script succeeded in 2 min 31 s"]
+
+
 def test_terminal_sequences_in_names_are_dropped() -> None:
     spec = change(sample().spec, name="\x1b[31mred\x1b[0m", hash="")
     assert table(sample(spec=spec), color=True, width=80).startswith("red@6.5: \x1b[1;32mBuilt\x1b[0m")
