@@ -1,8 +1,8 @@
-"""The work of a large push or verification in several processes: boto3 is Python, and Python computes on one core.
+"""Work on many items: in threads, or for a large push or verification in processes, as Python computes on one core.
 
-They are forked, so that what they work on need not be sent to them; each opens connections of its own. Tasks and answers go
-through one socket that keeps messages apart: whichever thread is free takes the next task, in their order. Linux only.
-Source: unix(7) SOCK_SEQPACKET, prctl(2) PR_SET_PDEATHSIG, pidfd_open(2).
+The processes are forked, so that what they work on need not be sent to them; each opens connections of its own. Tasks and
+answers pass through one socket that keeps messages apart: a thread that is free takes the next task, in their order. Why not
+`ProcessPoolExecutor`: docs/decisions/0005. Source: unix(7) SOCK_SEQPACKET, prctl(2) PR_SET_PDEATHSIG, pidfd_open(2).
 """
 
 import concurrent.futures
@@ -24,7 +24,7 @@ import msgspec
 from buildjob import errors
 
 WORTH_TASKS = 64
-"""From so many on, processes of their own gain more than their start costs."""
+"""From this number on, processes gain more than their start costs."""
 _LARGEST_MESSAGE_BYTES = 1 << 16
 _LONGEST_TEXT = 8192
 _BUFFER_BYTES = 1 << 20
@@ -60,12 +60,12 @@ def in_parallel(items: Iterable[_Item], work: Callable[[_Item], _Any], *, worker
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What a process says of one task."""
+    """A process's answer to one task."""
 
     task: str
     result: int | str = 0
     fault: str = ""
-    """Name of the exception that ended it; empty if nothing did."""
+    """Class name of the exception that ended it; empty if none did."""
     text: str = ""
     number: int = 0
     """Of an OSError."""
@@ -73,8 +73,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def can_be_forked() -> bool:
-    """Say whether this process may be forked: another thread might hold a lock that nobody would ever release."""
-    return sys.platform == "linux" and threading.active_count() == 1
+    """Return whether this process can be forked: a lock that another thread holds would stay locked in the copy."""
+    return threading.active_count() == 1
 
 
 def in_processes(
@@ -82,23 +82,25 @@ def in_processes(
 ) -> Generator[tuple[str, Result], None, None]:
     """Yield each task with its result, in any order; `threads` in each process take the tasks in their order.
 
-    `prepare` is called once in each process and returns what does a task: it must use nothing that the caller has connected.
-    The first exception ends all processes where they are, and is raised here; so does a signal, or the end of the caller.
+    `prepare` is called once in each process and returns the function that does a task; it must not use the caller's
+    connections. The first exception is raised here, and all processes are killed where they are; so they are when the
+    generator is closed, and when the caller ends.
     """
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with own, theirs, contextlib.ExitStack() as stack:
         for end in (own, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-        sys.stdout.flush()
+        sys.stdout.flush()  # a process must not write again what the caller has only buffered
         sys.stderr.flush()
         started = [stack.enter_context(_forked(own, theirs, prepare, threads)) for _ in range(processes)]
         theirs.close()
         waiting = iter(tasks)
+        # one more for each process than it has threads: a thread that is done finds the next task waiting
         under_way, most = 0, processes * threads + processes
         while True:
             while under_way < most and (task := next(waiting, None)) is not None:
                 under_way += 1
-                with contextlib.suppress(ConnectionError):  # nobody is left to take it: why, `_next_answer` finds
+                with contextlib.suppress(ConnectionError):  # all processes have ended: `_next_answer` finds out why
                     own.send(task.encode())
             if not under_way:
                 return
@@ -108,13 +110,13 @@ def in_processes(
 
 
 def _next_answer(own: socket.socket, started: list[int]) -> _Answer:
-    """Wait for an answer. Raises what ended a task, and PublishError if a process has ended."""
+    """Wait for an answer. Raises the exception that ended a task, and PublishError if a process was killed."""
     ready, _, _ = select.select([own.fileno(), *started], [], [])
     answer = _received(own) if own.fileno() in ready else None
     if answer is None:
         raise errors.PublishError(
-            "one of the processes that work was ended from outside, perhaps for memory; the mirror is consistent, "
-            "and the same command goes on where it stopped"
+            "one of the processes was killed from outside, perhaps for memory; the build cache is consistent, "
+            "and the same command continues from here"
         )
     if answer.fault:
         raise _exception(answer)
@@ -122,10 +124,8 @@ def _next_answer(own: socket.socket, started: list[int]) -> _Answer:
 
 
 def _received(own: socket.socket) -> _Answer | None:
-    """Return the next answer; None if nobody is left who could give one.
-
-    Where the last process has ended with tasks untaken, the kernel tells that first, once, and then what it had said.
-    """
+    """Return the next answer; None if no process is left."""
+    # If the last process ended before it took all tasks, the kernel reports that once, before it delivers the last answers.
     for _ in range(2):
         with contextlib.suppress(ConnectionError):
             message = own.recv(_LARGEST_MESSAGE_BYTES)
@@ -137,16 +137,16 @@ def _received(own: socket.socket) -> _Answer | None:
 def _forked(
     own: socket.socket, theirs: socket.socket, prepare: Callable[[], Callable[[str], Result]], threads: int
 ) -> Iterator[int]:
-    """Fork a process that does tasks; give a descriptor that becomes readable when it ends. It is ended with the block.
+    """Fork a process that does tasks; give a descriptor that becomes readable when it ends. Kill it after the block.
 
-    It is the first of a process group of its own, so that what it has started ends with it, and a terminal's Ctrl-C comes
-    to the caller alone, who ends it.
+    It leads a process group of its own: so its children are killed with it, and a terminal's Ctrl-C reaches only the caller,
+    which then kills it.
     """
     caller = os.getpid()
     pid = os.fork()
     if not pid:
         _be_a_process(own, theirs, prepare, threads, caller)
-    with contextlib.suppress(OSError):  # the process does the same: whoever comes first
+    with contextlib.suppress(OSError):  # the process does the same; whichever is first
         os.setpgid(pid, pid)
     ended = os.pidfd_open(pid)
     try:
@@ -169,7 +169,7 @@ def _be_a_process(
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == caller:  # else it ended before it could be noticed
+        if os.getppid() == caller:  # else the caller ended before prctl could notice it
             own.close()
             work = prepare()
             others = [threading.Thread(target=_do_tasks, args=(theirs, work)) for _ in range(threads - 1)]
@@ -179,7 +179,7 @@ def _be_a_process(
             for each in others:
                 each.join()
             code = 0
-    except BaseException as error:  # noqa: BLE001  it is told to the caller, whatever it is
+    except BaseException as error:  # noqa: BLE001  every exception is reported to the caller
         with contextlib.suppress(OSError):
             theirs.send(msgspec.msgpack.encode(_fault("", error)))
     finally:
@@ -208,7 +208,7 @@ def _fault(task: str, error: BaseException) -> _Answer:
 
 
 def _exception(answer: _Answer) -> Exception:
-    """Return what was raised over there, of the same class where it is one of ours."""
+    """Return the exception that a process reported, of the same class if it is one of ours."""
     kind = getattr(errors, answer.fault, None)
     if isinstance(kind, type) and issubclass(kind, errors.AgentError):
         return kind(answer.text)

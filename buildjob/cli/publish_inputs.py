@@ -5,7 +5,6 @@ import contextlib
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -40,8 +39,7 @@ def processes_for(connections: int) -> int:
     """Return how many processes a large push or verification takes: one for each core that it may use, four at most."""
     position = read_position(Path("/proc"))
     limit = (cpu_limit_cores(position) if position else None) or _MOST_PROCESSES
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    return max(1, min(cores, round(limit), connections, _MOST_PROCESSES))
+    return max(1, min(len(os.sched_getaffinity(0)), round(limit), connections, _MOST_PROCESSES))
 
 
 def index_options(arguments: Arguments) -> index.IndexOptions:

@@ -46,7 +46,7 @@ def test_tasks_are_taken_in_their_order(tmp_path: Path) -> None:
         ("a full disk", "OSError", "[Errno 28] No space left on device: '/a/file'"),
         ("a bug", "RuntimeError", "KeyError: 'a bug'"),
         ("an exit", "RuntimeError", "SystemExit: 3"),
-        ("a kill", "PublishError", "was ended from outside"),
+        ("a kill", "PublishError", "was killed from outside"),
         ("nothing can be prepared", "PublishError", "no credentials"),
     ],
 )
