@@ -73,7 +73,7 @@ def push_argv(target: Target, unsigned: Path) -> list[str]:
     signing = ["--signing-key-file", str(target.signing_key_file)] if target.signing_key_file else ["--unsigned"]
     if target.passphrase_file:
         signing += ["--signing-passphrase-file", str(target.passphrase_file)]
-    return _argv("push", str(unsigned), target.url, "--replace", "--json", "--when-told", *signing)
+    return _argv("push", str(unsigned), target.url, "--replace", "--json", "--prestarted", *signing)
 
 
 def push_input(variables: Mapping[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Spack's build cache: signed binaries that any Spack installs from, and the stories told on them.
+"""Spack's build cache: signed binaries that any Spack installs from, and what is done with them.
 
-`storage` is the one port to where it lies; `push`, `index`, `verify`, `notarize`, `prune` and `keys` are the stories.
+`push`, `index`, `verify`, `notarize`, `prune` and `keys` are the stories, `storage` the one port to where the objects lie.
 """

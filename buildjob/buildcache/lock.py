@@ -21,9 +21,9 @@ from buildjob.errors import NotFound, Unavailable
 _CHOOSING = layout.LOCK + "choosing/"
 _TICKETS = layout.LOCK + "ticket/"
 _DEAD_SECONDS = 300.0
-"""The owner of a ticket that stays for so long is dead to those who wait behind it."""
+"""After waiting this long behind a ticket, an update treats its owner as dead."""
 _HOLD_SECONDS = 200.0
-"""An owner that has not replaced the manifest by then gives up: until then it is dead to nobody."""
+"""An owner that has not replaced the manifest by then gives up, before any other update treats it as dead."""
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,9 +69,9 @@ def _signed_text(text: bytes) -> bytes:
     return b"\n".join(line.removeprefix(b"- ") for line in body.split(b"\n"))
 
 
-def find(mirror: Path, name: str, version: str, dag_hash: str) -> bytes | None:
+def find(folder: Path, name: str, version: str, dag_hash: str) -> bytes | None:
     """Return the bytes of a binary's manifest below a folder, or None if there is none."""
-    path = mirror / manifest_path(name, version, dag_hash)
+    path = folder / manifest_path(name, version, dag_hash)
     try:
         with path.open("rb") as file:
             return file.read(_LARGEST_MANIFEST_BYTES)
@@ -79,9 +79,9 @@ def find(mirror: Path, name: str, version: str, dag_hash: str) -> bytes | None:
         return None
 
 
-def is_whole(mirror: Path, manifest: Manifest) -> bool:
+def is_whole(folder: Path, manifest: Manifest) -> bool:
     """Return whether every blob of the manifest is below the folder, with its size and checksum."""
-    return all(matches(mirror / blob.relative_path, blob) for blob in manifest.data)
+    return all(matches(folder / blob.relative_path, blob) for blob in manifest.data)
 
 
 def matches(path: Path, blob: BlobRef) -> bool:

@@ -36,7 +36,7 @@ class _Failure(msgspec.Struct, frozen=True, kw_only=True):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm publish` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv, namespace=Arguments())
-    if not getattr(arguments, "when_told", False):
+    if not getattr(arguments, "prestarted", False):
         return _run(arguments)
     from buildjob.cli import publish_push  # noqa: PLC0415  as all verbs
 

@@ -75,7 +75,7 @@ class Arguments(argparse.Namespace):
     documents: list[str]
     place: Literal["protected", "other"] | None
     json: bool
-    when_told: bool
+    prestarted: bool
 
 
 def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
@@ -102,7 +102,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     push.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
     push.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
-    push.add_argument("--when-told", action="store_true", help=argparse.SUPPRESS)  # for the agent: see publish_push
+    push.add_argument("--prestarted", action="store_true", help=argparse.SUPPRESS)  # for the agent: see publish_push
     index = _verb(verbs, "index", "merge into the index what pushes have announced")
     _mirror(index)
     index.add_argument("--rebuild", action="store_true", help="read every spec instead of the old index")

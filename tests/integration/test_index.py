@@ -1,4 +1,4 @@
-"""The index: no entry is ever lost, whoever writes at the same time, and it is what Spack's own rebuild would give."""
+"""The index: it loses no entry, however many write at the same time, and equals the one that Spack makes."""
 
 import hashlib
 import json
@@ -25,7 +25,9 @@ def trees(writer: int) -> dict[str, list[str]]:
     return {f"w{writer}-p{number}": ["gmake", f"lib{number}"] for number in range(EACH)}
 
 
-def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store: MakeStore, tmp_path: Path) -> None:
+def test_sixteen_pushes_at_once_lose_nothing_and_replace_the_manifest_once_or_twice(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
     store = make_store()
     conditions.require(store)
     everything: dict[str, list[str]] = {}
@@ -36,9 +38,9 @@ def test_sixteen_pushes_at_once_lose_nothing_and_swing_once_or_twice(make_store:
     together = threading.Barrier(WRITERS)
 
     def one(writer: int) -> index.Updated:
-        asked = push.plan(tmp_path / str(writer), store, replace=False, workers=1)
+        planned = push.plan(tmp_path / str(writer), store, replace=False, workers=1)
         options = push.PushOptions(workers=1, update_index=False)
-        done = push.push(asked, store, sign=as_it_is, options=options)
+        done = push.push(planned, store, sign=as_it_is, options=options)
         together.wait(60)
         return index.update(
             store, pending_pushes.Known(appeared=frozenset(done.manifest_keys)), index.IndexOptions(workers=1)
@@ -76,15 +78,15 @@ def test_pushes_one_after_the_other_while_others_update(make_store: MakeStore, t
     assert not list(push_record.pending(store))
 
 
-def test_what_a_killed_push_announced_waits_for_an_hour_and_hurts_nobody(make_store: MakeStore, tmp_path: Path) -> None:
+def test_the_record_of_a_killed_push_is_kept_for_an_hour(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     add_entry(tmp_path / "killed", "killed")
-    asked = push.plan(tmp_path / "killed", store, replace=False)
-    (entry,) = asked.binaries
+    planned = push.plan(tmp_path / "killed", store, replace=False)
+    (entry,) = planned.binaries
     push_record.announce(
         store,
         [push_record.AnnouncedBinary(manifest_key=entry.manifest_key, dag_hash=entry.dag_hash, blobs=[])],
-        asked.nodes,
+        planned.nodes,
         at_once=1,
     )
     add_entry(tmp_path / "other", "other")
@@ -112,12 +114,12 @@ def test_a_replaced_index_stays_for_an_hour(make_store: MakeStore, tmp_path: Pat
     assert installs(store) == expected({"a": [], "b": []})
 
 
-def test_a_mirror_without_an_index_or_with_a_broken_one_gets_a_whole_one(make_store: MakeStore, tmp_path: Path) -> None:
+def test_a_missing_or_broken_index_is_made_again(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     for name in ("a", "b"):
         add_entry(tmp_path / "all", name, ["gmake"])
-    asked = push.plan(tmp_path / "all", store, replace=False)
-    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
+    planned = push.plan(tmp_path / "all", store, replace=False)
+    push.push(planned, store, sign=as_it_is, options=push.PushOptions(update_index=False))
     for seen in list(push_record.pending(store)):
         store.delete(seen.key)
     assert index.update(store, pending_pushes.Known(), index.IndexOptions()).added == 2
@@ -173,8 +175,8 @@ def with_index(folder: Path, count: int) -> FolderStore:
 def test_the_memory_of_an_update_does_not_grow_with_the_index(tmp_path: Path) -> None:
     store = with_index(tmp_path / "x", 100_000)
     add_entry(tmp_path / "a", "a", ["gmake"])
-    asked = push.plan(tmp_path / "a", store, replace=False)
-    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
+    planned = push.plan(tmp_path / "a", store, replace=False)
+    push.push(planned, store, sign=as_it_is, options=push.PushOptions(update_index=False))
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, store.root, tmp_path],
         env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,

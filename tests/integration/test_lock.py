@@ -1,4 +1,4 @@
-"""The index on a storage without conditional writes: one update at a time, and none that overslept does harm."""
+"""The index on a storage without conditional writes: one update at a time, and one that stalled does no harm."""
 
 import threading
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.labs.build_cache import add_entry, as_it_is, expected, installs
 
 
 class Careless(FolderStore):
-    """A server that does not look at conditions."""
+    """A server that ignores conditions."""
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         del only_if
@@ -22,7 +22,7 @@ class Careless(FolderStore):
 
 
 class Refusing(FolderStore):
-    """A server that knows no conditions and says so."""
+    """A server that rejects conditional writes."""
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         if only_if is not None:
@@ -31,7 +31,7 @@ class Refusing(FolderStore):
 
 
 class Clock:
-    """Time that passes only where somebody sleeps."""
+    """A clock that only advances by sleeping."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -43,7 +43,7 @@ class Clock:
         return lock.Times(clock=lambda: self.now, sleep=self.sleep)
 
 
-def test_nobody_holds_it_together_with_another(tmp_path: Path) -> None:
+def test_only_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
     store = Careless(tmp_path)
     inside = threading.Semaphore(1)
     fences: list[str] = []
@@ -91,7 +91,7 @@ def test_a_killed_owner_is_taken_for_dead_after_a_while(tmp_path: Path) -> None:
             held.require()
 
 
-def test_who_overslept_can_overwrite_the_index_and_the_next_update_mends_it(tmp_path: Path) -> None:
+def test_the_next_update_repairs_an_index_that_a_stalled_owner_has_overwritten(tmp_path: Path) -> None:
     store = Careless(tmp_path / "m")
     for name in ("a", "b", "c"):
         add_entry(tmp_path / name, name)

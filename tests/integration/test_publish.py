@@ -81,7 +81,7 @@ def test_a_file_without_a_secret_key_is_refused(key: Key) -> None:
         Signer(home, key.public, None)
 
 
-def test_a_damaged_blob_never_reaches_the_mirror(tmp_path: Path) -> None:
+def test_a_damaged_blob_is_never_published(tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
     blob = max(entry.glob("blobs/sha256/*/*"), key=lambda path: path.stat().st_size)
     blob.write_bytes(b"changed" * 1000)
@@ -90,7 +90,7 @@ def test_a_damaged_blob_never_reaches_the_mirror(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("m/v3/manifests/**/*.json"))
 
 
-def test_publishing_again_sends_no_blob_twice(tmp_path: Path) -> None:
+def test_publishing_again_uploads_no_blob_twice(tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
     first = publish(entry, FolderStore(tmp_path / "m"), sign=as_it_is)
     again = publish(entry, FolderStore(tmp_path / "m"), sign=as_it_is)
@@ -98,7 +98,7 @@ def test_publishing_again_sends_no_blob_twice(tmp_path: Path) -> None:
     assert again.url == first.url
 
 
-def test_an_unwritable_mirror_is_one_clear_error(tmp_path: Path) -> None:
+def test_an_unwritable_build_cache_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a file")
     with pytest.raises(PublishError, match="Not a directory"):
         publish(unsigned_entry(tmp_path / "unsigned"), FolderStore(tmp_path / "m"), sign=as_it_is)
@@ -117,18 +117,18 @@ def test_an_entry_whose_spec_is_another_one_is_refused(tmp_path: Path) -> None:
 TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
 
 
-def test_a_push_sends_what_is_missing_and_the_index_has_it(make_store: MakeStore, tmp_path: Path) -> None:
+def test_a_push_uploads_what_is_missing_and_indexes_it(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     for name, needed in TREES.items():
         add_entry(tmp_path / name, name, needed)
         add_entry(tmp_path / "all", name, needed)
     publish(tmp_path / "lib", store, sign=as_it_is)
     assert installs(store) == expected({"lib": TREES["lib"]})
-    asked = pushing.plan(tmp_path / "all", store, replace=False)
-    assert [entry.dag_hash for entry in asked.binaries] == [dag_hash("app"), dag_hash("tool")]
+    planned = pushing.plan(tmp_path / "all", store, replace=False)
+    assert [entry.dag_hash for entry in planned.binaries] == [dag_hash("app"), dag_hash("tool")]
     told: list[int] = []
     options = pushing.PushOptions(progress=lambda done, _all, _bytes: told.append(done))
-    pushed = pushing.push(asked, store, sign=as_it_is, options=options)
+    pushed = pushing.push(planned, store, sign=as_it_is, options=options)
     assert pushed.index
     assert pushed.index.replaced
     assert told == [1, 2]
@@ -168,7 +168,7 @@ publish(Path(sys.argv[1]), FolderStore(Path(sys.argv[2])), sign=lambda text, whe
 """
 
 
-def test_a_kill_at_any_step_leaves_a_consistent_mirror_and_a_second_run_finishes(tmp_path: Path) -> None:
+def test_a_kill_at_any_step_leaves_a_consistent_build_cache_and_a_second_run_finishes(tmp_path: Path) -> None:
     entry = unsigned_entry(tmp_path / "unsigned")
     kills = 0
     step = 0

@@ -95,7 +95,7 @@ def indexed(store: Store) -> set[str]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("after", [False, True], ids=["before it is done", "after it is done"])
-def test_a_kill_at_any_request_leaves_a_consistent_mirror_and_a_second_run_finishes(
+def test_a_kill_at_any_request_leaves_a_consistent_build_cache_and_a_second_run_finishes(
     versitygw: Server, credentials: None, pushes: "subprocess.Popen[str]", tmp_path: Path, *, after: bool
 ) -> None:
     del credentials

@@ -58,7 +58,7 @@ def check(store: Store) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("step", [4, 30, 150, 249])
-def test_a_kill_leaves_a_consistent_mirror_and_a_second_run_finishes(
+def test_a_kill_leaves_a_consistent_build_cache_and_a_second_run_finishes(
     versitygw: Server, credentials: None, program: Pusher, unsigned: Path, step: int
 ) -> None:
     del credentials

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 class Published:
-    """A mirror in S3 to which the agent has published hello-app and all that it needs."""
+    """A build cache in S3 to which the agent has published hello-app and all its dependencies."""
 
     def __init__(self, lab: SpackLab, key: Key, server: Server, folder: Path) -> None:
         self.server, self.key, self.lab = server, key, lab

@@ -1,4 +1,4 @@
-"""A program for `test_processes`: runs a case's tasks in processes; prints the results or the error, and how many are left.
+"""A program for `test_workers`: runs a case's tasks in processes; prints the results or the error, and how many are left.
 
 pytest's own process cannot be forked: an earlier test may have left a thread.
 """

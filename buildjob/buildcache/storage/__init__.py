@@ -1,1 +1,1 @@
-"""Where a build cache lies: one port, a folder and S3 behind it. Knows no Spack."""
+"""Where the objects of a build cache lie: one port, with a folder or S3 behind it. Knows no Spack."""

@@ -1,19 +1,19 @@
-"""How S3 is reached: plain values, which are read without loading boto3."""
+"""How S3 is reached: plain values, apart from `s3_client` so that reading them does not load boto3."""
 
 import msgspec
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """How a bucket is reached; what is not given, boto3 finds as it always does (variables, profile, web identity)."""
+    """How a bucket is reached. For what is missing, boto3 uses its own sources (variables, profile, web identity)."""
 
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
     ca_file: str | None = None
     path_style: bool = False
-    """Bucket in the path instead of the host name; servers of one's own usually need it."""
+    """Bucket in the path instead of the host name; most servers other than AWS need it."""
     connections: int = 8
     multipart_bytes: int = 256 << 20
-    """Files from this size on are sent in parts of `part_bytes`; S3 takes 5 GiB in one piece."""
+    """Files of this size and larger are uploaded in parts of `part_bytes`; S3 takes at most 5 GiB in one piece."""
     part_bytes: int = 64 << 20
-    """A lost connection costs at most this much; with 10,000 parts a file may have 625 GiB."""
+    """A lost connection costs at most this much; S3 takes 10,000 parts, so a file can have 625 GiB."""

@@ -90,7 +90,7 @@ def test_a_group_without_the_memory_controller_is_none(host: Host) -> None:
     assert find_cgroup(proc=host.proc) is None
 
 
-def test_processes_of_another_namespace_make_a_group_unfit(host: Host) -> None:
+def test_workers_of_another_namespace_make_a_group_unfit(host: Host) -> None:
     host.stand("/job", pid_namespace=OWN_PID_NAMESPACE)
     host.group("job", pids=(0, 500), memory__current="5")
     assert find_cgroup(proc=host.proc) is None

@@ -90,7 +90,7 @@ def test_counting_by_compare_and_swap_loses_nothing(make_either: MakeStore) -> N
 def test_what_changes_on_the_way_is_refused(make_either: MakeStore, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     store = make_either(retries=RetryPolicy(tries=1))
     if "moto" in request.node.name:
-        pytest.skip("moto's server does not look at x-amz-checksum-sha256")
+        pytest.skip("moto's server ignores x-amz-checksum-sha256")
     blob = local(tmp_path, b"what was promised")
     blob.path.write_bytes(b"what has come of it")
     with pytest.raises(StoreError):
@@ -98,14 +98,14 @@ def test_what_changes_on_the_way_is_refused(make_either: MakeStore, request: pyt
     assert store.stat("blob") is None
 
 
-def test_a_key_cannot_leave_the_mirror(tmp_path: Path) -> None:
+def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "m")
     for key in ("../outside", "/etc/passwd", "a/../../b", "a\0b"):
         with pytest.raises(StoreError, match="not a key"):
             store.write(key, b"x")
 
 
-def test_a_large_file_goes_in_parts(s3: Server, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_in_parts(s3: Server, tmp_path: Path) -> None:
     bucket = s3.bucket()
     store = s3.store(f"s3://{bucket}/x", multipart_bytes=1, part_bytes=5 << 20)
     data = random.Random(3).randbytes((11 << 20) + 17)
@@ -119,7 +119,7 @@ def test_a_large_file_goes_in_parts(s3: Server, tmp_path: Path) -> None:
     assert not s3.client().list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
-def test_a_missing_bucket_is_told_in_one_line(s3: Server) -> None:
+def test_a_missing_bucket_is_reported_in_one_line(s3: Server) -> None:
     store = s3.store("s3://no-such-bucket/x")
     with pytest.raises(StoreError, match="make the bucket first"):
         store.write("key", b"x")
@@ -165,7 +165,7 @@ def test_a_lost_answer_of_a_conditional_write_is_no_conflict(faulty: Callable[[F
     assert store.read("key").data == b"mine"
 
 
-def test_no_server_is_told_after_all_tries(s3: Server) -> None:
+def test_an_unreachable_server_is_reported_after_all_tries(s3: Server) -> None:
     waits: list[float] = []
     access = Access(endpoint_url="http://127.0.0.1:9", region="us-east-1", path_style=True)
     store: Store = S3Store(f"s3://{s3.bucket()}/x", access, retries=RetryPolicy(sleep=waits.append))

@@ -1,4 +1,4 @@
-"""What pushes announce: an update asks for as little of it as it can, and forgets nothing of it too early."""
+"""What pushes announce: an update requests as little of it as it can, and deletes no push record too early."""
 
 import os
 from collections.abc import Iterator
@@ -14,82 +14,82 @@ TREES: dict[str, list[str]] = {f"p{number:02}": [] for number in range(COUNT)}
 
 
 class Asked(FolderStore):
-    """A mirror that tells what was looked for."""
+    """A folder that records which manifests were asked for."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.looked: list[str] = []
+        self.asked: list[str] = []
 
     def stat(self, key: str) -> ObjectInfo | None:
         if key.startswith(layout.SPECS):
-            self.looked.append(key)
+            self.asked.append(key)
         return super().stat(key)
 
 
 def under_way(
     folder: Path, store: Store, *, done: int, at_once: int = 2
 ) -> tuple[push.PushPlan, list[push_record.AnnouncedBinary]]:
-    """Announce all binaries and put the first ones there."""
+    """Announce all binaries and write the first ones."""
     for name, needed in TREES.items():
         add_entry(folder, name, needed)
-    asked = push.plan(folder, store, replace=True)
+    planned = push.plan(folder, store, replace=True)
     entries = [
         push_record.AnnouncedBinary(manifest_key=each.manifest_key, dag_hash=each.dag_hash, blobs=[])
-        for each in asked.binaries
+        for each in planned.binaries
     ]
-    push_record.announce(store, entries, asked.nodes, at_once=at_once)
-    for each in asked.binaries[:done]:
+    push_record.announce(store, entries, planned.nodes, at_once=at_once)
+    for each in planned.binaries[:done]:
         store.write(each.manifest_key, each.text)
-    return asked, entries
+    return planned, entries
 
 
-def test_an_update_takes_in_what_is_there_of_a_push_that_runs_and_asks_for_little_more(tmp_path: Path) -> None:
+def test_an_update_indexes_what_has_appeared_of_a_running_push_and_asks_for_little_more(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
-    asked, _ = under_way(tmp_path / "u", store, done=10)
+    planned, _ = under_way(tmp_path / "u", store, done=10)
     done = index.update(store, pending_pushes.Known(), index.IndexOptions(workers=1))
     assert (done.added, done.unfinished) == (10, COUNT - 10)
     assert installs(store) == expected({name: [] for name in list(TREES)[:10]})
-    assert len(store.looked) == 10 + 3, "three in a row are missing, and two at most are under way"
-    store.looked.clear()
-    store.write(asked.binaries[11].manifest_key, asked.binaries[11].text)  # the tenth takes longer
+    assert len(store.asked) == 10 + 3, "three in a row are missing, and two at most are under way"
+    store.asked.clear()
+    store.write(planned.binaries[11].manifest_key, planned.binaries[11].text)  # the tenth takes longer
     assert index.update(store, pending_pushes.Known(), index.IndexOptions(workers=1)).added == 1
-    assert len(store.looked) == 2 + 3, "what the index has is not looked for"
+    assert len(store.asked) == 2 + 3, "what the index has is not asked for"
     assert list(push_record.pending(store))
 
 
-def test_a_large_push_lists_what_is_there_unless_the_mirror_is_much_larger(tmp_path: Path) -> None:
+def test_a_large_push_lists_what_is_there_unless_the_build_cache_is_much_larger(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
-    asked, _ = under_way(tmp_path / "u", store, done=10)
-    there = sorted(entry.manifest_key for entry in asked.binaries[:10])
-    store.looked.clear()
+    planned, _ = under_way(tmp_path / "u", store, done=10)
+    there = sorted(entry.manifest_key for entry in planned.binaries[:10])
+    store.asked.clear()
     assert push.plan(tmp_path / "u", store, replace=False).there == there
-    assert store.looked == []
+    assert store.asked == []
     for number in range(10 * COUNT):
         store.write(f"{layout.SPECS}a/a-1.0-{number}{layout.MANIFEST_END}", b"")
     assert push.plan(tmp_path / "u", store, replace=False).there == there
-    assert len(store.looked) == COUNT
+    assert len(store.asked) == COUNT
 
 
-def test_nobody_asks_for_what_a_push_has_told_to_be_there(tmp_path: Path) -> None:
+def test_the_binaries_of_a_complete_record_are_not_asked_for(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
-    asked = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
-    push.push(asked, store, sign=as_it_is, options=push.PushOptions(update_index=False))
-    store.looked.clear()
+    planned = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
+    push.push(planned, store, sign=as_it_is, options=push.PushOptions(update_index=False))
+    store.asked.clear()
     assert index.update(store, pending_pushes.Known(), index.IndexOptions()).added == COUNT
-    assert store.looked == []
+    assert store.asked == []
     assert installs(store) == expected(TREES)
     assert not list(push_record.pending(store))
 
 
-def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_there(tmp_path: Path) -> None:
+def test_a_push_that_replaces_stays_pending_while_the_old_binaries_are_there(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "m")
     add_entry(tmp_path / "u", "a")
     push.publish(tmp_path / "u", store, sign=as_it_is)
-    asked = push.plan(tmp_path / "u", store, replace=True)
-    (entry,) = asked.binaries
+    planned = push.plan(tmp_path / "u", store, replace=True)
+    (entry,) = planned.binaries
     (waiting,) = push_record.announce(
         store, [push_record.AnnouncedBinary(manifest_key=entry.manifest_key, dag_hash=entry.dag_hash, blobs=[])],
-        asked.nodes, at_once=1
+        planned.nodes, at_once=1
     )  # fmt: skip
     announced = store.stat(waiting)
     assert announced
@@ -104,7 +104,7 @@ def test_a_push_that_is_to_replace_is_not_done_with_while_the_old_binaries_are_t
     assert installs(store) == expected({"a": []})
 
 
-def test_a_push_puts_its_own_into_the_index_though_its_announcement_has_gone(tmp_path: Path) -> None:
+def test_a_push_indexes_its_own_binaries_even_if_its_record_was_deleted(tmp_path: Path) -> None:
     class Forgetful(FolderStore):
         def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
             if key.startswith(layout.SPECS):
@@ -118,8 +118,8 @@ def test_a_push_puts_its_own_into_the_index_though_its_announcement_has_gone(tmp
     assert installs(store) == expected({"a": []})
 
 
-def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile(tmp_path: Path) -> None:
-    """Another push announces after the rebuild has read everything, and merges it before the rebuild swings."""
+def test_a_rebuild_that_lost_a_race_keeps_what_others_merged_meanwhile(tmp_path: Path) -> None:
+    """Another push announces once the rebuild has read everything, and updates the index before the rebuild does."""
     meanwhile: list[str] = ["late"]
 
     class Raced(FolderStore):
@@ -134,8 +134,8 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
             if prefix == layout.PENDING:
                 self.turns += 1
                 if self.turns == 2:  # the second look of an attempt: it is announced by now, and there
-                    asked = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
-                    push.push(asked, FolderStore(self.root), sign=as_it_is, options=push.PushOptions(update_index=False))
+                    planned = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
+                    push.push(planned, FolderStore(self.root), sign=as_it_is, options=push.PushOptions(update_index=False))
                     return super().list(prefix)
             return listed
 
@@ -149,7 +149,7 @@ def test_a_rebuild_that_lost_a_race_forgets_nothing_that_others_merged_meanwhile
     assert installs(FolderStore(tmp_path / "m")) == expected({"first": [], "late": []})
 
 
-def test_a_small_blob_that_is_damaged_on_the_mirror_is_sent_again(make_store: MakeStore, tmp_path: Path) -> None:
+def test_a_small_blob_that_is_damaged_in_the_build_cache_is_uploaded_again(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     add_entry(tmp_path / "u", "a")
     push.publish(tmp_path / "u", store, sign=as_it_is)

@@ -33,7 +33,7 @@ def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Key, Path]:
-    """A key, and a folder mirror on which it has signed three binaries."""
+    """A key, and a build cache with three binaries that it has signed."""
     key, folder = Key(tmp_path_factory.mktemp("k")), tmp_path_factory.mktemp("signed")
     for name, needed in TREES.items():
         add_entry(folder / "unsigned", name, needed)
@@ -65,7 +65,7 @@ def manifest_key(name: str) -> str:
     return f"{layout.SPECS}{name}/{name}-1.0-{dag_hash(name)}{layout.MANIFEST_END}"
 
 
-def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, Path], make_store: MakeStore) -> None:
+def test_an_intact_build_cache_has_no_faults_and_each_damage_is_one(signed: tuple[Key, Path], make_store: MakeStore) -> None:
     key, source = signed
     store = make_store()
     copy_to(store, source)
@@ -89,7 +89,7 @@ def test_a_whole_mirror_has_no_faults_and_each_damage_is_one(signed: tuple[Key, 
     ]
 
 
-def test_of_two_specs_in_a_manifest_both_are_looked_at(tmp_path: Path) -> None:
+def test_both_of_two_specs_in_a_manifest_are_checked(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     key = add_entry(tmp_path, "lib")
     manifest = json.loads((tmp_path / key).read_text())
@@ -133,7 +133,7 @@ def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, k
     assert "ended with 3" in broken.stderr
 
 
-def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
+def test_notarize_takes_only_what_builds_have_signed(
     signed: tuple[Key, Path], make_store: MakeStore, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     builds, folder = signed
@@ -174,7 +174,7 @@ def test_the_notary_takes_what_builds_have_signed_and_nothing_else(
         list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions(known_keys=known)))
 
 
-def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: Path, key: Key) -> None:
+def test_notarize_leaves_out_what_an_expired_key_has_signed(tmp_path: Path, key: Key) -> None:
     (tmp_path / "g").mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(tmp_path / "g"), "--batch", "--passphrase", "", "--faked-system-time", "20200101T000000"]
     subprocess.run([*gpg, "--quick-gen-key", "old", "ed25519", "sign", "1d"], check=True, capture_output=True)
@@ -197,7 +197,7 @@ def test_the_notary_refuses_what_was_signed_by_a_key_that_has_expired(tmp_path: 
     assert not list(target.list(layout.SPECS))
 
 
-def test_a_place_that_cannot_be_written_on_the_way_is_told_in_one_line(tmp_path: Path, key: Key) -> None:
+def test_a_scratch_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, key: Key) -> None:
     add_entry(tmp_path / "u", "tool")
     done = farm("push", tmp_path / "u", tmp_path / "m", "--signing-key-file", key.secret, "--scratch", tmp_path / "none")
     assert done.returncode == 100
@@ -240,7 +240,7 @@ def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store
     assert consistent(store) == 3
 
 
-def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path) -> None:
+def test_a_push_waits_for_a_prune_and_then_uploads_what_was_deleted(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "m")
     add_entry(tmp_path / "u", "app", TREES["app"])
     store.write(layout.PRUNING, b"")
@@ -259,7 +259,7 @@ def test_a_push_waits_for_a_prune_and_then_sends_what_was_deleted(tmp_path: Path
         push.publish(tmp_path / "u", store, sign=as_it_is, options=push.PushOptions(wall=lambda: 1e12, sleep=sleep))
 
 
-def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: MakeStore, tmp_path: Path) -> None:
+def test_telemetry_is_uploaded_to_the_given_place_and_only_if_complete(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     out = tmp_path / "out" / "zlib-1"
     out.mkdir(parents=True)
@@ -279,7 +279,7 @@ def test_telemetry_goes_where_it_is_told_and_only_when_it_is_whole(make_store: M
     assert [seen.key for seen in store.list("telemetry/")] == [key]
 
 
-def test_the_place_of_telemetry_is_what_gitlab_says_of_the_branch(tmp_path: Path) -> None:
+def test_the_place_of_telemetry_depends_on_whether_the_branch_is_protected(tmp_path: Path) -> None:
     for protected in ("true", "false"):
         done = farm("telemetry", SAMPLE, tmp_path / "m", CI_COMMIT_REF_PROTECTED=protected)
         assert done.returncode == 0, done.stderr
