@@ -12,7 +12,7 @@ _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 
 
 class Log:
-    """Writes the agent's own lines, each with a prefix that tells them from the build's output."""
+    """Writes the agent's own lines, each with a prefix that the build's output does not have."""
 
     def __init__(self, stream: TextIO | None = None, *, color: bool = False) -> None:
         self._stream: TextIO = stream if stream is not None else sys.stdout

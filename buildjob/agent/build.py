@@ -211,7 +211,7 @@ def _build_one(
         if recorder.outcome is Outcome.BUILT:
             recorder.correct(install_times(Path(spec.prefix)))
             if packs:
-                _write_page(session, recorder)  # before anything goes out: a kill while publishing loses nothing
+                _write_page(session, recorder)  # before publishing: a kill while it lasts loses nothing
                 publishing.publish(recorder)
     return _report(session, recorder)
 

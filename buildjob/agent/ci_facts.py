@@ -14,7 +14,7 @@ from buildjob.version import own_version
 
 _LONGEST_VALUE = 4096
 _MOST_DIGITS = 18
-# Variables that change what common build tools make, and are no secrets. What differs from run to run, such as names of jobs
+# Variables that change what common build tools make, and are not secret. What differs from run to run, such as names of jobs
 # and machines, is not among them.
 _CHANGE_BUILDS = (
     "PATH",

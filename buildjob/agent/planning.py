@@ -65,7 +65,7 @@ def concretize(
 ) -> tuple[Concretization, Environments]:
     """Let Spack concretize, and look what is there already.
 
-    Returns the environments as well, split anew: Spack's configuration names the variables that hold credentials.
+    Returns the environments as well, split again: Spack's configuration names further variables that hold credentials.
     """
     request = session.request
     folder = scratch / "specs"

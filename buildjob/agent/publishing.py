@@ -1,4 +1,4 @@
-"""The story of publishing one package, and of what else goes to a build cache: what was measured.
+"""The story of publishing one package, and of uploading telemetry.
 
 A folder is written by the agent itself, S3 by a process of its own (`publish_process`). Knows nothing of how packages are
 built.

@@ -138,7 +138,7 @@ class Recorder:
         telemetry.write(self._document, self.folder / TELEMETRY)
 
     def _masked(self, document: Telemetry) -> Telemetry:
-        # the outcome is a word of ours: a secret that happens to read the same must not make it unknown
+        # outcomes are from a closed list: a secret with the same text must not make one unknown
         return replace(mask_document(document, self._secret_values), outcome=document.outcome)
 
     def _write_index(self) -> None:

@@ -9,7 +9,6 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -45,7 +44,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     terminal: int | None = None
     """The descriptor on which the build's bytes are shown live."""
     prestart: Callable[[], None] = lambda: None
-    """Called when the build's output says that it has only to end, maybe more than once: starts what comes after it."""
+    """Called when the build has nothing left to do but to exit, maybe more than once: starts the programs that follow it."""
     standby: Callable[[], frozenset[int]] = frozenset
     """Returns the ids of the processes that `prestart` has started."""
 
@@ -61,7 +60,9 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
             interval_seconds=around.interval_seconds,
             watched_folders=process.watched,
         ) as observer:
-            ended = _follow(process, cgroup, log, reader, observer, around)
+            listen = functools.partial(_listen, reader, observer, around)
+            output = child.Output(log, terminal=around.terminal, listen=listen)
+            ended = _follow(_program(process, cgroup), output, observer, around)
             observation = observer.stop()
     recorder.note([*_notes(ended), *observer.notes()])
     evidence = Evidence(
@@ -75,26 +76,22 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
     recorder.finish(observation, classify(evidence), signal_number=ended.stopped_by)
 
 
-def _follow(  # noqa: PLR0913, PLR0917  the parts of one run, which nothing else uses together
-    process: Process, cgroup: Cgroup | None, log: BinaryIO, reader: Reader, observer: Observer, around: Surroundings
-) -> child.Ended:
-    """Start the build and follow it to its end. One that does not start has ended with 127, as in a shell."""
+def _program(process: Process, cgroup: Cgroup | None) -> child.Program:
     argv = cgroup.joined_by(process.argv) if cgroup else process.argv
-    program = child.Program(argv=argv, environment=process.environment, folder=process.folder)
-    listen = functools.partial(_listen, reader, observer, around)
+    return child.Program(argv=argv, environment=process.environment, folder=process.folder)
+
+
+def _follow(program: child.Program, output: child.Output, observer: Observer, around: Surroundings) -> child.Ended:
+    """Start the build and follow it to its end. One that does not start has ended with 127, as in a shell."""
+    until = child.Until(stop=around.stop, deadline=around.deadline, standby=around.standby)
     try:
-        return child.run(
-            program,
-            output=child.Output(log, terminal=around.terminal, listen=listen),
-            until=child.Until(stop=around.stop, deadline=around.deadline, standby=around.standby),
-            started=observer.watch,
-        )
+        return child.run(program, output=output, until=until, started=observer.watch)
     except OSError as error:
-        return child.Ended(exit_code=127, log_error=f"{process.argv[0]} does not start: {error.strerror}")
+        return child.Ended(exit_code=127, log_error=f"{program.argv[0]} does not start: {error.strerror}")
 
 
 def _listen(reader: Reader, observer: Observer, around: Surroundings, chunk: bytes) -> None:
-    """Begin the phases that stand in the next bytes of the log; at the end of the last one, prestart what comes after."""
+    """Begin the phases that the next bytes of the log name; at the end of the last one, prestart what follows the build."""
     for phase in reader.feed(chunk):
         observer.begin_phase(phase)
         if not phase:

@@ -205,7 +205,7 @@ def _pass_on(child: "subprocess.Popen[bytes]", exited: int, output: Output, unti
                 _signal_group(child.pid, signal.SIGKILL)
                 kill_at = now + 1.0  # and again: a process that was being forked may have missed it
             wake_at = kill_at if kill_at is not None else deadline
-            # not longer than this: children that others abandon wake nobody, and would stay zombies for the whole build
+            # not longer: an abandoned process that exits does not wake the selector, and stays a zombie until it is reaped
             pause = _REAP_SECONDS if wake_at is None else min(max(wake_at - now, 0.0), _REAP_SECONDS)
             for key, _ in selector.select(pause):
                 if key.fd == pipe:

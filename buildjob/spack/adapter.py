@@ -53,7 +53,7 @@ class Spack:
     def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
         """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
         changed = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        changed["PYTHONUNBUFFERED"] = "1"  # else the lines of parent and child come out of order
+        changed["PYTHONUNBUFFERED"] = "1"  # otherwise the lines of Spack's parent and child process are out of order
         if self.installation.python:
             changed["SPACK_PYTHON"] = str(self.installation.python)
         if self.installation.tools:

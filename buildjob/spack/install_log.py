@@ -50,7 +50,7 @@ class Reader:
 
     def _markers(self, text: bytes, *, start: int) -> Iterator[str]:
         """Read Spack's own lines in text that begins at byte `start` of the log; yield phases as `feed` returns them."""
-        complete = text.rpartition(b"\n")[0]  # the line after it comes again with its end
+        complete = text.rpartition(b"\n")[0]  # what follows it is read again when its line is complete
         for found in _MARKER.finditer(complete + b"\n" if complete else b""):
             # the tail holds no line feed, so the lines before this text are those counted so far
             line = self.lines + text.count(b"\n", 0, found.start()) + 1

@@ -135,7 +135,7 @@ def in_order(roots):
 
 
 def concrete_spec(spec, folder, mirrors):
-    """What the agent reads of a concrete spec; the whole of it goes into a file below the folder."""
+    """What the agent reads of a concrete spec; the whole of it is written to a file below the folder."""
     dag_hash = spec.dag_hash()
     path = os.path.join(folder, dag_hash + ".json")
     with open(path, "w", encoding="utf-8") as file:
