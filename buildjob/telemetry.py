@@ -121,15 +121,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     memory_peak_is_upper_bound: bool = False
     """The high-water mark may be older than the build."""
     memory_is_estimate: bool = False
-    """No cgroup: the memory figures are sums over processes, in which shared pages count more than once."""
+    """No cgroup: the memory figures are sums over processes, in which shared pages may count more than once."""
     cpu_throttled_seconds: float | None = None
     """Time in which the CPU quota throttled the build."""
     memory_pressure_seconds: float | None = None
     """Time in which some process waited for memory (PSI `some`)."""
     read_bytes: int | None = None
-    """From disk, by process accounting."""
+    """From storage: by the cgroup on v2, else by process accounting."""
     written_bytes: int | None = None
-    """To disk, by process accounting."""
+    """To storage: by the cgroup on v2, else by process accounting."""
     disk_peak_bytes: int | None = None
     """Peak of the disk use of the build's stage folder and prefix."""
     process_peak: int | None = None

@@ -60,7 +60,7 @@ class Cgroup:
         return memory_limit_bytes(self.position)
 
     def members(self) -> list[int]:
-        """Return the processes in it, without those of cgroups below it; empty if it is gone."""
+        """Return the processes in it, without those of cgroups below it; empty if it no longer exists."""
         return read_members(self.position)
 
     def joined_by(self, argv: list[str]) -> list[str]:
@@ -76,7 +76,7 @@ class Cgroup:
         return ["/bin/sh", "-c", f'{joins}; exec "$@"', "sh", *argv]
 
     def remove(self, *, wait_seconds: float = _REMOVAL_SECONDS) -> bool:
-        """Remove the cgroup if we made it; return whether it is gone. One that still holds processes is left."""
+        """Remove the cgroup if we made it; return whether it no longer exists. One that still holds processes stays."""
         if self.kind is not Kind.MADE:
             return True
         deadline = time.monotonic() + wait_seconds

@@ -1,4 +1,4 @@
-"""The kernel's counters of one group: text becomes a `Reading`; files stay open, as opening costs ten times the reading.
+"""The kernel's counters of one cgroup: text becomes a `Reading`. Files stay open: opening costs ten times the reading.
 
 Source: kernel Documentation/admin-guide/cgroup-v1/{memory,cpuacct}.rst, cgroup-v2.rst, accounting/psi.rst.
 Knows neither intervals nor peaks. A file that vanishes or makes no sense ends its figure, never the build.
@@ -18,7 +18,7 @@ _ENOUGH = 65536
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the group used at one instant; None means: cannot be measured here. Counts are since the group was made."""
+    """What the cgroup used at one instant; None: cannot be measured here. Counts are since the cgroup was made."""
 
     usage_bytes: int | None = None
     """Everything that is charged to it, page cache included."""
@@ -27,7 +27,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     anonymous_bytes: int | None = None
     """Anonymous + shared memory."""
     high_water_mark_bytes: int | None = None
-    """The highest usage since the mark was last set."""
+    """The highest usage since it was last reset."""
     cpu_seconds: float | None = None
     throttled_seconds: float | None = None
     pressure_seconds: float | None = None
@@ -38,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     processes: int | None = None
 
 
-# Name in a texts table to controller and file.
+# Counter to controller and file. Without blkio, which on v1 counts writes through the page cache for the root cgroup.
 _FILES_V1 = {
     "usage": ("memory", "memory.usage_in_bytes"),
     "stat": ("memory", "memory.stat"),
@@ -48,7 +48,6 @@ _FILES_V1 = {
     "cpu": ("cpuacct", "cpuacct.usage"),
     "throttled": ("cpu", "cpu.stat"),
 }
-# blkio is missing on purpose: on v1 it sees direct I/O only, writes through the page cache are booked on the root group.
 _FILES_V2 = {
     "usage": ("memory", "memory.current"),
     "stat": ("memory", "memory.stat"),
@@ -99,10 +98,10 @@ def parse_v2(texts: Mapping[str, bytes]) -> Reading:
 
 
 class Counters:
-    """A group's open files."""
+    """A cgroup's open files."""
 
     def __init__(self, cgroup: Cgroup, *, note: Callable[[str], None]) -> None:
-        """Open what is there; `note` is told, once for each, which figure ended."""
+        """Open what is there; `note` receives one message for each counter that can no longer be read."""
         self._note = note
         self._parse = parse_v1 if cgroup.version == "v1" else parse_v2
         self._kind = cgroup.kind
@@ -110,7 +109,7 @@ class Counters:
         position = cgroup.position
         for name, (controller, file) in (_FILES_V1 if cgroup.version == "v1" else _FILES_V2).items():
             folder = position.folders.get(controller)
-            if name == "throttled":  # the quota holds further up than the group that was made for the build
+            if name == "throttled":  # the quota is set further up than the cgroup that was made for the build
                 folder = position.limit_folders.get(controller)
             if folder is not None:
                 with contextlib.suppress(OSError):
@@ -126,9 +125,9 @@ class Counters:
         return self._read(("usage", "stat"))
 
     def reset_high_water_mark(self) -> bool:
-        """Set the mark to what is used now; say whether that is so. On v2 (Linux 6.12) it concerns our descriptor alone."""
+        """Reset it to what is used now; return whether that worked. On v2 (Linux 6.12), for our descriptor alone."""
         if self._kind is Kind.MADE:
-            return True  # it was set when the group was made
+            return True  # it is as old as the cgroup, which is ours
         try:
             if self._v1_high_water_mark is not None:
                 self._v1_high_water_mark.write_bytes(b"0")
@@ -153,7 +152,7 @@ class Counters:
                 texts[name] = _whole(descriptor) if name == "procs" else os.pread(descriptor, _ENOUGH, 0)
             except OSError as error:
                 os.close(self._files.pop(name))
-                self._note(f"the counter '{name}' ended: {error.strerror}")
+                self._note(f"the counter '{name}' can no longer be read: {error.strerror}")
         return self._parse(texts)
 
 
@@ -165,7 +164,7 @@ def _open(path: Path, *, writable: bool) -> int:
 
 
 def _whole(descriptor: int) -> bytes:
-    """Return a file that the kernel hands out by the page."""
+    """Return all of a file that the kernel hands out in parts."""
     parts: list[bytes] = []
     offset = 0
     while part := os.pread(descriptor, _ENOUGH, offset):

@@ -1,4 +1,4 @@
-"""Where this process stands among the control groups, and which limits hold there. Text becomes values; nothing is changed.
+"""Which cgroup this process is in, and which limits hold there. Text becomes values; nothing is changed.
 
 Source: cgroups(7), proc(5) (mountinfo), kernel Documentation/admin-guide/cgroup-v1/{memory,cpuacct}.rst and cgroup-v2.rst.
 """
@@ -19,20 +19,20 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """A group: the folders that show it, one for each controller on v1, the same for all on v2."""
+    """A cgroup: the folders that show it, one for each controller on v1, the same for all on v2."""
 
     version: str
     """`v1` or `v2`."""
     path: str
-    """The group's name in the memory hierarchy, as `/proc/self/cgroup` tells it."""
+    """Its name in the memory hierarchy, as in `/proc/self/cgroup`."""
     folders: dict[str, Path]
-    """Controller to folder; only controllers in which the group has the same path as in `memory`."""
+    """Controller to folder; only controllers in which it has the same path as in `memory`."""
     tops: dict[str, Path]
-    """Controller to mount point: where looking upwards ends."""
+    """Controller to mount point: nothing above it can be seen."""
     limit_folders: dict[str, Path]
     """Controller to the folder where our own limits begin, also for controllers in which the path differs."""
     is_root: bool = False
-    """The machine's root group, which counts everybody."""
+    """The machine's root cgroup, which counts all processes."""
     own_namespace: bool = False
     """This process lives in a pid or cgroup namespace that is not the machine's."""
     has_own_limit: bool = False
@@ -54,7 +54,7 @@ class Mount(msgspec.Struct, frozen=True):
 
     point: Path
     root: str
-    """Which group of the hierarchy is seen at the mount point."""
+    """Which cgroup of the hierarchy is seen at the mount point."""
     controllers: frozenset[str]
     """v1 only."""
     is_v2: bool
@@ -74,7 +74,7 @@ def parse_mounts(text: str) -> list[Mount]:
 
 
 def parse_memberships(text: str) -> dict[str, str]:
-    """Return controller to path of a `/proc/self/cgroup`; v2's only line has the controller ``."""
+    """Return controller to path of a `/proc/self/cgroup`; the controller of v2's only line is empty."""
     paths = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")
@@ -85,19 +85,19 @@ def parse_memberships(text: str) -> dict[str, str]:
 
 
 def folder_of(mount: Mount, path: str) -> Path | None:
-    """Return where a group is seen below a mount; None if it lies outside of what is mounted."""
+    """Return where a cgroup is seen below a mount; None if it lies outside of what is mounted."""
     if "/.." in path or "/.." in mount.root:
         return None
     if mount.root == "/":
         return mount.point / path.lstrip("/")
     if path == mount.root or path.startswith(mount.root + "/"):
         return mount.point / path[len(mount.root) :].lstrip("/")
-    # With a cgroup namespace of our own, paths are relative to a root that the mount's owner names otherwise.
+    # In a cgroup namespace of our own, paths are relative to its root, which the mount knows by another name.
     return mount.point if path == "/" else None
 
 
 def read_position(proc: Path) -> Position | None:
-    """Return where this process stands; None where no memory controller can be read. Raises nothing."""
+    """Return the cgroup of this process; None where no memory controller can be read. Raises nothing."""
     try:
         paths = parse_memberships((proc / "self" / "cgroup").read_text())
         mounts = parse_mounts((proc / "self" / "mountinfo").read_text())
@@ -113,7 +113,7 @@ def read_position(proc: Path) -> Position | None:
 
 
 def read_members(position: Position) -> list[int]:
-    """Return the processes in the cgroup, without those of cgroups below it; empty if it is gone."""
+    """Return the processes in the cgroup, without those of cgroups below it; empty if it no longer exists."""
     try:
         return [int(line) for line in (position.memory_folder / "cgroup.procs").read_bytes().split()]
     except OSError:
@@ -121,7 +121,7 @@ def read_members(position: Position) -> list[int]:
 
 
 def memory_limit_bytes(position: Position) -> int | None:
-    """Return the lowest memory limit from the group upwards, as far as we can see; None if there is none."""
+    """Return the lowest memory limit from the cgroup upwards, as far as we can see; None if there is none."""
     if position.version == "v1":
         text = _text(position.memory_folder / "memory.stat")
         found = re.search(r"^hierarchical_memory_limit (\d+)$", text, re.MULTILINE)
@@ -131,13 +131,13 @@ def memory_limit_bytes(position: Position) -> int | None:
 
 
 def cpu_limit_cores(position: Position) -> float | None:
-    """Return the lowest CPU quota from the group upwards, in cores; None if there is none."""
+    """Return the lowest CPU quota from the cgroup upwards, in cores; None if there is none."""
     quotas = [cpu_limit_of(folder) for folder in _upwards(position, "cpu")]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def cpu_limit_of(folder: Path) -> float | None:
-    """Return the CPU quota that is set on this very group, in cores; None if there is none."""
+    """Return the CPU quota that is set on this cgroup itself, in cores; None if there is none."""
     quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
     if not quota:
         quota, period = _text(folder / "cpu.cfs_quota_us").strip(), _text(folder / "cpu.cfs_period_us").strip()
@@ -172,7 +172,7 @@ def _position_v2(paths: dict[str, str], mounts: list[Mount]) -> Position | None:
         return None
     is_root = not (folder / "memory.current").exists() and folder == mount.point
     if not is_root and not (folder / "memory.current").exists():
-        return None  # the memory controller was not handed down to us
+        return None  # the memory controller is not enabled for us
     everywhere = dict.fromkeys(_CONTROLLERS, folder)
     tops = dict.fromkeys(_CONTROLLERS, mount.point)
     return Position(version="v2", path=paths[""], folders=everywhere, tops=tops, limit_folders=everywhere, is_root=is_root)

@@ -1,6 +1,6 @@
-"""What one cgroup tells over a run: its first reading, its latest one, and the last known value of each counter.
+"""The readings of one cgroup over a run: the first, the latest, and the last known value of each counter.
 
-Without a cgroup every reading is empty, so nobody else needs to ask whether there is one.
+Without a cgroup every reading is empty, so that no other module needs to ask whether there is one.
 """
 
 from collections.abc import Callable

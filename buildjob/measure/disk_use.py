@@ -1,7 +1,7 @@
 """How much disk some folders take up: a walk like du(1), in slices, so that it never costs much at once.
 
-`statvfs` would cost nothing but counts everybody on the file system. A peak between two rounds is missed: the figure is a
-lower bound, near the truth where a round comes at the end of each phase.
+`statvfs` would cost nothing, but counts all files of the file system. A peak between two rounds is missed: the figure is a
+lower bound, near the truth if a round ends with each phase.
 """
 
 import os
@@ -26,7 +26,7 @@ class DiskUse:
         """What the last complete round cost, in CPU time."""
 
     def step(self, seconds: float) -> bool:
-        """Go on with the round, or begin one, for about so much CPU time; say whether it is complete."""
+        """Continue the round, or begin one, for about `seconds` of CPU time; return whether it is complete."""
         begun = self._thread_time()
         if self._round is None:
             self._round, self._cost_seconds = _walk(self._folders), 0.0
@@ -43,7 +43,7 @@ class DiskUse:
 
 
 def _walk(folders: list[Path]) -> Iterator[int]:
-    """Yield −1 after each few entries, at last the sum. A file with several names counts once; what vanishes, not at all."""
+    """Yield −1 after every 64 entries, and the sum at the end. A file with several names counts once, a vanished one not."""
     total = entries = 0
     seen: set[tuple[int, int]] = set()
     waiting = [os.path.realpath(folder) for folder in folders]

@@ -1,7 +1,7 @@
 """One run as it is measured: the clock, the walks, and when each meter reads.
 
-`observer` says when; `cgroup_readings` is what the cgroup tells, `process_walks` what only a walk over the processes tells;
-`meters` has one meter for each figure. Single-threaded, never waits, and raises nothing for what cannot be read.
+`observer` says when; `cgroup_readings` holds what the cgroup counts, `process_walks` what only a walk over the processes can
+measure; `meters` has one meter for each figure. Single-threaded, never waits, and raises nothing for what cannot be read.
 Decisions: docs/decisions/0002-what-memory-means.md.
 """
 

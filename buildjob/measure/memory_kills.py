@@ -1,6 +1,6 @@
-"""Which processes the kernel killed for memory: it counts them, the names are concluded from who has gone since. Pure.
+"""Which processes the kernel killed for memory: it counts them, their names are inferred. Pure.
 
-The kernel takes the largest; so of the processes last seen, the largest that have gone are taken for the victims.
+The kernel kills the largest process first. So the largest of the processes last seen that no longer exist are the victims.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,21 +35,24 @@ class MemoryKills:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a look at the processes may give a kill its name."""
+        """Whether the next walk may name a victim."""
         return bool(self._unnamed)
 
     def has_news(self, count: int) -> bool:
-        """Tell whether the kernel counts more kills, since the start, than were noticed."""
+        """Return whether the kernel has counted more kills, since the start, than were noticed."""
         return count > self._noticed
 
     def notice(self, count: int, *, at_seconds: float, limit_bytes: int | None, before: Mapping[Key, ProcessStat]) -> None:
-        """Take in that the kernel counts so many since the start; does nothing if there are no more than before."""
+        """Keep that the kernel has counted this many since the start; do nothing if these are no more than before."""
         if self.has_news(count):
             self._unnamed.append(_Unnamed(count - self._noticed, at_seconds, limit_bytes, before))
             self._noticed = count
 
     def name(self, alive: Mapping[Key, ProcessStat], *, now_seconds: float, at_last: bool = False) -> None:
-        """Name victims that have gone. One that was just killed may be seen for a moment yet: there is time to wait."""
+        """Name the victims that no longer exist.
+
+        One that was just killed may still be seen for a moment: its name is waited for, up to two seconds.
+        """
         for kills in list(self._unnamed):
             named = _named(kills, alive, self._command)
             is_over = at_last or now_seconds - kills.at_seconds >= _RESOLVE_SECONDS
@@ -64,11 +67,11 @@ class MemoryKills:
 
 
 def _named(kills: _Unnamed, alive: Mapping[Key, ProcessStat], command: Callable[[ProcessStat], str]) -> list[MemoryKill]:
-    """Return one kill for each that was counted; without a name where fewer processes have gone."""
-    gone = [stat for key, stat in kills.before.items() if key not in alive and stat.memory_bytes]
-    gone.sort(key=lambda stat: -stat.memory_bytes)
+    """Return one kill for each that was counted; without a name if fewer processes have vanished."""
+    vanished = [stat for key, stat in kills.before.items() if key not in alive and stat.memory_bytes]
+    vanished.sort(key=lambda stat: -stat.memory_bytes)
     count = min(kills.count, _MOST_KILLS)
-    names = [command(stat) for stat in gone[:count]]
+    names = [command(stat) for stat in vanished[:count]]
     return [
         MemoryKill(process=name, inferred=True, limit_bytes=kills.limit_bytes, at_seconds=kills.at_seconds)
         for name in [*names, *[None] * (count - len(names))]

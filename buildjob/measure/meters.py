@@ -113,7 +113,7 @@ class IoMeter:
         self.read_bytes, self.written_bytes = max(self.read_bytes, read), max(self.written_bytes, written)
 
     def _sum_over_processes(self, walk: Walk) -> tuple[int, int]:
-        # Each process costs one more file: of thousands, the idle ones are left out.
+        # Each process costs one more file: idle ones among thousands are skipped.
         busiest = heapq.nlargest(_MOST_IO_FILES, walk.processes.values(), key=lambda stat: stat.tree_ticks)
         pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
         read, written = (sum(column) for column in zip(*pairs, strict=True))

@@ -1,7 +1,7 @@
-"""The measuring of a build: a thread that looks every second, and a slow one for what may take its time.
+"""Measures a build in two threads: one reads every second, the other one does what may take long.
 
-The sampling thread is told phases through a queue, so that neither a stalled terminal nor a stalled disk makes the other
-wait. The second thread rewrites `telemetry.json` (an fsync may take seconds under load) and walks over folders. Nothing that
+The sampling thread gets the phases through a queue, so that neither a stalled terminal nor a stalled disk makes the other
+wait. The chores thread rewrites `telemetry.json` (an fsync may take seconds under load) and walks over folders. Nothing that
 fails in here ever breaks a build: what could not be measured is None, and `notes` says why.
 """
 
@@ -19,7 +19,7 @@ import msgspec
 
 from buildjob.measure.cgroup import Cgroup, find_cgroup
 from buildjob.measure.cgroup_position import cpu_limit_cores, memory_limit_bytes, read_position
-from buildjob.measure.disk_use import DiskUse
+from buildjob.measure.chores import Chores
 from buildjob.measure.measurement import Measurement, Observation
 from buildjob.telemetry import Machine
 
@@ -31,12 +31,6 @@ _LEAST_WAIT_SECONDS = 0.001  # a fault that repeats must not become a busy loop
 _STOP_SECONDS = 30.0
 _MOST_NOTES = 20
 
-# Walks over folders: 5 ms of every 2.5 s are 0.2 % of a core; a round at most this often, or at a mark if it was cheap.
-_SLICE_SECONDS = 0.005
-_SLICE_EVERY_SECONDS = 2.5
-_ROUND_EVERY_SECONDS = 30.0
-_CHEAP_ROUND_SECONDS = 0.1
-
 
 class _PhaseBegin(msgspec.Struct, frozen=True):
     name: str
@@ -44,7 +38,7 @@ class _PhaseBegin(msgspec.Struct, frozen=True):
 
 
 class Observer:
-    """Measures from `with` to `stop`. The methods are for the thread that made it and never wait but `stop`."""
+    """Measures from `with` to `stop`. The methods are for the thread that made it; only `stop` waits."""
 
     def __init__(
         self,
@@ -55,19 +49,19 @@ class Observer:
         watched_folders: tuple[Path, ...] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`checkpoint` is called, in a thread of ours, every 10 s and after each mark, never after `stop` has returned."""
+        """`checkpoint` is called, in a thread of ours, every 10 s and with each phase, never after `stop` has returned."""
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
         self._notes: dict[str, None] = {}
         self._measurement = Measurement(cgroup=cgroup, interval_seconds=interval_seconds, note=self._note)
         self._orders: queue.SimpleQueue[_PhaseBegin | None] = queue.SimpleQueue()
-        self._chores = _Chores(checkpoint, watched_folders, note=self._note)
+        self._chores = Chores(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
         self._result: Observation | None = None
         self._due = self._checkpoint_due = 0.0
 
     def watch(self, pid: int) -> None:
-        """Count this process and its descendants; descendants of the calling process count anyway."""
+        """Count this process and its descendants, besides the descendants of the calling process."""
         self._measurement.watch(pid)
 
     def add_standby(self, pid: int) -> None:
@@ -84,14 +78,14 @@ class Observer:
             if self._thread.is_alive():
                 self._orders.put(None)
                 self._thread.join(_STOP_SECONDS)
-            if self._thread.is_alive():  # it hangs in a reading: what it knew has to do
+            if self._thread.is_alive():  # it hangs in a reading; what it knew before is returned
                 self._note("the sampling thread did not end: the last figures are missing")
             self._chores.stop()
             self._result = self._observe()
         return self._result
 
     def notes(self) -> list[str]:
-        """Return in words what could not be measured, each reason once; empty if all went well."""
+        """Return a message for each thing that could not be measured; empty if all went well."""
         return list(self._notes)
 
     def __enter__(self) -> Self:
@@ -108,12 +102,12 @@ class Observer:
     def _run(self) -> None:
         self._due = self._monotonic() + self._interval_seconds
         self._checkpoint_due = self._monotonic() + _CHECKPOINT_SECONDS
-        while self._safely(self._wait_and_look):
+        while self._safely(self._wait_and_read):
             pass
         self._safely(lambda: self._measurement.end(self._monotonic()))
 
-    def _wait_and_look(self) -> bool:
-        """Do what is next: a mark's reading, a glance or a sample; say whether to go on."""
+    def _wait_and_read(self) -> bool:
+        """Do what is next: begin a phase, glance or sample. Return whether to go on."""
         order: _PhaseBegin | None = None
         with contextlib.suppress(queue.Empty):
             wait_seconds = min(self._due - self._monotonic(), _GLANCE_SECONDS)
@@ -124,18 +118,18 @@ class Observer:
         is_new_phase = order is not None and self._measurement.begin_phase(order.name, at=min(order.at, now), now=now)
         if now >= self._due:
             late_seconds = now - self._due
-            # Samples that were missed are left out: the next one is planned on the old grid.
+            # Missed samples are skipped: the next one is due on the old grid.
             self._due += self._interval_seconds * (late_seconds // self._interval_seconds + 1)
             self._measurement.sample(now, late_seconds=late_seconds)
         elif order is None:
             self._measurement.glance(now)
         if is_new_phase or now >= self._checkpoint_due:
             self._checkpoint_due = now + _CHECKPOINT_SECONDS
-            self._chores.hand_over(self._observe() if self._chores.wants_checkpoints else None, at_mark=is_new_phase)
+            self._chores.hand_over(self._observe() if self._chores.wants_checkpoints else None, new_phase=is_new_phase)
         return True
 
     def _safely(self, step: Callable[[], object]) -> bool:
-        """Take a step; say whether to go on: no fault of the measuring may break a build, or end the measuring."""
+        """Take a step; return whether to go on. A fault in measuring breaks neither the build nor the measuring."""
         try:
             return step() is not False
         except Exception as error:  # noqa: BLE001 - see above
@@ -150,78 +144,8 @@ class Observer:
             self._notes.setdefault(text)
 
 
-class _Chores:
-    """The slow thread: checkpoints, of which only the newest waits, and walks over folders."""
-
-    def __init__(
-        self, checkpoint: Callable[[Observation], None] | None, folders: tuple[Path, ...], *, note: Callable[[str], None]
-    ) -> None:
-        self._checkpoint = checkpoint
-        self._disk = DiskUse(folders) if folders else None
-        self._note = note
-        self._woken = threading.Event()
-        self._newest: Observation | None = None
-        self._is_stopped = self._is_marked = False
-        self._thread = threading.Thread(target=self._run, name="observe-chores", daemon=True)
-
-    @property
-    def wants_checkpoints(self) -> bool:
-        return self._checkpoint is not None
-
-    @property
-    def disk_peak_bytes(self) -> int | None:
-        return self._disk.peak_bytes if self._disk else None
-
-    def start(self) -> None:
-        if self._checkpoint or self._disk:
-            self._thread.start()
-
-    def hand_over(self, observation: Observation | None, *, at_mark: bool) -> None:
-        self._newest = observation or self._newest
-        self._is_marked = self._is_marked or at_mark
-        self._woken.set()
-
-    def stop(self) -> None:
-        self._is_stopped = True
-        self._woken.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        round_due = 0.0  # the first round at once
-        while not self._is_stopped:
-            self._woken.clear()
-            self._write()
-            if self._disk:
-                cheap = self._is_marked and self._disk.round_seconds < _CHEAP_ROUND_SECONDS
-                self._is_marked = False
-                now = time.monotonic()
-                if (cheap or now >= round_due) and self._step(_CHEAP_ROUND_SECONDS if cheap else _SLICE_SECONDS):
-                    round_due = now + _ROUND_EVERY_SECONDS
-            self._woken.wait(_SLICE_EVERY_SECONDS if self._disk else None)
-        if self._disk and self._disk.round_seconds < _CHEAP_ROUND_SECONDS:
-            self._step(_CHEAP_ROUND_SECONDS)  # what the build left behind
-
-    def _write(self) -> None:
-        observation, self._newest = self._newest, None
-        if observation is None or self._checkpoint is None:
-            return
-        try:
-            self._checkpoint(observation)
-        except Exception as error:  # noqa: BLE001 - the document of a running build is a courtesy
-            self._note(f"a checkpoint failed: {type(error).__name__}: {error}")
-
-    def _step(self, seconds: float) -> bool:
-        try:
-            return bool(self._disk and self._disk.step(seconds))
-        except Exception as error:  # noqa: BLE001 - as above
-            self._note(f"the disk use is unknown: {type(error).__name__}: {error}")
-            self._disk = None
-            return False
-
-
 def machine(cgroup: Cgroup | None, *, proc: Path = Path("/proc")) -> Machine:
-    """Return where the build runs. Limits hold, and are told, also where the group is not fit to measure by."""
+    """Return where the build runs. The limits of our own cgroup hold even if it is not used to measure by."""
     position = cgroup.position if cgroup else read_position(proc)
     return Machine(
         cpus=len(os.sched_getaffinity(0)),

@@ -1,4 +1,4 @@
-"""The phases of a build: each with its share of wall time, CPU time and memory. Pure; bounded, as a log may say anything."""
+"""The phases of a build, each with its wall time, CPU time and memory. Pure; bounded, since a log may name any number."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ _MOST_PHASES = 200
 
 
 class _Open(msgspec.Struct):
-    """A phase as it grows; a name of `` is the time between phases."""
+    """A phase as it grows; without a name it is the time between phases."""
 
     name: str
     begun: float
@@ -19,34 +19,34 @@ class _Open(msgspec.Struct):
 
 
 class Phases:
-    """Phases in order of time, at most one of them under way. Times are seconds since the start of the run."""
+    """Phases in order of time, at most one of them current. Times are seconds since the start of the run."""
 
     def __init__(self) -> None:
         self._phases: list[_Open] = []
 
     def is_new(self, name: str) -> bool:
-        """Tell whether a mark of this name begins a phase: not if that one is under way, nor after the 200th."""
+        """Return whether this name begins a phase: not if it is the current one, and not after the 200th phase."""
         current = self._phases[-1].name if self._phases else ""
         return name != current and len(self._phases) < _MOST_PHASES
 
     def begin(self, name: str, *, at: float, cpu_seconds: float, memory_bytes: int | None) -> None:
-        """End the phase under way and begin the next; an empty name begins none."""
+        """End the current phase and begin the next; an empty name begins none."""
         self.end(at=at, cpu_seconds=cpu_seconds)
         self._phases.append(_Open(name, max(at, 0.0), cpu_seconds, memory_bytes))
 
     def end(self, *, at: float, cpu_seconds: float) -> None:
-        """End the phase under way, if there is one."""
+        """End the current phase, if there is one."""
         if self._phases and self._phases[-1].ended is None:
             self._phases[-1].ended = max(at, self._phases[-1].begun)
             self._phases[-1].cpu_ended = cpu_seconds
 
     def keep_peak(self, memory_bytes: int) -> None:
-        """Take in what is used in the phase under way."""
+        """Keep the peak of the current phase."""
         if self._phases and self._phases[-1].ended is None:
             self._phases[-1].peak_bytes = max(self._phases[-1].peak_bytes or 0, memory_bytes)
 
     def phases(self, *, now: float, cpu_seconds: float) -> list[Phase]:
-        """Return the named ones; one under way is told as if it ended now."""
+        """Return the phases with names; the current one as if it ended now."""
         return [
             Phase(
                 name=phase.name,

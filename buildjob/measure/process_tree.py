@@ -11,7 +11,7 @@ Key = tuple[int, int]
 
 
 def walk_members(pids: Iterable[int], *, own_pid: int, proc: str = "/proc") -> dict[Key, ProcessStat]:
-    """Return the processes with these pids, ours left out."""
+    """Return the processes with these pids, without our own."""
     found = (read_stat(pid, proc=proc) for pid in pids if pid != own_pid)
     return {stat.key: stat for stat in found if stat}
 
@@ -19,7 +19,7 @@ def walk_members(pids: Iterable[int], *, own_pid: int, proc: str = "/proc") -> d
 def walk_descendants(
     roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset(), proc: str = "/proc"
 ) -> dict[Key, ProcessStat]:
-    """Return all descendants of this process but children that are `strangers`, and the roots and theirs; ours left out.
+    """Return the descendants of this process, without children that are `strangers`, and the roots with theirs; not our own.
 
     All of `/proc` is read: `/proc/PID/task/TID/children` saves nothing, as it must be read for each thread.
     """
@@ -45,8 +45,8 @@ def walk_descendants(
 def walk_with_psutil(
     roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset()
 ) -> dict[Key, ProcessStat]:
-    """Return the same as `walk_descendants` where there is no `/proc`: macOS."""
-    import psutil  # noqa: PLC0415 - not loaded on Linux, where it is not needed
+    """Return the same as `walk_descendants`, as psutil sees it: where there is no `/proc`."""
+    import psutil  # noqa: PLC0415 - loaded only where there is no /proc
 
     found: dict[Key, ProcessStat] = {}
     for root in {own_pid, *roots}:
@@ -56,7 +56,7 @@ def walk_with_psutil(
                 with contextlib.suppress(psutil.Error), process.oneshot():
                     times = process.cpu_times()
                     own = round((times.user + times.system) * TICKS_PER_SECOND)
-                    # only Linux tells the children's share of a process
+                    # psutil knows the CPU time of reaped children on Linux only
                     below = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
                     stat = ProcessStat(
                         process.pid,

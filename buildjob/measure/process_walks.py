@@ -1,6 +1,6 @@
 """Walks over the processes of the build: what one of them saw, who makes them, and how often they may be made.
 
-Without a cgroup they are all there is; beside one they only tell which processes are the largest. Raises nothing.
+Without a cgroup they measure everything; with one they only find the largest processes. Raises nothing.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Walker:
         """Processes that count with their descendants, besides our own descendants. Replaced whole: threads share it."""
 
     def begin(self) -> None:
-        """Leave out, from now on, what runs below this process already: it is not the build's."""
+        """Skip, from now on, the descendants that this process has already: they are not the build's."""
         with contextlib.suppress(OSError, ValueError):  # the first walk notes the reason
             self._strangers = frozenset(key for key in self._descendants() if key[0] not in self.roots)
 

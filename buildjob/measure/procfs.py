@@ -20,7 +20,7 @@ class ProcessStat(msgspec.Struct, frozen=True):
     pid: int
     parent: int
     started: int
-    """Clock ticks since boot: with the pid it names a process, as pids are used again."""
+    """Clock ticks since boot. Pids are used again: pid and start together name a process."""
     name: str
     """The kernel's name of it, at most 15 bytes."""
     memory_bytes: int
@@ -33,7 +33,7 @@ class ProcessStat(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells this process from a later one with the same pid."""
+        """What distinguishes this process from a later one with the same pid."""
         return self.pid, self.started
 
 
@@ -57,13 +57,13 @@ def parse_stat(text: bytes) -> ProcessStat:
 
 
 def read_stat(pid: int | str, *, proc: str = "/proc") -> ProcessStat | None:
-    """Return a process's figures; None if it has gone."""
+    """Return a process's figures; None if it no longer exists."""
     text = _read(f"{proc}/{pid}/stat")
     return parse_stat(text) if text else None
 
 
 def read_command_line(pid: int, *, proc: str = "/proc") -> list[str]:
-    """Return its arguments, as far as 64 KiB reach; empty if it has gone or is a zombie or a kernel thread."""
+    """Return its arguments, up to 64 KiB; none if it no longer exists, or is a zombie or a kernel thread."""
     text = _read(f"{proc}/{pid}/cmdline")
     return [part.decode(errors="replace") for part in text.rstrip(b"\0").split(b"\0")] if text else []
 
@@ -86,7 +86,7 @@ def parse_io(text: bytes) -> tuple[int, int]:
 
 
 def read_io(pid: int | str, *, proc: str = "/proc") -> tuple[int, int]:
-    """Return a process's bytes read and written, those of children it waited for included; 0 if the kernel refuses."""
+    """Return a process's bytes read and written, with those of children it has waited for; 0 if the kernel denies it."""
     return parse_io(_read(f"{proc}/{pid}/io"))
 
 
@@ -109,7 +109,7 @@ class Shares(msgspec.Struct, frozen=True):
     anonymous_bytes: int
     """Anonymous + shared memory."""
     resident_bytes: int = 0
-    """All of its memory at the same instant; 0: not told."""
+    """All of its memory at the same instant; 0: not known."""
 
 
 def parse_rollup(text: bytes) -> Shares | None:
@@ -126,12 +126,12 @@ def parse_rollup(text: bytes) -> Shares | None:
 
 
 def read_shares(pid: int, *, proc: str = "/proc") -> Shares | None:
-    """Return a process's proportional memory; None if it has gone or the kernel refuses."""
+    """Return a process's proportional memory; None if it no longer exists or the kernel denies it."""
     return parse_rollup(_read(f"{proc}/{pid}/smaps_rollup"))
 
 
 def _read(path: str) -> bytes:
-    """Return a small file, or nothing if it has gone or is refused: both are daily bread in /proc."""
+    """Return a small file; empty if it no longer exists or is denied: both are common in /proc."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,8 +1,8 @@
-"""What processes use of memory together, where no cgroup counts it: sums over `/proc`, thus estimates.
+"""How much memory processes use together, where no cgroup counts it: sums over `/proc`, which are estimates.
 
-Resident memory times each process's own part of it: plain sums count pages that are shared after a fork up to five times.
-The part is read from `smaps_rollup`, which costs ten times the rest: within a time budget, first of the processes that have
-changed most.
+Each process counts with its resident memory times its own part of it: plain sums count pages that are shared after a fork
+up to five times. The part is read from `smaps_rollup`, which costs ten times as much as all else: so within a time budget,
+first for the processes that have changed most.
 """
 
 import time
@@ -14,12 +14,12 @@ from buildjob.measure.process_tree import Key
 from buildjob.measure.procfs import ProcessStat, Shares, read_shares
 
 _BUDGET_SECONDS = 0.008
-# A part that was read this many walks ago counts as wrong by as many times this share of the process's memory.
+# With each walk since a part was read, it counts as wrong by this much more of the process's memory.
 _DOUBT_PER_WALK = 0.02
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """What was learned of one process."""
+    """Which part of its resident memory is a process's own."""
 
     resident_bytes: int
     """When it was read."""
@@ -31,7 +31,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class SharedMemory:
-    """How much memory processes take together; learns the parts within a time budget."""
+    """Estimates from walk to walk, and learns the parts of the processes meanwhile."""
 
     def __init__(
         self,
@@ -47,10 +47,11 @@ class SharedMemory:
         self._walks = 0
 
     def estimate(self, processes: Mapping[Key, ProcessStat]) -> Shares:
-        """Return the sums; a process of which nothing is known yet counts like others of its name, or like the mean."""
+        """Return the sums; a process whose part is not known yet counts like others of its name, or like the mean."""
         self._walks += 1
         self._parts = {key: part for key, part in self._parts.items() if key in processes}
         self._learn(processes)
+        # A build runs many processes of few programs, and those of one program share alike.
         by_name: dict[str, tuple[int, float, float]] = {}
         unknown: list[ProcessStat] = []
         total = anonymous = 0.0
@@ -64,6 +65,7 @@ class SharedMemory:
             total, anonymous, resident = total + own_total, anonymous + own_anonymous, resident + stat.memory_bytes
             before = by_name.get(stat.name, (0, 0.0, 0.0))
             by_name[stat.name] = (before[0] + stat.memory_bytes, before[1] + own_total, before[2] + own_anonymous)
+        # If nothing is known of any process, all of its memory is its own: rather too much than too little.
         mean = (resident, total, anonymous) if resident else (1, 1.0, 1.0)
         for stat in unknown:
             like = by_name.get(stat.name, mean)
@@ -79,14 +81,14 @@ class SharedMemory:
             if self._doubt(stat) <= 0 or self._thread_time() > deadline:
                 return
             shares = self._read(stat.pid)
-            # The process may have grown since the walk: its parts are told by the figures of one instant.
+            # The process may have grown since the walk: its part is a ratio of two figures of one instant.
             resident = (shares.resident_bytes or stat.memory_bytes) if shares else 0
             if shares and resident:
                 total, anonymous = shares.total_bytes / resident, shares.anonymous_bytes / resident
                 self._parts[key] = _Part(stat.memory_bytes, total, anonymous, self._walks)
 
     def _doubt(self, stat: ProcessStat) -> float:
-        """Return by how many bytes what we know of the process may be wrong."""
+        """Return by how many bytes the estimate for the process may be wrong."""
         part = self._parts.get(stat.key)
         if part is None:
             return stat.memory_bytes

@@ -1,4 +1,7 @@
-"""The processes that used most: a table that stays small however many processes a build starts. Reads only command lines."""
+"""The processes that used the most memory or CPU time: a table that stays small, however many processes a build starts.
+
+Reads command lines, and nothing else.
+"""
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +16,8 @@ from buildjob.telemetry import TopProcess
 LENGTH = 10
 
 
-class _Entry(msgspec.Struct):
-    """One process, alive or gone."""
+class _Row(msgspec.Struct):
+    """One process, alive or ended."""
 
     key: Key
     name: str
@@ -22,70 +25,71 @@ class _Entry(msgspec.Struct):
     ticks: int = 0
     command: str = ""
     command_of: str = ""
-    """The kernel's name when the command line was read: another one since means another program."""
+    """The kernel's name when the command line was read. If it differs now, the process has become another program."""
 
 
 class TopTable:
-    """Every live process, and of those that have gone the `LENGTH` greatest by memory and by CPU."""
+    """Every live process, and of the ended ones the `LENGTH` greatest by memory and by CPU time."""
 
     def __init__(self, *, read: Callable[[int], list[str]] = read_command_line) -> None:
         self._read = read
-        self._alive: dict[Key, _Entry] = {}
-        self._gone: list[_Entry] = []
+        self._alive: dict[Key, _Row] = {}
+        self._ended: list[_Row] = []
 
     def update(self, processes: Mapping[Key, ProcessStat]) -> None:
-        """Take in what a walk saw."""
+        """Add what a walk saw."""
         for key, stat in processes.items():
-            entry = self._alive.get(key)
-            if entry is None:
-                entry = self._alive[key] = _Entry(key, stat.name)
-            entry.name = stat.name
-            entry.peak_bytes = max(entry.peak_bytes, stat.memory_bytes)
-            entry.ticks = stat.ticks
+            row = self._alive.get(key)
+            if row is None:
+                row = self._alive[key] = _Row(key, stat.name)
+            row.name = stat.name
+            row.peak_bytes = max(row.peak_bytes, stat.memory_bytes)
+            row.ticks = stat.ticks
         vanished = [key for key in self._alive if key not in processes]
         if vanished:
-            self._gone = _greatest([*self._gone, *(self._alive.pop(key) for key in vanished)])
-        # Command lines are read while the processes live: those of the greatest of all, and of the greatest alive.
-        candidates = {id(entry): entry for entry in _greatest([*self._alive.values(), *self._gone])}
+            self._ended = _greatest([*self._ended, *(self._alive.pop(key) for key in vanished)])
+        # A command line can be read only while the process lives: of the greatest of all, and of the three largest alive,
+        # which the kernel may kill next.
+        candidates = {id(row): row for row in _greatest([*self._alive.values(), *self._ended])}
         now_greatest = heapq.nlargest(3, processes.values(), key=lambda stat: stat.memory_bytes)
         candidates |= {id(self._alive[stat.key]): self._alive[stat.key] for stat in now_greatest}
-        for entry in candidates.values():
-            seen = processes.get(entry.key)
-            if seen is not None and not seen.is_zombie and entry.command_of != entry.name:
-                entry.command = short_command(self._read(seen.pid), name=entry.name)
-                entry.command_of = entry.name
+        for row in candidates.values():
+            seen = processes.get(row.key)
+            if seen is not None and not seen.is_zombie and row.command_of != row.name:
+                row.command = short_command(self._read(seen.pid), name=row.name)
+                row.command_of = row.name
 
     def command(self, stat: ProcessStat) -> str:
-        """Return what a process that a walk saw is called."""
-        entry = self._alive.get(stat.key) or next((entry for entry in self._gone if entry.key == stat.key), None)
-        return (entry.command if entry else "") or short_command([], name=stat.name)
+        """Return the name of a process that a walk saw."""
+        row = self._alive.get(stat.key) or next((row for row in self._ended if row.key == stat.key), None)
+        return (row.command if row else "") or short_command([], name=stat.name)
 
     def top(self) -> list[TopProcess]:
-        """Return at most `LENGTH` processes, the greatest by memory and by CPU by turns; in order of memory."""
-        entries = [*self._alive.values(), *self._gone]
-        chosen: dict[Key, _Entry] = {}
-        for pair in zip(_by_memory(entries), _by_cpu(entries), strict=True):
-            for entry in pair:
-                if len(chosen) < LENGTH and (entry.peak_bytes or entry.ticks):
-                    chosen.setdefault(entry.key, entry)
+        """Return at most `LENGTH` processes, chosen by memory and by CPU time in turns; in order of memory."""
+        rows = [*self._alive.values(), *self._ended]
+        chosen: dict[Key, _Row] = {}
+        for pair in zip(_by_memory(rows), _by_cpu(rows), strict=True):
+            for row in pair:
+                if len(chosen) < LENGTH and (row.peak_bytes or row.ticks):
+                    chosen.setdefault(row.key, row)
         return [
             TopProcess(
-                command=entry.command or short_command([], name=entry.name),
-                memory_peak_bytes=entry.peak_bytes,
-                cpu_seconds=entry.ticks / TICKS_PER_SECOND,
+                command=row.command or short_command([], name=row.name),
+                memory_peak_bytes=row.peak_bytes,
+                cpu_seconds=row.ticks / TICKS_PER_SECOND,
             )
-            for entry in sorted(chosen.values(), key=lambda entry: (-entry.peak_bytes, entry.key))
+            for row in sorted(chosen.values(), key=lambda row: (-row.peak_bytes, row.key))
         ]
 
 
-def _greatest(entries: list[_Entry]) -> list[_Entry]:
-    kept = {id(entry): entry for entry in [*_by_memory(entries), *_by_cpu(entries)]}
+def _greatest(rows: list[_Row]) -> list[_Row]:
+    kept = {id(row): row for row in [*_by_memory(rows), *_by_cpu(rows)]}
     return list(kept.values())
 
 
-def _by_memory(entries: Iterable[_Entry]) -> list[_Entry]:
-    return heapq.nlargest(LENGTH, entries, key=lambda entry: entry.peak_bytes)
+def _by_memory(rows: Iterable[_Row]) -> list[_Row]:
+    return heapq.nlargest(LENGTH, rows, key=lambda row: row.peak_bytes)
 
 
-def _by_cpu(entries: Iterable[_Entry]) -> list[_Entry]:
-    return heapq.nlargest(LENGTH, entries, key=lambda entry: entry.ticks)
+def _by_cpu(rows: Iterable[_Row]) -> list[_Row]:
+    return heapq.nlargest(LENGTH, rows, key=lambda row: row.ticks)

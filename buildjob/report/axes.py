@@ -1,6 +1,6 @@
-"""Scales for the curves: where an axis ends, where its ticks stand, and how many points a curve needs.
+"""Scales for the plots: where an axis ends, where its ticks are, and how many points a plot needs.
 
-Pure arithmetic on any numbers whatever; knows neither SVG nor telemetry.
+Pure arithmetic on any numbers; knows neither SVG nor telemetry.
 """
 
 import math
@@ -26,7 +26,7 @@ class Axis(msgspec.Struct, frozen=True):
 
 
 def clamp(value: float, *, most: float = _MOST) -> float:
-    """Return the value as a finite float between 0 and `most`; what is no number counts as 0."""
+    """Return the value as a finite float between 0 and `most`; NaN counts as 0."""
     if value != value:  # noqa: PLR0124 (NaN, in one comparison also for integers that no float holds)
         return 0.0
     return float(min(max(value, 0), most))
@@ -79,7 +79,7 @@ def clock_unit(span_seconds: float) -> str:
 def thin(points: Iterable[tuple[float, float]], *, span_seconds: float, buckets: int) -> list[tuple[float, float]]:
     """Return at most one point for each of `buckets` equal parts of the time, the highest; in order of time.
 
-    The highest, since a curve that hides its peak is worse than none.
+    The highest, since a plot that hides its peak is worse than none.
     """
     highest: dict[int, tuple[float, float]] = {}
     for time, value in points:
@@ -91,6 +91,6 @@ def thin(points: Iterable[tuple[float, float]], *, span_seconds: float, buckets:
 
 
 def _axis(most: float, step: float) -> Axis:
-    """Leave room above the highest value for the words on a limit's line."""
+    """Leave room above the highest value for the text on a limit's line."""
     top = max(most * 1.15, step)
     return Axis(top=top, ticks=tuple(step * number for number in range(int(top // step) + 1)))

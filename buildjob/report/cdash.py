@@ -1,6 +1,6 @@
-"""Hands a finished run to `ctest_xml`, which writes CDash's documents below `cdash/` of the run's folder.
+"""Hands a finished run to `ctest_xml`, which writes CDash's documents to `cdash/` in the run's folder.
 
-Only the names change here: what becomes of phases, samples, logs and kills on CDash's pages is `ctest_xml.mapping`'s choice.
+Only names change here: `ctest_xml.mapping` chooses how phases, samples, logs and kills appear on CDash's pages.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ def write_documents(result: RunResult, reporting: Reporting) -> None:
 
 
 def package_build(result: RunResult, reporting: Reporting) -> PackageBuild:
-    """Return the run in the words of `ctest_xml`; its files are named, not read."""
+    """Return the run as `ctest_xml` takes it; its files are named, not read."""
     document = result.telemetry
     begun = dt.datetime.fromisoformat(document.started_at).timestamp()
     ended = max(dt.datetime.fromisoformat(document.ended_at).timestamp(), begun)
@@ -83,7 +83,7 @@ def _exit_condition(document: Telemetry, outcome: Outcome) -> str:
 
 
 def _memory_kill(document: Telemetry) -> str:
-    """Say what the kernel killed, if it did."""
+    """Return what the kernel killed, as part of a sentence; empty if nothing."""
     if not document.memory_kills:
         return ""
     kill = document.memory_kills[0]

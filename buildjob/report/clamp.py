@@ -1,7 +1,7 @@
-"""Any telemetry document made fit for arithmetic: each number finite and within what a machine can have.
+"""Clamps the numbers of any telemetry document: each becomes finite and within what a machine can have.
 
-A document may come from elsewhere and hold a million digits or, in memory, NaN; what shows documents calls this first and
-need not think of it again. Texts are left as they are.
+A document may come from elsewhere and hold a million digits or, in memory, NaN. Page and terminal table clamp it first, and
+can then calculate with any number of it. Texts stay as they are.
 """
 
 import math
@@ -16,7 +16,7 @@ _Value = TypeVar("_Value")
 
 
 def clamp_numbers(value: _Value) -> _Value:
-    """Return a copy in which numbers beyond all machines are cut to a bound and NaN is 0; the shape stays."""
+    """Return a copy in which numbers beyond all machines become a bound, and NaN becomes 0; the shape stays."""
     return cast("_Value", _clamp(value))
 
 

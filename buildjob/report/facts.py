@@ -1,6 +1,6 @@
-"""The report's sections about who, what and where: the spec, the CI job, the machine, the versions; how to build it again.
+"""The page's sections of facts: the spec, the CI job, the machine, the versions, and how to build the same again.
 
-Pure; all foreign text passes through `markup`, and each list is cut with a note of how much is left out.
+Pure; all foreign text passes through `markup`, and a list that is cut says how many items are missing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ _NAME, _WORD, _COMMANDS = 80, 120, 4000
 
 
 def reproduce(telemetry: Telemetry, *, commands: str) -> Html:
-    """Return the commands that build the same again, one a line as they are to be copied, and the settings that mattered."""
+    """Return the commands that build the same again, one a line so that they can be copied, and the settings that matter."""
     source = telemetry.reproduce
     facts = [
         ("Spack commit", _code(source.spack_commit)),
@@ -89,7 +89,7 @@ def machine(telemetry: Telemetry) -> Html:
 
 
 def _commands(commands: str) -> Html:
-    """Return commands in one block, so that they are copied as they stand; a comment says if the end was cut."""
+    """Return the commands in one block that can be copied as it is; a note says if its end was cut."""
     kept, left = commands.strip("\n"), 0
     if len(kept) > _COMMANDS:
         kept, left = kept[:_COMMANDS], len(kept) - _COMMANDS

@@ -1,4 +1,4 @@
-"""The report's sections of measured figures: tiles, and tables of phases, memory and processes.
+"""The page's sections of measured figures: tiles, and tables of phases, memory and processes.
 
 Pure, from a telemetry document with clamped numbers. A figure that could not be measured is absent or a dash, never a zero.
 """
@@ -60,13 +60,13 @@ def phase_table(telemetry: Telemetry) -> Html:
 def memory_table(telemetry: Telemetry) -> Html:
     """Return the three memories beside what was asked for and the limit, as bars of one scale."""
     totals, limits = telemetry.totals, read_limits(telemetry)
-    mark = "the kernel's own; counts page cache, which can be given back"
+    note = "the kernel's own; counts page cache, which can be given back"
     if totals.memory_peak_is_upper_bound:
-        mark += "; set before this build began: an upper bound"
+        note += "; set before this build began: an upper bound"
     figures = [
         ("Working set, peak", totals.memory_working_set_peak_bytes, "what Kubernetes evicts by", "memory"),
         ("Anonymous, peak", totals.memory_anonymous_peak_bytes, "what cannot be given back", "memory"),
-        ("High-water mark", totals.memory_peak_bytes, mark, "faint"),
+        ("High-water mark", totals.memory_peak_bytes, note, "faint"),
         ("Asked for", limits.memory_asked_bytes, "the pod's request", "asked"),
         ("Limit", limits.memory_limit_bytes, "above it the kernel kills", "limit"),
     ]
@@ -97,7 +97,7 @@ def memory_table(telemetry: Telemetry) -> Html:
 
 
 def processes(telemetry: Telemetry) -> Html:
-    """Return the processes that used most; nothing if none was seen."""
+    """Return the processes that used the most memory or CPU time; nothing if none was seen."""
     top = telemetry.top_processes[:_PROCESSES]
     if not top:
         return Html()
@@ -164,7 +164,7 @@ def _cpu_notes(telemetry: Telemetry, limits: Limits) -> list[str]:
 
 
 def _when(telemetry: Telemetry) -> str:
-    """Return the start as people write it; what is no RFC 3339 time in UTC stays as it is."""
+    """Return the start as people write it; a text that is not an RFC 3339 time in UTC stays as it is."""
     start = _RFC_3339.sub(r"\1 \2 UTC", telemetry.started_at[:_NAME])
     return f"from {start}"
 
@@ -203,12 +203,12 @@ def _table(head: Html, rows: Sequence[Html], *, caption: str) -> Html:
 
 
 def _bar(share: float, *, kind: str) -> Html:
-    """Return a bar that fills `share` of its room; the figure beside it says the same in words."""
+    """Return a bar that fills `share` of its room; the figure beside it says the same."""
     width = f"{markup.format_number(100 * min(max(share, 0.0), 1.0))}%"
     rect = element("rect", width=width, height="100%", rx="2")
     return element("svg", rect, class_=f"meter {kind}", aria_hidden="true")
 
 
 def _estimate_note() -> Html:
-    why = "No control group could be read: these are sums over processes, in which shared pages count more than once."
+    why = "No control group could be read: these are sums over processes, in which shared pages may count more than once."
     return element("p", element("b", "Estimates. "), why, class_="note")

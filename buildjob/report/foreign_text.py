@@ -1,13 +1,14 @@
-"""Foreign text made harmless to look at: what a terminal or a browser would act on becomes a visible escape.
+"""Makes foreign text harmless to look at: what a terminal or a browser would act on becomes a visible escape.
 
-Names, commands, URLs and log lines come from packages and from users. Knows neither HTML nor the terminal's colors.
+Foreign are names, commands, URLs and log lines: they come from packages and from users. Knows neither HTML nor the colors of
+the terminal table.
 """
 
 import re
 import unicodedata
 
 # ECMA-48: CSI sequences, OSC and other strings up to their terminator, two-character escapes. A string without an end is
-# no sequence: its ESC stays and is shown.
+# not a sequence: its ESC stays and is shown.
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|\x1b[\]PX^_][^\x07\x1b\x9c]{0,2000}(?:\x07|\x1b\\|\x9c)"
@@ -37,9 +38,9 @@ def to_ascii(text: str) -> str:
 
 
 def escape_and_cut(text: str, *, limit: int) -> str:
-    """Return the text as people are to see it: escapes for what is unprintable, and at most `limit` characters of that.
+    """Return the text with escapes for what is unprintable, and at most `limit` characters of that.
 
-    A note of the text's length follows where that cuts.
+    If it is cut, its length follows.
     """
     shown = escape_controls(text[:limit])
     if len(text) <= limit and len(shown) <= limit:

@@ -1,4 +1,4 @@
-"""How figures are written for people: bytes, seconds, cores, shares. Pure; plain ASCII, so that every terminal shows it.
+"""Writes figures for people: bytes, seconds, cores, shares. Pure; plain ASCII, so that every terminal shows it.
 
 Knows no document and no page. Binary units as Kubernetes writes them (Ki = 1024), three significant digits.
 """
@@ -27,7 +27,7 @@ def format_bytes(count: int) -> str:
 def format_seconds(seconds: float) -> str:
     """Return a duration with its two leading units: `4.31 s`, `41.3 s`, `2 min 31 s`, `1 h 02 min`, `3 d 04 h`.
 
-    What is no finite number reads `unknown`.
+    An infinite number or NaN reads `unknown`.
     """
     if not math.isfinite(seconds):
         return "unknown"
@@ -57,7 +57,7 @@ def format_cores(cores: float) -> str:
 
 
 def format_share(part: float, whole: float) -> str:
-    """Return `part` of `whole` in percent; `` (nothing) if that has no meaning."""
+    """Return `part` of `whole` in percent; an empty text if that has no meaning."""
     if not (whole > 0 and part >= 0 and math.isfinite(part) and math.isfinite(whole)):
         return ""
     percent = 100 * min(part / whole, 1e6)
@@ -65,7 +65,7 @@ def format_share(part: float, whole: float) -> str:
 
 
 def round_up_bytes(count: int) -> int:
-    """Return a size that people ask for: not less than `count`, at most an eighth more, a multiple of 64 MiB."""
+    """Return a size to ask for: not less than `count`, at most an eighth more, a multiple of 64 MiB."""
     step = max(64 << 20, 1 << max(0, count.bit_length() - 4))
     return -(-max(count, 1) // step) * step
 

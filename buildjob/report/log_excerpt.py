@@ -1,7 +1,6 @@
-"""The part of the build log that the report shows: the lines around the first error, or the log's end.
+"""The part of the build log that the page shows: the lines around the first error, or the log's end.
 
-Streams over a log of any size and any bytes in bounded memory. Knows nothing of errors (the log reader finds them) and
-nothing of pages.
+Streams over a log of any size and any bytes in bounded memory. Knows neither errors, which others find, nor pages.
 """
 
 import io
@@ -21,7 +20,7 @@ class LogExcerpt(msgspec.Struct, frozen=True, kw_only=True):
     first_line: int
     """Number of the first of `lines` in the log, from 1."""
     lines: list[str]
-    """Without their ends; bytes that are no UTF-8 read as `\\xff`. Empty if the log has no such lines."""
+    """Without their ends; bytes that are not UTF-8 read as `\\xff`. Empty if the log has no such lines."""
     error_line: int | None = None
     """Number of the line with the first error; None if the excerpt shows no error."""
     truncated: bool = False
@@ -31,8 +30,8 @@ class LogExcerpt(msgspec.Struct, frozen=True, kw_only=True):
 def take(log: Path, *, error_line: int, before: int = 10, after: int = 10) -> LogExcerpt:
     """Return the lines around line `error_line` of the log, fewer where the log begins or ends.
 
-    A line that the log does not have gives an excerpt without lines and without an error line. Lines end with a line
-    feed; a carriage return before it is dropped. Raises OSError if the log can't be read.
+    If the log has no such line, the excerpt has neither lines nor an error line. Lines end with a line feed; a carriage
+    return before it is dropped. Raises OSError if the log cannot be read.
     """
     first_line = max(1, error_line - before)
     with log.open("rb") as file:
@@ -47,7 +46,7 @@ def take(log: Path, *, error_line: int, before: int = 10, after: int = 10) -> Lo
 
 
 def take_end(log: Path, *, count: int = 20) -> LogExcerpt:
-    """Return the log's last `count` lines, for a build that ended without an error in its log. Raises OSError."""
+    """Return the log's last `count` lines: for a failed build whose log names no error. Raises OSError."""
     with log.open("rb") as file:
         total = _count_lines(file)
         file.seek(0)
@@ -80,7 +79,7 @@ def _read_lines(file: io.BufferedReader, *, skip: int, count: int) -> tuple[list
 
 
 def _skip_lines(file: io.BufferedReader, count: int) -> None:
-    """Move behind the next `count` line feeds, or to the end of the file."""
+    """Move past the next `count` line feeds, or to the end of the file."""
     while count > 0 and (block := file.read(_BLOCK)):
         found = block.count(b"\n")
         if found < count:

@@ -1,7 +1,7 @@
-"""Pieces of HTML and SVG in which escaping is no choice: a plain string is foreign text, only `Html` passes as it is.
+"""Pieces of HTML and SVG that are always escaped: a plain string is foreign text, only `Html` passes as it is.
 
-Foreign text is cut, made visible and escaped here and nowhere else, so a page is safe and bounded by construction. Knows no
-telemetry.
+Foreign text is cut, made visible and escaped here and nowhere else, so a page is safe and bounded by construction. Does not
+know telemetry.
 """
 
 import html
@@ -30,16 +30,16 @@ def attribute(name: str, value: str, *, limit: int = TEXT_LIMIT) -> Html:
 
 
 def element(tag: str, /, *children: str, **attributes: str | float | None) -> Html:
-    """Return an element. Plain children and all attribute values are foreign text; attributes of None are left out.
+    """Return an element. Plain children and all attribute values are foreign text; an attribute of None is omitted.
 
     A trailing underscore of an attribute's name is dropped, others become hyphens (`class_`, `aria_label`).
     """
-    words = [tag]
+    parts = [tag]
     for name, value in attributes.items():
         if value is not None:
             written = value if isinstance(value, str) else format_number(value)
-            words.append(attribute(name.removesuffix("_").replace("_", "-"), written))
-    opening = f"<{' '.join(words)}>"
+            parts.append(attribute(name.removesuffix("_").replace("_", "-"), written))
+    opening = f"<{' '.join(parts)}>"
     return Html(opening) if tag in _VOID else Html(f"{opening}{join(*children)}</{tag}>")
 
 
@@ -62,7 +62,7 @@ def format_number(value: float) -> str:
 def link(label: str, url: str) -> Html:
     """Return a link if the URL is a plain http or https one; else the label and the URL as text.
 
-    A URL with a user or a password in it is no link either and loses them: they may be somebody's token.
+    A URL with a user or a password in it is not a link either, and loses them: they may be a token.
     """
     try:
         parts = urlsplit(url)
@@ -72,7 +72,7 @@ def link(label: str, url: str) -> Html:
         return join(label, " ", element("code", url))
     if secret:
         url = parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
-    # urlsplit drops tabs and line feeds inside, browsers too: what is shown must be what is opened.
+    # urlsplit and browsers drop tabs and line feeds inside a URL: the URL that is shown must be the one that is opened.
     if secret or scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url or len(url) > TEXT_LIMIT:
         return join(label, " ", element("code", url))
     return element("a", label, href=url, rel="noopener noreferrer nofollow")

@@ -1,7 +1,7 @@
 """The report of one run as a single HTML page: no script, nothing loaded from elsewhere, readable on a phone and on paper.
 
 Written as `report.html` beside `telemetry.json` and `build.log`. Pure: values in, a string out. All foreign text passes
-through `markup`, which escapes it; all lists are cut, so that the page stays below `MOST_BYTES` whatever the document holds.
+through `markup`, which escapes it. All lists are cut: the page stays below `MOST_BYTES`, whatever the document holds.
 """
 
 import re
@@ -36,8 +36,8 @@ _EXCERPT_BYTES = 70_000
 def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Link, ...], reproduce: str) -> str:
     """Return the page, in UTF-8 below `MOST_BYTES`.
 
-    `excerpt` is the part of the log to show, None if there is none; `links` stand below the headline, those that are not
-    http or https as text; `reproduce` holds commands, one a line, and may be empty.
+    `excerpt` is the part of the log to show, None if there is none; `links` come below the headline; `reproduce` holds
+    commands, one a line, and may be empty.
     """
     telemetry, excerpt = clamp_numbers(telemetry), clamp_numbers(excerpt)
     explanation = explain(telemetry)
@@ -138,7 +138,7 @@ def _excerpt(excerpt: LogExcerpt) -> Html:
     error = min(max(error, 0), len(excerpt.lines) - 1)
     rows = {error: _row(excerpt, error)}
     room = _EXCERPT_BYTES - len(rows[error].encode())
-    # Outwards from the error, one line before, one after: what is cut is what is farthest away.
+    # Outwards from the error, one line before, one after: the lines farthest away are cut.
     for index in sorted(range(len(excerpt.lines)), key=lambda index: abs(index - error))[1:_EXCERPT_ROWS]:
         rows[index] = _row(excerpt, index)
         room -= len(rows[index].encode())

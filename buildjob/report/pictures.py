@@ -1,6 +1,6 @@
-"""The report's section over time: phases, memory and CPU as pictures on one time axis, and the kills below them.
+"""The page's section over time: phases, memory and CPU as pictures on one time axis, and the memory kills below them.
 
-Pure, from a telemetry document with clamped numbers. What is drawn, and what is said of it; how, is `plots`.
+Pure, from a telemetry document with clamped numbers. Chooses what is drawn and with which captions; `plots` draws.
 """
 
 from collections.abc import Sequence
@@ -84,7 +84,7 @@ def _cpu_plot(telemetry: Telemetry) -> Plot:
 
 
 def _write_cores(cores: float) -> str:
-    """Return cores without the word; halves, as the axis has them, with one digit."""
+    """Return a number of cores without its unit; halves, as the axis has them, with one digit."""
     return f"{cores:.1f}".removesuffix(".0") if cores * 2 == int(cores * 2) else format_cores(cores).split()[0]
 
 
@@ -111,7 +111,7 @@ def _kills(kills: Sequence[MemoryKill]) -> Html:
             if kill.process is not None
             else "a process that no sample saw"
         )
-        why = " (concluded from the last sample: the kernel's counter names no process)" if kill.inferred else ""
+        why = " (inferred from the last sample: the kernel's counter names no process)" if kill.inferred else ""
         limit = f", at the limit of {format_bytes(kill.limit_bytes)}" if kill.limit_bytes is not None else ""
         items.append(
             element(

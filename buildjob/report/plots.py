@@ -1,7 +1,7 @@
-"""The pictures of the report: phases, memory and CPU over one time axis, as inline SVG without any script.
+"""Draws the pictures of the page: phases, memory and CPU over one time axis, as inline SVG without any script.
 
-Every picture stretches to the page's width while its words keep their size: horizontal positions are percentages, the curve
-itself lies in an inner viewport that may be distorted, its strokes may not. Pure: values in, markup out.
+Every picture stretches to the page's width while its text keeps its size: horizontal positions are percentages, and the line
+lies in an inner viewport that may be distorted, although its stroke may not. Pure: values in, markup out.
 """
 
 import enum
@@ -60,7 +60,7 @@ class Side(enum.StrEnum):
 
 
 def draw_plot(plot: Plot, *, time: Axis, phases: Sequence[Phase], kills: Sequence[MemoryKill]) -> Html:
-    """Return the picture of one plot. No points give an empty plot; the caller says so in words instead."""
+    """Return the picture of one plot. Without points the plot is empty."""
     points = axes.thin(plot.points, span_seconds=time.top, buckets=_POINTS)
     highest = max((value for _, value in points), default=0.0)
     hidden = hidden_rules(plot)
@@ -83,24 +83,24 @@ def draw_plot(plot: Plot, *, time: Axis, phases: Sequence[Phase], kills: Sequenc
 
 
 def hidden_rules(plot: Plot) -> list[Rule]:
-    """Return the lines that `plot` leaves out, because they lie so far above the curve that they would flatten it."""
+    """Return the rules that are not drawn: they lie so far above the line that they would flatten it."""
     highest = max((value for _, value in plot.points), default=0.0)
     return [rule for rule in plot.rules if rule.value > 4 * highest]
 
 
 def timeline(phases: Sequence[Phase], *, time: Axis, kills: Sequence[MemoryKill]) -> Html:
-    """Return the phases as bars, one below the other; of very many the longest, in order of time."""
+    """Return the phases as bars, one below the other, in order of time; only the longest if there are too many."""
     kept = sorted(
         sorted(phases, key=lambda phase: -axes.clamp(phase.wall_seconds))[:_BARS],
         key=lambda phase: axes.clamp(phase.start_seconds),
     )
-    words = ", ".join(
+    description = ", ".join(
         f"{phase.name} {format_seconds(phase.wall_seconds)} from {format_seconds(phase.start_seconds)}" for phase in kept
     )
     return element(
         "svg",
         element("title", "Phases of the build over time"),
-        element("desc", markup.text(words, limit=1000)),
+        element("desc", markup.text(description, limit=1000)),
         *(_vertical(time.share(tick), class_="grid") for tick in time.ticks),
         *(_bar(phase, row=row, time=time) for row, phase in enumerate(kept)),
         *(_kill(kill, time=time) for kill in kills[:_KILLS]),
@@ -111,7 +111,7 @@ def timeline(phases: Sequence[Phase], *, time: Axis, kills: Sequence[MemoryKill]
 
 
 def time_scale(time: Axis) -> Html:
-    """Return the numbers under the last picture; they belong to all of them."""
+    """Return the numbers of the time axis, which stand once, below the last picture."""
     ticks = (
         element(
             "text", axes.format_clock(tick, span_seconds=time.top), x=_percent(time.share(tick)), y=12, text_anchor="middle"
@@ -132,7 +132,7 @@ def _grid(axis: Axis, *, time: Axis, phases: Sequence[Phase], write: Callable[[f
 
 
 def _line_and_area(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time: Axis) -> Html:
-    """Draw the curve and the area below it, in a viewport of their own that the page stretches."""
+    """Draw the line and the area below it, in a viewport of their own that the page stretches."""
     if not points:
         return Html()
     corners = [
@@ -177,13 +177,13 @@ def _peak(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time:
 def _kill(kill: MemoryKill, *, time: Axis) -> Html:
     x = _percent(time.share(kill.at_seconds))
     process = cut(kill.process or "process unknown", limit=80)
-    words = f"Killed for memory after {format_seconds(axes.clamp(kill.at_seconds))}: {process}"
+    title = f"Killed for memory after {format_seconds(axes.clamp(kill.at_seconds))}: {process}"
     cross = (element("line", x1=x, x2=x, y1=0, y2="100%"), element("text", "✕", x=x, y=12, text_anchor="middle"))
-    return element("g", element("title", words), *cross, class_="kill")
+    return element("g", element("title", title), *cross, class_="kill")
 
 
 def _bar(phase: Phase, *, row: int, time: Axis) -> Html:
-    """Draw a phase; its words stand where there is most room: in the bar, behind it or before it."""
+    """Draw a phase; its text is where there is most room: in the bar, after it or before it."""
     start = time.share(phase.start_seconds)
     end = time.share(axes.clamp(phase.start_seconds) + axes.clamp(phase.wall_seconds))
     room = {"in": end - start, "behind": 100 - end, "before": start}
@@ -209,7 +209,7 @@ def _bar(phase: Phase, *, row: int, time: Axis) -> Html:
 
 
 def _readouts(points: Sequence[tuple[float, float]], *, axis: Axis, time: Axis, write: Callable[[float], str]) -> list[Html]:
-    """Return strips across the plot that say, under the pointer, time and value."""
+    """Return strips across the plot that show time and value while the pointer is over them."""
     coarse = axes.thin(points, span_seconds=time.top, buckets=_READOUTS)
     if len(coarse) < 2:
         return []
@@ -218,7 +218,7 @@ def _readouts(points: Sequence[tuple[float, float]], *, axis: Axis, time: Axis, 
     strips = []
     for (at, value), center, (left, right) in zip(coarse, centers, itertools.pairwise(edges), strict=True):
         x, y = _percent(center), _percent(100 - axis.share(value))
-        words = f"{axes.format_clock(at, span_seconds=time.top)} · {write(value)}"
+        readout = f"{axes.format_clock(at, span_seconds=time.top)} · {write(value)}"
         side, dx = (Side.RIGHT, "8") if center < 50 else (Side.LEFT, "-8")
         strips.append(
             element(
@@ -226,7 +226,7 @@ def _readouts(points: Sequence[tuple[float, float]], *, axis: Axis, time: Axis, 
                 element("rect", x=_percent(left), y="0", width=_percent(right - left), height="100%"),
                 element("line", x1=x, x2=x, y1="0", y2="100%"),
                 element("circle", cx=x, cy=y, r="3"),
-                element("text", words, x=x, y="12", dx=dx, text_anchor=side),
+                element("text", readout, x=x, y="12", dx=dx, text_anchor=side),
                 class_="at",
             )
         )

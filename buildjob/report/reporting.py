@@ -1,10 +1,10 @@
-"""Under which names CDash keeps the builds: what a request says of it, and what its documents are written with."""
+"""The names under which CDash keeps the builds, as the user gives them."""
 
 import msgspec
 
 
 class Reporting(msgspec.Struct, frozen=True, kw_only=True):
-    """Under which names CDash keeps the builds."""
+    """Site and group of the builds on CDash."""
 
     site: str
     """The class of machine, stable over runs."""

@@ -1,6 +1,6 @@
 """The table that ends the agent's output on the terminal: what each phase used, how it ended, where things are.
 
-Returns text; prints nothing. Plain ASCII unless `unicode` is set, so that it survives `LC_ALL=C`; foreign text can neither
+Returns text; prints nothing. Plain ASCII unless `unicode` is set, for terminals under `LC_ALL=C`. Foreign text can neither
 move the cursor nor color the terminal.
 """
 
@@ -22,13 +22,13 @@ _NAME, _WORD, _SENTENCE, _PATH = 60, 40, 1000, 4096
 _GAP = "  "
 _ABSENT = "-"
 
-# SGR parameters. Nothing is said by color alone.
+# SGR parameters. Color never carries meaning alone.
 _TONES = {Tone.GOOD: "1;32", Tone.MIXED: "1;33", Tone.BAD: "1;31", Tone.OPEN: "1"}
 _FAINT = "2"
 
 
 class _Terminal:
-    """How text reaches this terminal: in colors or none, in all characters or in ASCII, and how wide."""
+    """What this terminal can show: colors or none, all characters or ASCII, and how wide."""
 
     def __init__(self, *, color: bool, width: int, unicode: bool) -> None:
         self._color = color
@@ -68,7 +68,7 @@ def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = Fals
 
 
 def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: bool = False) -> str:
-    """Return one line for each run, in the given order, below a heading; nothing for no runs."""
+    """Return one line for each run, in the given order, below a heading; an empty text for no runs."""
     if not rows:
         return ""
     terminal = _Terminal(color=color, width=width, unicode=unicode)
@@ -139,7 +139,7 @@ def _phases(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
 
 
 def _totals(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
-    """Say the totals against what the run was given."""
+    """Return the totals, compared with what the run asked for and its limits."""
     totals, limits = telemetry.totals, read_limits(telemetry)
     facts = [("memory", _memory_text(telemetry))]
     if totals.memory_peak_bytes is not None:
@@ -153,7 +153,7 @@ def _totals(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
     if totals.disk_peak_bytes is not None:
         asked = f" of {format_bytes(limits.disk_asked_bytes)} asked for" if limits.disk_asked_bytes else ""
         facts.append(("disk", f"{format_bytes(totals.disk_peak_bytes)}{asked}"))
-    return [line for name, words in facts for line in terminal.wrap(words, first=f"  {name:<6}  ")]
+    return [line for name, text in facts for line in terminal.wrap(text, first=f"  {name:<6}  ")]
 
 
 def _memory_text(telemetry: Telemetry) -> str:
@@ -161,11 +161,11 @@ def _memory_text(telemetry: Telemetry) -> str:
     peak = totals.memory_working_set_peak_bytes
     if peak is None:
         return "could not be measured"
-    words = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
+    parts = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
     for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):
         if size:
-            words.append(f"{format_share(peak, size)} of {format_bytes(size)} {name}")
-    return ", ".join(words)
+            parts.append(f"{format_share(peak, size)} of {format_bytes(size)} {name}")
+    return ", ".join(parts)
 
 
 def _links(links: Iterable[Link], terminal: _Terminal) -> list[str]:

@@ -1,7 +1,10 @@
-"""The story "report": what people and CDash read of a finished run. Nothing that fails in here changes the verdict.
+"""The story "report": what people and CDash read of a finished run. Nothing that fails in here changes the outcome.
 
-Takes a run's result and its folder; finds the first error of the log, and writes the page and CDash's documents. The
-telemetry itself is the agent's to write.
+Takes a run's result and its folder; finds the first error of the log, and writes the page and CDash's documents. The agent
+writes the telemetry itself.
+
+`page`, `cdash` and the scanner are imported only when the build has ended: they and lxml would otherwise hold memory of the
+pod that the build may need.
 """
 
 import re
@@ -22,13 +25,13 @@ from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill
 
 PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
-"""What the summary points to: label and name in the run's folder."""
+"""What the terminal table points to: label and name in the run's folder."""
 _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}
-# What ends a run from outside leaves no error of its own in the log: then the log's end says where it was.
+# A run that is ended from outside leaves no error of its own in the log; the log's end shows where it was.
 _NO_ERROR_OF_ITS_OWN = {Outcome.INTERRUPTED, Outcome.TIMED_OUT}
 _LONGEST_TEXT = 2000
 _VICTIM = re.compile(r"Killed signal terminated program (\S+)")
-"""What gcc says when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
+"""What gcc writes when one of its programs got SIGKILL (gcc/gcc.cc, "%s signal terminated program %s")."""
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,7 @@ def report(result: RunResult, reporting: Reporting | None, *, secret_values: fro
     if reporting is None:
         return faults
     try:
-        from buildjob.report import cdash  # noqa: PLC0415  lxml and the scanner are loaded when the build has ended
+        from buildjob.report import cdash  # noqa: PLC0415  see above
 
         cdash.write_documents(result, reporting)
     except Exception as error:  # noqa: BLE001  as above
@@ -75,7 +78,7 @@ def report(result: RunResult, reporting: Reporting | None, *, secret_values: fro
 
 
 def _write_page(result: RunResult, secret_values: frozenset[str]) -> None:
-    from buildjob.report import page  # noqa: PLC0415  loaded when the build has ended
+    from buildjob.report import page  # noqa: PLC0415  see above
 
     shown = page.render(
         result.telemetry,
@@ -88,7 +91,7 @@ def _write_page(result: RunResult, secret_values: frozenset[str]) -> None:
 
 def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> FirstError | None:
     """Return the first error of the log, or None if it holds none that we recognize."""
-    from ctest_xml.scan import scan  # noqa: PLC0415  the scanner's engine is loaded when the build has ended
+    from ctest_xml.scan import scan  # noqa: PLC0415  see above
 
     with log.open("rb") as file:
         event = next((event for event in scan(file, rules="spack") if event.kind == "error"), None)
@@ -104,7 +107,7 @@ def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> 
 
 
 def _named_by(error: FirstError | None, kills: list[MemoryKill]) -> list[MemoryKill]:
-    """Return the kills, the only one named by the compiler driver that saw its program die, if it did."""
+    """Return the kills; if there is only one and gcc has seen its victim die, with the victim's name."""
     victim = _VICTIM.search(error.text) if error else None
     if victim is None or len(kills) != 1:
         return kills
@@ -112,13 +115,13 @@ def _named_by(error: FirstError | None, kills: list[MemoryKill]) -> list[MemoryK
 
 
 def _text(text: str, secret_values: frozenset[str]) -> str:
-    """Return a line of a log as a document may hold it: no escapes, no lone surrogates, no secret, not endless."""
+    """Return a line of a log as a document may hold it: without escapes, lone surrogates and secrets, and cut."""
     plain = strip_ansi(text).encode("utf-8", "replace").decode()
     return mask(plain, secret_values)[:_LONGEST_TEXT]
 
 
 def _excerpt(result: RunResult, secret_values: frozenset[str]) -> LogExcerpt | None:
-    """Return the lines around the first error; of a failure without one the end of the log; of a success nothing."""
+    """Return the lines around the first error, or the end of the log if there is none; nothing after a success."""
     log, error = result.folder / LOG, result.telemetry.first_error
     if result.outcome in _SUCCESSES or not log.exists():
         return None

@@ -30,7 +30,7 @@ def test_a_build_of_many_short_processes_stays_small() -> None:
     for turn in range(300):
         table.update(_seen(*((turn * 100 + number, "cc1", number, number % 7) for number in range(100))))
     table.update({})
-    assert len(table._gone) <= 2 * LENGTH  # noqa: SLF001 - the bound is the point
+    assert len(table._ended) <= 2 * LENGTH  # noqa: SLF001 - the bound is the point
     assert not table._alive  # noqa: SLF001
     assert {process.memory_peak_bytes for process in table.top()} >= {99 * _MIB}
 

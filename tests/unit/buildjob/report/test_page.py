@@ -217,7 +217,7 @@ def test_a_memory_killed_build_names_limit_peak_process_and_what_to_ask_for() ->
     marks = page.all("g", "kill")
     assert [mark.one("line").attributes["x1"] for mark in marks] == ["50%"] * 3
     listed = _section(page, "Over time").one("ul", "kills").text()
-    assert "after 1 min 15 s, at the limit of 2 GiB: /usr/lib/cc1plus -O2 a.cc (concluded" in listed
+    assert "after 1 min 15 s, at the limit of 2 GiB: /usr/lib/cc1plus -O2 a.cc (inferred" in listed
 
 
 def test_a_kill_that_no_sample_saw_says_so() -> None:
