@@ -1,7 +1,7 @@
-"""What an answer of CDash, or its absence, means for the file that was sent: taken, not taken, refused, or unknown.
+"""What became of a file, by CDash's answer or by its absence: sent, not sent, refused or unknown.
 
-Pure: no network. Obeys: CDash 5.3, app/Http/Controllers/SubmissionController.php. A file sent twice counts twice, so all
-that does not prove "not taken" is unknown. CDash sends no Retry-After.
+Pure: no network. Obeys: CDash 5.3, app/Http/Controllers/SubmissionController.php. CDash counts a file twice that it gets
+twice, so a delivery is unknown unless the answer proves that CDash does not have the file. CDash sends no Retry-After.
 """
 
 import enum
@@ -11,71 +11,75 @@ from xml.parsers import expat
 _ANSWER_CHARACTERS = 300
 
 
-class Verdict(enum.Enum):
+class Delivery(enum.Enum):
     """What became of a file."""
 
-    TAKEN = "sent"
-    NOT_TAKEN = "not sent"
+    SENT = "sent"
+    NOT_SENT = "not sent"
     REFUSED = "refused"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A verdict with what to do about it."""
+    """A delivery with its reason and what follows from it."""
 
-    verdict: Verdict
+    delivery: Delivery
     reason: str = ""
     build_id: str = ""
-    may_repeat: bool = False
-    """Whether trying again at once may help."""
-    ends_all: bool = False
-    """Whether the other files would fare the same."""
+    may_retry: bool = False
+    """Whether a retry may help."""
+    applies_to_all: bool = False
+    """Whether the other files would get the same answer."""
 
 
-_NOT_TAKEN = Answer(verdict=Verdict.NOT_TAKEN)
+_NOT_SENT = Answer(delivery=Delivery.NOT_SENT)
 _STATUSES: dict[int, Answer] = {
-    401: replace(_NOT_TAKEN, reason="CDash refuses the token: check its file, project and expiry", ends_all=True),
-    403: replace(_NOT_TAKEN, reason="CDash refuses the token: check its file, project and expiry", ends_all=True),
+    401: replace(_NOT_SENT, reason="CDash refuses the token; check its file, project and expiry", applies_to_all=True),
+    403: replace(_NOT_SENT, reason="CDash refuses the token; check its file, project and expiry", applies_to_all=True),
     404: replace(
-        _NOT_TAKEN, reason="no such project, or no CDash at this address: check --url and --project", ends_all=True
+        _NOT_SENT,
+        reason="there is no such project, or no CDash at this address; check --url and --project",
+        applies_to_all=True,
     ),
-    408: replace(_NOT_TAKEN, reason="the server waited too long for the file", may_repeat=True),
-    413: Answer(verdict=Verdict.REFUSED, reason="larger than the web server allows: raise its limit for request bodies"),
-    429: replace(_NOT_TAKEN, reason="the server is busy", may_repeat=True),
-    502: replace(_NOT_TAKEN, reason="the proxy does not reach CDash", may_repeat=True),
-    503: replace(_NOT_TAKEN, reason="the server is not available", may_repeat=True),
+    408: replace(_NOT_SENT, reason="the server waited too long for the file", may_retry=True),
+    413: Answer(
+        delivery=Delivery.REFUSED, reason="the file is larger than the web server allows; raise its limit for request bodies"
+    ),
+    429: replace(_NOT_SENT, reason="the server is busy", may_retry=True),
+    502: replace(_NOT_SENT, reason="the proxy does not reach CDash", may_retry=True),
+    503: replace(_NOT_SENT, reason="the server is not available", may_retry=True),
 }
 
 
-def of_status(status: int, body: bytes, *, location: str = "") -> Answer:
+def read_answer(status: int, body: bytes, *, location: str = "") -> Answer:
     """Read an HTTP answer."""
     if status == 200:
         return _of_cdash(body)
     if 300 <= status < 400:
-        reason = f"redirected to {location or 'nowhere'}: give that address as --url if it is your CDash"
-        return replace(_NOT_TAKEN, reason=reason, ends_all=True)
+        reason = f"the server redirects to {location or 'nowhere'}; give that address as --url if it is your CDash"
+        return replace(_NOT_SENT, reason=reason, applies_to_all=True)
     known = _STATUSES.get(status)
     if known:
         return replace(known, reason=f"HTTP {status}: {known.reason}")
-    words = f"HTTP {status}: {_printable(body)}"
+    reason = f"HTTP {status}: {_printable(body)}"
     if 400 <= status < 500:
-        return Answer(verdict=Verdict.REFUSED, reason=words)
-    return Answer(verdict=Verdict.UNKNOWN, reason=words)
+        return Answer(delivery=Delivery.REFUSED, reason=reason)
+    return Answer(delivery=Delivery.UNKNOWN, reason=reason)
 
 
-def of_failure(error: Exception, *, handed_over: int, size: int, is_tls: bool) -> Answer:
-    """Read a request that ended without an answer: a file that was not handed over whole cannot have been taken."""
-    words = _innermost(error)
+def read_failure(error: Exception, *, handed_over: int, size: int, is_tls: bool) -> Answer:
+    """Read a request that ended without an answer: CDash cannot have a file that was not handed over whole."""
+    cause = _innermost(error)
     if is_tls and not handed_over:
-        return replace(_NOT_TAKEN, reason=f"no trusted connection: {words}", ends_all=True)
+        return replace(_NOT_SENT, reason=f"no trusted connection: {cause}", applies_to_all=True)
     if handed_over < size or not handed_over:
-        return replace(_NOT_TAKEN, reason=words, may_repeat=True)
-    return Answer(verdict=Verdict.UNKNOWN, reason=f"the whole file went out, no answer came: {words}")
+        return replace(_NOT_SENT, reason=cause, may_retry=True)
+    return Answer(delivery=Delivery.UNKNOWN, reason=f"the whole file was sent, but no answer came: {cause}")
 
 
 def _innermost(error: BaseException) -> str:
-    """Say what lies at the bottom of an exception's chain: `Connection refused`, not the five layers above it."""
+    """Return the first cause in an exception's chain: `Connection refused`, not the five layers above it."""
     while error.__context__:
         error = error.__context__
     return f"{type(error).__name__}: {error}"[:_ANSWER_CHARACTERS]
@@ -84,14 +88,14 @@ def _innermost(error: BaseException) -> str:
 def _of_cdash(body: bytes) -> Answer:
     texts = _flat_xml(body)
     if texts.get("status") == "OK":
-        return Answer(verdict=Verdict.TAKEN, reason=texts.get("message", ""), build_id=texts.get("buildId", ""))
+        return Answer(delivery=Delivery.SENT, reason=texts.get("message", ""), build_id=texts.get("buildId", ""))
     if texts.get("status") == "ERROR":
-        return Answer(verdict=Verdict.REFUSED, reason=texts.get("message", ""))
-    return Answer(verdict=Verdict.UNKNOWN, reason=f"HTTP 200, but not the answer of a CDash: {_printable(body)}")
+        return Answer(delivery=Delivery.REFUSED, reason=texts.get("message", ""))
+    return Answer(delivery=Delivery.UNKNOWN, reason=f"HTTP 200, but this is not an answer of CDash: {_printable(body)}")
 
 
 def _flat_xml(body: bytes) -> dict[str, str]:
-    """Return the texts of `<cdash>`'s children; nothing for anything else."""
+    """Return the texts of `<cdash>`'s children; of anything else, nothing."""
     texts: dict[str, str] = {}
     stack: list[str] = []
 
@@ -109,7 +113,7 @@ def _flat_xml(body: bytes) -> dict[str, str]:
     parser.StartDoctypeDeclHandler = no_doctype
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, LookupError, ValueError):  # LookupError: an encoding that Python lacks
+    except (expat.ExpatError, LookupError, ValueError):  # LookupError: an unknown encoding
         return {}
     return texts
 

@@ -1,7 +1,7 @@
 """Cuts a stream of bytes into blocks of whole lines, whatever the chunks and however long the lines.
 
 Knows nothing of rules. Obeys: CMake 4.4, Source/CTest/cmCTestBuildHandler.cxx, ProcessBuffer: NUL ends a line as LF does,
-CR does not. Ours: a line over the limit keeps its head and a few words; the rest is counted and dropped as it comes.
+CR does not. Ours: a line over the limit keeps its head and a note; the rest is counted and dropped as it is read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,10 @@ BLOCK_BYTES = 1 << 18
 def blocks(chunks: Iterable[bytes], *, line_bytes: int, last_line: bool) -> Iterator[bytes]:
     """Yield blocks of whole lines, each line ended by LF; memory stays below a chunk, a block and a line.
 
-    `last_line`: a last line without an end is given one, else dropped.
+    `last_line`: a last line without an end gets one; else it is dropped.
     """
     rest = bytearray()
-    dropped = 0  # bytes of the line in `rest` that were left out
+    dropped = 0  # bytes of the line in `rest` that were not kept
     for chunk in _pieces(chunks):
         end = chunk.rfind(b"\n") + 1
         if not end:
@@ -23,13 +23,13 @@ def blocks(chunks: Iterable[bytes], *, line_bytes: int, last_line: bool) -> Iter
             continue
         first = chunk.index(b"\n")
         dropped += _append(rest, chunk[:first], line_bytes)
-        _say(rest, dropped)
-        body = chunk[first + 1 : end]
-        yield b"%s\n%s" % (rest, body if _short(body, line_bytes) else _shortened(body, line_bytes))
+        _note_dropped(rest, dropped)
+        body = chunk[first + 1 : end]  # split into lines only if one of them is too long
+        yield b"%s\n%s" % (rest, body if _is_short(body, line_bytes) else _shortened(body, line_bytes))
         rest = bytearray()
         dropped = _append(rest, chunk[end:], line_bytes)
     if rest and last_line:
-        _say(rest, dropped)
+        _note_dropped(rest, dropped)
         yield bytes(rest) + b"\n"
 
 
@@ -49,20 +49,21 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _append(line: bytearray, more: bytes, line_bytes: int) -> int:
-    """Add to a line what it may hold; return how many bytes that leaves out."""
+    """Add to a line what it may hold; return how many bytes were dropped."""
     room = max(0, line_bytes - len(line))
     line += more[:room]
     return len(more) - len(more[:room])
 
 
-def _say(line: bytearray, dropped: int) -> None:
+def _note_dropped(line: bytearray, dropped: int) -> None:
     if dropped:
         line += b" [... %d bytes of this line left out ...]" % dropped
 
 
-def _short(body: bytes, line_bytes: int) -> bool:
-    """Tell whether no line of the body is too long, by looking for one line end within each stretch."""
+def _is_short(body: bytes, line_bytes: int) -> bool:
+    """Return whether every line of the body is short enough."""
     at = 0
+    # One line end within each stretch of the limit's length proves it, so a block of short lines costs a few searches.
     while len(body) - at > line_bytes:
         end = body.rfind(b"\n", at, at + line_bytes + 1)
         if end < 0:
@@ -75,6 +76,6 @@ def _shortened(body: bytes, line_bytes: int) -> bytes:
     lines = []
     for line in body[:-1].split(b"\n"):
         kept = bytearray(line[:line_bytes])
-        _say(kept, len(line) - len(kept))
+        _note_dropped(kept, len(line) - len(kept))
         lines.append(bytes(kept))
     return b"\n".join(lines) + b"\n"

@@ -1,7 +1,7 @@
-"""Talks to a CDash: sends one file, asks what is known of a build. One request a connection, no redirects but its own.
+"""Talks to a CDash: sends one file, asks what CDash has of a build. One request for each connection.
 
-Knows nothing of spools and orders. Obeys: CDash 5.3, SubmissionController.php (PUT, MD5 in lower case) and
-graphql/schema.graphql. A token goes to the host it was given for only.
+Follows redirects to the same CDash only. Knows nothing of spools and of the order of documents. A token is sent only to the
+host that it was given for. Obeys: CDash 5.3, SubmissionController.php (PUT, MD5 in lower case) and graphql/schema.graphql.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3.exceptions
 
-from ctest_xml.answers import Answer, of_failure, of_status
+from ctest_xml.answers import Answer, read_answer, read_failure
 from ctest_xml.identity import Identity
 
 _BLOCK = 1 << 16
@@ -23,15 +23,15 @@ _ANSWER_BYTES = 1 << 16
 _REDIRECTS = 3
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of how many have gone out."""
+"""Gets how many bytes were sent, and the size of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A CDash and how to speak to it."""
+    """The address of a CDash, a project on it, and how to connect."""
 
     url: str
-    """Such as `https://cdash.example.org`; a path is kept, a trailing `/submit.php?…` is taken off."""
+    """Such as `https://cdash.example.org`; a path is kept, a trailing `/submit.php?…` is removed."""
     project: str
     token: str = ""
     ca_file: str = ""
@@ -50,7 +50,7 @@ class Server:
 
 
 class _Body:
-    """A file on its way: counts what the connection has taken from it."""
+    """A file that is being sent: counts what the connection has read of it."""
 
     def __init__(self, file: BinaryIO, size: int, progress: Progress) -> None:
         self._file = file
@@ -74,7 +74,7 @@ class _Body:
 
 
 class _Token(requests.auth.AuthBase):
-    """Sets the token, or nothing; either way ~/.netrc stays out of it."""
+    """Sets the token, or nothing; requests then does not read ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -132,15 +132,15 @@ def _put(server: Server, address: str, path: Path, progress: Progress) -> tuple[
                 verify=server.ca_file or True,
             ) as response:
                 location = response.headers.get("Location", "") if response.is_redirect else ""
-                said = response.raw.read(_ANSWER_BYTES, decode_content=True) or b""
-                return of_status(response.status_code, said, location=location), location
+                body_of_answer = response.raw.read(_ANSWER_BYTES, decode_content=True) or b""
+                return read_answer(response.status_code, body_of_answer, location=location), location
         except (OSError, ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             is_tls = isinstance(error, requests.exceptions.SSLError)
-            return of_failure(error, handed_over=body.handed_over, size=size, is_tls=is_tls), ""
+            return read_failure(error, handed_over=body.handed_over, size=size, is_tls=is_tls), ""
 
 
 def _is_same_cdash(old: str, new: str) -> bool:
-    """Tell whether a redirect stays with the CDash that file and token are for: same host, submit.php, no less safe."""
+    """Return whether a redirect stays with the CDash that file and token are for: same host, submit.php, no less safe."""
     before, after = urlsplit(old), urlsplit(new)
     safe = after.scheme == "https" or (after.scheme == before.scheme == "http")
     return safe and after.hostname == before.hostname and after.path.endswith("/submit.php")
@@ -153,10 +153,10 @@ _QUERY = """query($project: String!, $build: String!, $stamp: String!, $site: St
       notes(first: 1) { edges { node { name } } } files(first: 1) { edges { node { name } } } } } } } }"""
 
 
-def stored(server: Server, identity: Identity) -> dict[str, bool] | None:
-    """Ask CDash which documents of a build it has stored; None: it does not say (no answer, no right to ask, no such build).
+def stored_documents(server: Server, identity: Identity) -> dict[str, bool] | None:
+    """Ask CDash which documents of a build it has stored; None: unknown (no answer, no right to ask, no such build).
 
-    True proves that a document is there. False proves nothing: it may wait in CDash's queue for hours.
+    True proves that CDash has a document. False proves nothing: the document may wait in CDash's queue for hours.
     """
     variables = {"project": server.project, "build": identity.build, "stamp": identity.stamp, "site": identity.site}
     try:
@@ -177,7 +177,7 @@ def stored(server: Server, identity: Identity) -> dict[str, bool] | None:
 def _documents_of(node: dict[str, Any]) -> dict[str, bool]:
     def counted(name: str) -> bool:
         count = node.get(name)
-        return isinstance(count, int) and count >= 0  # null or -1 until the file was parsed
+        return isinstance(count, int) and count >= 0  # null or -1 until CDash has parsed the file
 
     def listed(name: str) -> bool:
         return bool((node.get(name) or {}).get("edges"))

@@ -1,9 +1,9 @@
-"""Checks a document before it is sent: refuses what CDash would reject, cut or lose, with the reason.
+"""Checks a document before it is sent: finds what CDash would reject, cut or lose, with the reason.
 
     for fault in check(Path("Build.xml")): print(fault)
 
-Judges what `elements` reads, by `structure` (what CDash's schema wants) and `losses` (what CDash stores), in bounded memory.
-Needs the standard library only.
+Takes what `elements` reads and compares it with `structure` (CDash's schema) and `losses` (what CDash stores).
+Memory is bounded. Needs the standard library only.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctest_xml import limits
-from ctest_xml.elements import Began, Broken, Declared, Ended, Event, SectionEnded, Seen, read
+from ctest_xml.elements import Began, Ended, Event, HasDoctype, NotWellFormed, SectionEnded, Seen, read
 from ctest_xml.losses import COUNTED, losses
 from ctest_xml.structure import DOCUMENTS, Element, is_a
 
@@ -28,7 +28,7 @@ class Fault:
     element: str
     reason: str
     of_schema: bool
-    """Whether CDash's schema says so too; else only what is stored suffers."""
+    """Whether the document violates CDash's schema; else CDash accepts it and does not store all of it."""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.element}: {self.reason}"
@@ -38,13 +38,13 @@ def check(document: Path | bytes | BinaryIO) -> list[Fault]:
     """Return the reasons not to send a document, at most a hundred; empty: it is good. Raises OSError."""
     if isinstance(document, Path):
         with document.open("rb") as file:
-            return judge(read(file))
-    return judge(read(io.BytesIO(document) if isinstance(document, bytes) else document))
+            return faults_in(read(file))
+    return faults_in(read(io.BytesIO(document) if isinstance(document, bytes) else document))
 
 
-def judge(events: Iterable[Event]) -> list[Fault]:
-    """Return the faults in what is read of a document; takes no more events once there are a hundred, or none can follow."""
-    found = _Judge()
+def faults_in(events: Iterable[Event]) -> list[Fault]:
+    """Return the faults in what is read of a document; stop reading when there are a hundred, or when no more can follow."""
+    found = _Check()
     for event in events:
         found.take(event)
         if found.has_ended or len(found.faults) >= _FAULTS:
@@ -53,14 +53,14 @@ def judge(events: Iterable[Event]) -> list[Fault]:
 
 
 @dataclass(slots=True)
-class _Judge:
-    """What the schema says of the open elements, what was counted, and the faults found."""
+class _Check:
+    """One check: what the schema allows in the open elements, what was counted, and the faults."""
 
     faults: list[Fault] = field(default_factory=list)
     has_ended: bool = False
-    """Whether what follows says nothing more."""
+    """Whether the rest of the document is not checked."""
     open: list[Element | None] = field(default_factory=list)
-    """What the schema knows of each open element; None: nothing, it stands in one that may hold anything."""
+    """What the schema allows in each open element; None: it is unknown, or in an element that may hold anything."""
     counts: dict[str, int] = field(default_factory=dict)
     targets: set[str] = field(default_factory=set)
 
@@ -73,18 +73,18 @@ class _Judge:
             case SectionEnded():
                 if event.characters > limits.ATTRIBUTE_BYTES:
                     self.lost(event.seen.name, "a CDATA section of over 10 MB: CDash stops parsing there", event.line)
-            case Broken():
+            case NotWellFormed():
                 reason = f"not well-formed ({event.error}): CDash stops there, answers OK and stores nothing"
                 self.invalid("document", reason, event.line)
-            case Declared():
-                self.lost("document", "a document type declaration has no place here", event.line)
+            case HasDoctype():
+                self.lost("document", "a document type declaration is not allowed", event.line)
 
     def invalid(self, element: str, reason: str, line: int) -> None:
-        """Note what CDash's schema refuses."""
+        """Add what violates CDash's schema."""
         self.faults.append(Fault(line=line, element=element, reason=reason, of_schema=True))
 
     def lost(self, element: str, reason: str, line: int) -> None:
-        """Note what the schema lets pass and CDash does not store."""
+        """Add what the schema allows and CDash does not store."""
         self.faults.append(Fault(line=line, element=element, reason=reason, of_schema=False))
 
     def begin(self, seen: Seen) -> None:
@@ -97,14 +97,14 @@ class _Judge:
         self.count(seen)
 
     def root(self, seen: Seen) -> Element | None:
-        """Return what the document's first element may hold; a document of another kind is not read on."""
+        """Return what the document's first element may hold; of another kind of document, nothing more is checked."""
         known = DOCUMENTS.get(seen.document)
         if known and known[0] == seen.name:
             return known[1]
         self.has_ended = True
         self.invalid(
             seen.name,
-            f"CDash takes this for a {seen.document} document, which begins with {known[0]}"
+            f"CDash takes this for a document of the kind {seen.document}, which begins with {known[0]}"
             if known
             else f"a document of the kind {seen.document or 'unknown'!r} is not one that package builds send",
             seen.line,
@@ -112,7 +112,7 @@ class _Judge:
         return None
 
     def expected(self, seen: Seen) -> Element | None:
-        """Return what an element may hold, by what it stands in."""
+        """Return what an element may hold, by the element around it."""
         parent = self.open[-1]
         if parent is None or parent.anything:
             return None
@@ -127,7 +127,7 @@ class _Judge:
             if kind is None:
                 self.invalid(seen.name, f"the attribute {key} is not allowed", seen.line)
             elif not is_a(kind, value):
-                self.invalid(seen.name, f"{key}={value[:40]!r} is no {kind}", seen.line)
+                self.invalid(seen.name, f"{key}={value[:40]!r} is not of the type {kind}", seen.line)
         for key in element.required:
             if key not in seen.attributes:
                 self.invalid(seen.name, f"the attribute {key} is missing", seen.line)
@@ -141,13 +141,15 @@ class _Judge:
         if seen.name == "Target":
             name = seen.attributes.get("name", "")
             if name in self.targets:
-                self.lost("Target", f"the name {name[:80]!r} comes twice: the file would be lost", seen.line)
+                self.lost("Target", f"the name {name[:80]!r} comes twice: CDash would lose the file", seen.line)
             self.targets.add(name)
 
     def count_one(self, what: str, line: int) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
         if self.counts[what] == limits.SMALLINT + 1:
-            self.lost("document", f"more than {limits.SMALLINT} {what}: CDash's counter overflows, the file is lost", line)
+            self.lost(
+                "document", f"more than {limits.SMALLINT} {what}: CDash's counter overflows and the file is lost", line
+            )
 
     def end(self, seen: Seen, line: int) -> None:
         element = self.open.pop()
@@ -163,9 +165,9 @@ class _Judge:
         if element.order:
             known = [child for child in seen.children if child in element.children]
             if element.misplaced(known):
-                self.invalid(seen.name, f"wants {element.order}, holds {' '.join(known[:20]) or 'nothing'}", line)
+                self.invalid(seen.name, f"needs {element.order}, holds {' '.join(known[:20]) or 'nothing'}", line)
             if not seen.blank and not element.mixed:
-                self.invalid(seen.name, "text between its elements", line)
+                self.invalid(seen.name, "there is text between its elements", line)
             return
         if not is_a(element.text, seen.head):
-            self.invalid(seen.name, f"{seen.head[:40]!r} is no {element.text}", line)
+            self.invalid(seen.name, f"{seen.head[:40]!r} is not of the type {element.text}", line)

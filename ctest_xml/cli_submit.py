@@ -50,9 +50,9 @@ def _token(path: Path | None) -> str:
 
 
 def _print(report: Report) -> None:
-    for outcome in report.outcomes:
-        reason = f": {outcome.reason}" if outcome.reason else ""
-        sys.stdout.write(f"{report.folder / outcome.name}: {outcome.verdict.value}{reason}\n")
+    for result in report.results:
+        reason = f": {result.reason}" if result.reason else ""
+        sys.stdout.write(f"{report.folder / result.name}: {result.delivery.value}{reason}\n")
     for name, state in report.left.items():
         sys.stdout.write(f"{report.folder / name} stays in the folder: {_ADVICE[state]}\n")
     if report.link:

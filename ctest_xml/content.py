@@ -1,4 +1,4 @@
-"""Streams of content: text or file, whole, as head and tail, compressed, in base64. Nothing is held whole in memory.
+"""Streams of content: text or file, whole, as head and tail, compressed, in base64. Memory is bounded.
 
 Knows nothing of XML. CDash 5.3 reads compressed test output with `gzuncompress` (zlib, not gzip; app/Utils/TestCreator.php).
 """
@@ -29,7 +29,7 @@ def opened(content: Content) -> AbstractContextManager[BinaryIO]:
         return io.BytesIO(content)
     try:
         return io.BytesIO(content.encode("utf-8", "surrogateescape"))
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+    except UnicodeEncodeError:  # a lone surrogate that is not an escaped byte
         return io.BytesIO(content.encode("utf-8", "surrogatepass"))
 
 
@@ -54,11 +54,11 @@ class _Window(io.RawIOBase):
         return self._at
 
     def readinto(self, target: Any) -> int:
-        wanted = min(len(target), self._size - self._at)
-        if wanted <= 0:
+        length = min(len(target), self._size - self._at)
+        if length <= 0:
             return 0
         self._file.seek(self._start + self._at)
-        block = self._file.read(wanted)
+        block = self._file.read(length)
         target[: len(block)] = block
         self._at += len(block)
         return len(block)
@@ -81,7 +81,7 @@ def texts(content: Content) -> Iterator[str]:
 
 
 def excerpt(content: Content, *, limit_bytes: int) -> Iterator[str]:
-    """Yield the content as text; of one longer than the limit head and tail, cut at line ends, and a line that says so."""
+    """Yield the content as text; of one over the limit, head and tail, cut at line ends, with a note between them."""
     with opened(content) as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
@@ -93,6 +93,7 @@ def excerpt(content: Content, *, limit_bytes: int) -> Iterator[str]:
         stream.seek(size - half)
         tail = stream.read(half)
         first_line = tail.find(b"\n", 0, _LINE) + 1
+        # Without a line end nearby, the cut is inside a line; bytes 0x80 to 0xBF are then the rest of a broken character.
         tail = tail[first_line:] if first_line else tail.lstrip(bytes(range(0x80, 0xC0)))
         left_out = size - len(head) - len(tail)
         yield from decoded([head])
@@ -108,14 +109,14 @@ def _whole_lines(head: bytes) -> bytes:
 
 
 def _border(head: bytes) -> int:
-    """Return the length of the head without a character that the cut has broken."""
+    """Return the length of the head without a character of UTF-8 that the cut has broken."""
     for back in range(1, min(4, len(head)) + 1):
         byte = head[-back]
         if byte < 0x80:
             break
-        if byte >= 0xC0:
-            wanted = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(head) - back if wanted > back else len(head)
+        if byte >= 0xC0:  # the first byte of a character; its value gives the length
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(head) - back if length > back else len(head)
     return len(head)
 
 
@@ -126,7 +127,7 @@ def _read(stream: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def zlibbed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress a stream as CDash's test output wants it: zlib."""
+    """Compress a stream as CDash reads test output: zlib."""
     return _deflated(pieces, window=15)
 
 
@@ -148,7 +149,7 @@ def base64_text(pieces: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for piece in pieces:
         rest += piece
-        whole = len(rest) // 57 * 57
+        whole = len(rest) // 57 * 57  # 57 bytes make a line of 76 letters
         if whole:
             yield base64.encodebytes(rest[:whole]).decode("ascii")
             rest = rest[whole:]
@@ -157,7 +158,7 @@ def base64_text(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def tar_gz(name: str, content: Content) -> bytes:
-    """Return a .tar.gz with the content as its only file: how CDash wants files attached to tests."""
+    """Return a .tar.gz with the content as its only file: the form of files that CDash attaches to tests."""
     with opened(content) as stream:
         body = stream.read()
     packed = io.BytesIO()

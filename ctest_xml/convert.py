@@ -1,6 +1,6 @@
 """Turns a log into a folder of documents: Build.xml with its errors and warnings, the log as a note and as an upload.
 
-Knows nothing of Spack and of sending. The log is read as a stream; a gzipped one is unpacked beside the documents first.
+Knows nothing of Spack and of sending. The log is read as a stream; a gzipped one is first unpacked beside the documents.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from typing import Literal
 
 from ctest_xml import write
 from ctest_xml.errors import BadInput
-from ctest_xml.files import whole
+from ctest_xml.files import write_whole
 from ctest_xml.model import Build, Note, Site, Upload
 from ctest_xml.scan import scan
 
@@ -24,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """How a log is to be turned into documents."""
+    """How a log is turned into documents."""
 
     rules: Literal["spack", "ctest"] = "spack"
     limit: int = 50
@@ -42,18 +42,18 @@ def convert(log: Path, out: Path, *, site: Site, how: Conversion) -> write.Count
         with _plain(log, out) as plain:
             return _write(plain, out, log.name.removesuffix(".gz"), site, how, time_seconds)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{log}: {error}; give a readable log and a folder that can be written") from error
+        raise BadInput(f"{log}: {error}; give a readable log and a folder that can be written to") from error
 
 
 def _write(plain: Path, out: Path, name: str, site: Site, how: Conversion, time_seconds: float) -> write.Counts:  # noqa: PLR0913, PLR0917
-    with plain.open("rb") as file, whole(out / "Build.xml") as document:
+    with plain.open("rb") as file, write_whole(out / "Build.xml") as document:
         events = scan(file, rules=how.rules)
         build = Build(start_seconds=time_seconds, end_seconds=time_seconds, command=how.command, events=events)
         counts = write.build(document, site=site, build=build, limit=how.limit)
     if plain.stat().st_size:
-        with whole(out / "Notes.xml") as document:
+        with write_whole(out / "Notes.xml") as document:
             write.notes(document, site=site, notes=[Note(name=name, text=plain, time_seconds=time_seconds)])
-    with whole(out / "Upload.xml") as document:
+    with write_whole(out / "Upload.xml") as document:
         uploads = [Upload(name=name, content=plain, compress=True)]
         write.upload(document, site=site, uploads=uploads, time_seconds=time_seconds)
     return counts
@@ -61,7 +61,7 @@ def _write(plain: Path, out: Path, name: str, site: Site, how: Conversion, time_
 
 @contextmanager
 def _plain(log: Path, out: Path) -> Iterator[Path]:
-    """Give the log's path, or that of an unpacked copy while the `with` lasts."""
+    """Yield the log's path, or that of an unpacked copy, which is deleted at the end of the `with`."""
     with log.open("rb") as file:
         if file.read(2) != _GZIP:
             yield log

@@ -1,6 +1,6 @@
 """CTest's tables: which lines of a build log are errors and warnings, and where they name a file.
 
-Patterns in kwsys' dialect (see `kwsys_regex`), as they are after C++ unescaping; equal in CMake 3.25.1 to 4.4.2.
+Patterns for kwsys (see `kwsys_regex`), as they are after C++ unescaping; equal in CMake 3.25.1 to 4.4.2.
 Source: CMake, Source/CTest/cmCTestBuildHandler.cxx, whose license follows.
 """
 

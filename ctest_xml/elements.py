@@ -1,10 +1,10 @@
-"""Reads a document as CDash's parser does, piece by piece, and says what is in it: elements that begin and end.
+"""Reads a document as CDash's parser does, piece by piece, as events: elements that begin and end.
 
     for event in read(file): ...
 
-Judges nothing: that is `check`. No DTD, no entities but XML's own, no network. Memory stays at one block's events, the open
-elements and 4096 characters of each. Obeys: CDash 5.3, app/Utils/SubmissionUtils.php::get_xml_type and the handlers in
-app/Http/Submission/Handlers, whose `text()` sets some fields with `=`, so that the last fragment wins.
+Does not decide what is a fault: that is `check`. No DTD, no entities but XML's own, no network. Memory holds the events of
+one block, the open elements and 4096 characters of each. Obeys: CDash 5.3, app/Utils/SubmissionUtils.php::get_xml_type, and
+the handlers in app/Http/Submission/Handlers, whose `text()` sets some fields with `=`, so that they keep the last fragment.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _HEAD_CHARACTERS = 4096
 _BLOCK_BYTES = 1 << 15
 _ENTITIES = frozenset("&<>\"'")
 """What expat hands over as a piece of its own where it was an entity."""
-_RUNS = frozenset(
+_LAST_FRAGMENT = frozenset(
     {
         *(("Build", name) for name in ("BuildCommand", "SourceDirectory", "BinaryDirectory")),
         *(
@@ -36,13 +36,13 @@ _RUNS = frozenset(
     }
 )
 """Parent and element of which CDash keeps the last fragment only."""
-_RUN_OF_BUILD = ("NamedMeasurement", "Value")
+_LAST_FRAGMENT_IN_BUILD = ("NamedMeasurement", "Value")
 """Likewise, in Build.xml."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """One element: its name, what is around it, its attributes and the measure of its text, whole once it has ended."""
+    """One element: its place, its attributes, and the measures of its text, complete once it has ended."""
 
     document: str
     """The kind CDash takes the document for; empty: none."""
@@ -50,27 +50,25 @@ class Seen:
     """`/` for the document's first element."""
     name: str
     attributes: dict[str, str]
-    around: dict[str, str]
-    """The parent's attributes."""
     line: int = 0
     """Where it begins."""
-    is_run: bool = False
+    keeps_last_fragment: bool = False
     """Whether CDash keeps only the last fragment of its text."""
     children: list[str] = field(default_factory=list)
-    siblings: dict[str, str] = field(default_factory=dict)
-    """Heads of the children's texts, by name."""
+    child_texts: dict[str, str] = field(default_factory=dict)
+    """Name of a child -> head of its text."""
     head: str = ""
-    """The first 4096 characters."""
+    """The first 4096 characters of its text."""
     characters: int = 0
     size: int = 0
     """Bytes of UTF-8."""
     blank: bool = True
-    """Whether its text is nothing but spaces and line ends."""
+    """Whether its text holds only spaces and line ends."""
     entities: int = 0
     sections: int = 0
-    """CDATA sections."""
+    """CDATA sections. Each of them, each entity and other text are fragments."""
     plain: bool = False
-    """Whether there is text outside of these; more than one of the three kinds, or of one kind, and CDash keeps the last."""
+    """Whether there is other text."""
     packed: Packed | None = None
 
 
@@ -81,7 +79,7 @@ class Began(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """An element has ended: all is known."""
+    """An element has ended: its text and children are known."""
 
     seen: Seen
     line: int
@@ -95,20 +93,20 @@ class SectionEnded(NamedTuple):
     line: int
 
 
-class Broken(NamedTuple):
-    """The document is not well-formed: nothing follows."""
+class NotWellFormed(NamedTuple):
+    """The document is not well-formed; no event follows."""
 
     error: str
     line: int
 
 
-class Declared(NamedTuple):
-    """There is a document type declaration: nothing follows, for its entities are not to be resolved."""
+class HasDoctype(NamedTuple):
+    """There is a document type declaration; no event follows, so none of its entities is expanded."""
 
     line: int
 
 
-Event = Began | Ended | SectionEnded | Broken | Declared
+Event = Began | Ended | SectionEnded | NotWellFormed | HasDoctype
 
 
 def kind_of(head: bytes) -> str:
@@ -124,27 +122,27 @@ def read(file: BinaryIO) -> Iterator[Event]:
     try:
         while block:
             parser.Parse(block, False)
-            yield from handler.taken()
+            yield from handler.take_events()
             block = file.read(_BLOCK_BYTES)
         parser.Parse(b"", True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that Python or expat lacks
-        yield from handler.taken()
-        yield Broken(str(error), parser.CurrentLineNumber)
-    except _HasDoctype:
-        yield from handler.taken()
-        yield Declared(parser.CurrentLineNumber)
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an unknown encoding
+        yield from handler.take_events()
+        yield NotWellFormed(str(error), parser.CurrentLineNumber)
+    except _DoctypeFound:
+        yield from handler.take_events()
+        yield HasDoctype(parser.CurrentLineNumber)
 
 
-class _HasDoctype(Exception):  # noqa: N818  no error: the end of reading
-    """Raised out of the parser, so that it expands no entity of the declaration."""
+class _DoctypeFound(Exception):  # noqa: N818  not an error: the end of reading
+    """Raised inside the parser, so that it stops before it expands an entity."""
 
 
 class _Handler:
-    """Expat's callbacks: they measure the open elements and collect events until these are taken."""
+    """Expat's callbacks: they measure the open elements and collect events until `take_events`."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._runs = _RUNS | {_RUN_OF_BUILD} if kind == "Build" else _RUNS
+        self._last_fragment = _LAST_FRAGMENT | {_LAST_FRAGMENT_IN_BUILD} if kind == "Build" else _LAST_FRAGMENT
         self._open: list[Seen] = []
         self._events: list[Event] = []
         self._in_section = False
@@ -158,7 +156,7 @@ class _Handler:
         self.parser.EndCdataSectionHandler = self._section_end
         self.parser.StartDoctypeDeclHandler = self._doctype
 
-    def taken(self) -> list[Event]:
+    def take_events(self) -> list[Event]:
         """Return the events since the last call."""
         events, self._events = self._events, []
         return events
@@ -168,15 +166,15 @@ class _Handler:
         if self._open:
             parent = self._open[-1]
             parent.children.append(name)
-            is_run = (parent.name, name) in self._runs
-            seen = Seen(self._kind, parent.name, name, attributes, parent.attributes, line, is_run)
+            keeps_last_fragment = (parent.name, name) in self._last_fragment
+            seen = Seen(self._kind, parent.name, name, attributes, line, keeps_last_fragment)
         else:
-            seen = Seen(self._kind, "/", name, attributes, {}, line)
+            seen = Seen(self._kind, "/", name, attributes, line)
         if name in {"Value", "Content"} and attributes.get("encoding") == "base64":
             seen.packed = Packed(compressed="compression" in attributes and seen.parent == "Measurement")
         self._open.append(seen)
         # Where fragments count, expat must hand over each by itself, as PHP's parser does; elsewhere it may join them.
-        self.parser.buffer_text = not seen.is_run
+        self.parser.buffer_text = not seen.keeps_last_fragment
         self._events.append(Began(seen))
 
     def _text(self, data: str) -> None:
@@ -208,8 +206,8 @@ class _Handler:
         seen = self._open.pop()
         self.parser.buffer_text = True
         if self._open:
-            self._open[-1].siblings[name] = seen.head
+            self._open[-1].child_texts[name] = seen.head
         self._events.append(Ended(seen, self.parser.CurrentLineNumber))
 
     def _doctype(self, *_: object) -> None:
-        raise _HasDoctype
+        raise _DoctypeFound

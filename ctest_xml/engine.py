@@ -1,36 +1,37 @@
-"""Finds the lines of a block that may be events, and decides about one line: RE2 where its wheel is installed, else `re`.
+"""Finds the lines of a block that may be events, and decides on one line: with RE2 where its wheel is installed, else `re`.
 
-Knows nothing of events and contexts. Both engines give the same answers; RE2 goes over a whole block in one pass of an
-automaton and hands only the lines that match anything to Python (docs/decisions/0004-regex-engine.md).
+Knows nothing of events and contexts. Both engines give the same answers. RE2 searches a whole block in one pass of an
+automaton, so that Python sees only the lines that match a pattern (docs/decisions/0004-regex-engine.md).
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from ctest_xml.literal_filter import Needles
+from ctest_xml.literal_filter import LiteralFilter
 from ctest_xml.rules import Rules
 
 _MEMORY_BYTES = 8 << 20
-_LEAD = re.compile(r"^\(?(\[(?:\\.|[^\]\\])*\])\+\)?(?![*+?])")
+_REPEATED_START = re.compile(r"^\(?(\[(?:\\.|[^\]\\])*\])\+\)?(?![*+?])")
+"""A repeated bracket at the start of a pattern, such as `([^:]+)`."""
 
 
 class Engine(Protocol):
-    """What `scan` needs of a rule set made ready."""
+    """A compiled rule set, as `scan` needs it."""
 
     name: str
 
-    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
+    def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
         """Yield, in order, index and first byte of a block's lines that match an error or warning pattern."""
 
     def is_error(self, line: bytes) -> bool:
-        """Tell whether a line matches an error pattern and no exception."""
+        """Return whether a line matches an error pattern and no exception."""
 
     def is_warning(self, line: bytes) -> bool:
-        """Tell whether a line matches a warning pattern and no exception."""
+        """Return whether a line matches a warning pattern and no exception."""
 
 
-class _Searching:
+class _SearchEngine:
     """An engine over any compiled patterns that have `search` for bytes."""
 
     def __init__(self, name: str, rules: Rules, compiled: Any) -> None:
@@ -41,13 +42,15 @@ class _Searching:
         self._warning = compiled(rules.warnings).search
         self._warning_exception = compiled(rules.warning_exceptions).search
 
-    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
-        """Search on from line to line; lines without a match cost no step of Python."""
+    def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
+        """Search from match to match; a line without one costs no step of Python."""
         index = at = 0
         while match := self._any(plain, at):
+            # If the match is in the line at `at`, `rfind` finds no line end: -1 + 1 is 0, and `at` is the line's start.
             start = plain.rfind(b"\n", at, match.start()) + 1 or at
             index += plain.count(b"\n", at, start)
             yield index, start
+            # The search goes on after this line's end: a line with several matches is one candidate.
             end = plain.find(b"\n", match.end())
             if end < 0:
                 return
@@ -61,52 +64,51 @@ class _Searching:
         return bool(self._warning(line)) and not self._warning_exception(line)
 
 
-class _Slow(_Searching):
+class _StandardLibraryEngine(_SearchEngine):
     """The engine without RE2."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__("re", rules, lambda patterns: re.compile(_alternation(patterns)))
-        self._needles = Needles(tuple(_without_lead(pattern) for pattern in (*rules.errors, *rules.warnings)))
+        self._filter = LiteralFilter(tuple(_without_repeated_start(pattern) for pattern in (*rules.errors, *rules.warnings)))
 
-    def hits(self, plain: bytes) -> Iterator[tuple[int, int]]:
-        """Count on from matching line to matching line."""
+    def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
+        """Count line ends from one matching line to the next."""
         index = at = 0
-        for start in self._needles.starts(plain):
+        for start in self._filter.starts(plain):
             index += plain.count(b"\n", at, start)
             at = start
             yield index, start
 
 
-def engine(rules: Rules, *, slow: bool = False) -> Engine:
-    """Make a rule set ready; `slow` takes the standard library although RE2 is there."""
-    if not slow:
+def engine_for(rules: Rules, *, use_re2: bool = True) -> Engine:
+    """Compile a rule set; without `use_re2`, or without its wheel, for the standard library."""
+    if use_re2:
         try:
             import re2  # noqa: PLC0415  an optional wheel, and 3 MiB that an importer of this package may never need
         except ImportError:
             pass
         else:
-            return _Searching("re2", rules, lambda patterns: re2.compile(_alternation(patterns), _options(re2)))
-    return _Slow(rules)
+            return _SearchEngine("re2", rules, lambda patterns: re2.compile(_alternation(patterns), _options(re2)))
+    return _StandardLibraryEngine(rules)
 
 
 def _alternation(patterns: tuple[str, ...]) -> bytes:
-    joined = "|".join(f"(?:{_without_lead(pattern)})" for pattern in patterns)
-    return f"(?m)(?:{joined})".encode()
+    joined = "|".join(f"(?:{_without_repeated_start(pattern)})" for pattern in patterns)
+    return f"(?m)(?:{joined})".encode()  # (?m): `^` and `$` match at each line of a block
 
 
-def _without_lead(pattern: str) -> str:
-    """Take off what a search need not repeat: `([^:]+): error` is found where `[^:]: error` is, `.*file:` where `file:` is.
+def _without_repeated_start(pattern: str) -> str:
+    """Return a shorter pattern that matches in the same lines: `[^:]: error` for `([^:]+): error`, `file:` for `.*file:`.
 
-    Without this the standard library takes time quadratic in the length of a line.
+    A search that may start at any byte and repeats from there takes time quadratic in the length of a line.
     """
-    return _LEAD.sub(r"\1", pattern.removeprefix(".*"))
+    return _REPEATED_START.sub(r"\1", pattern.removeprefix(".*"))
 
 
 def _options(re2: Any) -> Any:
-    """Bytes are letters (logs are no UTF-8), groups are not wanted, a bound on the automaton's memory."""
     options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.never_capture = True
+    options.encoding = re2.Options.Encoding.LATIN1  # a byte is a letter: a log may hold anything, not only UTF-8
+    options.never_capture = True  # groups cost a second, slower pass
     options.max_mem = _MEMORY_BYTES
     options.log_errors = False
     return options

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name when the block ends well, and leaves nothing when it does not. Raises OSError."""
+def write_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file; it gets its name at the end of the `with`, and is deleted on an exception. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

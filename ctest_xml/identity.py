@@ -1,6 +1,6 @@
-"""Reads a document's identity: a submission's query string must say the same, or its link shows an empty build.
+"""Reads which build a document belongs to. A submission's query string must agree, or CDash's link shows an empty build.
 
-Obeys: CDash 5.3, SubmissionController.php. Reads only the beginning of a document; no DTD, no network.
+Obeys: CDash 5.3, SubmissionController.php. Reads only the beginning of a document; no network.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ENOUGH_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """By what CDash finds a build."""
+    """The names by which CDash finds a build."""
 
     build: str
     site: str
@@ -23,7 +23,7 @@ class Identity:
 
 
 def identity_of(path: Path) -> Identity:
-    """Return what a document calls its build. Raises BadInput when it names none, OSError when it cannot be read."""
+    """Return the build that a document belongs to. Raises BadInput if it names none, OSError if it cannot be read."""
     with path.open("rb") as file:
         head = file.read(_ENOUGH_BYTES)
     attributes: dict[str, str] = {}
@@ -47,8 +47,8 @@ def identity_of(path: Path) -> Identity:
     parser.CharacterDataHandler = text
     try:
         parser.Parse(head, len(head) < _ENOUGH_BYTES)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that Python or expat lacks
-        raise BadInput(f"{path}: no XML ({error}); write it anew, or see `check`") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an unknown encoding
+        raise BadInput(f"{path} is not XML ({error}); write it again, or see `check`") from error
     identity = Identity(
         build=attributes.get("BuildName") or texts.get("BuildName", ""),
         site=attributes.get("Name") or texts.get("Site", ""),
@@ -56,5 +56,5 @@ def identity_of(path: Path) -> Identity:
         subproject=texts.get("Subproject", ""),
     )
     if not (identity.build and identity.site and identity.stamp):
-        raise BadInput(f"{path}: names no build, site and stamp, so CDash could not place it; see `check`")
+        raise BadInput(f"{path} does not name build, site and stamp, so CDash would find no build for it; see `check`")
     return identity

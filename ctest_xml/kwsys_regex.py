@@ -1,7 +1,7 @@
-r"""Translates kwsys regular expressions, which CTest's tables are written in, into the common part of RE2 and Python.
+r"""Translates kwsys regular expressions, those of CTest's tables, into what RE2 and Python have in common.
 
 The trap: inside `[...]` a backslash is an ordinary letter, so CTest's `[ \t]` means space, backslash or the letter t,
-not TAB. Outside, a backslash makes the next character literal; there are no `{}`, no classes such as `\d`, no lazy
+not TAB. Outside, a backslash makes the next character literal; there are no `{}`, no classes such as `\d` and no lazy
 quantifiers.
 Source: CMake, Source/kwsys/RegularExpression.hxx.in and .cxx.
 """
@@ -11,10 +11,10 @@ _OPERATORS = frozenset("^$.|?+*)")
 
 
 def translate(pattern: str, *, tab: bool = False) -> str:
-    r"""Return a pattern that finds the same in one line, and never beyond a line where it is given many.
+    r"""Return a pattern that finds the same in a line, and matches within one line of a block.
 
-    With `tab`, `\t` in brackets means TAB, as the authors of the tables meant it. Groups keep their numbers.
-    Raises ValueError for a pattern that is not whole.
+    With `tab`, `\t` in brackets means TAB, which the authors of the tables meant. Groups keep their numbers.
+    Raises ValueError for an incomplete pattern.
     """
     out = []
     at = 0
@@ -45,6 +45,7 @@ def _bracket(pattern: str, at: int, *, tab: bool) -> tuple[str, int]:
     if tab:
         body = body.replace("\\t", "\t")
     inner = "".join("\\" + letter if letter in r"\[]" else letter for letter in body)
+    # kwsys sees one line at a time; in a block, a negated bracket would match the line's end.
     return f"[^{inner}\n]" if negated else f"[{inner}]", end + 1
 
 

@@ -1,6 +1,7 @@
-"""What CDash's columns hold: one table, for `write` (which cuts) and `check` (which refuses).
+"""What CDash's columns hold: one table for `write`, which cuts, and `check`, which reports.
 
-Obeys: CDash 5.3, database/pgsql-schema.sql and migrations; PostgreSQL does not cut, it fails and the whole file is lost.
+Obeys: CDash 5.3, database/pgsql-schema.sql and migrations. PostgreSQL does not cut: it fails, and CDash loses the whole
+file.
 """
 
 SMALLINT = 32_767
@@ -19,18 +20,18 @@ CHANGE_ID = 40
 ARGUMENT = 255
 UPDATE_TYPE = 4
 UNSPLIT_BYTES = 300
-"""A shorter text comes to CDash in one piece; of a longer one, a field set with `=` may keep the last piece only."""
-RUN_BYTES = 255
-"""Ours: what we write into such a field."""
+"""CDash reads a shorter text in one piece; of a longer one, a field set with `=` may keep the last piece only."""
+FRAGMENT_BYTES = 255
+"""Ours: the longest text that we write into such a field."""
 EXECUTION_SECONDS = 9_999_999_999.99
 """numeric(12,2)"""
 HEAD_BYTES = 8192
-"""CDash finds the kind of a document in its first read of this size."""
+"""CDash looks for the kind of a document in its first read, of this size."""
 ATTRIBUTE_BYTES = 10_000_000
-"""A longer attribute or CDATA section ends CDash's parse."""
+"""CDash stops parsing at a longer attribute or CDATA section."""
 COMMAND = 100_000
 """Ours: characters of a timeline command, well below the attribute's limit."""
 NOTE_BYTES = 2_000_000
-"""Ours: a longer note is slow to look at; head and tail are sent, the whole goes into an upload."""
+"""Ours: a browser shows a longer note slowly. Head and tail are sent; an upload holds the whole."""
 EVENTS = 50
-"""Ours, and ctest's: pages of thousands of events take CDash minutes."""
+"""Ours, and ctest's: CDash takes minutes for a page of thousands of events."""

@@ -1,39 +1,39 @@
-"""Finds lines that match any of many patterns with the standard library alone: literals first, patterns where these occur.
+"""Finds lines that match any of many patterns, with the standard library alone: it searches literals, then tries patterns.
 
-One alternation of 80 patterns costs Python's `re` a microsecond a byte; most patterns need a literal that `bytes.find` looks
-for at memory speed. Pure; knows nothing of logs. Patterns are those of `kwsys_regex` and `rules`: no look-around, no
-back-references.
+One alternation of 80 patterns costs Python's `re` a microsecond for each byte. Most patterns contain a literal, and
+`bytes.find` finds that at the speed of memory. Pure; knows nothing of logs. Patterns are those of `kwsys_regex` and `rules`:
+without look-around and back-references.
 """
 
 import re
 from collections.abc import Iterator
 
 _SHORTEST = 3
-"""A shorter literal is in too many lines to be of use."""
+"""A shorter literal occurs in too many lines to be useful."""
 _QUANTIFIERS = "?*+{"
 
 
-class Needles:
-    """Many patterns made ready."""
+class LiteralFilter:
+    """Many compiled patterns, each with the literal that every match contains."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
-        self._by_needle: dict[bytes, list[str]] = {}
+        by_literal: dict[bytes, list[str]] = {}
         self._others: list[re.Pattern[bytes]] = []
-        for pattern in (part for whole in patterns for part in expanded(whole)):
-            literal = needle(pattern)
+        for pattern in (part for whole in patterns for part in alternatives(whole)):
+            literal = literal_of(pattern)
             if len(literal) < _SHORTEST:
                 self._others.append(re.compile(f"(?m){pattern}".encode()))
             else:
-                self._by_needle.setdefault(literal.encode(), []).append(pattern)
-        self._needles = {
+                by_literal.setdefault(literal.encode(), []).append(pattern)
+        self._patterns = {
             literal: re.compile("(?m)(?:{})".format("|".join(f"(?:{pattern})" for pattern in found)).encode())
-            for literal, found in self._by_needle.items()
+            for literal, found in by_literal.items()
         }
 
     def starts(self, block: bytes) -> list[int]:
-        """Return where the lines of a block begin that match a pattern, in order."""
+        """Return where the matching lines of a block begin, in order."""
         found: set[int] = set()
-        for literal, pattern in self._needles.items():
+        for literal, pattern in self._patterns.items():
             found.update(_lines_with(block, literal, pattern))
         for pattern in self._others:
             found.update(_lines_of(block, pattern))
@@ -60,8 +60,11 @@ def _lines_of(block: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
             return
 
 
-def expanded(pattern: str) -> list[str]:
-    """Return patterns that together match what the pattern does, plain alternations taken apart: `a(b|c)` is `ab`, `ac`."""
+def alternatives(pattern: str) -> list[str]:
+    """Return patterns that together match what the pattern matches, without plain alternations: `ab`, `ac` for `a(b|c)`.
+
+    Each of them has a longer literal than the pattern as a whole. Other groups are left as they are.
+    """
     for start, end in _groups(pattern):
         inner = pattern[start + 1 : end - 1].removeprefix("?:")
         if (
@@ -72,19 +75,19 @@ def expanded(pattern: str) -> list[str]:
             or pattern[end : end + 1] in tuple(_QUANTIFIERS)
         ):
             continue
-        return [part for choice in inner.split("|") for part in expanded(pattern[:start] + choice + pattern[end:])]
+        return [part for choice in inner.split("|") for part in alternatives(pattern[:start] + choice + pattern[end:])]
     return [pattern]
 
 
-def needle(pattern: str) -> str:
-    """Return the longest text that stands in everything the pattern matches; empty: none that is easy to see."""
-    best = run = ""
+def literal_of(pattern: str) -> str:
+    """Return the longest literal that each match of the pattern contains; empty: none that is easy to find."""
+    best = run = ""  # `run`: the literal letters just before `at`
     at = 0
     groups = dict(_groups(pattern))
     while at < len(pattern):
         letter, after = pattern[at], at + 1
         literal = ""
-        if letter == "|":
+        if letter == "|":  # an alternation at the top: no literal is in all of it
             return ""
         if letter == "(":
             after = groups[at]
@@ -92,20 +95,20 @@ def needle(pattern: str) -> str:
             after = _bracket_end(pattern, at)
         elif letter == "\\":
             after = at + 2
-            literal = "" if pattern[at + 1].isalnum() else pattern[at + 1]
+            literal = "" if pattern[at + 1].isalnum() else pattern[at + 1]  # `\b`, `\d` … are not literals
         elif letter not in "^$.":
             literal = letter
         quantified = pattern[after : after + 1] in tuple(_QUANTIFIERS)
         while pattern[after : after + 1] in tuple(_QUANTIFIERS):
             after = pattern.index("}", after) + 1 if pattern[after] == "{" else after + 1
-        run = run + literal if literal and not quantified else ""
+        run = run + literal if literal and not quantified else ""  # `x?` may be absent, `x+` may be longer
         best = max(best, run, key=len)
         at = after
     return best
 
 
 def _groups(pattern: str) -> list[tuple[int, int]]:
-    """Return where the outermost groups begin and end."""
+    """Return begin and end of each outermost group."""
     found = []
     depth = start = at = 0
     while at < len(pattern):

@@ -1,9 +1,9 @@
-"""Maps one Spack package build onto CDash's documents: the one module here that knows what a Spack build looks like.
+"""Writes one Spack package build as CDash's documents. Only this module and `phases` know what a Spack build looks like.
 
     report = write_documents(folder, PackageBuild(...))
 
-Phases become the timeline with its memory curve, tests with trends, and Configure.xml's log; errors and warnings come from
-the log by a scan; the whole log, the spec and all else go into notes and uploads. Obeys: CDash 5.3,
+Phases become the timeline with its memory curve, tests with trends, and Configure.xml's log. A scan of the log gives errors
+and warnings. The whole log, the spec and other files become notes and uploads. Obeys: CDash 5.3,
 resources/js/vue (instrumentation page: memory in KiB), app/cdash/app/Model/Build.php (trends: equal site, name and group).
 """
 
@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ctest_xml import write
 from ctest_xml.content import excerpt, texts
-from ctest_xml.files import whole
+from ctest_xml.files import write_whole
 from ctest_xml.limits import NOTE_BYTES
 from ctest_xml.model import (
     Build,
@@ -65,28 +65,28 @@ class PackageBuild:
     start_seconds: float
     end_seconds: float
     command: str
-    """What was run, for display."""
+    """The command line, for display."""
     log: Path | None = None
-    """spack-build-out.txt; None: the build never got that far."""
+    """spack-build-out.txt; None: the build failed before it had one."""
     exit_condition: str = "0"
-    """`0` for success, else the exit code or words such as `Killed: out of memory`; shown when the log names no error."""
+    """`0` for success, else the exit code or a text such as `Killed: out of memory`; shown if the log has no error."""
     early_failure: str = ""
-    """What went wrong before the first phase (concretize, fetch, stage, patch); shown as a failed configure."""
+    """What failed before the first phase (concretize, fetch, stage, patch); shown as a failed configure step."""
     memory_kill: str = ""
-    """What the kernel says of a kill for memory, such as `limit 512.0 MiB, peak 511.9 MiB`; shown first."""
+    """The figures of a memory kill, such as `limit 512.0 MiB, peak 511.9 MiB`; shown first. Empty: there was none."""
     working_directory: str = ""
     phases: tuple[Phase, ...] = ()
     samples: tuple[Sample, ...] = ()
     labels: tuple[str, ...] = ()
-    """Hash, version and whatever else changes from build to build."""
+    """Hash, version and other facts that change from build to build."""
     notes: tuple[Note, ...] = ()
-    """Besides the log: spec, environment, a table of what was measured."""
+    """Besides the log: spec, environment, a table of measurements."""
     uploads: tuple[Upload, ...] = ()
     """Besides the log: telemetry, plots, `job.url`."""
     images: tuple[Measurement, ...] = ()
     """Plots for the pages of the phases' tests."""
     phase_tests: bool = True
-    """Whether each phase is reported as a test, too: that draws trends, and raises the number of tests."""
+    """Whether each phase is also reported as a test: CDash then draws trends, and counts more tests."""
     revision: str = ""
     """Commit of the package repository."""
     limit: int = 50
@@ -94,12 +94,12 @@ class PackageBuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What the documents say, for the agent's own table."""
+    """What the documents report, for the caller's own table."""
 
     counts: write.Counts
     first_error: LogEvent | None = None
     killed_for_memory: bool = False
-    """Whether the log or the kernel says so."""
+    """Whether the log or the kernel reports a memory kill."""
 
 
 def write_documents(folder: Path, build: PackageBuild) -> Reported:
@@ -109,7 +109,7 @@ def write_documents(folder: Path, build: PackageBuild) -> Reported:
     watch = _Watch()
 
     def document(name: str, writer: Callable[[BinaryIO], write.Counts | int | None]) -> write.Counts | int | None:
-        with whole(folder / name) as out:
+        with write_whole(folder / name) as out:
             return writer(out)
 
     site = build.site
@@ -135,7 +135,7 @@ def write_documents(folder: Path, build: PackageBuild) -> Reported:
 
 
 class _Watch:
-    """Looks at the events that pass by on their way into Build.xml."""
+    """Finds the first error and memory kills among the events, while they are written into Build.xml."""
 
     def __init__(self) -> None:
         self.first_error: LogEvent | None = None
@@ -152,7 +152,7 @@ class _Watch:
 
 
 def _configure(build: PackageBuild, parts: list[PhaseLog]) -> Configure | None:
-    """Return Configure.xml's content: the configure-like phases under a heading each, or what failed before any phase."""
+    """Return Configure.xml's content: the configure phases, or what failed before any phase; None: there is neither."""
     phases = [phase for phase in build.phases if phase.name in CONFIGURE_PHASES]
     if build.early_failure:
         end = phases[0].start_seconds if phases else build.end_seconds
@@ -171,10 +171,11 @@ def _configure(build: PackageBuild, parts: list[PhaseLog]) -> Configure | None:
 
 
 def _joined(parts: Iterable[PhaseLog]) -> Content:
-    """Return the phases' logs as one content: one part where they follow each other, else their texts (bounded)."""
+    """Return the phases' logs as one content."""
     found = [part.part for part in parts]
     if not found:
         return ""
+    # Phases that follow each other are one part of the file, which is streamed; else head and tail of each are read.
     if all(left.end == right.start for left, right in itertools.pairwise(found)):
         return Part(path=found[0].path, start=found[0].start, end=found[-1].end)
     return "".join(piece for part in found for piece in excerpt(part, limit_bytes=NOTE_BYTES // len(found)))
@@ -196,9 +197,9 @@ def _build(build: PackageBuild, parts: list[PhaseLog], watch: _Watch) -> Build:
 
 
 def _events(build: PackageBuild, parts: list[PhaseLog], watch: _Watch) -> Iterator[LogEvent | Failure]:
-    """Yield the log's events; CDash counts the warnings of Configure.xml itself, so these are left out here.
+    """Yield the log's events, without the warnings of configure phases: CDash counts these itself, in Configure.xml.
 
-    A build that failed without a word in its log gets a failure that says how it ended and shows the log's last lines.
+    If a build failed and its log has no error, a failure shows how the build ended, and the log's last lines.
     """
     if build.log:
         with build.log.open("rb") as log:

@@ -1,7 +1,7 @@
-"""What a build is, as frozen values: site, events, commands, tests, notes, uploads. `write` turns them into documents.
+"""A build as frozen values: site, events, commands, tests, notes, uploads. `write` turns them into documents.
 
-Knows nothing of XML, files or the network. Times are seconds since 1970 (UTC), sizes bytes; units stand in the names,
-`write` turns them into CDash's (MiB, milliseconds …). Obeys: CDash 5.3, app/Validators/Schemas/*.xsd and
+Knows nothing of XML, files or the network. Times are seconds since 1970 (UTC), sizes bytes; the names have the units, and
+`write` converts to CDash's (MiB, milliseconds …). Obeys: CDash 5.3, app/Validators/Schemas/*.xsd and
 app/Http/Submission/Handlers.
 """
 
@@ -21,7 +21,7 @@ class Part:
 
 
 Content = str | bytes | Path | Part
-"""A text or its bytes, or the file that holds them: files are streamed, never held in memory."""
+"""A text, its bytes, or the file that holds them. A file is streamed, never held in memory."""
 
 Kind = Literal["error", "warning"]
 TestStatus = Literal["passed", "failed", "notrun"]
@@ -33,10 +33,10 @@ MeasurementType = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Who built what: the identity of a build on CDash, and the machine.
+    """The identity of a build on CDash, and the machine that built it.
 
     CDash finds a build by (project, name, build_name, build_stamp, subproject) and draws trends over equal name, build name
-    and group, so none of the three should hold a hash, a job number or an ephemeral host. Empty or None: not sent.
+    and group, so none of the three should hold a hash, a job number or a short-lived host. Empty or None: not sent.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Site:
     build_name: str
     """Stable over runs, such as `zlib %gcc@12 linux-debian12-x86_64`."""
     build_stamp: str
-    """`YYYYMMDD-HHMM-<group>`; the group must exist in the project, CDash never makes one (see `naming.build_stamp`)."""
+    """`YYYYMMDD-HHMM-<group>`; the group must exist in the project: CDash makes none (see `naming.build_stamp`)."""
     subproject: str = ""
     generator: str = "ctest_xml-1"
-    """Optional in CDash's schema, yet Notes and Upload fail without it."""
+    """Optional in CDash's schema, but Notes and Upload fail without it."""
     append: bool = False
-    """True: CDash adds to a build that is there instead of replacing it."""
+    """True: CDash adds to an existing build instead of replacing it."""
     change_id: str = ""
     """The number of the merge request."""
     compiler_name: str = ""
@@ -76,8 +76,8 @@ class Site:
 class LogEvent:
     """One error or warning of a log.
 
-    Texts keep bytes that are no UTF-8 as lone surrogates (Python's `surrogateescape`), colours and CR as they stood; `write`
-    cleans them.
+    Texts keep colors and CR as they are in the log, and bytes that are not UTF-8 as lone surrogates (Python's
+    `surrogateescape`); `write` cleans them.
     """
 
     kind: Kind
@@ -86,22 +86,22 @@ class LogEvent:
     text: str
     """The line without its end."""
     file: str = ""
-    """The source file it speaks of; empty: none found."""
+    """The source file that it names; empty: none found."""
     file_line: int | None = None
     pre_context: str = ""
-    """Lines before it, each ended by a newline."""
+    """The lines before it, each with its newline."""
     post_context: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A command that failed (or warned) as a whole: shown with its argument list, output and exit condition."""
+    """A command that failed (or warned) as a whole, with its arguments, output and exit condition."""
 
     kind: Kind = "error"
     arguments: tuple[str, ...]
-    """At least the program; CDash cuts each at 255."""
+    """At least the program. Each is cut at 255 bytes."""
     exit_condition: str
-    """A number, or words such as `Killed: out of memory`."""
+    """A number, or a text such as `Killed: out of memory`."""
     working_directory: str = ""
     target_name: str = ""
     language: str = ""
@@ -115,7 +115,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A named value of a test or a command. Numbers that are not finite are left out."""
+    """A named value of a test or a command. A number that is not finite is not sent."""
 
     name: str
     """With its unit, such as `PeakMemoryMiB`; CDash plots by name."""
@@ -123,7 +123,7 @@ class Measurement:
     """A number, a text, or for images and files the content."""
     type: MeasurementType = "numeric/double"
     file_name: str = ""
-    """For `file`: the name it is downloaded by."""
+    """For `file`: its name when it is downloaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ class Command:
     start_seconds: float
     duration_seconds: float
     result: str = "0"
-    """Exit code or a word."""
+    """An exit code or a text."""
     measurements: tuple[Measurement, ...] = ()
     """`BeforeHostMemoryUsed` and `AfterHostMemoryUsed` (KiB) draw the memory curve."""
 
@@ -158,18 +158,18 @@ class Phase:
     memory_peak_bytes: int | None = None
     """Highest working set."""
     cpu_seconds: float | None = None
-    """User and system together, where they are not known apart."""
+    """User and system time together, if they are not known separately."""
     cpu_user_seconds: float | None = None
     cpu_system_seconds: float | None = None
     read_bytes: int | None = None
     written_bytes: int | None = None
     log: Content = ""
-    """Its part of the log; empty: not kept apart."""
+    """Its part of the log; empty: not separated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What was in use at one moment of a build."""
+    """What a build used at one moment."""
 
     time_seconds: float
     memory_bytes: int
@@ -179,19 +179,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configure:
-    """Configure.xml: one a build. CDash itself counts warnings in the log: lines with `CMake Warning` or `WARNING:`."""
+    """Configure.xml: one for each build. CDash counts warnings in its log: lines with `CMake Warning` or `WARNING:`."""
 
     start_seconds: float
     end_seconds: float
     command: str
     log: Content
     errors: int = 0
-    """CDash shows the status as the number of errors: 0, 1 or a true count, not an exit code."""
+    """CDash shows this as a number of errors: 0, 1 or a count, not an exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """Build.xml: errors, warnings and the timeline. The iterables are walked once, in order, so they may be generators."""
+    """Build.xml: errors, warnings and the timeline. The iterables are read once, in order, so they may be generators."""
 
     start_seconds: float
     end_seconds: float
@@ -209,7 +209,7 @@ class Build:
 class Test:
     """One test; CDash draws trends of its numeric measurements."""
 
-    __test__ = False  # for pytest, which collects what is called Test
+    __test__ = False  # pytest collects classes whose names begin with Test
 
     name: str
     status: TestStatus
@@ -217,7 +217,7 @@ class Test:
     command_line: str = ""
     start_seconds: float | None = None
     execution_seconds: float | None = None
-    """Stored with 1/100 s."""
+    """CDash stores hundredths of a second."""
     completion: str = ""
     """Such as `Completed`."""
     exit_code: str = ""
@@ -229,7 +229,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Testing:
-    """Test.xml. Sent twice it counts twice."""
+    """Test.xml. CDash counts it twice if it is sent twice."""
 
     __test__ = False
 
@@ -240,7 +240,7 @@ class Testing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A text readable in the browser, ANSI colours included."""
+    """A text readable in the browser, ANSI colors included."""
 
     name: str
     text: Content
@@ -253,10 +253,10 @@ class Upload:
     """A file to download. `*.url`: its content becomes a link."""
 
     name: str
-    """With an extension; one without gets `.txt`, as CDash's job fails on it."""
+    """With an extension; without one, CDash's job would fail, so `.txt` is appended."""
     content: Content
     compress: bool = False
-    """True: gzipped on the way, `.gz` appended to the name."""
+    """True: gzipped, with `.gz` appended to the name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,12 +270,12 @@ class Update:
     kind: str = "GIT"
     """At most four letters."""
     status: str = ""
-    """Not empty: an update error."""
+    """Not empty: CDash shows an update error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """Done.xml: nothing else will come. Anything sent after it deletes the build."""
+    """Done.xml: the build is complete. CDash deletes the build if it gets anything after this."""
 
     build_id: str
     time_seconds: float

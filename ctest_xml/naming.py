@@ -1,13 +1,12 @@
 """Names by which CDash recognizes a build over time: build name, stamp, and the file names of the documents.
 
-Obeys: CDash 5.3, app/cdash/app/Model/Build.php: previous builds and trends are looked up by equal site, build name
-and group.
+Obeys: CDash 5.3, app/cdash/app/Model/Build.php: CDash finds previous builds and trends by equal site, build name and group.
 """
 
 import time
 
 DOCUMENTS = ("Update.xml", "Configure.xml", "Build.xml", "Test.xml", "Notes.xml", "Upload.xml")
-"""The documents in the order of sending; Done.xml follows when all of them were taken."""
+"""The documents in the order of sending; Done.xml follows when CDash has all of them."""
 
 
 def build_name(*, package: str, compiler: str = "", architecture: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Follows a base64 text, compressed or not, piece by piece: whether CDash could unpack it. Keeps none of it.
+"""Checks piece by piece whether CDash could unpack a base64 text, compressed or not. Keeps none of it.
 
 Pure. Obeys: CDash 5.3, app/Utils/TestCreator.php (`gzuncompress`, so zlib and not gzip) and UploadHandler.php.
 """
@@ -13,7 +13,7 @@ _UNPACKED_LIMIT = 500_000_000
 
 
 class Packed:
-    """A base64 text on its way through; with `compressed`, of a zlib stream."""
+    """A base64 text that comes in pieces; with `compressed`, of a zlib stream."""
 
     def __init__(self, *, compressed: bool) -> None:
         self._rest = ""
@@ -27,17 +27,17 @@ class Packed:
         if self._fault:
             return
         text = self._rest + "".join(text.split())
-        whole = len(text) - len(text) % 4  # base64 comes in groups of four letters; a piece may end within one
+        whole = len(text) - len(text) % 4  # base64 has groups of four letters; a piece may end within one
         self._rest = text[whole:]
         try:
             self._unpack(text[:whole])
         except (binascii.Error, ValueError):
-            self._fault = "this is no base64"
+            self._fault = "the text is not base64"
         except zlib.error:
-            self._fault = "compressed test output must be zlib, not gzip or anything else: the whole file fails"
+            self._fault = "compressed test output must be zlib, not gzip or anything else: CDash would lose the file"
 
     def _unpack(self, text: str) -> None:
-        if self._has_begun and set(text) <= {"="}:  # ctest's own superfluous ending
+        if self._has_begun and not text.strip("="):  # ctest appends `====` to a text that needs no padding
             return
         raw = base64.b64decode(text, validate=True)
         self._has_begun = self._has_begun or bool(raw)
@@ -52,6 +52,6 @@ class Packed:
         if self._fault:
             yield self._fault
         elif self._rest.strip("="):
-            yield "this is no base64: its end is missing"
+            yield "the end of the base64 text is missing"
         elif self._inflate and not self._inflate.eof:
-            yield "compressed test output must be a whole zlib stream: the whole file fails"
+            yield "compressed test output must be a whole zlib stream: CDash would lose the file"

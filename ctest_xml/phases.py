@@ -23,11 +23,11 @@ class PhaseLog:
 
 
 def phase_logs(log: Path) -> list[PhaseLog]:
-    """Return the phases of a log in its order; what stands before the first belongs to none. Memory is bounded."""
+    """Return the phases of a log in its order; the lines before the first heading belong to none. Memory is bounded."""
     found: list[tuple[str, int, int]] = []
     line = 1
     at = 0
-    begins = True
+    begins = True  # whether `piece` is the start of a line: a longer line comes in several pieces
     with log.open("rb") as file:
         while piece := file.readline(_LINE_BYTES):
             if begins and piece.startswith(b"==> ") and (match := _HEADING.match(piece)):

@@ -1,4 +1,4 @@
-"""Finds the file and line that an event speaks of, and shortens paths, as CTest does.
+"""Finds the file and line that an event names, and shortens paths, as CTest does.
 
 Knows nothing of errors. Obeys: CMake, Source/CTest/cmCTestBuildHandler.cxx, GenerateXMLLogScraped; 3.25 and 4.4 differ in
 how they make a path relative to the source directory.
@@ -17,7 +17,7 @@ _PATTERNS = tuple((re.compile(translate(pattern).encode()), file, line) for patt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Where a build took place: what is cut from paths so that they read the same from build to build."""
+    """Source and build directory: they are cut from paths, so that paths are equal from build to build."""
 
     source_directory: str = ""
     build_directory: str = ""
@@ -26,14 +26,14 @@ class Tree:
 
 
 def shorten(text: bytes, tree: Tree) -> bytes:
-    """Replace the parents of source and build directory by `/.../`, where these are longer than 20 characters."""
+    """Replace the parents of source and build directory by `/.../`, if the directory has more than 20 characters."""
     for directory in (tree.source_directory, tree.build_directory):
         if len(directory.encode()) > _SHORT_ENOUGH:
             text = text.replace(directory.rpartition("/")[0].encode() + b"/", b"/.../")
     return text
 
 
-def place(line: bytes, tree: Tree) -> tuple[bytes, int] | None:
+def find_place(line: bytes, tree: Tree) -> tuple[bytes, int] | None:
     """Return the file and line number that a line names, by the first of CTest's eight patterns that matches."""
     for pattern, file_group, line_group in _PATTERNS:
         if match := pattern.search(line):
@@ -43,7 +43,7 @@ def place(line: bytes, tree: Tree) -> tuple[bytes, int] | None:
 
 
 def _relative(file: bytes, tree: Tree) -> bytes:
-    if b"/.../" in file:
+    if b"/.../" in file:  # `shorten` was here: what is left begins with the source directory's own name
         bare = file.replace(b"/.../", b"")
         return bare.partition(b"/")[2] if b"/" in bare else bare
     if not tree.build_directory:

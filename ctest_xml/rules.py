@@ -1,7 +1,7 @@
 """What counts as an error or a warning in a log: the rule sets `ctest` and `spack`, as patterns common to RE2 and Python.
 
-Knows nothing of logs or engines. `ctest` is exactly CTest's. `spack` begins with it, repairs it (TAB, colours, `note:`,
-times and addresses taken for `file:line:`, make's own errors) and adds what package builds print that CTest misses.
+Knows nothing of logs or engines. `ctest` is exactly CTest's. `spack` begins with it, repairs it (TAB, colors, `note:`,
+times and addresses that look like `file:line:`, make's own errors) and adds what package builds print and CTest misses.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ctest_xml import ctest_tables as ctest
 from ctest_xml.kwsys_regex import translate
 
 SGR = r"\x1b\[[0-9;]*m"
-"""What CTest takes out before matching: only colours, not the erase GCC writes after each."""
+"""What CTest removes before it matches: only colors, not the "erase line" that GCC prints after each."""
 ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])"
 """All of ECMA-48: control sequences, operating-system commands (GCC's links), charset selections."""
 
@@ -25,13 +25,13 @@ class Rules:
     warnings: tuple[str, ...]
     warning_exceptions: tuple[str, ...]
     escapes: str
-    """What is taken out of a line before matching."""
+    """What is removed from a line before it is matched."""
     last_line: bool
-    """Whether a last line without an end is looked at; CTest does not."""
+    """Whether a last line without an end counts; CTest ignores it."""
     plain_places: bool
-    """Whether file and line are looked for in the line without escapes; CTest looks in the raw line."""
+    """Whether file and line are searched in the line without escapes; CTest searches the raw line."""
     line_bytes: int
-    """Longer lines are cut before anything else, and say so."""
+    """Longer lines are cut before anything else, with a note at the cut."""
 
 
 MEMORY_KILLS = (
@@ -50,10 +50,10 @@ MEMORY_KILLS = (
     r"std::bad_alloc",
     r"^MemoryError\b",
 )
-"""Signs that the kernel or an allocator ended a process for want of memory."""
+"""Signs that a process was killed, or gave up, because memory was short."""
 
 _FILE_AND_LINE = r"""(?:^|[ \t"'(<,=])[^ \t:\n]*[A-Za-z_][^ \t:\nA-Za-z_]*:[0-9]+(?::[0-9]+)?: [^ \t\n]"""
-"""CTest's `file:line: text`, which also takes `12:34:56: x` and `http://host:80: x`."""
+"""CTest's `file:line: text`, with a file that has a letter and no colon: not `12:34:56: x`, not `http://host:80: x`."""
 
 _SPACK_ERRORS = (
     *MEMORY_KILLS,
@@ -110,8 +110,11 @@ _SPACK_WARNINGS = (
 
 _SPACK_WARNING_EXCEPTIONS = (r": note: ",)
 
+# These two have stricter versions above: `file:line: text`, and `error` as a word of its own.
 _NOT_FOR_SPACK = frozenset({"([^ :]+):([0-9]+): ([^ \\t])", "([^:]+): (Error:|error|undefined reference|multiply defined)"})
+# A note belongs to the warning or error before it.
 _NOT_WARNINGS_FOR_SPACK = frozenset({"([^ :]+):([0-9]+): note:"})
+# They hide make's own errors: `make: *** [Makefile:10: all] Error 2`.
 _NOT_EXCEPTIONS_FOR_SPACK = frozenset({"makefile:", "Makefile:"})
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
 from ctest_xml.blocks import BLOCK_BYTES, blocks
-from ctest_xml.engine import Engine, engine
+from ctest_xml.engine import Engine, engine_for
 from ctest_xml.model import Kind, LogEvent
-from ctest_xml.places import Tree, place, shorten
+from ctest_xml.places import Tree, find_place, shorten
 from ctest_xml.rules import MEMORY_KILLS, RULES, Rules
 from ctest_xml.text import decode
 
@@ -26,7 +26,7 @@ _MEMORY_KILL = re.compile("|".join(MEMORY_KILLS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """CTest's own limits: once so many of a kind were found, its patterns are not tried any more."""
+    """CTest's own limits: after this many events of a kind, its patterns are not tried any more."""
 
     errors: int = 50
     warnings: int = 50
@@ -38,17 +38,17 @@ def scan(
     rules: Literal["spack", "ctest"] | Rules = "spack",
     tree: Tree | None = None,
     limits: Limits | None = None,
-    slow: bool = False,
+    use_re2: bool = True,
 ) -> Iterator[LogEvent]:
     """Yield the events of a log, in its order.
 
     `log`: an open binary file, or chunks of any size. `tree`: shortens paths as CTest does. `limits`: none by default.
-    `slow`: do without RE2. A line over the rules' limit is cut and says so.
+    A line over the rules' limit is cut, with a note at the cut.
     """
     chosen = rules if isinstance(rules, Rules) else RULES[rules]
     chunks = iter(lambda: log.read(BLOCK_BYTES), b"") if hasattr(log, "read") else log
     escapes = re.compile(chosen.escapes.encode())
-    finder = engine(chosen, slow=slow)
+    finder = engine_for(chosen, use_re2=use_re2)
     state = _Scan(chosen, tree or Tree(), limits)
     for block in blocks(chunks, line_bytes=chosen.line_bytes, last_line=chosen.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
@@ -57,13 +57,13 @@ def scan(
 
 
 def is_memory_kill(event: LogEvent) -> bool:
-    """Tell whether an event says that a process was ended for want of memory."""
+    """Return whether an event reports a process that was killed, or gave up, because memory was short."""
     return bool(_MEMORY_KILL.search(event.text))
 
 
 @dataclass(slots=True)
-class _Open:
-    """An event whose context after it may still grow."""
+class _OpenEvent:
+    """An event that may still get lines of context after it."""
 
     kind: Kind
     log_line: int
@@ -71,11 +71,11 @@ class _Open:
     plain: bytes
     before: list[bytes]
     after: list[bytes] = field(default_factory=list)
-    uses_up_limit: bool = False
+    reaches_limit: bool = False
 
 
 class _Scan:
-    """CTest's state between lines: the line counter, lines not yet in a context, the event that still takes lines."""
+    """CTest's state between lines: the line counter, the lines for the next event's context, the open event."""
 
     def __init__(self, rules: Rules, tree: Tree, limits: Limits | None) -> None:
         self._rules = rules
@@ -86,15 +86,15 @@ class _Scan:
         }
         self.line = 0
         self._before: list[bytes] = []
-        self._last: _Open | None = None
+        self._last: _OpenEvent | None = None
 
     def ordinary(self, gap: "_Gap") -> Iterator[LogEvent]:
-        """Take lines that are no events: into the context after the last event, else into the one before the next."""
+        """Take lines that are not events: into the context after the last event, then into the one before the next."""
         self.line += gap.count
         rest = gap.count
         if self._last:
             taken = POST_CONTEXT - len(self._last.after)
-            self._last.after += gap.first[:taken]
+            self._last.after += gap.first[:taken]  # a line is in one context only, as in CTest
             if len(self._last.after) < POST_CONTEXT:
                 return
             yield from self.flush()
@@ -107,21 +107,21 @@ class _Scan:
         yield from self.flush()
         self.line += 1
         self.left[kind] -= 1
-        self._last = _Open(kind, self.line, raw, plain, self._before, uses_up_limit=not self.left[kind])
+        self._last = _OpenEvent(kind, self.line, raw, plain, self._before, reaches_limit=not self.left[kind])
         self._before = []
 
     def flush(self) -> Iterator[LogEvent]:
-        """Give out the last event, whose context is complete."""
+        """Yield the open event, whose context is now complete."""
         if self._last:
             yield self._finished(self._last)
             self._last = None
 
-    def _finished(self, event: _Open) -> LogEvent:
+    def _finished(self, event: _OpenEvent) -> LogEvent:
         after = b"\n".join(event.after)
-        if event.after and len(event.after) < POST_CONTEXT:
+        if event.after and len(event.after) < POST_CONTEXT:  # CTest ends all lines but the tenth
             after += b"\n"
         text = shorten(event.text, self._tree)
-        named = place(shorten(event.plain, self._tree) if self._rules.plain_places else text, self._tree)
+        named = find_place(shorten(event.plain, self._tree) if self._rules.plain_places else text, self._tree)
         return LogEvent(
             kind=event.kind,
             log_line=event.log_line,
@@ -129,7 +129,7 @@ class _Scan:
             file=decode(named[0]) if named else "",
             file_line=named[1] if named else None,
             pre_context=decode(shorten(b"".join(line + b"\n" for line in event.before), self._tree)),
-            post_context=decode(shorten(after, self._tree) + (_FULL if event.uses_up_limit else b"")),
+            post_context=decode(shorten(after, self._tree) + (_FULL if event.reaches_limit else b"")),
         )
 
 
@@ -143,7 +143,7 @@ class _Gap:
 
 
 def _gap(text: bytes, count: int) -> _Gap:
-    """Take apart only the lines that a context may want."""
+    """Split only the lines that a context may take: ten from each end."""
     if count <= POST_CONTEXT + PRE_CONTEXT:
         lines = text.split(b"\n")[:-1]
         return _Gap(count, lines[:POST_CONTEXT], lines[-PRE_CONTEXT:])
@@ -151,10 +151,11 @@ def _gap(text: bytes, count: int) -> _Gap:
 
 
 def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes) -> Iterator[LogEvent]:
-    """Yield a block's events; where escapes were taken out, lines are counted to find the raw ones."""
+    """Yield a block's events. `plain` is the block without escapes; events and contexts have the raw lines."""
+    # Without escapes in the block, contexts are cut out of it by position. Else the raw lines are found by their index.
     raw = None if plain is block else block.split(b"\n")
     done = at = 0
-    for index, start in finder.hits(plain):
+    for index, start in finder.candidates(plain):
         end = plain.index(b"\n", start)
         line = plain[start:end]
         if state.left["error"] and finder.is_error(line):

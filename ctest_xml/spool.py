@@ -1,11 +1,11 @@
-"""The spool: a folder of one build's documents, whose names say what became of each.
+"""The spool: a folder of one build's documents. The name of each file shows what became of it.
 
     Build.xml           to be sent                 Build.xml.sent      CDash has it
-    Build.xml.sending   a sender has claimed it    Build.xml.refused   CDash, or `check`, does not want it
-    Build.xml.unknown   it may have been taken: only a person decides to send it again
+    Build.xml.sending   a sender has claimed it    Build.xml.refused   CDash, or `check`, refused it
+    Build.xml.unknown   CDash may have it: only a person decides to send it again
 
-Claimed by rename, so two senders never send one file; a lock on the file tells a sender that works from one that died. Knows
-nothing of HTTP.
+A rename claims a document, so two senders never send the same one. A lock on the file shows whether its sender is alive.
+Knows nothing of HTTP.
 """
 
 import fcntl
@@ -26,10 +26,10 @@ _RECEIPTS = "receipts.jsonl"
 def folders(top: Path) -> list[Path]:
     """Return the folders at and below `top` that hold documents. Raises BadInput when there is none."""
     if not top.is_dir():
-        raise BadInput(f"{top} is no folder; give the one that holds Build.xml and the others")
+        raise BadInput(f"{top} is not a folder; give the one that holds Build.xml and the others")
     found = [folder for folder in (top, *sorted(path for path in top.rglob("*") if path.is_dir())) if documents(folder)]
     if not found:
-        raise BadInput(f"{top} holds none of {', '.join(DOCUMENTS)}; give the folder they were written to")
+        raise BadInput(f"{top} holds none of {', '.join(DOCUMENTS)}; give the folder that they were written to")
     return found
 
 
@@ -45,13 +45,13 @@ def documents(folder: Path) -> dict[str, State]:
 
 
 def path_of(folder: Path, name: str, state: State) -> Path:
-    """Return where a document lies in a state."""
+    """Return the path of a document in a state."""
     return folder / (name if state == "ready" else f"{name}.{state}")
 
 
 @contextmanager
 def claimed(folder: Path, name: str, state: State) -> Iterator[Path | None]:
-    """Claim a document for sending; None when another sender has it. Its file is locked inside the `with`."""
+    """Claim a document for sending; None: another sender has it. Its file is locked until the end of the `with`."""
     source = path_of(folder, name, state)
     try:
         file = source.open("rb")
@@ -75,23 +75,24 @@ def settle(folder: Path, name: str, state: State) -> None:
 
 
 def mark_abandoned(folder: Path) -> None:
-    """Mark as unknown each document whose sender died after it claimed it: CDash may have it."""
+    """Make each document unknown whose sender claimed it and died: CDash may have it."""
     for name, state in documents(folder).items():
         if state != "sending":
             continue
+        # The lock is refused while the sender lives; the kernel drops it when the sender dies.
         with suppress(FileNotFoundError, BlockingIOError), path_of(folder, name, "sending").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             settle(folder, name, "unknown")
 
 
 def add_receipt(folder: Path, name: str, *, build_id: str) -> None:
-    """Note that CDash took a document."""
+    """Record that CDash has a document."""
     with (folder / _RECEIPTS).open("a") as file:
         file.write(json.dumps({"file": name, "build_id": build_id}) + "\n")
 
 
 def build_id(folder: Path) -> str:
-    """Return the build id CDash last gave for this folder; empty: none yet."""
+    """Return the build id that CDash gave last for this folder; empty: none yet."""
     found = ""
     with suppress(FileNotFoundError):
         for line in (folder / _RECEIPTS).read_text().splitlines():

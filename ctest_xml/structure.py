@@ -1,7 +1,8 @@
-"""The structure of CDash's documents: which elements hold which, in what order, with which attributes and types.
+"""The structure of CDash's documents: the children of each element, their order, attributes and types.
 
-Written anew from CDash 5.3, app/Validators/Schemas/*.xsd (a test holds the two in agreement); Coverage, DynamicAnalysis and
-Project are left out: package builds have none. Knows nothing of what CDash does with a valid document: that is `losses`.
+Restates CDash 5.3, app/Validators/Schemas/*.xsd, so that `check` needs neither the schemas nor lxml; a test holds the two in
+agreement. Omits Coverage, DynamicAnalysis and Project, which package builds do not have. Knows nothing of what CDash does
+with a valid document: that is `losses`.
 """
 
 import re
@@ -28,6 +29,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def _within(low: int, high: int) -> Callable[[str], bool]:
+    # Python refuses to convert texts of more than 4300 digits; the schema's types have none of that size.
     return lambda text: bool(_WHOLE.fullmatch(text)) and len(text) < 4000 and low <= int(text) <= high
 
 
@@ -46,43 +48,45 @@ _TYPES: dict[Type, Callable[[str], bool]] = {
 
 
 def is_a(kind: Type, text: str) -> bool:
-    """Tell whether a text is a value of a schema type; spaces around it don't count."""
+    """Return whether a text is a value of a schema type; spaces around it do not count."""
     return _TYPES[kind](text if kind == STRING else text.strip(" \t\r\n"))
 
 
 @dataclass(frozen=True)
 class Element:
-    """What one element may hold. Without children it holds a text of `text`'s type."""
+    """What one element may hold. Without `order` it holds a text of the type `text`."""
 
     order: str = ""
-    """Its children as names with `?`, `*`, `+`, `|` and parentheses."""
+    """Its children, as names with `?`, `*`, `+`, `|` and parentheses."""
     children: Mapping[str, "Element"] = field(default_factory=dict)
     attributes: Mapping[str, Type] = field(default_factory=dict)
-    """A name that ends in `!` is required."""
+    """Name -> type; a name that ends with `!` is required."""
     text: Type = STRING
     anything: bool = False
     """Whether it holds text and elements of any kind (the schema's LogType)."""
     mixed: bool = False
-    """Whether text may stand between its children."""
+    """Whether there may be text between its children."""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The order as a pattern over the children's names, each followed by a space."""
+        """The order as a pattern for the children's names, each followed by a space."""
+        # `Label+` becomes `(?:Label )+`. The space ends each name, so that `File` does not match the start of `FileName`. A
+        # NUL holds its place while the spaces of `order` itself are removed.
         marked = re.sub(r"\w+", lambda name: f"(?:{name[0]}\0)", self.order)
         return re.compile(marked.replace(" ", "").replace("\0", " "))
 
     @cached_property
     def types(self) -> dict[str, Type]:
-        """The type of each attribute."""
+        """Name -> type of each attribute."""
         return {name.removesuffix("!"): kind for name, kind in self.attributes.items()}
 
     @cached_property
     def required(self) -> tuple[str, ...]:
-        """The attributes that must be there."""
+        """The names of the attributes that must be there."""
         return tuple(name[:-1] for name in self.attributes if name.endswith("!"))
 
     def misplaced(self, names: list[str]) -> bool:
-        """Tell whether the children are too few, too many or in a wrong order."""
+        """Return whether there are too few or too many children, or in a wrong order."""
         return not self.pattern.fullmatch("".join(f"{name} " for name in names))
 
 
@@ -119,6 +123,7 @@ _COMMAND = {
 }
 _MEASURED = Element(order="NamedMeasurement+", children={"NamedMeasurement": _MEASUREMENT}, attributes=_COMMAND)
 _BOTH = {"NamedMeasurement": _MEASUREMENT, "Outputs": _OUTPUTS}
+# Each needs a measurement or an output. The schema allows outputs in these three only.
 _CUSTOM = Element(order=_any_of(*_BOTH), children=_BOTH, attributes=_COMMAND)
 _LINK = Element(order=_any_of(*_BOTH), children=_BOTH, attributes=_COMMAND | {"config!": STRING, "language!": STRING})
 _COMPILE = Element(order=_any_of(*_BOTH), children=_BOTH, attributes=dict(_LINK.attributes) | {"source!": STRING})

@@ -1,8 +1,8 @@
-"""Sends a spool to CDash: each document once, Done last; repeats only what was certainly not taken.
+"""Sends a spool to CDash: each document once, Done.xml last. Retries only what CDash certainly does not have.
 
-The story is `submit`. What stays in the spool can be sent by a later call; what may have been taken is marked unknown, asked
-for where the token may ask, and sent again only on demand. Obeys: CDash 5.3, SubmissionController.php and DoneHandler.php: a
-file sent twice counts twice; anything after Done.xml deletes the build.
+The story is `submit`. A later call sends what stays in the spool. If CDash may have a document, it is marked unknown; CDash
+is asked about it if the token allows that, and it is sent again only on demand. Obeys: CDash 5.3, SubmissionController.php
+and DoneHandler.php: CDash counts a file twice that it gets twice, and deletes a build if it gets a file after Done.xml.
 """
 
 import time
@@ -12,21 +12,21 @@ from functools import partial
 from pathlib import Path
 
 from ctest_xml import spool
-from ctest_xml.answers import Answer, Verdict
-from ctest_xml.cdash import Server, put, stored
+from ctest_xml.answers import Answer, Delivery
+from ctest_xml.cdash import Server, put, stored_documents
 from ctest_xml.check import check
 from ctest_xml.errors import BadInput
-from ctest_xml.files import whole
+from ctest_xml.files import write_whole
 from ctest_xml.identity import Identity, identity_of
 from ctest_xml.model import Done
 from ctest_xml.spool import DONE, State
 from ctest_xml.write import done as write_done
 
-_STATES: dict[Verdict, State] = {
-    Verdict.TAKEN: "sent",
-    Verdict.NOT_TAKEN: "ready",
-    Verdict.REFUSED: "refused",
-    Verdict.UNKNOWN: "unknown",
+_STATES: dict[Delivery, State] = {
+    Delivery.SENT: "sent",
+    Delivery.NOT_SENT: "ready",
+    Delivery.REFUSED: "refused",
+    Delivery.UNKNOWN: "unknown",
 }
 
 
@@ -34,20 +34,20 @@ _STATES: dict[Verdict, State] = {
 class Timing:
     """How long a sender waits before it tries again, and by what clock."""
 
-    repeat_after_seconds: tuple[float, ...] = (1, 5)
-    """Waits before each repetition of what was certainly not taken."""
+    retry_after_seconds: tuple[float, ...] = (1, 5)
+    """Waits before each retry of a document that CDash certainly does not have."""
     ask_after_seconds: tuple[float, ...] = (0, 3, 10)
-    """Waits before each question about what is unknown."""
+    """Waits before each question about unknown documents."""
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DocumentResult:
     """What became of one document in this call."""
 
     name: str
-    verdict: Verdict
+    delivery: Delivery
     reason: str = ""
 
 
@@ -56,9 +56,9 @@ class Report:
     """What became of a folder."""
 
     folder: Path
-    outcomes: tuple[Outcome, ...] = ()
+    results: tuple[DocumentResult, ...] = ()
     left: dict[str, State] = field(default_factory=dict)
-    """Documents that CDash does not have for certain, with their state."""
+    """Documents that CDash may lack, with their state."""
     link: str = ""
     """The build's page; empty: CDash gave no build id (it may be in maintenance and take the files later)."""
 
@@ -75,22 +75,22 @@ def submit(
     timing: Timing | None = None,
     progress: Callable[[str, int, int], None] = _silent,
 ) -> Report:
-    """Send what is ready in a folder; with `again` also what is unknown or was refused. Never raises for the network.
+    """Send the ready documents of a folder; with `again`, also unknown and refused ones. Never raises for the network.
 
-    `progress` is told a document's name, the bytes sent and its size. Raises BadInput for documents of different builds.
+    `progress` gets a document's name, the bytes sent and its size. Raises BadInput for documents of different builds.
     """
     spool.mark_abandoned(folder)
     submission = _Submission(folder, server, _identity(folder), timing or Timing(), progress)
-    outcomes: list[Outcome] = []
+    results: list[DocumentResult] = []
     if spool.documents(folder).get(DONE, "ready") == "ready":
-        outcomes += _send_all(submission, again=again)
-        outcomes += _resolve(submission, {outcome.name for outcome in outcomes if outcome.verdict is Verdict.UNKNOWN})
+        results += _send_all(submission, again=again)
+        results += _resolve(submission, {result.name for result in results if result.delivery is Delivery.UNKNOWN})
         if _write_done(submission):
-            outcomes += _told(DONE, _send(submission, DONE, "ready"))
+            results += _results_of(DONE, _send(submission, DONE, "ready"))
     number = spool.build_id(folder)
     return Report(
         folder=folder,
-        outcomes=tuple(outcomes),
+        results=tuple(results),
         left={name: state for name, state in spool.documents(folder).items() if state != "sent"},
         link=f"{server.base}/builds/{number}" if number else "",
     )
@@ -108,7 +108,7 @@ class _Submission:
 
 
 def _identity_of(folder: Path, name: str) -> Identity:
-    """Return what a document says, wherever it lies by now: another sender renames it on its way to `sent`."""
+    """Return a document's identity. Looks for its file again if another sender has just renamed it."""
     while True:
         try:
             return identity_of(spool.path_of(folder, name, spool.documents(folder).get(name, "sent")))
@@ -122,25 +122,25 @@ def _identity(folder: Path) -> Identity:
     subprojects = {identity.subproject for identity in names if identity.subproject}
     builds = {replace(identity, subproject="") for identity in names}
     if len(builds) != 1:
-        raise BadInput(f"{folder} holds documents of {len(builds)} builds; give each build a folder of its own")
+        raise BadInput(f"{folder} holds documents of {len(builds)} builds; give each build its own folder")
     return replace(builds.pop(), subproject=subprojects.pop() if len(subprojects) == 1 else "")
 
 
-def _send_all(submission: _Submission, *, again: bool) -> Iterator[Outcome]:
-    """Send document after document, until one shows that the others would fare no better."""
-    wanted = {"ready", "unknown", "refused"} if again else {"ready"}
+def _send_all(submission: _Submission, *, again: bool) -> Iterator[DocumentResult]:
+    """Send one document after another, until an answer shows that the others would get the same."""
+    states = {"ready", "unknown", "refused"} if again else {"ready"}
     for name, state in spool.documents(submission.folder).items():
-        if name == DONE or state not in wanted:
+        if name == DONE or state not in states:
             continue
         answer = _send(submission, name, state)
-        yield from _told(name, answer)
-        if answer and (answer.ends_all or answer.may_repeat):
+        yield from _results_of(name, answer)
+        if answer and (answer.applies_to_all or answer.may_retry):
             return
 
 
-def _told(name: str, answer: Answer | None) -> Iterator[Outcome]:
+def _results_of(name: str, answer: Answer | None) -> Iterator[DocumentResult]:
     if answer:
-        yield Outcome(name=name, verdict=answer.verdict, reason=answer.reason)
+        yield DocumentResult(name=name, delivery=answer.delivery, reason=answer.reason)
 
 
 def _send(submission: _Submission, name: str, state: State) -> Answer | None:
@@ -149,7 +149,7 @@ def _send(submission: _Submission, name: str, state: State) -> Answer | None:
         if path is None:
             return None
         answer = _refused_by_us(path) or _put(submission, path, name)
-        spool.settle(submission.folder, name, _STATES[answer.verdict])
+        spool.settle(submission.folder, name, _STATES[answer.delivery])
     return answer
 
 
@@ -158,11 +158,11 @@ def _refused_by_us(path: Path) -> Answer | None:
     if not faults:
         return None
     rest = f" (and {len(faults) - 1} more; see `check`)" if len(faults) > 1 else ""
-    return Answer(verdict=Verdict.REFUSED, reason=f"CDash would not store all of it: {faults[0]}{rest}")
+    return Answer(delivery=Delivery.REFUSED, reason=f"CDash would not store all of it: {faults[0]}{rest}")
 
 
 def _put(submission: _Submission, path: Path, name: str) -> Answer:
-    """Send a claimed document, again while it was certainly not taken and waiting may help."""
+    """Send a claimed document; retry while CDash certainly does not have it and a wait may help."""
 
     def once() -> Answer:
         return put(
@@ -170,23 +170,23 @@ def _put(submission: _Submission, path: Path, name: str) -> Answer:
         )
 
     answer = once()
-    for wait in submission.timing.repeat_after_seconds:
-        if not answer.may_repeat:
+    for wait in submission.timing.retry_after_seconds:
+        if not answer.may_retry:
             break
         submission.timing.sleep(wait)
         answer = once()
-    if answer.verdict is Verdict.TAKEN:
+    if answer.delivery is Delivery.SENT:
         spool.add_receipt(submission.folder, name, build_id=answer.build_id)
     return answer
 
 
-def _resolve(submission: _Submission, unknown: set[str]) -> Iterator[Outcome]:
-    """Ask CDash about what this call left unknown; only a yes settles anything."""
+def _resolve(submission: _Submission, unknown: set[str]) -> Iterator[DocumentResult]:
+    """Ask CDash about the documents that this call left unknown; only a yes changes a state."""
     for wait in submission.timing.ask_after_seconds:
         if not unknown:
             return
         submission.timing.sleep(wait)
-        there = stored(submission.server, submission.identity)
+        there = stored_documents(submission.server, submission.identity)
         if there is None:
             return
         for name in sorted(name for name in unknown if there.get(name)):
@@ -194,17 +194,18 @@ def _resolve(submission: _Submission, unknown: set[str]) -> Iterator[Outcome]:
                 if path is not None:
                     spool.settle(submission.folder, name, "sent")
             unknown.discard(name)
-            yield Outcome(name=name, verdict=Verdict.TAKEN, reason="no answer came, but CDash says that it has it")
+            yield DocumentResult(name=name, delivery=Delivery.SENT, reason="no answer came, but CDash has stored it")
 
 
 def _write_done(submission: _Submission) -> bool:
-    """Write Done.xml when nothing is left that could still be sent; tell whether there is one to send."""
+    """Write Done.xml if nothing is left that could still be sent; return whether it is to be sent."""
     states = spool.documents(submission.folder)
     number = spool.build_id(submission.folder)
     if DONE in states:
         return states[DONE] == "ready"
+    # Done.xml names the build by its id. It must not go before a document: CDash would delete the build.
     if not number or "sent" not in states.values() or not set(states.values()) <= {"sent", "refused"}:
         return False
-    with whole(submission.folder / DONE) as file:
+    with write_whole(submission.folder / DONE) as file:
         write_done(file, done=Done(build_id=number, time_seconds=submission.timing.now()))
     return True

@@ -1,7 +1,7 @@
-"""Phases and samples as CDash's instrumentation page and test pages show them.
+"""Turns phases and samples into what CDash's instrumentation page and test pages show.
 
-Pure. Obeys: CDash 5.3, resources/js/vue/components/BuildInstrumentation*.vue: a bar for each command, and for each that has
-`BeforeHostMemoryUsed` or `AfterHostMemoryUsed` (KiB) a point of the memory curve at the command's start.
+Pure. Obeys: CDash 5.3, resources/js/vue/components/BuildInstrumentation*.vue: each command is a bar; if it has
+`BeforeHostMemoryUsed` or `AfterHostMemoryUsed` (KiB), it is also a point of the memory curve, at the command's start.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ctest_xml.model import Command, Content, Measurement, Phase, Sample, Test
 
 MOST_SAMPLES = 300
-"""More slow the page down and show no more."""
+"""More would slow the page down and show nothing new."""
 _MIB = 1 << 20
 
 
@@ -36,10 +36,10 @@ def _host_memory(phase: Phase) -> Iterator[Measurement]:
 
 
 def costs(phase: Phase) -> Iterator[Measurement]:
-    """Yield what a phase cost, each with its unit in the name."""
+    """Yield what a phase used, as far as it is known; each name has its unit."""
     user, system = phase.cpu_user_seconds, phase.cpu_system_seconds
-    known_apart = user is not None or system is not None
-    cpu = (user or 0) + (system or 0) if known_apart else phase.cpu_seconds
+    are_separate = user is not None or system is not None
+    cpu = (user or 0) + (system or 0) if are_separate else phase.cpu_seconds
     values: dict[str, float | None] = {
         "PeakMemoryMiB": _mib(phase.memory_peak_bytes),
         "CPUTimeSeconds": phase.cpu_seconds,
@@ -59,10 +59,10 @@ def _mib(size: int | None) -> float | None:
 
 
 def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
-    """Yield the memory curve: contiguous intervals, at most 300, each with the highest of what was sampled in it."""
+    """Yield the memory curve: at most 300 intervals without gaps, each with the highest samples in it."""
     if len(samples) < 2:
         return
-    width = -(-len(samples) // MOST_SAMPLES)
+    width = -(-len(samples) // MOST_SAMPLES)  # samples in an interval, rounded up
     interval = (samples[-1].time_seconds - samples[0].time_seconds) / (len(samples) - 1)
     for first in range(0, len(samples), width):
         inside = samples[first : first + width]

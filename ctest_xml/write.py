@@ -1,6 +1,6 @@
-"""Writes CDash's documents from values, streaming, so that CDash stores all of what it is given.
+"""Writes CDash's documents from values, as streams, so that CDash stores all that they hold.
 
-One function a document; `out` is a binary file. Knows nothing of logs, Spack or the network. Obeys: CDash 5.3,
+One function for each document; `out` is a binary file. Knows nothing of logs, Spack or the network. Obeys: CDash 5.3,
 app/Validators/Schemas/*.xsd and app/Http/Submission/Handlers; what its columns hold is in `limits`.
 """
 
@@ -13,7 +13,7 @@ from lxml import etree
 from ctest_xml import limits
 from ctest_xml.content import base64_text, chunks, excerpt, gzipped
 from ctest_xml.model import Configure, Done, Note, Site, Update, Upload
-from ctest_xml.text import clean, cut, identity, one_line
+from ctest_xml.text import clean, clean_name, cut, one_line
 from ctest_xml.write_build import Counts, build
 from ctest_xml.write_site import minutes, seconds, site_document, subproject
 from ctest_xml.write_testing import testing
@@ -23,7 +23,7 @@ __all__ = ["Counts", "build", "configure", "done", "notes", "testing", "update",
 
 
 def configure(out: BinaryIO, *, site: Site, configure: Configure) -> None:
-    """Write Configure.xml; of a log over 2 MB head and tail."""
+    """Write Configure.xml; of a log over 2 MB, head and tail."""
     with site_document(out, site, machine=True) as xml:
         subproject(xml, site)
         with xml.element("Configure"):
@@ -36,7 +36,7 @@ def configure(out: BinaryIO, *, site: Site, configure: Configure) -> None:
 
 
 def notes(out: BinaryIO, *, site: Site, notes: Iterable[Note]) -> None:
-    """Write Notes.xml; of a note over 2 MB head and tail. Raises ValueError if there is none: the schema wants one."""
+    """Write Notes.xml; of a note over 2 MB, head and tail. Raises ValueError if there is none: the schema requires one."""
     kept = [note for note in notes if note.text != ""]  # CDash refuses an empty one
     if not kept:
         raise ValueError("Notes.xml needs at least one note with a text")
@@ -59,7 +59,7 @@ def _not_empty(pieces: Iterable[str]) -> Iterable[str]:
 
 
 def upload(out: BinaryIO, *, site: Site, uploads: Iterable[Upload], time_seconds: float) -> None:
-    """Write Upload.xml. Raises ValueError if there is no file: CDash's schema wants something in it."""
+    """Write Upload.xml. Raises ValueError if there is no file: the schema requires one."""
     kept = list(uploads)
     if not kept:
         raise ValueError("Upload.xml needs at least one file")
@@ -73,7 +73,7 @@ def upload(out: BinaryIO, *, site: Site, uploads: Iterable[Upload], time_seconds
 
 
 def upload_name(file: Upload) -> str:
-    """Return a file's name on CDash: no folder, always an extension (without, CDash's job fails), at most 255 characters."""
+    """Return a file's name on CDash: without folder, with an extension (else CDash's job fails), at most 255 characters."""
     name = (
         clean(PurePosixPath(file.name.replace("\\", "/")).name).replace("\n", " ").replace("\t", " ").strip(". ") or "file"
     )
@@ -88,17 +88,17 @@ def update(out: BinaryIO, *, site: Site, update: Update) -> None:
     """Write Update.xml in its "version only" form."""
     with (
         document(out) as xml,
-        xml.element("Update", {"mode": "Client", "Generator": identity(site.generator) or "ctest_xml"}),
+        xml.element("Update", {"mode": "Client", "Generator": clean_name(site.generator) or "ctest_xml"}),
     ):
-        xml.run("Site", identity(site.name))
-        xml.run("BuildName", identity(site.build_name))
-        xml.run("BuildStamp", identity(site.build_stamp))
+        xml.fragment("Site", clean_name(site.name))
+        xml.fragment("BuildName", clean_name(site.build_name))
+        xml.fragment("BuildStamp", clean_name(site.build_stamp))
         xml.text("StartTime", seconds(update.start_seconds))
         xml.text("UpdateCommand", "")
-        xml.run("UpdateType", one_line(update.kind, size=limits.UPDATE_TYPE))
-        xml.run("Revision", one_line(update.revision, size=limits.REVISION))
+        xml.fragment("UpdateType", one_line(update.kind, size=limits.UPDATE_TYPE))
+        xml.fragment("Revision", one_line(update.revision, size=limits.REVISION))
         if update.prior_revision:
-            xml.run("PriorRevision", one_line(update.prior_revision, size=limits.REVISION))
+            xml.fragment("PriorRevision", one_line(update.prior_revision, size=limits.REVISION))
         xml.text("EndTime", seconds(update.end_seconds))
         xml.text("ElapsedMinutes", minutes(update.start_seconds, update.end_seconds))
         xml.text("UpdateReturnStatus", update.status)

@@ -1,8 +1,8 @@
 """Build.xml: errors, warnings, failures and the timeline of commands.
 
-Knows nothing of logs: events come as values. Obeys: CDash 5.3, app/Validators/Schemas/Build.xsd, BuildHandler.php.
+Knows nothing of logs: it gets events as values. Obeys: CDash 5.3, app/Validators/Schemas/Build.xsd, BuildHandler.php.
 CDash keeps only the last fragment of BuildCommand, the directories, Label, Argument and a command's measurement values:
-those are runs.
+those are written as one fragment.
 """
 
 import math
@@ -16,15 +16,15 @@ from ctest_xml import limits
 from ctest_xml.content import excerpt
 from ctest_xml.model import Build, Command, Content, Failure, Kind, LogEvent, Measurement, Site
 from ctest_xml.text import cut
-from ctest_xml.write_site import labels, minutes, number, seconds, site_document, subproject
-from ctest_xml.xmlstream import XmlStream, leaf, run
+from ctest_xml.write_site import labels, minutes, number, seconds, site_document, subproject, write_labels
+from ctest_xml.xmlstream import XmlStream, fragment, leaf
 
 _TAGS: dict[Kind, str] = {"error": "Error", "warning": "Warning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many errors and warnings a Build.xml holds and how many its limit left out."""
+    """How many errors and warnings a Build.xml holds, and how many more there were than its limit allows."""
 
     errors: int = 0
     warnings: int = 0
@@ -35,19 +35,19 @@ class Counts:
 def build(out: BinaryIO, *, site: Site, build: Build, limit: int = limits.EVENTS) -> Counts:
     """Write Build.xml with at most `limit` errors and `limit` warnings (0: as many as CDash can count); return the counts.
 
-    Events, failures and commands are walked once; memory stays bounded however many there are. The last event of a kind that
-    passed its limit says how many were left out. Failures are written first and count.
+    Events, failures and commands are read once; memory is bounded however many there are. If there are more events of a kind
+    than the limit, the last one that is written says how many were left out. Failures are written first and count.
     """
     with site_document(out, site, machine=True) as xml:
         subproject(xml, site)
         with xml.element("Build"):
-            _labels(xml, build.labels)
+            write_labels(xml, build.labels)
             xml.text("StartBuildTime", seconds(build.start_seconds))
             if build.source_directory:
-                xml.run("SourceDirectory", build.source_directory)
+                xml.fragment("SourceDirectory", build.source_directory)
             if build.binary_directory:
-                xml.run("BinaryDirectory", build.binary_directory)
-            xml.run("BuildCommand", build.command)
+                xml.fragment("BinaryDirectory", build.binary_directory)
+            xml.fragment("BuildCommand", build.command)
             quota = _Quota(limit if 0 < limit < limits.SMALLINT else limits.SMALLINT)
             for failure in build.failures:
                 if quota.takes(failure.kind):
@@ -60,7 +60,7 @@ def build(out: BinaryIO, *, site: Site, build: Build, limit: int = limits.EVENTS
 
 
 class _Quota:
-    """Counts events by kind and says whether one more may be written."""
+    """Counts events by kind, and whether one more may be written."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -83,9 +83,9 @@ class _Quota:
 
 
 def _events(xml: XmlStream, events: Iterable[LogEvent | Failure], quota: _Quota) -> None:
-    """Write events; the one that uses up its kind's quota waits for the end, when it is known how many follow it.
+    """Write events. The last one of each kind is written at the end, when it is known how many more there were.
 
-    Errors and warnings have pages of their own on CDash, so their order among each other is free.
+    CDash shows errors and warnings on separate pages, so their order among each other does not matter.
     """
     waiting: dict[Kind, LogEvent | Failure] = {}
     for event in events:
@@ -107,8 +107,8 @@ def _with_rest(event: LogEvent | Failure, left_out: int) -> LogEvent | Failure:
     if not left_out or isinstance(event, Failure):
         return event
     kinds = event.kind + ("s" if left_out > 1 else "")
-    words = f"\n[{left_out} more {kinds} left out here: notes and uploads hold the log]\n"
-    return replace(event, post_context=event.post_context + words)
+    note = f"\n[{left_out} more {kinds} left out here: notes and uploads hold the log]\n"
+    return replace(event, post_context=event.post_context + note)
 
 
 def _event(event: LogEvent) -> etree._Element:
@@ -141,7 +141,7 @@ def _failure(failure: Failure) -> etree._Element:
     if failure.working_directory:
         leaf(command, "WorkingDirectory", cut(failure.working_directory, characters=limits.LONG_STRING))
     for argument in failure.arguments or ("",):
-        run(command, "Argument", argument)
+        fragment(command, "Argument", argument)
     result = etree.SubElement(node, "Result")
     leaf(result, "StdOut", _joined(failure.stdout))
     leaf(result, "StdErr", _joined(failure.stderr))
@@ -154,15 +154,8 @@ def _joined(content: Content) -> str:
     return "".join(excerpt(content, limit_bytes=limits.NOTE_BYTES))
 
 
-def _labels(xml: XmlStream, names: tuple[str, ...]) -> None:
-    around = etree.Element("Build")
-    labels(around, names)
-    for node in around:
-        xml.tree(node)
-
-
 def _commands(xml: XmlStream, commands: Iterable[Command]) -> None:
-    """Write `<Commands>`; the schema wants at least one in it, so it is left out when there is none."""
+    """Write `<Commands>`, unless there are none: the schema requires one in it."""
     walk = iter(commands)
     first = next(walk, None)
     if first is None:
@@ -187,7 +180,7 @@ def _command(command: Command) -> etree._Element:
         },
     )
     written = [_measurement(node, measurement) for measurement in command.measurements]
-    if not any(written):  # the schema wants one
+    if not any(written):  # the schema requires one
         _measurement(node, Measurement(name="DurationMilliseconds", value=duration))
     return node
 
@@ -203,7 +196,7 @@ def _measurement(parent: etree._Element, measurement: Measurement) -> bool:
         "NamedMeasurement",
         {"type": measurement.type, "name": cut(measurement.name, characters=limits.LONG_STRING)},
     )
-    run(node, "Value", _joined(value))
+    fragment(node, "Value", _joined(value))
     return True
 
 

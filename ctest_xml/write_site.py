@@ -1,7 +1,7 @@
-"""The `<Site>` around a document, and the small elements every document shares.
+"""The `<Site>` around a document, and the small elements that all documents share.
 
 Knows nothing of the documents themselves. Obeys: CDash 5.3, app/Validators/Schemas/common.xsd;
-app/Utils/SubmissionUtils.php, which finds a document's kind within its first 8192 bytes, so the attributes have a budget.
+app/Utils/SubmissionUtils.php, which looks for a document's kind in its first 8192 bytes: so the attributes have a budget.
 """
 
 import html
@@ -14,37 +14,37 @@ from lxml import etree
 
 from ctest_xml import limits
 from ctest_xml.model import Site
-from ctest_xml.text import identity, one_line
-from ctest_xml.xmlstream import XmlStream, document, run
+from ctest_xml.text import clean_name, one_line
+from ctest_xml.xmlstream import XmlStream, document, fragment
 
 _BUDGET_BYTES = limits.HEAD_BYTES - 400  # for tags, names of attributes, the marker itself
 
 
 @contextmanager
 def site_document(out: BinaryIO, site: Site, *, machine: bool) -> Iterator[XmlStream]:
-    """Write `<Site …>` around a document; `machine`: with what is known of compiler, system and hardware, as ctest does."""
+    """Write `<Site …>` around a document; with `machine`, also the known facts about compiler, system and hardware."""
     attributes = identity_attributes(site)
     if machine:
         attributes |= _within_budget(
-            machine_attributes(site), taken=_size(attributes) + 2 * _size({"": identity(site.subproject)})
+            machine_attributes(site), taken=_size(attributes) + 2 * _size({"": clean_name(site.subproject)})
         )
     with document(out) as xml, xml.element("Site", attributes):
         yield xml
 
 
 def identity_attributes(site: Site) -> dict[str, str]:
-    """Return the attributes by which CDash finds the build; the same in every document."""
+    """Return the attributes by which CDash finds the build; they are equal in every document."""
     attributes = {
-        "BuildName": identity(site.build_name),
-        "BuildStamp": identity(site.build_stamp),
-        "Name": identity(site.name),
-        "Generator": identity(site.generator) or "ctest_xml",
+        "BuildName": clean_name(site.build_name),
+        "BuildStamp": clean_name(site.build_stamp),
+        "Name": clean_name(site.name),
+        "Generator": clean_name(site.generator) or "ctest_xml",
     }
     return attributes | ({"Append": "true"} if site.append else {})
 
 
 def machine_attributes(site: Site) -> dict[str, str]:
-    """Return what is known of compiler, system and hardware, in CDash's units: MiB, MHz, KiB of cache."""
+    """Return the known facts about compiler, system and hardware, in CDash's units: MiB, MHz, KiB of cache."""
     known: dict[str, str | int | None] = {
         "CompilerName": site.compiler_name,
         "CompilerVersion": site.compiler_version,
@@ -80,7 +80,7 @@ def _divided(value: float | None, unit: float) -> int | None:
 
 
 def _within_budget(attributes: dict[str, str], *, taken: int) -> dict[str, str]:
-    """Leave out what would push the marker element out of the part of the document in which CDash looks for it."""
+    """Return the attributes that fit into what CDash searches for the document's kind; `taken` bytes of it are in use."""
     kept = {}
     for name, value in attributes.items():
         taken += _size({name: value})
@@ -94,21 +94,29 @@ def _size(attributes: dict[str, str]) -> int:
 
 
 def subproject(xml: XmlStream, site: Site) -> None:
-    """Write the subproject in front of a document's content, where there is one."""
+    """Write the subproject before a document's content, if there is one."""
     if not site.subproject:
         return
-    node = etree.Element("Subproject", name=identity(site.subproject))
-    run(node, "Label", identity(site.subproject))
+    node = etree.Element("Subproject", name=clean_name(site.subproject))
+    fragment(node, "Label", clean_name(site.subproject))
     xml.tree(node)
 
 
 def labels(parent: etree._Element, texts: Iterable[str]) -> None:
-    """Append `<Labels>`, where there are any."""
+    """Append `<Labels>`, if there are any."""
     kept = [text for text in texts if text]
     if kept:
         node = etree.SubElement(parent, "Labels")
         for text in kept:
-            run(node, "Label", text)
+            fragment(node, "Label", text)
+
+
+def write_labels(xml: XmlStream, texts: Iterable[str]) -> None:
+    """Write `<Labels>`, if there are any."""
+    parent = etree.Element("Labels")  # only to hold them
+    labels(parent, texts)
+    for node in parent:
+        xml.tree(node)
 
 
 def seconds(value: float) -> int:
@@ -117,11 +125,11 @@ def seconds(value: float) -> int:
 
 
 def minutes(start_seconds: float, end_seconds: float) -> str:
-    """Return ElapsedMinutes: the schema wants it, CDash ignores it."""
+    """Return ElapsedMinutes: the schema requires it, CDash ignores it."""
     return f"{max(0, seconds(end_seconds) - seconds(start_seconds)) / 60:.2f}"
 
 
 def number(value: float) -> str:
-    """Return a finite number in plain digits, at most six behind the point."""
+    """Return a finite number in plain digits, at most six after the point."""
     clipped = min(max(value, -1e15), 1e15)
     return f"{clipped:.6f}".rstrip("0").rstrip(".")

@@ -10,20 +10,18 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from lxml import etree
-
 from ctest_xml import limits
 from ctest_xml.content import base64_text, chunks, excerpt, tar_gz, texts, zlibbed
 from ctest_xml.model import Content, Measurement, Site, Test, Testing
 from ctest_xml.text import clean, cut, cut_bytes
-from ctest_xml.write_site import labels, minutes, number, seconds, site_document, subproject
+from ctest_xml.write_site import minutes, number, seconds, site_document, subproject, write_labels
 from ctest_xml.xmlstream import XmlStream
 
 _COMPRESS_FROM_BYTES = 512
 
 
 def testing(out: BinaryIO, *, site: Site, testing: Testing) -> int:
-    """Write Test.xml; return how many tests were left out because CDash can count 32,767."""
+    """Write Test.xml; return how many tests were left out, because CDash can count only 32,767."""
     tests = iter(testing.tests)
     with site_document(out, site, machine=True) as xml:
         subproject(xml, site)
@@ -50,14 +48,11 @@ def _test(xml: XmlStream, test: Test) -> None:
                 _measurement(xml, measurement)
             with xml.element("Measurement"):
                 _output(xml, test.output)
-        around = etree.Element("Test")
-        labels(around, test.labels)
-        for node in around:
-            xml.tree(node)
+        write_labels(xml, test.labels)
 
 
 def _special(test: Test) -> Iterable[Measurement]:
-    """Yield what CDash stores on the test itself; completion and exit code share a column of 255."""
+    """Yield what CDash stores on the test itself; completion and exit code share a column of 255 characters."""
     if test.execution_seconds is not None and math.isfinite(test.execution_seconds):
         yield Measurement(name="Execution Time", value=min(max(0.0, test.execution_seconds), limits.EXECUTION_SECONDS))
     if test.exit_code:
@@ -88,7 +83,7 @@ def _measurement(xml: XmlStream, measurement: Measurement) -> None:
 
 
 def _output(xml: XmlStream, output: Content) -> None:
-    """Write a test's output: short plain, long compressed, over 2 MB head and tail."""
+    """Write a test's output: plain if it is short, else compressed; of one over 2 MB, head and tail."""
     pieces = excerpt(output, limit_bytes=limits.NOTE_BYTES)
     head = "".join(itertools.islice(pieces, 1))
     if len(head) < _COMPRESS_FROM_BYTES:

@@ -1,7 +1,7 @@
-"""A streaming XML writer over lxml that cannot write what CDash cannot read: every text is cleaned on the way.
+"""A streaming XML writer over lxml that cannot write what CDash cannot read: it cleans every text.
 
-Knows nothing of which elements there are. Obeys: how CDash 5.3 reads (PHP's SAX parser, one `text()` call per fragment): a
-field set with `=` goes as one short CDATA section (`run`), all other text with entities.
+Does not know which elements there are. Obeys: how CDash 5.3 reads (PHP's SAX parser, one `text()` call per fragment): a
+field set with `=` is written as one short CDATA section (`fragment`), all other text with entities.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ Attributes = Mapping[str, str]
 
 
 class XmlStream:
-    """Writes one document to a binary file as it is described; memory stays at one element."""
+    """Writes one document to a binary file, element by element; memory holds one element."""
 
     def __init__(self, sink: Any) -> None:
         self._sink = sink
@@ -34,24 +34,24 @@ class XmlStream:
             self._sink.write("\n")
 
     def tree(self, node: etree._Element) -> None:
-        """Write a small element whose texts are clean already (see `leaf` and `run`)."""
+        """Write a small element whose texts are already clean (see `leaf` and `fragment`)."""
         self._sink.write(node)
         self._sink.write("\n")
 
     def text(self, tag: str, text: str | int, attributes: Attributes | None = None) -> None:
-        """Write an element that holds one text, of any length; entities where needed."""
+        """Write an element that holds one text, of any length; with entities if needed."""
         node = etree.Element(tag, {name: clean(value) for name, value in (attributes or {}).items()})
         node.text = clean(str(text))
         self.tree(node)
 
-    def run(self, tag: str, value: str) -> None:
-        """Write an element of which CDash keeps only the last fragment: one line, at most 255 bytes, CDATA where needed."""
+    def fragment(self, tag: str, value: str) -> None:
+        """Write an element of which CDash keeps only the last fragment: one line, at most 255 bytes, as CDATA if needed."""
         node = etree.Element(tag)
-        fill_run(node, value)
+        set_fragment(node, value)
         self.tree(node)
 
     def stream(self, tag: str, pieces: Iterable[str], attributes: Attributes | None = None) -> None:
-        """Write an element that holds a long text given in pieces; they are cleaned here."""
+        """Write an element that holds a long text, given in pieces; this cleans them."""
         with self._sink.element(tag, dict(attributes or {})):
             for piece in pieces:
                 if cleaned := clean(piece):
@@ -72,12 +72,12 @@ def leaf(parent: etree._Element, tag: str, text: str | int) -> None:
     etree.SubElement(parent, tag).text = clean(str(text))
 
 
-def run(parent: etree._Element, tag: str, value: str) -> None:
+def fragment(parent: etree._Element, tag: str, value: str) -> None:
     """Append an element of which CDash keeps only the last fragment."""
-    fill_run(etree.SubElement(parent, tag), value)
+    set_fragment(etree.SubElement(parent, tag), value)
 
 
-def fill_run(node: etree._Element, value: str) -> None:
-    """Give an element its one-fragment text: CDATA only where an entity would split it."""
+def set_fragment(node: etree._Element, value: str) -> None:
+    """Set an element's text as one fragment: as CDATA if an entity would split it."""
     line = one_line(value)
     node.text = etree.CDATA(line) if any(letter in line for letter in "&<>") else line

@@ -95,7 +95,7 @@ def test_a_dry_run_sends_nothing(log: Path, tmp_path: Path) -> None:
     [
         (["convert", "/nowhere/log.txt"], "/nowhere/log.txt is not a file; give"),
         (["check", "/nowhere/Build.xml"], "/nowhere/Build.xml: No such file or directory; give"),
-        (["submit", "/nowhere", *TO_CDASH], "/nowhere is no folder; give"),
+        (["submit", "/nowhere", *TO_CDASH], "/nowhere is not a folder; give"),
         (["submit", "{tmp}", *TO_CDASH], "holds none of Update.xml"),
         (["submit", "{tmp}"], "required: --url, --project"),
         (["submit", "{tmp}", "--url", "cdash", "--project", "x"], "'cdash' is not the address of a CDash; give https://"),

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ctest_xml import spool, write
-from ctest_xml.answers import Verdict
+from ctest_xml.answers import Delivery
 from ctest_xml.cdash import Server
 from ctest_xml.errors import BadInput
-from ctest_xml.files import whole
+from ctest_xml.files import write_whole
 from ctest_xml.model import Build, Configure, Note, Site, Update, Upload
 from ctest_xml.submit import Report, Timing, submit
 from tests.fakes.cdash import CDash
@@ -27,22 +27,22 @@ def folder(tmp_path: Path) -> Path:
 
 def fill(folder: Path, site: Site = SITE) -> Path:
     folder.mkdir()
-    with whole(folder / "Update.xml") as out:
+    with write_whole(folder / "Update.xml") as out:
         write.update(out, site=site, update=Update(start_seconds=1, end_seconds=2, revision="abc"))
-    with whole(folder / "Configure.xml") as out:
+    with write_whole(folder / "Configure.xml") as out:
         write.configure(out, site=site, configure=Configure(start_seconds=1, end_seconds=2, command="c", log="l"))
-    with whole(folder / "Build.xml") as out:
+    with write_whole(folder / "Build.xml") as out:
         write.build(out, site=site, build=Build(start_seconds=1, end_seconds=2, command="make"))
-    with whole(folder / "Notes.xml") as out:
+    with write_whole(folder / "Notes.xml") as out:
         write.notes(out, site=site, notes=[Note(name="log", text="text", time_seconds=5)])
-    with whole(folder / "Upload.xml") as out:
+    with write_whole(folder / "Upload.xml") as out:
         write.upload(out, site=site, uploads=[Upload(name="a.txt", content=b"x" * 20_000)], time_seconds=5)
     return folder
 
 
 def add_large_upload(folder: Path) -> None:
     """Give the folder an upload larger than what sockets hold, so that a broken connection shows while it goes out."""
-    with whole(folder / "Upload.xml") as out:
+    with write_whole(folder / "Upload.xml") as out:
         write.upload(out, site=SITE, uploads=[Upload(name="a.txt", content=b"x" * 6_000_000)], time_seconds=5)
 
 
@@ -170,15 +170,15 @@ def test_a_redirect_elsewhere_gets_neither_file_nor_token(folder: Path, cdash: C
     report = send(folder, cdash)
     assert set(report.left) == set(ALL)
     assert set(report.left.values()) == {"ready"}
-    assert "redirected to" in report.outcomes[0].reason
+    assert "redirects to" in report.results[0].reason
     assert cdash.requests == ["PUT /submit.php"]
 
 
 def test_a_server_that_speaks_no_tls_gets_nothing(folder: Path, cdash: CDash) -> None:
     tls = Server(url=f"https://127.0.0.1:{cdash.port}", project="Spack", token="t")
     report = submit(folder, server=tls, timing=TIMING)
-    assert [outcome.verdict for outcome in report.outcomes] == [Verdict.NOT_TAKEN]
-    assert "no trusted connection" in report.outcomes[0].reason
+    assert [result.delivery for result in report.results] == [Delivery.NOT_SENT]
+    assert "no trusted connection" in report.results[0].reason
     assert set(report.left.values()) == {"ready"}
 
 
@@ -212,13 +212,13 @@ def test_a_document_that_check_refuses_is_not_sent(folder: Path, cdash: CDash) -
     (folder / "Build.xml").write_text(text.replace("<Build>", "<Build><Log>x</Log>"))
     report = send(folder, cdash)
     assert report.left == {"Build.xml": "refused"}
-    assert any("Log is not stored" in outcome.reason for outcome in report.outcomes)
+    assert any("does not store Build.xml's Log" in result.reason for result in report.results)
     assert "Build.xml" not in cdash.names()
 
 
 def test_documents_of_two_builds_in_one_folder_are_refused(folder: Path, cdash: CDash) -> None:
     other = Site(name="other", build_name="b", build_stamp="20261122-0742-Spack")
-    with whole(folder / "Notes.xml") as out:
+    with write_whole(folder / "Notes.xml") as out:
         write.notes(out, site=other, notes=[Note(name="n", text="t", time_seconds=1)])
     with pytest.raises(BadInput, match="2 builds"):
         send(folder, cdash)

@@ -66,10 +66,10 @@ def theirs(log: bytes, folder: Path, *, limit: int) -> list[Fields]:
     return [_fields(node) for node in root.iter("Error", "Warning")]
 
 
-def ours(log: bytes, folder: Path, *, limit: int, slow: bool = False) -> list[Fields]:
+def ours(log: bytes, folder: Path, *, limit: int, use_re2: bool = True) -> list[Fields]:
     """Return our events of the same log, in the same form."""
     limits = Limits(errors=limit, warnings=limit)
-    return [_of_event(event) for event in scan([log], rules="ctest", tree=tree_of(folder), limits=limits, slow=slow)]
+    return [_of_event(event) for event in scan([log], rules="ctest", tree=tree_of(folder), limits=limits, use_re2=use_re2)]
 
 
 def _fields(node: etree._Element) -> Fields:

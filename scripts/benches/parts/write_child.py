@@ -35,7 +35,7 @@ def main() -> None:
 
 def _ours(events: int, log: Path, folder: Path) -> None:
     from ctest_xml import write  # noqa: PLC0415  only in its own interpreter
-    from ctest_xml.files import whole  # noqa: PLC0415
+    from ctest_xml.files import write_whole  # noqa: PLC0415
     from ctest_xml.model import Build, LogEvent, Note, Site, Upload  # noqa: PLC0415
 
     site = Site(name="bench", build_name="bench", build_stamp="20261122-0742-Bench")
@@ -45,12 +45,12 @@ def _ours(events: int, log: Path, folder: Path) -> None:
     found = (
         dataclasses.replace(event, kind="error" if line % 2 else "warning", log_line=line) for line in range(1, events + 1)
     )
-    with whole(folder / "Build.xml") as out:
+    with write_whole(folder / "Build.xml") as out:
         write.build(out, site=site, build=Build(start_seconds=1, end_seconds=2, command="make", events=found), limit=0)
     if log.exists():
-        with whole(folder / "Notes.xml") as out:
+        with write_whole(folder / "Notes.xml") as out:
             write.notes(out, site=site, notes=[Note(name="log", text=log, time_seconds=1)])
-        with whole(folder / "Upload.xml") as out:
+        with write_whole(folder / "Upload.xml") as out:
             write.upload(out, site=site, uploads=[Upload(name="log.txt", content=log, compress=True)], time_seconds=1)
 
 

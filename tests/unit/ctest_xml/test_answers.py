@@ -1,18 +1,18 @@
 import pytest
 
-from ctest_xml.answers import Answer, Verdict, of_failure, of_status
+from ctest_xml.answers import Answer, Delivery, read_answer, read_failure
 
 TAKEN = b"<cdash version='5.3'><status>OK</status><message> </message><buildId>4711</buildId></cdash>"
 REFUSED = b"<cdash><status>ERROR</status><message>bad</message></cdash>"
-NOT_SENT, REFUSED_FILE, UNKNOWN = Verdict.NOT_TAKEN, Verdict.REFUSED, Verdict.UNKNOWN
+NOT_SENT, REFUSED_FILE, UNKNOWN = Delivery.NOT_SENT, Delivery.REFUSED, Delivery.UNKNOWN
 
 
 def test_the_answer_of_cdash_gives_the_build() -> None:
-    assert of_status(200, TAKEN) == Answer(verdict=Verdict.TAKEN, build_id="4711")
+    assert read_answer(200, TAKEN) == Answer(delivery=Delivery.SENT, build_id="4711")
 
 
 def test_a_refusal_of_cdash_gives_its_reason() -> None:
-    assert of_status(200, REFUSED) == Answer(verdict=REFUSED_FILE, reason="bad")
+    assert read_answer(200, REFUSED) == Answer(delivery=REFUSED_FILE, reason="bad")
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_a_refusal_of_cdash_gives_its_reason() -> None:
     ],
 )
 def test_200_without_the_answer_of_cdash_proves_nothing(body: bytes) -> None:
-    assert of_status(200, body).verdict is UNKNOWN
+    assert read_answer(200, body).delivery is UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict", "may_repeat", "ends_all"),
+    ("status", "delivery", "may_retry", "applies_to_all"),
     [
         (400, REFUSED_FILE, False, False),
         (401, NOT_SENT, False, True),
@@ -52,15 +52,15 @@ def test_200_without_the_answer_of_cdash_proves_nothing(body: bytes) -> None:
     ],
 )
 def test_a_status_says_whether_the_file_was_taken(
-    status: int, verdict: Verdict, *, may_repeat: bool, ends_all: bool
+    status: int, delivery: Delivery, *, may_retry: bool, applies_to_all: bool
 ) -> None:
-    answer = of_status(status, b"words\x00of the\nserver")
-    assert (answer.verdict, answer.may_repeat, answer.ends_all) == (verdict, may_repeat, ends_all)
+    answer = read_answer(status, b"words\x00of the\nserver")
+    assert (answer.delivery, answer.may_retry, answer.applies_to_all) == (delivery, may_retry, applies_to_all)
     assert answer.reason
 
 
 def test_the_words_of_a_server_are_quoted_on_one_short_line() -> None:
-    reason = of_status(500, b"<h1>Oops\x1b[31m</h1>\n" + b"x" * 5000).reason
+    reason = read_answer(500, b"<h1>Oops\x1b[31m</h1>\n" + b"x" * 5000).reason
     assert reason.startswith("HTTP 500: ")
     assert len(reason) < 400
     assert "\n" not in reason
@@ -68,12 +68,12 @@ def test_the_words_of_a_server_are_quoted_on_one_short_line() -> None:
 
 
 def test_a_redirect_names_the_address() -> None:
-    assert "https://b/login" in of_status(302, b"", location="https://b/login").reason
-    assert "nowhere" in of_status(302, b"").reason
+    assert "https://b/login" in read_answer(302, b"", location="https://b/login").reason
+    assert "nowhere" in read_answer(302, b"").reason
 
 
 @pytest.mark.parametrize(
-    ("handed_over", "is_tls", "verdict", "may_repeat", "ends_all"),
+    ("handed_over", "is_tls", "delivery", "may_retry", "applies_to_all"),
     [
         (0, False, NOT_SENT, True, False),
         (0, True, NOT_SENT, False, True),
@@ -84,15 +84,15 @@ def test_a_redirect_names_the_address() -> None:
     ],
 )
 def test_a_file_that_did_not_go_out_whole_was_not_taken(
-    handed_over: int, verdict: Verdict, *, is_tls: bool, may_repeat: bool, ends_all: bool
+    handed_over: int, delivery: Delivery, *, is_tls: bool, may_retry: bool, applies_to_all: bool
 ) -> None:
-    answer = of_failure(OSError("broken"), handed_over=handed_over, size=100, is_tls=is_tls)
-    assert (answer.verdict, answer.may_repeat, answer.ends_all) == (verdict, may_repeat, ends_all)
+    answer = read_failure(OSError("broken"), handed_over=handed_over, size=100, is_tls=is_tls)
+    assert (answer.delivery, answer.may_retry, answer.applies_to_all) == (delivery, may_retry, applies_to_all)
     assert "OSError: broken" in answer.reason
 
 
 def test_the_cause_at_the_bottom_is_named() -> None:
     outer = RuntimeError("retries exceeded")
     outer.__context__ = ConnectionRefusedError(111, "Connection refused")
-    reason = of_failure(outer, handed_over=0, size=1, is_tls=False).reason
+    reason = read_failure(outer, handed_over=0, size=1, is_tls=False).reason
     assert reason == "ConnectionRefusedError: [Errno 111] Connection refused"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctest_xml.check import check, judge
+from ctest_xml.check import check, faults_in
 from ctest_xml.elements import Began, Ended, SectionEnded, Seen
 
 SITE = 'BuildName="b" BuildStamp="20261122-0742-Spack" Name="h" Generator="g"'
@@ -41,22 +41,22 @@ def test_a_good_document_has_no_fault(inside: str) -> None:
     ("inside", "reason"),
     [
         (upload("Makefile"), "no extension"),
-        (upload("a.txt", "%%%%"), "no base64"),
-        (upload("a.txt", "eA="), "its end is missing"),
-        (a_test("x", status="skipped"), "the file would be lost"),
-        (a_test("x", name="n" * 256), "cut at 255"),
+        (upload("a.txt", "%%%%"), "not base64"),
+        (upload("a.txt", "eA="), "is missing"),
+        (a_test("x", status="skipped"), "CDash would lose the file"),
+        (a_test("x", name="n" * 256), "cuts it at 255"),
         (a_test("eHh4eHh4eHg=", 'encoding="base64" compression="gzip"'), "must be zlib"),
-        (build("<Log>text</Log>"), "not stored"),
+        (build("<Log>text</Log>"), "does not store"),
         (build("<Labels><Label>" + "x" * 256 + "</Label></Labels>"), "column holds 255"),
         (build("<Labels><Label>a<![CDATA[b]]></Label></Labels>"), "use one CDATA section"),
         (build(EVENT.format("Warning", 2**31)), "integer column"),
         (build(EVENT.format("Error", 1) * 32_768), "more than 32767 errors"),
         (build("<Error/>"), "holds nothing"),
         (build("text"), "text between its elements"),
-        (build("<ElapsedMinutes>soon</ElapsedMinutes>"), "is no decimal"),
+        (build("<ElapsedMinutes>soon</ElapsedMinutes>"), "is not of the type decimal"),
         (build("<Targets>" + '<Target name="t" type="X"><Commands/></Target>' * 2 + "</Targets>"), "comes twice"),
-        ("<Notes><Note Name='n'><Time>0</Time><Text>t</Text></Note></Notes>", "dropped"),
-        ("<Notes><Note Name='n'><Time>5</Time><Text/></Note></Notes>", "without a text"),
+        ("<Notes><Note Name='n'><Time>0</Time><Text>t</Text></Note></Notes>", "drops it"),
+        ("<Notes><Note Name='n'><Time>5</Time><Text/></Note></Notes>", "has no text"),
     ],
 )
 def test_what_cdash_would_lose_is_refused_with_the_reason(inside: str, reason: str) -> None:
@@ -71,7 +71,7 @@ def test_what_cdash_would_lose_is_refused_with_the_reason(inside: str, reason: s
         (SITE.replace("20261122-0742-Spack", "today"), "YYYYMMDD-HHMM"),
         (SITE.replace('"h"', f'"{"h" * 256}"'), "column holds 255"),
         (SITE + ' Mood="good"', "Mood is not allowed"),
-        (SITE + ' Is64Bits="yes"', "is no short"),
+        (SITE + ' Is64Bits="yes"', "is not of the type short"),
     ],
 )
 def test_a_bad_identity_is_refused(site: str, reason: str) -> None:
@@ -98,7 +98,7 @@ def test_what_is_not_well_formed_is_refused(document: bytes) -> None:
     [
         (b"<Site><Coverage/></Site>", "a document of the kind 'Coverage' is not one"),
         (b"<Site/>", "a document of the kind 'unknown' is not one"),
-        (b"<Build/>", "CDash takes this for a Build document, which begins with Site"),
+        (b"<Build/>", "CDash takes this for a document of the kind Build, which begins with Site"),
     ],
 )
 def test_nothing_more_is_said_of_another_kind_of_document(document: bytes, reason: str) -> None:
@@ -115,10 +115,10 @@ def test_a_document_is_checked_wherever_it_is(tmp_path: Path) -> None:
 
 
 def test_events_are_judged_without_a_document() -> None:
-    site = Seen(document="Build", parent="/", name="Site", attributes={}, around={}, line=1)
-    build = Seen(document="Build", parent="Site", name="Build", attributes={}, around={}, line=2)
-    section = Seen(document="Build", parent="Build", name="Log", attributes={}, around={}, line=3)
-    faults = judge([Began(site), Began(build), Began(section), SectionEnded(section, 10_000_001, 4), Ended(section, 4)])
+    site = Seen(document="Build", parent="/", name="Site", attributes={}, line=1)
+    build = Seen(document="Build", parent="Site", name="Build", attributes={}, line=2)
+    section = Seen(document="Build", parent="Build", name="Log", attributes={}, line=3)
+    faults = faults_in([Began(site), Began(build), Began(section), SectionEnded(section, 10_000_001, 4), Ended(section, 4)])
     assert [(fault.line, fault.element, fault.reason) for fault in faults] == [
         (1, "Site", "the attribute BuildName is missing"),
         (1, "Site", "the attribute BuildStamp is missing"),
@@ -130,7 +130,7 @@ def test_events_are_judged_without_a_document() -> None:
 def test_failures_are_counted_by_their_type() -> None:
     failures = '<Failure type="Warning"/>' * 32_768 + '<Failure type="Error"/>' * 32_767
     assert [fault.reason for fault in check(f"<Site {SITE}><Build>{failures}</Build></Site>".encode())] == [
-        "more than 32767 warnings: CDash's counter overflows, the file is lost"
+        "more than 32767 warnings: CDash's counter overflows and the file is lost"
     ]
 
 
@@ -140,7 +140,7 @@ def test_what_stands_in_a_log_is_not_judged() -> None:
 
 def test_a_document_type_declaration_ends_the_reading() -> None:
     bomb = b'<!DOCTYPE Site [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><Site><Build>&b;</Build></Site>'
-    assert [fault.reason for fault in check(bomb)] == ["a document type declaration has no place here"]
+    assert [fault.reason for fault in check(bomb)] == ["a document type declaration is not allowed"]
 
 
 def test_a_stream_in_the_format_of_gzip_is_told_from_zlib() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ctest_xml.elements import Began, Broken, Declared, Ended, Event, SectionEnded, kind_of, read
+from ctest_xml.elements import Began, Ended, Event, HasDoctype, NotWellFormed, SectionEnded, kind_of, read
 
 
 def events(body: str | bytes) -> list[Event]:
@@ -29,10 +29,10 @@ def test_elements_begin_and_end_in_order_with_their_lines() -> None:
 def test_an_element_knows_what_is_around_and_in_it() -> None:
     site = ended('<Site a="b"><Notes c="d"><Text>one</Text><Time>2</Time></Notes></Site>', "Site")
     notes = ended('<Site a="b"><Notes c="d"><Text>one</Text><Time>2</Time></Notes></Site>', "Notes")
-    assert (site.parent, site.around, site.children, site.blank) == ("/", {}, ["Notes"], True)
-    assert (notes.document, notes.parent, notes.around) == ("Notes", "Site", {"a": "b"})
+    assert (site.parent, site.attributes, site.children, site.blank) == ("/", {"a": "b"}, ["Notes"], True)
+    assert (notes.document, notes.parent) == ("Notes", "Site")
     assert (notes.attributes, notes.children) == ({"c": "d"}, ["Text", "Time"])
-    assert notes.siblings == {"Text": "one", "Time": "2"}
+    assert notes.child_texts == {"Text": "one", "Time": "2"}
 
 
 def test_a_text_is_measured_and_only_its_head_is_kept() -> None:
@@ -51,14 +51,14 @@ def test_a_text_is_measured_and_only_its_head_is_kept() -> None:
         ("\n", (0, 0, False)),
     ],
 )
-def test_the_fragments_of_a_run_are_counted_as_cdash_reads_them(text: str, fragments: tuple[int, int, bool]) -> None:
+def test_fragments_are_counted_as_cdash_reads_them(text: str, fragments: tuple[int, int, bool]) -> None:
     command = ended(f"<Site><Build><BuildCommand>{text}</BuildCommand></Build></Site>", "BuildCommand")
-    assert command.is_run
+    assert command.keeps_last_fragment
     assert (command.entities, command.sections, command.plain) == fragments
 
 
 @pytest.mark.parametrize(
-    ("body", "name", "is_run"),
+    ("body", "name", "keeps_last"),
     [
         ("<Site><Build><BuildCommand/></Build></Site>", "BuildCommand", True),
         ("<Site><Configure><BuildCommand/></Configure></Site>", "BuildCommand", False),
@@ -68,8 +68,8 @@ def test_the_fragments_of_a_run_are_counted_as_cdash_reads_them(text: str, fragm
         ("<Site><Labels><Label/></Labels><Notes/></Site>", "Label", True),
     ],
 )
-def test_a_run_is_known_by_its_place(body: str, name: str, *, is_run: bool) -> None:
-    assert ended(body, name).is_run is is_run
+def test_a_field_that_keeps_its_last_fragment_is_known_by_its_place(body: str, name: str, *, keeps_last: bool) -> None:
+    assert ended(body, name).keeps_last_fragment is keeps_last
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_the_length_of_a_section_is_known() -> None:
 )
 def test_what_is_not_well_formed_ends_the_reading(body: bytes, error: str) -> None:
     last = events(body)[-1]
-    assert isinstance(last, Broken)
+    assert isinstance(last, NotWellFormed)
     assert error in last.error
 
 
 def test_what_came_before_a_fault_is_still_read() -> None:
-    assert [type(event) for event in events("<Site><Build/>\x1b")] == [Began, Began, Ended, Broken]
+    assert [type(event) for event in events("<Site><Build/>\x1b")] == [Began, Began, Ended, NotWellFormed]
 
 
 def test_no_entity_of_a_document_type_declaration_is_expanded() -> None:
     bomb = '<!DOCTYPE Site [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>\n<Site>&b;</Site>'
-    assert events(bomb) == [Declared(1)]
+    assert events(bomb) == [HasDoctype(1)]
 
 
 def test_a_long_document_is_read_in_blocks() -> None:

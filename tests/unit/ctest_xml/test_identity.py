@@ -34,12 +34,12 @@ def test_only_the_beginning_of_a_large_document_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("", "names no build|no XML"),
-        ("no XML at all", "no XML"),
-        ("<Site BuildName='b'><Build></Site>", "no XML"),
-        ("<?xml version='1.0' encoding='nope'?><Site/>", "no XML"),
-        ('<Site BuildName="b" Name="n"/>', "names no build, site and stamp"),
-        ("<Other><Site>n</Site></Other>", "names no build, site and stamp"),
+        ("", "not XML"),
+        ("no XML at all", "not XML"),
+        ("<Site BuildName='b'><Build></Site>", "not XML"),
+        ("<?xml version='1.0' encoding='nope'?><Site/>", "not XML"),
+        ('<Site BuildName="b" Name="n"/>', "does not name build, site and stamp"),
+        ("<Other><Site>n</Site></Other>", "does not name build, site and stamp"),
     ],
 )
 def test_a_document_without_a_name_is_refused(tmp_path: Path, body: str, reason: str) -> None:

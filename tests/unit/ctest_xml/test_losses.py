@@ -11,9 +11,7 @@ IDENTITY = {"BuildName": "b", "BuildStamp": "20261122-0742-Spack", "Name": "h", 
 
 
 def seen(parent: str, name: str, attributes: dict[str, str] | None = None, **parts: Any) -> Seen:
-    return Seen(
-        document=parts.pop("document", "Build"), parent=parent, name=name, attributes=attributes or {}, around={}, **parts
-    )
+    return Seen(document=parts.pop("document", "Build"), parent=parent, name=name, attributes=attributes or {}, **parts)
 
 
 def said(element: Seen) -> str:
@@ -25,7 +23,7 @@ def said(element: Seen) -> str:
     [
         seen("/", "Site", IDENTITY),
         seen("Site", "Build"),
-        seen("Notes", "Note", {"Name": "n"}, siblings={"Time": " 5 ", "Text": "t"}),
+        seen("Notes", "Note", {"Name": "n"}, child_texts={"Time": " 5 ", "Text": "t"}),
         seen("Upload", "File", {"filename": "a/b.txt"}),
         seen("File", "Content", {"encoding": "base64"}),
         seen("Testing", "Test", {"Status": "notrun"}),
@@ -37,8 +35,8 @@ def said(element: Seen) -> str:
         seen("Error", "BuildLogLine", head="soon"),  # the schema says so, not this
         seen("Commands", "Custom", {"duration": "2147483647"}),
         seen("Custom", "NamedMeasurement", {"type": "x" * 512, "name": "n" * 512}),
-        seen("Build", "BuildCommand", is_run=True, sections=1, size=300, characters=300),
-        seen("Labels", "Label", is_run=True, plain=True, size=255, characters=255),
+        seen("Build", "BuildCommand", keeps_last_fragment=True, sections=1, size=300, characters=300),
+        seen("Labels", "Label", keeps_last_fragment=True, plain=True, size=255, characters=255),
     ],
 )
 def test_what_cdash_stores_whole_is_no_loss(element: Seen) -> None:
@@ -54,29 +52,32 @@ def test_what_cdash_stores_whole_is_no_loss(element: Seen) -> None:
         (seen("/", "Site", IDENTITY | {"BuildStamp": "20261122-0742-a'b"}), "makes a second build"),
         (seen("/", "Site", {**IDENTITY, "Name": "h" * 256}), "Name has 256 characters, CDash's column holds 255"),
         (seen("/", "Site", IDENTITY | {"ChangeId": "1" * 41}), "holds 40"),
-        (seen("/", "Update", siblings={"BuildName": "b", "BuildStamp": "today", "Site": "s"}), "finds no group"),
-        (seen("Notes", "Note", {"Name": "n"}, siblings={"Time": "0", "Text": "t"}), "Time above 0 is dropped"),
-        (seen("Notes", "Note", {"Name": "n"}, siblings={"Time": "5"}), "without a text"),
-        (seen("Notes", "Note", {"Name": ""}, siblings={"Time": "5", "Text": "t"}), "without a name"),
+        (seen("/", "Update", child_texts={"BuildName": "b", "BuildStamp": "today", "Site": "s"}), "finds no group"),
+        (seen("Notes", "Note", {"Name": "n"}, child_texts={"Time": "0", "Text": "t"}), "has no Time above 0"),
+        (seen("Notes", "Note", {"Name": "n"}, child_texts={"Time": "5"}), "has no text"),
+        (seen("Notes", "Note", {"Name": ""}, child_texts={"Time": "5", "Text": "t"}), "has no name"),
         (seen("Upload", "File", {"filename": "a.b/Makefile"}), "no extension"),
         (seen("Upload", "File", {"filename": "a."}), "no extension"),
         (seen("File", "Content"), "not encoding=base64"),
         (seen("Testing", "Test", {"Status": "skipped"}), "Status is not passed"),
-        (seen("Test", "Name", size=256), "cut at 255"),
-        (seen("Measurement", "Value", {"encoding": "base64"}), "stored as the base64 letters"),
+        (seen("Test", "Name", size=256), "cuts it at 255"),
+        (seen("Measurement", "Value", {"encoding": "base64"}), "stores the base64 text as it is"),
         (seen("Configure", "ConfigureStatus", head="32768"), "not a number of errors"),
         (seen("Configure", "ConfigureStatus", head="-1"), "not a number of errors"),
-        (seen("Build", "Log", characters=1), "Log is not stored"),
-        (seen("Configure", "Commands"), "Commands are not stored"),
+        (seen("Build", "Log", characters=1), "does not store Build.xml's Log"),
+        (seen("Configure", "Commands"), "does not store Configure.xml's Commands"),
         (seen("Warning", "SourceLineNumber", head=" 2147483648"), "integer column"),
-        (seen("Commands", "Install", {"duration": "2147483648"}), "a duration of more than"),
+        (seen("Commands", "Install", {"duration": "2147483648"}), "the duration is more than"),
         (seen("Results", "NamedMeasurement", {"type": "x" * 71}, document="Testing"), "type has over 70"),
         (seen("Custom", "NamedMeasurement", {"name": "x" * 513}), "holds 512"),
         (seen("Custom", "NamedMeasurement", {"type": "x" * 513}), "type has over 512"),
-        (seen("Build", "BuildCommand", is_run=True, entities=1, plain=True), "use one CDATA section"),
-        (seen("Build", "BuildCommand", is_run=True, sections=2), "use one CDATA section"),
-        (seen("Build", "BuildCommand", is_run=True, size=301), "at most 300"),
-        (seen("Labels", "Label", is_run=True, characters=256, size=256), "256 characters, CDash's column holds 255"),
+        (seen("Build", "BuildCommand", keeps_last_fragment=True, entities=1, plain=True), "use one CDATA section"),
+        (seen("Build", "BuildCommand", keeps_last_fragment=True, sections=2), "use one CDATA section"),
+        (seen("Build", "BuildCommand", keeps_last_fragment=True, size=301), "at most 300"),
+        (
+            seen("Labels", "Label", keeps_last_fragment=True, characters=256, size=256),
+            "256 characters, CDash's column holds 255",
+        ),
         (seen("File", "Content", {"encoding": "base64"}, packed=Packed(compressed=True)), "whole zlib stream"),
         (seen("Site", "Any", {"a": "x" * (limits.ATTRIBUTE_BYTES + 1)}), "CDash stops parsing there"),
     ],
@@ -101,5 +102,5 @@ def test_every_text_may_be_as_long_as_its_column(place: tuple[str, str], width: 
 @pytest.mark.parametrize(("name", "widths"), list(ATTRIBUTE_WIDTHS.items()))
 def test_every_attribute_may_be_as_long_as_its_column(name: str, widths: dict[str, int]) -> None:
     for attribute, width in widths.items():
-        assert "the file would be lost" not in said(seen("x", name, {attribute: "a" * width}))
+        assert "CDash would lose the file" not in said(seen("x", name, {attribute: "a" * width}))
         assert f"{attribute} has {width + 1} characters" in said(seen("x", name, {attribute: "a" * (width + 1)}))

@@ -1,6 +1,6 @@
 import pytest
 
-from ctest_xml.places import Tree, place, shorten
+from ctest_xml.places import Tree, find_place, shorten
 
 NOWHERE = Tree()
 TREE = Tree(source_directory="/build/sample/lab/project", build_directory="/build/sample/lab/bld")
@@ -22,7 +22,7 @@ OLD_TREE = Tree(source_directory=TREE.source_directory, build_directory=TREE.bui
     ],
 )
 def test_a_line_names_its_place(line: bytes, found: tuple[bytes, int] | None) -> None:
-    assert place(line, NOWHERE) == found
+    assert find_place(line, NOWHERE) == found
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_a_line_names_its_place(line: bytes, found: tuple[bytes, int] | None) ->
     ],
 )
 def test_a_path_is_relative_to_the_source_directory(line: bytes, tree: Tree, file: bytes) -> None:
-    assert place(line, tree) == (file, 3)
+    assert find_place(line, tree) == (file, 3)
 
 
 def test_a_place_that_is_nothing_but_the_source_directory_is_none() -> None:
-    assert place(b"/build/sample/lab/project:3: error", TREE) is None
+    assert find_place(b"/build/sample/lab/project:3: error", TREE) is None
 
 
 def test_only_the_parents_of_long_directories_are_shortened() -> None:

@@ -92,7 +92,7 @@ def test_a_memory_kill_is_known_as_one() -> None:
     assert [is_memory_kill(event) for event in events] == [True, False]
 
 
-def test_a_coloured_line_names_its_place_and_keeps_its_colours() -> None:
+def test_a_colored_line_names_its_place_and_keeps_its_colors() -> None:
     (event,) = scan([b"\x1b[01m\x1b[Ksrc/a.c:3:2:\x1b[m\x1b[K \x1b[01;35m\x1b[Kwarning: \x1b[m\x1b[Kx\n"])
     assert (event.file, event.file_line) == ("src/a.c", 3)
     assert event.text.startswith("\x1b[01m")
@@ -168,8 +168,8 @@ def cut(log: bytes, places: list[int]) -> Iterator[bytes]:
     return (log[start:end] for start, end in itertools.pairwise(bounds))
 
 
-def both(log: bytes, *, slow: bool) -> list[LogEvent]:
-    return [event for rules in ("ctest", "spack") for event in scan([log], rules=rules, slow=slow)]
+def both(log: bytes, *, use_re2: bool) -> list[LogEvent]:
+    return [event for rules in ("ctest", "spack") for event in scan([log], rules=rules, use_re2=use_re2)]
 
 
 @settings(deadline=None)
@@ -182,7 +182,7 @@ def test_chunks_never_change_events(log: bytes, places: list[int], rules: str) -
 @settings(deadline=None, max_examples=60)
 @given(LOGS)
 def test_without_re2_the_events_are_the_same(log: bytes) -> None:
-    assert both(log, slow=True) == both(log, slow=False)
+    assert both(log, use_re2=False) == both(log, use_re2=True)
 
 
 @settings(deadline=None)

@@ -35,7 +35,7 @@ def test_folders_with_documents_are_found_at_any_depth(folder: Path) -> None:
     assert spool.folders(folder) == [folder, folder / "a" / "b"]
 
 
-@pytest.mark.parametrize(("name", "message"), [("a", "holds none of"), ("nowhere", "is no folder")])
+@pytest.mark.parametrize(("name", "message"), [("a", "holds none of"), ("nowhere", "is not a folder")])
 def test_a_folder_without_documents_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(BadInput, match=message):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctest_xml.text import clean, cut, cut_bytes, decode, decoded, identity, one_line
+from ctest_xml.text import clean, clean_name, cut, cut_bytes, decode, decoded, one_line
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_no_character_is_cut_in_two() -> None:
         ("x" * 300, "x" * 255),
     ],
 )
-def test_a_run_is_one_short_line_that_nothing_splits(text: str, line: str) -> None:
+def test_a_fragment_is_one_short_line_that_nothing_splits(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
-def test_a_run_stays_short_though_spaces_were_put_in() -> None:
+def test_a_fragment_stays_short_though_spaces_were_put_in() -> None:
     assert len(one_line("]]>" * 100)) == 255
 
 
 def test_an_identity_has_neither_quotes_nor_outer_spaces() -> None:
-    assert identity(" o'neil's \"build\"\n") == "o`neil`s `build`"
+    assert clean_name(" o'neil's \"build\"\n") == "o`neil`s `build`"
