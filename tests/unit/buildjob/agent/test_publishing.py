@@ -1,0 +1,118 @@
+"""What becomes of a run when its binary is published, or can't be."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from buildjob.agent import ci_facts
+from buildjob.agent.publishing import Publishing
+from buildjob.agent.recorder import Recorder, Subject
+from buildjob.agent.request import Target
+from buildjob.errors import Interrupted, TimedOut
+from buildjob.outcome import Outcome
+from buildjob.telemetry import PackageSpec, Reproduce
+
+S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
+PUSHED = (0, b'{"manifests": ["s3://bucket/x/m"], "bytes": 7}\n')
+PACKED = (0, b"")
+
+
+class Program:
+    """A prestarted program that never starts: the session answers for it."""
+
+    pids: frozenset[int] = frozenset()
+
+    def end(self) -> None:
+        """Nothing was started."""
+
+
+class Session:
+    """A session whose programs answer from a list; an exception in it is raised."""
+
+    def __init__(self, target: Target | None, *answers: Any) -> None:
+        self.request = SimpleNamespace(target=target, variables={})
+        self.environments = SimpleNamespace(build={})
+        self.lines: list[str] = []
+        self.log = SimpleNamespace(note=self.lines.append, error=self.lines.append)
+        self._answers = list(answers)
+
+    def prestarted(self, _argv: list[str], _variables: dict[str, str]) -> Program:
+        return Program()
+
+    def finish(self, _program: Program, _line: bytes, *, standby: frozenset[int] = frozenset()) -> tuple[int, bytes]:
+        del standby
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+SPACK: Any = SimpleNamespace(pack_argv=list, environment=lambda variables: variables, pack_input=lambda _spec, _folder: b"")
+
+
+def published(folder: Path, target: Target | None, *answers: Any) -> tuple[Recorder, list[str]]:
+    """Publish a package that has been built; return the recorder, and what was logged."""
+    subject = Subject(
+        spec=PackageSpec(name="app", version="1"),
+        command="",
+        rebuild="",
+        reproduce=Reproduce(),
+        versions=ci_facts.versions(),
+    )
+    recorder = Recorder(folder, subject, secret_values=frozenset())
+    recorder.skip(Outcome.BUILT)
+    session: Any = Session(target, *answers)
+    spec: Any = SimpleNamespace(title="app@1")
+    (folder / "unsigned").mkdir()
+    with Publishing(session, SPACK, spec, folder) as publishing:
+        assert publishing.standby() == frozenset()
+        publishing.publish(recorder)
+    return recorder, session.lines
+
+
+def test_a_binary_that_was_pushed_is_published_and_its_copy_deleted(tmp_path: Path) -> None:
+    recorder, lines = published(tmp_path, S3, PACKED, PUSHED)
+    publish = recorder.result.telemetry.publish
+    assert publish
+    assert (recorder.outcome, publish.state, publish.url) == (Outcome.BUILT, "published", "s3://bucket/x/m")
+    assert lines == ["app@1: published to s3://bucket/x/m"]
+    assert not (tmp_path / "unsigned").exists()
+
+
+def test_without_a_target_the_unsigned_binary_stays(tmp_path: Path) -> None:
+    recorder, lines = published(tmp_path, None, PACKED)
+    publish = recorder.result.telemetry.publish
+    assert publish
+    assert (recorder.outcome, publish.state, publish.url) == (Outcome.BUILT, "unpublished", (tmp_path / "unsigned").as_uri())
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "code", "message"),
+    [
+        ([(1, b"==> Error: full\n")], Outcome.PUBLISH_FAILED, 100, "Spack could not write the binary: ==> Error: full"),
+        ([PACKED, (100, b'{"error": "refused", "outcome": "publish_failed"}')], Outcome.PUBLISH_FAILED, 100, "refused"),
+        ([PACKED, (2, b'{"error": "no such key", "outcome": "bad_request"}')], Outcome.BAD_REQUEST, 2, "no such key"),
+        ([PACKED, (137, b"")], Outcome.PUBLISH_FAILED, 100, "spack-farm publish ended with 137, and printed nothing"),
+        ([TimedOut("too late")], Outcome.PUBLISH_FAILED, 100, "too late"),
+        ([OSError("no memory")], Outcome.PUBLISH_FAILED, 100, "no memory"),
+    ],
+)
+def test_a_failure_has_the_class_of_its_error(
+    tmp_path: Path, answers: list[Any], outcome: Outcome, code: int, message: str
+) -> None:
+    recorder, lines = published(tmp_path, S3, *answers)
+    document = recorder.result.telemetry
+    assert (recorder.outcome, document.exit_code) == (outcome, code)
+    assert document.publish
+    assert document.publish.state == "failed"
+    assert lines == [f"app@1: {message}"]
+
+
+def test_an_interruption_is_not_a_failure_to_publish(tmp_path: Path) -> None:
+    recorder, lines = published(tmp_path, S3, Interrupted(15))
+    document = recorder.result.telemetry
+    assert (recorder.outcome, document.exit_code, document.publish) == (Outcome.INTERRUPTED, 143, None)
+    assert lines == []
