@@ -110,6 +110,12 @@ def test_what_an_entry_has_beside_ours_stays() -> None:
     assert now[dag_hash("glibc")]["ref_count"] == 2
 
 
+def test_an_entry_that_is_not_in_spacks_form_is_an_error() -> None:
+    broken = {"database": {"version": "8", "installs": {dag_hash("p0"): {"ref_count": "two"}}}}
+    with pytest.raises(PublishError, match=f"entry {dag_hash('p0')} is not in Spack's form"):
+        merged(json.dumps(broken).encode(), add=["p0"])
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

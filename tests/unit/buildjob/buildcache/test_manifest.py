@@ -72,5 +72,9 @@ def test_an_entry_is_whole_only_with_every_blob_as_its_manifest_says(tmp_path: P
     assert not is_whole(tmp_path, parsed)
 
 
-def test_what_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_manifest_is_found_by_package_and_hash(tmp_path: Path) -> None:
     assert find(tmp_path, "zlib", "1.3", "abc") is None
+    path = tmp_path / "v3/manifests/spec/zlib/zlib-1.3-abc.spec.manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(manifest())
+    assert find(tmp_path, "zlib", "1.3", "abc") == manifest()

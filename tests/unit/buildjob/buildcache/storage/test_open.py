@@ -1,0 +1,37 @@
+"""The address of a build cache decides on its storage."""
+
+from pathlib import Path
+
+import pytest
+
+from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.folder import FolderStore
+from buildjob.buildcache.storage.open import load_for, open_store
+from buildjob.buildcache.storage.s3 import base64_of, split_url
+from buildjob.errors import RequestError
+
+
+@pytest.mark.parametrize("url", ["{}/a b", "file://{}/a%20b"])
+def test_a_path_and_a_file_url_are_a_folder(url: str, tmp_path: Path) -> None:
+    store = open_store(url.format(tmp_path), Access())
+    assert isinstance(store, FolderStore)
+    assert store.root == tmp_path / "a b"
+    load_for(url)
+
+
+@pytest.mark.parametrize("url", ["https://host/m", "oci://host/m"])
+def test_any_other_address_is_rejected(url: str) -> None:
+    with pytest.raises(RequestError, match="give a folder or s3://BUCKET/PREFIX"):
+        open_store(url, Access())
+
+
+def test_a_bucket_and_its_prefix_are_told_apart() -> None:
+    assert split_url("s3://bucket/some/prefix/") == ("bucket", "some/prefix")
+    assert split_url("s3://bucket") == ("bucket", "")
+    for url in ("s3://", "s3://x/y", "bucket/prefix"):
+        with pytest.raises(RequestError, match="give a bucket"):
+            split_url(url)
+
+
+def test_a_checksum_in_a_header_is_base64() -> None:
+    assert base64_of("00ff") == "AP8="
