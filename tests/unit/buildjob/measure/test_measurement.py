@@ -201,7 +201,7 @@ def test_in_a_cgroup_that_the_agent_shares_cpu_time_is_a_difference_without_its_
     assert totals.process_peak == 1
 
 
-def test_standby_processes_do_not_count(machine: MadeUpMachine) -> None:
+def test_standby_processes_are_not_measured(machine: MadeUpMachine) -> None:
     measurement = _measurement(machine, kind=Kind.CONTAINER)
     measurement.begin(0.0)
     machine.run(cc1plus=200, python=Process(mib=100, cpu=1.0, private_mib=90))
