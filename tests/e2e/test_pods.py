@@ -46,7 +46,7 @@ def test_a_job_that_passes_its_disk_limit_makes_137_and_the_next_attempt_gets_mo
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 137), outcome.text
     assert "exceeded its disk limit" in outcome.text
     again = runner(disk).run(payload(["true"], job_info=info, id=102))
-    assert "disk raised to 30 MiB: an earlier attempt of this job passed 20 MiB" in again.text
+    assert "disk raised to 30 MiB: an earlier attempt of this job exceeded 20 MiB" in again.text
     assert again.state == "success", again.text
 
 
