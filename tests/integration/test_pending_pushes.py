@@ -70,7 +70,7 @@ def test_a_large_push_lists_what_is_there_unless_the_build_cache_is_much_larger(
     assert len(store.asked) == COUNT
 
 
-def test_the_binaries_of_a_complete_record_are_not_asked_for(tmp_path: Path) -> None:
+def test_a_complete_record_costs_no_request_for_its_binaries(tmp_path: Path) -> None:
     store = Asked(tmp_path / "m")
     planned = under_way(tmp_path / "u", FolderStore(tmp_path / "other"), done=0)[0]
     push.push(planned, store, sign=as_it_is, options=push.PushOptions(update_index=False))

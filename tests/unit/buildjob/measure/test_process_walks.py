@@ -53,7 +53,7 @@ def test_in_a_cgroup_all_its_members_count(machine: MadeUpMachine) -> None:
 
 
 @pytest.mark.parametrize("with_cgroup", [True, False])
-def test_standby_processes_do_not_count(machine: MadeUpMachine, *, with_cgroup: bool) -> None:
+def test_standby_processes_are_not_walked(machine: MadeUpMachine, *, with_cgroup: bool) -> None:
     walks = _Walks(machine)
     machine.run(make=2, python=60)
     walks.agent.standby |= {machine.pid("python")}

@@ -94,7 +94,7 @@ def test_a_spack_that_fails_is_quoted(tmp_path: Path, printed: bytes, reason: st
         spack(tmp_path, answering(None, 3, printed)).concretize(Wanted(), tmp_path, environment={})
 
 
-def test_a_spack_that_does_not_start_is_unusable(tmp_path: Path) -> None:
+def test_a_program_of_spack_that_is_missing_is_an_error_of_spack(tmp_path: Path) -> None:
     def call(_argv: list[str], _variables: Mapping[str, str]) -> tuple[int, bytes]:
         raise FileNotFoundError(2, "No such file or directory")
 
