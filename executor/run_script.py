@@ -180,12 +180,14 @@ class ScriptRun:
                 self._act_on(self._state.take_lines(content), stream)
                 return True
             case Frame(channel=channel):
+                # The agent itself has ended. Unlike a broken connection, that may happen again on each new one.
                 self._early_ends += channel == STATUS
                 return False
             case Closed():
                 return False
 
     def _act_on(self, received: list[Received], stream: ExecStream) -> None:
+        """Do what each value asks for, in their order. Raises RequestError, Unavailable, BrokenPipeError."""
         for one in received:
             match one:
                 case Output(content=content):
