@@ -1,6 +1,6 @@
 """What the agent and its standby processes use themselves: in a cgroup that they share with the build it is subtracted.
 
-The kernel's high-water mark cannot be corrected so: nothing says what the agent used at that instant.
+The kernel's high-water mark cannot be corrected like this: what the agent used at that instant is not known.
 """
 
 import time

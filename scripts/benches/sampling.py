@@ -1,4 +1,4 @@
-"""What sampling a tree of 1,000 processes costs: ours with and without a group, beside psutil at the same 1 Hz.
+"""What sampling a tree of 1,000 processes costs: ours with and without a cgroup, beside psutil at the same 1 Hz.
 
 The contestants watch the same tree one after the other, each in a process of its own, in interleaved rounds. CPU is that of
 the whole process within a window that begins after its first sample; lateness is how long after its planned time a sample
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PROCESSES = 1000
 _KIB_EACH = 1024
 _INTERVAL_SECONDS = 1.0
-# Contestant to seconds of its window: usual, quick. Ours with a group walks seldom: a short window would miss the walk.
+# Contestant to seconds of its window: usual, quick. Ours with a cgroup walks seldom: a short window would miss the walk.
 _WINDOWS = {"cgroup": (20.0, 7.0), "processes": (10.0, 2.0), "psutil": (10.0, 1.0), "psutil_pss": (10.0, 1.0)}
 _ROUNDS = (3, 2)
 _QUICK_SECONDS = 47.0
@@ -189,7 +189,7 @@ _CONTESTANTS: dict[str, Callable[[float, int, str], Window]] = {
     "psutil_pss": _peer(_sum_pss),
 }
 _TITLES = {
-    "cgroup": "ours, with a group",
+    "cgroup": "ours, with a cgroup",
     "processes": "ours, without",
     "psutil": "psutil children + oneshot",
     "psutil_pss": "psutil PSS sums",

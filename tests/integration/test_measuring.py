@@ -1,4 +1,4 @@
-"""What measuring reads of a real machine: processes, disk use as du(1) counts, a trial process that joins a group."""
+"""What measuring reads of a real machine: processes, disk use as du(1) counts, a trial process that joins a cgroup."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_a_folder_takes_what_du_says(tmp_path: Path) -> None:
     assert use.peak_bytes == int(done.stdout.split()[0]) - own
 
 
-def test_below_a_delegated_parent_a_group_is_made_beside_ours(tmp_path: Path) -> None:
+def test_below_a_delegated_parent_a_cgroup_is_made_beside_ours(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.stand("/user/app/shell")
     host.group("user/app", cgroup__subtree_control="cpu memory pids")
@@ -69,11 +69,11 @@ def test_below_a_delegated_parent_a_group_is_made_beside_ours(tmp_path: Path) ->
     made = host.mount / "user/app" / f"spack-farm-{os.getpid()}"
     assert (cgroup.kind, cgroup.position.memory_folder) == (Kind.MADE, made)
     assert f"echo 0 > {made}/cgroup.procs; exec" in cgroup.joined_by(["make"])[2]
-    # where a real group would have moved it, an ordinary file keeps what the trial process wrote
+    # where a real cgroup would have moved it, an ordinary file keeps what the trial process wrote
     assert (made / "cgroup.procs").read_text() == "0\n"
 
 
-def test_v1_groups_are_not_made_below_one_that_does_not_pass_its_limit_on(tmp_path: Path) -> None:
+def test_v1_cgroups_are_not_made_below_one_that_does_not_pass_its_limit_on(tmp_path: Path) -> None:
     host = Host(tmp_path, version="v1")
     host.stand("/job")
     folder = host.group("job", pids=(500, 600), memory__limit_in_bytes="5000", memory__use_hierarchy="0")

@@ -36,7 +36,7 @@ def hog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cgroup() -> Iterator[Cgroup]:
     found = find_cgroup()
     if found is None or found.kind is not Kind.MADE:
-        pytest.skip("no control group can be made here")
+        pytest.skip("no cgroup can be made here")
     with found:
         yield found
         for pid in found.members():
@@ -118,7 +118,7 @@ def test_the_anonymous_peak_is_within_3_percent_while_a_gigabyte_is_written(
     assert [(top.command, top.memory_peak_bytes > 190 * _MIB) for top in result.top_processes][:1] == [("hog", True)]
 
 
-def test_without_a_group_the_memory_is_an_estimate_near_the_truth(hog: Path, tmp_path: Path) -> None:
+def test_without_a_cgroup_the_memory_is_an_estimate_near_the_truth(hog: Path, tmp_path: Path) -> None:
     stranger = _start([hog, "50", "0", tmp_path / "none"], None)  # a child of ours from before the build
     assert stranger.stdout
     assert stranger.stdout.readline() == b"held\n"
@@ -140,11 +140,11 @@ _BUILDS = {
 
 
 @pytest.mark.cgroup
-@pytest.mark.parametrize("mode", ["with the group", "without"])
+@pytest.mark.parametrize("mode", ["with the cgroup", "without"])
 @pytest.mark.parametrize("build", _BUILDS)
 @pytest.mark.usefixtures("subreaper")
-def test_the_cpu_time_is_within_2_percent_of_the_groups_own_counter(cgroup: Cgroup, build: str, mode: str) -> None:
-    with Observer(cgroup=cgroup if mode == "with the group" else None) as observer:
+def test_the_cpu_time_is_within_2_percent_of_the_cgroups_own_counter(cgroup: Cgroup, build: str, mode: str) -> None:
+    with Observer(cgroup=cgroup if mode == "with the cgroup" else None) as observer:
         child = _start(["/usr/bin/env", f"BUSY={_BUSY}", "sh", "-c", _BUILDS[build]], cgroup)
         observer.watch(child.pid)
         child.communicate()
@@ -221,7 +221,7 @@ def test_a_build_that_never_joins_is_measured_by_its_processes(hog: Path, cgroup
 
 
 @pytest.mark.cgroup
-def test_a_group_with_a_leftover_process_stays_and_is_swept_by_the_next_start(cgroup: Cgroup) -> None:
+def test_a_cgroup_with_a_leftover_process_stays_and_is_swept_by_the_next_start(cgroup: Cgroup) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     leftovers = [folder.with_name(f"spack-farm-{dead.pid}") for folder in cgroup.position.folders.values()]
@@ -232,7 +232,7 @@ def test_a_group_with_a_leftover_process_stays_and_is_swept_by_the_next_start(cg
         wait_until(lambda: daemon.pid in cgroup.members())
         assert not cgroup.remove(wait_seconds=0.1)
         assert cgroup.position.memory_folder.exists()
-        with find_cgroup() or pytest.fail("no second group") as another:
+        with find_cgroup() or pytest.fail("no second cgroup") as another:
             assert another.position.memory_folder != cgroup.position.memory_folder
             assert not any(folder.exists() for folder in leftovers)
         assert not another.position.memory_folder.exists()

@@ -1,4 +1,4 @@
-"""An agent inside a group that was made for its job, as in a container: it measures there and makes none of its own."""
+"""An agent in a cgroup that was made for its job, as in a container: it measures there and makes none of its own."""
 
 import json
 import os
@@ -53,19 +53,19 @@ print(json.dumps({
 
 
 @pytest.fixture
-def group() -> Iterator[dict[str, Path]]:
-    """A group with a limit and nobody in it, at the same path for memory and CPU, as container runtimes make them."""
+def cgroup() -> Iterator[dict[str, Path]]:
+    """A cgroup with a limit and no process in it, at the same path for memory and CPU, as container runtimes make them."""
     name = f"spack-farm-test-{os.getpid()}"
     folders = {controller: _ROOT / controller / name for controller in ("memory", "cpuacct")}
     made = []
     try:
         for folder in folders.values():
             if not folder.parent.joinpath("cgroup.procs").exists():
-                pytest.skip("no v1 control groups here")
+                pytest.skip("no v1 cgroups here")
             try:
                 folder.mkdir()
             except OSError:
-                pytest.skip("no control group can be made here")
+                pytest.skip("no cgroup can be made here")
             made.append(folder)
         (folders["memory"] / "memory.limit_in_bytes").write_text(str(1000 * _MIB))
         yield folders
@@ -74,8 +74,8 @@ def group() -> Iterator[dict[str, Path]]:
             folder.rmdir()
 
 
-def _run_agent(group: dict[str, Path], mib: int, *prefix: str) -> dict[str, Any]:
-    procs = [str(folder / "cgroup.procs") for folder in group.values()]
+def _run_agent(cgroup: dict[str, Path], mib: int, *prefix: str) -> dict[str, Any]:
+    procs = [str(folder / "cgroup.procs") for folder in cgroup.values()]
     join = 'for path; do echo 0 > "$path"; done; exec "$PYTHON" -c "$AGENT" "$MIB"'
     done = subprocess.run(
         [*prefix, "sh", "-c", join, "sh", *procs],
@@ -92,34 +92,34 @@ def _run_agent(group: dict[str, Path], mib: int, *prefix: str) -> dict[str, Any]
 
 
 @pytest.mark.cgroup
-def test_in_a_group_of_its_own_the_agent_measures_the_build_without_itself(group: dict[str, Path]) -> None:
-    found = _run_agent(group, 200)
+def test_in_a_cgroup_of_its_own_the_agent_measures_the_build_without_itself(cgroup: dict[str, Path]) -> None:
+    found = _run_agent(cgroup, 200)
     totals = found["totals"]
     assert (found["kind"], found["joined"], found["below"], found["notes"]) == ("container", False, 0, [])
     assert found["machine"]["memory_limit_bytes"] == 1000 * _MIB
     # Python itself takes some MiB besides the 200
     assert 200 * _MIB <= totals["memory_anonymous_peak_bytes"] <= 214 * _MIB
-    # the mark cannot do without the agent
+    # from the high-water mark the agent cannot be subtracted
     assert totals["memory_peak_bytes"] >= 260 * _MIB
     assert totals["cpu_seconds"] == pytest.approx(found["child_seconds"], rel=0.05)
     assert not totals["memory_peak_is_upper_bound"]
 
 
 @pytest.mark.cgroup
-def test_a_mark_set_before_the_build_is_called_an_upper_bound(group: dict[str, Path]) -> None:
-    """A container sees its group's files read-only: it cannot set the mark anew."""
-    procs = group["memory"] / "cgroup.procs"
+def test_a_high_water_mark_set_before_the_build_is_called_an_upper_bound(cgroup: dict[str, Path]) -> None:
+    """A container sees its cgroup's files read-only: it cannot reset the high-water mark."""
+    procs = cgroup["memory"] / "cgroup.procs"
     earlier = f"echo 0 > {procs}; exec {sys.executable} -c 'b\"x\" * (400 << 20)'"
     subprocess.run(["sh", "-c", earlier], check=True)
-    mount = f"mount --bind {group['memory']} {group['memory']} && mount -o remount,bind,ro {group['memory']}"
+    mount = f"mount --bind {cgroup['memory']} {cgroup['memory']} && mount -o remount,bind,ro {cgroup['memory']}"
     probe = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("no mount namespace can be made here")
-    # the shell joins the group before its files become read-only
+    # the shell joins the cgroup before its files become read-only
     prefix = ["unshare", "--mount", "sh", "-c", f'echo 0 > {procs} && {mount} && exec "$@"', "sh"]
-    totals = _run_agent({"cpuacct": group["cpuacct"]}, 50, *prefix)["totals"]
+    totals = _run_agent({"cpuacct": cgroup["cpuacct"]}, 50, *prefix)["totals"]
     assert totals["memory_peak_is_upper_bound"]
     assert totals["memory_peak_bytes"] >= 400 * _MIB
     assert totals["memory_anonymous_peak_bytes"] <= 70 * _MIB
-    risen = _run_agent({"cpuacct": group["cpuacct"]}, 500, *prefix)["totals"]
+    risen = _run_agent({"cpuacct": cgroup["cpuacct"]}, 500, *prefix)["totals"]
     assert not risen["memory_peak_is_upper_bound"]

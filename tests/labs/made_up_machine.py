@@ -56,7 +56,7 @@ class MadeUpMachine:
     def __init__(self, folder: Path, version: str = "v2") -> None:
         self.version = version
         self.proc = folder / "proc"
-        self.group = folder / "group"
+        self.cgroup_folder = folder / "group"
         self.missing: set[str] = set()
         """Files of the cgroup that this kernel lacks."""
         self.processes: dict[str, Process] = {}
@@ -65,7 +65,7 @@ class MadeUpMachine:
         (self.proc / "self" / "task" / "1").mkdir(parents=True)
         (self.proc / "stat").touch()
         (self.proc / "self" / "task" / "1" / "io").write_text("read_bytes: 0\nwrite_bytes: 0\n")
-        self.group.mkdir()
+        self.cgroup_folder.mkdir()
         self.use()
         self.run()
         self.agent()
@@ -83,9 +83,9 @@ class MadeUpMachine:
         used = msgspec.convert(figures, Use)
         for name, text in (_files_v1(used) if self.version == "v1" else _files_v2(used)).items():
             if name not in self.missing:
-                (self.group / name).write_text(text)
+                (self.cgroup_folder / name).write_text(text)
             else:
-                (self.group / name).unlink(missing_ok=True)
+                (self.cgroup_folder / name).unlink(missing_ok=True)
 
     def run(self, **processes: Process | float) -> None:
         """Let exactly these processes run: name to what they use, or to MiB of resident memory."""
@@ -97,7 +97,7 @@ class MadeUpMachine:
                 shutil.rmtree(folder)
         for name, process in self.processes.items():
             self._write(self.pid(name), name, process)
-        (self.group / "cgroup.procs").write_text("".join(f"{self.pid(name)}\n" for name in processes))
+        (self.cgroup_folder / "cgroup.procs").write_text("".join(f"{self.pid(name)}\n" for name in processes))
 
     def restart(self, name: str) -> None:
         """Give the process of this name a new pid from the next `run` on: it is another one."""
@@ -113,7 +113,7 @@ class MadeUpMachine:
         """Return the cgroup; None on a machine without one."""
         if self.version == "none":
             return None
-        folders = dict.fromkeys(("memory", "cpuacct", "cpu"), self.group)
+        folders = dict.fromkeys(("memory", "cpuacct", "cpu"), self.cgroup_folder)
         position = Position(version=self.version, path="/job", folders=folders, tops=folders, limit_folders=folders)
         return Cgroup(position, kind=kind)
 

@@ -47,8 +47,8 @@ def test_what_can_no_longer_be_read_keeps_its_last_value(machine: MadeUpMachine)
     machine.use(usage=50, peak=70, cpu=2.0)
     readings.read()
     assert not readings.needs_walk
-    (machine.group / "memory.peak").write_text("?")
-    (machine.group / "cpu.stat").write_text("")
+    (machine.cgroup_folder / "memory.peak").write_text("?")
+    (machine.cgroup_folder / "cpu.stat").write_text("")
     machine.run(sh=1)
     readings.read()
     assert (readings.latest.high_water_mark_bytes, readings.known.high_water_mark_bytes) == (None, 70 * MIB)
@@ -91,7 +91,7 @@ def test_a_counter_that_ends_is_noted_once(machine: MadeUpMachine, monkeypatch: 
     notes: list[str] = []
     readings = _begun(machine, notes=notes)
     machine.use(usage=50)
-    read, failing = os.pread, os.open(machine.group / "io.stat", os.O_RDONLY)
+    read, failing = os.pread, os.open(machine.cgroup_folder / "io.stat", os.O_RDONLY)
     file = os.fstat(failing).st_ino
     os.close(failing)
 
@@ -130,7 +130,7 @@ def test_a_high_water_mark_that_can_be_reset_is_the_builds(tmp_path: Path) -> No
     machine = MadeUpMachine(tmp_path, "v1")
     machine.use(peak=400)
     readings = _begun(machine, Kind.CONTAINER)
-    assert (machine.group / "memory.max_usage_in_bytes").read_text() == "0"
+    assert (machine.cgroup_folder / "memory.max_usage_in_bytes").read_text() == "0"
     machine.use(peak=300)
     readings.read()
     assert not readings.high_water_mark_is_upper_bound

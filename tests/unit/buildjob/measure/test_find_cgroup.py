@@ -1,4 +1,4 @@
-"""Finding the group on made-up machines: v2 hosts, containers, delegated groups, v1 as Docker shows it."""
+"""Finding the cgroup on made-up machines: v2 hosts, containers, delegated cgroups, v1 as Docker shows it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_a_containers_group_is_taken_as_it_is(host: Host) -> None:
+def test_a_containers_cgroup_is_taken_as_it_is(host: Host) -> None:
     host.stand("/", pid_namespace=OWN_PID_NAMESPACE)
     folder = host.group("", pids=(1, 400, 500, 600), memory__current="5", memory__max="1000", cpu__max="150000 100000")
     cgroup = find_cgroup(proc=host.proc)
@@ -42,7 +42,7 @@ def test_the_root_cgroup_of_a_host_is_not_ours_and_has_no_limits(host: Host) -> 
     assert (seen.cgroup, seen.memory_limit_bytes, seen.cpu_limit_cores) == ("none", None, None)
 
 
-def test_limits_are_the_lowest_of_the_group_and_those_above(host: Host) -> None:
+def test_limits_are_the_lowest_of_the_cgroup_and_those_above(host: Host) -> None:
     host.stand("/pods/pod1/build", pid_namespace=OWN_PID_NAMESPACE)
     host.group("pods", memory__max="800", cpu__max="50000 100000")
     host.group("pods/pod1", memory__max="max", cpu__max="max 100000")
@@ -52,7 +52,7 @@ def test_limits_are_the_lowest_of_the_group_and_those_above(host: Host) -> None:
     assert _limits(cgroup) == (800, 0.5)
 
 
-def test_strangers_make_a_group_unfit_but_its_limits_still_hold(host: Host) -> None:
+def test_strangers_make_a_cgroup_unfit_but_its_limits_still_hold(host: Host) -> None:
     host.stand("/runner")
     host.group("runner", pids=(400, 500, 600), memory__current="5", memory__max="700")
     assert find_cgroup(proc=host.proc) is None
@@ -67,7 +67,7 @@ def test_strangers_make_a_group_unfit_but_its_limits_still_hold(host: Host) -> N
         ("cpu memory", {"cpu__max": "50000 100000"}),
     ],
 )
-def test_no_group_is_made_where_it_would_not_count_or_not_be_limited(
+def test_no_cgroup_is_made_where_it_would_not_count_or_not_be_limited(
     host: Host, controllers: str, files: dict[str, str]
 ) -> None:
     host.stand("/user/app/shell")
@@ -76,7 +76,7 @@ def test_no_group_is_made_where_it_would_not_count_or_not_be_limited(
     assert find_cgroup(proc=host.proc) is None
 
 
-def test_a_group_with_relatives_only_is_used_where_none_can_be_made(host: Host) -> None:
+def test_a_cgroup_with_relatives_only_is_used_where_none_can_be_made(host: Host) -> None:
     host.stand("/job")
     host.group("job", pids=(400, 500), memory__current="5")
     cgroup = find_cgroup(proc=host.proc)
@@ -84,19 +84,19 @@ def test_a_group_with_relatives_only_is_used_where_none_can_be_made(host: Host) 
     assert cgroup.kind is Kind.CONTAINER
 
 
-def test_a_group_without_the_memory_controller_is_none(host: Host) -> None:
+def test_a_cgroup_without_the_memory_controller_is_none(host: Host) -> None:
     host.stand("/job", pid_namespace=OWN_PID_NAMESPACE)
     host.group("job", pids=(500,))
     assert find_cgroup(proc=host.proc) is None
 
 
-def test_workers_of_another_namespace_make_a_group_unfit(host: Host) -> None:
+def test_processes_of_another_namespace_make_a_cgroup_unfit(host: Host) -> None:
     host.stand("/job", pid_namespace=OWN_PID_NAMESPACE)
     host.group("job", pids=(0, 500), memory__current="5")
     assert find_cgroup(proc=host.proc) is None
 
 
-def test_docker_on_v1_shows_the_containers_group_as_the_top(tmp_path: Path) -> None:
+def test_docker_on_v1_shows_the_containers_cgroup_as_the_top(tmp_path: Path) -> None:
     host = Host(tmp_path, version="v1")
     name = "/docker/" + "ab" * 32
     host.stand(name, root=name, pid_namespace=OWN_PID_NAMESPACE)
@@ -130,7 +130,7 @@ def test_v1_without_limits_says_so(tmp_path: Path) -> None:
     assert _limits(cgroup) == (None, None)
 
 
-def test_a_machine_without_groups_has_none(tmp_path: Path) -> None:
+def test_a_machine_without_cgroups_has_none(tmp_path: Path) -> None:
     assert find_cgroup(proc=tmp_path) is None
 
 

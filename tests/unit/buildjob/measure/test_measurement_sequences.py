@@ -140,22 +140,22 @@ def kills(run: Run) -> None:
     run.end()
 
 
-def a_group_that_stays_empty(run: Run) -> None:
-    """The build never joins the group that was made for it: after three samples its processes are asked."""
+def a_cgroup_that_stays_empty(run: Run) -> None:
+    """The build never joins the cgroup that was made for it: after three samples it is measured by walks."""
     machine = run.machine
     run.begin()
     run.measurement.watch(machine.pid("sh"))
     machine.run()
     for number in range(2):
-        (machine.group / "cgroup.procs").write_text("")
+        (machine.cgroup_folder / "cgroup.procs").write_text("")
         run.sample(1.0, late=number / 10)
     run.phase("build")
     machine.run(sh=Process(mib=5, cpu=1.5), cc1=Process(mib=70, cpu=0.5))
-    (machine.group / "cgroup.procs").write_text("")
+    (machine.cgroup_folder / "cgroup.procs").write_text("")
     run.sample(0.8)
     run.sample(1.0)
     machine.run(sh=Process(mib=5, cpu=1.5, reaped_cpu=0.75))
-    (machine.group / "cgroup.procs").write_text("")
+    (machine.cgroup_folder / "cgroup.procs").write_text("")
     run.sample(1.0)
     run.end()
 
@@ -188,8 +188,8 @@ def counters_that_come_to_nothing(run: Run) -> None:
     machine.use(usage=60, anonymous=45, cpu=2, peak=80, read=20, written=30, throttled=1, stalled=2)
     run.sample(1.0)
     for name in ("memory.stat", "cpu.stat", "cpuacct.usage", "io.stat", "memory.peak", "memory.max_usage_in_bytes"):
-        if (machine.group / name).exists():
-            (machine.group / name).write_text("?\n")
+        if (machine.cgroup_folder / name).exists():
+            (machine.cgroup_folder / name).write_text("?\n")
     run.glance()
     machine.run(sh=2, cc1=Process(mib=100, cpu=1.5), cc1plus=Process(mib=30, cpu=0.5))
     run.phase("build")
@@ -236,7 +236,7 @@ def processes_that_come_and_go(run: Run) -> None:
 
 
 def walks_that_cost(run: Run) -> None:
-    """Walking may take a share of the time only: with a group it is then walked less often, without, sampled less often."""
+    """Walks may take a share of the time only: with a cgroup there are fewer walks, without one fewer samples."""
     machine = run.machine
     run.begin()
     for second in range(12):
@@ -251,8 +251,8 @@ _CASES: dict[str, tuple[Sequence, str, Kind]] = {
     **{f"build-{version}-{kind}": (a_build, version, kind) for version in ("v1", "v2") for kind in Kind},
     "build-none": (a_build, "none", Kind.MADE),
     **{f"kills-{version}": (kills, version, Kind.MADE) for version in ("v1", "v2", "none")},
-    **{f"empty-group-{version}": (a_group_that_stays_empty, version, Kind.MADE) for version in ("v1", "v2")},
-    "empty-group-container": (a_group_that_stays_empty, "v2", Kind.CONTAINER),
+    **{f"empty-cgroup-{version}": (a_cgroup_that_stays_empty, version, Kind.MADE) for version in ("v1", "v2")},
+    "empty-cgroup-container": (a_cgroup_that_stays_empty, "v2", Kind.CONTAINER),
     **{f"standby-{version}": (standby_processes, version, Kind.CONTAINER) for version in ("v1", "v2", "none")},
     **{f"lost-counters-{version}": (counters_that_come_to_nothing, version, Kind.MADE) for version in ("v1", "v2")},
     **{f"failed-walk-{version}": (a_walk_that_fails, version, Kind.MADE) for version in ("v2", "none")},

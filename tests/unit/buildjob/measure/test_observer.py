@@ -18,7 +18,7 @@ def test_stop_gives_the_same_result_again() -> None:
     assert [phase.name for phase in first.phases] == ["build"]
 
 
-def test_every_mark_calls_the_checkpoint_and_none_comes_after_stop() -> None:
+def test_every_phase_calls_the_checkpoint_and_none_comes_after_stop() -> None:
     seen: list[Observation] = []
     marked = threading.Event()
 
@@ -95,7 +95,7 @@ def test_the_folders_are_watched(tmp_path: Path) -> None:
     assert (result.totals.disk_peak_bytes or 0) >= 50_000
 
 
-def test_a_group_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_a_cgroup_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
     folders = {"memory": tmp_path / "gone"}
     position = Position(version="v2", path="/x", folders=folders, tops=folders, limit_folders=folders)
     with Observer(cgroup=Cgroup(position, kind=Kind.MADE), interval_seconds=0.01) as observer:
