@@ -1,10 +1,14 @@
 """Clause: only a mirror in S3 costs boto3, and never in the process that builds (house style, section 8)."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+
+from buildjob.cli.publish_options import Arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("boto3", "botocore", "gnupg", "lxml", "requests", "kubernetes")
@@ -32,3 +36,8 @@ def test_help_loads_neither_a_verb_nor_storage() -> None:
     assert not [name for name in done.stdout.split() if name.startswith("buildjob.buildcache")]
     verbs = {name for name in done.stdout.split() if name.startswith("buildjob.cli.")}
     assert verbs == {"buildjob.cli.publish", "buildjob.cli.publish_options"}
+
+
+@pytest.mark.parametrize("verb", get_args(get_type_hints(Arguments)["verb"]))
+def test_each_verb_has_its_module(verb: str) -> None:
+    assert callable(importlib.import_module(f"buildjob.cli.publish_{verb}").run)

@@ -126,12 +126,12 @@ def test_a_push_uploads_what_is_missing_and_indexes_it(make_store: MakeStore, tm
     assert installs(store) == expected({"lib": TREES["lib"]})
     planned = pushing.plan(tmp_path / "all", store, replace=False)
     assert [entry.dag_hash for entry in planned.binaries] == [dag_hash("app"), dag_hash("tool")]
-    told: list[int] = []
-    options = pushing.PushOptions(progress=lambda done, _all, _bytes: told.append(done))
+    progress: list[int] = []
+    options = pushing.PushOptions(progress=lambda done, _all, _bytes: progress.append(done))
     pushed = pushing.push(planned, store, sign=as_it_is, options=options)
     assert pushed.index
     assert pushed.index.replaced
-    assert told == [1, 2]
+    assert progress == [1, 2]
     assert consistent(store) == 3
     assert installs(store) == expected(TREES)
     assert not list(push_record.pending(store))

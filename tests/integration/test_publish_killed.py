@@ -112,8 +112,8 @@ def test_a_kill_at_any_request_leaves_a_consistent_build_cache_and_a_second_run_
                 store.delete(seen.key)
             push.publish(tmp_path / "old", store, sign=as_it_is)
             killer.begin(step)
-            words = ["--unsigned", "--connections", "1", "--endpoint-url", front.url]
-            pushes.stdin.write(json.dumps(["push", str(tmp_path / "new"), store.url, *words]) + "\n")
+            arguments = ["--unsigned", "--connections", "1", "--endpoint-url", front.url]
+            pushes.stdin.write(json.dumps(["push", str(tmp_path / "new"), store.url, *arguments]) + "\n")
             pushes.stdin.flush()
             killer.aim(int(pushes.stdout.readline()))
             ended = int(pushes.stdout.readline())

@@ -70,12 +70,12 @@ def test_a_kill_leaves_a_consistent_build_cache_and_a_second_run_finishes(
             program.kill()
         return False
 
-    words = ["push", str(unsigned), store.url, "--unsigned", "--connections", "4"]
+    arguments = ["push", str(unsigned), store.url, "--unsigned", "--connections", "4"]
     with in_front_of(versitygw, fault) as front:
-        program.start([*words, "--endpoint-url", front.url], {})
+        program.start([*arguments, "--endpoint-url", front.url], {})
         assert program.wait(120) == -signal.SIGKILL
     consistent(store)
-    program.start(words, {})
+    program.start(arguments, {})
     assert program.wait(120) == 0, program.stderr()
     check(store)
 
@@ -128,20 +128,20 @@ def test_one_that_is_stopped_leaves_neither_a_process_nor_the_key(
         if at.is_now():
             for process in marked(mark):
                 with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
-                    words = process.cmdline()
-                    if "--homedir" in words:
-                        homes.add(Path(words[words.index("--homedir") + 1]))
+                    arguments = process.cmdline()
+                    if "--homedir" in arguments:
+                        homes.add(Path(arguments[arguments.index("--homedir") + 1]))
             os.kill(pid[0], number)
         return False
 
     with in_front_of(versitygw, fault) as front:
-        words = [unsigned, f"s3://{versitygw.bucket()}/x", "--signing-key-file", key.secret, "--endpoint-url", front.url]
+        arguments = [unsigned, f"s3://{versitygw.bucket()}/x", "--signing-key-file", key.secret, "--endpoint-url", front.url]
         environment = {
             "PATH": os.environ["PATH"], "HOME": "/nonexistent", "SPACK_FARM_PUBLISH_PATH_STYLE": "true", "MARK": mark,
             **versitygw.environment,
         }  # fmt: skip
         with subprocess.Popen(
-            [sys.executable, ROOT / "spack_farm/__main__.py", "publish", "push", *map(str, words)],
+            [sys.executable, ROOT / "spack_farm/__main__.py", "publish", "push", *map(str, arguments)],
             env=environment,
             stderr=subprocess.PIPE,
         ) as child:

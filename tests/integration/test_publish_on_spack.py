@@ -42,8 +42,8 @@ class Published:
         self.trusted = {"SPACK_GNUPGHOME": str(folder / "g")} | self.environment
         assert lab.stock_spack("gpg", "trust", key.public, environment=self.trusted).returncode == 0
 
-    def spack(self, *words: str, scope: Path) -> Any:
-        return self.lab.stock_spack(*words, scopes=[scope], environment=self.trusted)
+    def spack(self, *arguments: str, scope: Path) -> Any:
+        return self.lab.stock_spack(*arguments, scopes=[scope], environment=self.trusted)
 
 
 PublishTo = Callable[[str], Published]

@@ -13,11 +13,11 @@ from tests.labs.s3.server import Server
 
 
 def build(server: Server, command: str, mirror: str, out: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    words = ["--command", command, "--name", "tiny", "--version", "1", "--out", str(out)]
-    words += ["--telemetry-mirror", mirror, "--interval", "0.1"]
+    arguments = ["--command", command, "--name", "tiny", "--version", "1", "--out", str(out)]
+    arguments += ["--telemetry-mirror", mirror, "--interval", "0.1"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(out.parent), "SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
     return subprocess.run(
-        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", *words],
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", *arguments],
         env=environment | server.environment | variables, cwd=out.parent, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -23,9 +23,9 @@ from tests.labs.telemetry_samples import SAMPLE, sample
 TREES: dict[str, list[str]] = {"app": ["lib", "gmake"], "lib": [], "tool": []}
 
 
-def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def farm(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "publish", *map(str, words)],
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "publish", *map(str, arguments)],
         capture_output=True, text=True, check=False, timeout=60,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
     )  # fmt: skip

@@ -21,8 +21,8 @@ def argv(case: str, *, processes: int = 2, threads: int = 3, count: int = len(TA
     return [sys.executable, "-m", "tests.labs.forking", case, str(processes), str(threads), str(count)]
 
 
-def told(words: list[str], folder: Path) -> dict[str, Any]:
-    done = subprocess.run(words, env=ENVIRONMENT, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+def result_of(program: list[str], folder: Path) -> dict[str, Any]:
+    done = subprocess.run(program, env=ENVIRONMENT, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
     found: dict[str, Any] = json.loads(done.stdout)
     assert found.pop("left") == 0, "no process stays"
     return found
@@ -31,11 +31,11 @@ def told(words: list[str], folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("count", [0, 1, 300])
 def test_every_task_is_done_once(count: int, tmp_path: Path) -> None:
     expected = {task: len(task) for task in TASKS[:count]}
-    assert told(argv("all is well", count=count), tmp_path) == {"results": expected}
+    assert result_of(argv("all is well", count=count), tmp_path) == {"results": expected}
 
 
 def test_tasks_are_taken_in_their_order(tmp_path: Path) -> None:
-    told(argv("in their order", processes=1, threads=1), tmp_path)
+    result_of(argv("in their order", processes=1, threads=1), tmp_path)
     assert (tmp_path / "taken").read_text().splitlines() == TASKS
 
 
@@ -51,13 +51,13 @@ def test_tasks_are_taken_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_what_ends_one_ends_all_and_is_raised_as_what_it_is(case: str, kind: str, text: str, tmp_path: Path) -> None:
-    found = told(argv(case), tmp_path)
+    found = result_of(argv(case), tmp_path)
     assert found["kind"] == kind
     assert text in found["text"]
 
 
 def test_a_caller_that_has_enough_ends_them(tmp_path: Path) -> None:
-    assert told(argv("all is well", count=200), tmp_path) == {}
+    assert result_of(argv("all is well", count=200), tmp_path) == {}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
