@@ -1,5 +1,7 @@
 """What each outcome means for people, and what to do about it."""
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import example, given
@@ -48,38 +50,37 @@ def test_no_outcome_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "fact"),
     [
-        ("published", "The binary is signed and in the build cache."),
-        ("already_there", "The build cache had this binary before."),
-        ("unpublished", "The binary was left as an unsigned build-cache entry; nothing was uploaded."),
-        ("failed", "The binary could not be published."),
-        ("evaporated", ""),
+        ("published", "in the build cache"),
+        ("already_there", "before"),
+        ("unpublished", "nothing was uploaded"),
+        ("failed", "could not be published"),
     ],
 )
-def test_a_good_build_says_what_became_of_its_binary(state: str, words: str) -> None:
-    assert explain(sample(publish=Publish(state=state))).detail == words
+def test_a_good_build_says_what_became_of_its_binary(state: str, fact: str) -> None:
+    assert fact in explain(sample(publish=Publish(state=state))).detail
+
+
+def test_a_state_of_the_binary_that_is_not_known_is_not_interpreted() -> None:
+    assert explain(sample(publish=Publish(state="evaporated"))).detail == ""
 
 
 def test_a_memory_kill_names_limit_peak_and_process_and_asks_for_twice_the_limit() -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=2040 * MIB)
     explanation = explain(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals))
-    assert explanation.detail == (
-        "The build reached the limit of 2 GiB, and the kernel killed a process, probably 'cc1plus -O2 a.cc' (the biggest in "
-        "the last sample: the kernel does not say which). The highest sample of its working set was 1.99 GiB."
-    )
-    assert explanation.advice == (
-        "Ask for at least 4 GiB of memory, twice the limit that it hit.",
-        "Or build with fewer than 4 jobs at once.",
-    )
+    for fact in ("limit of 2 GiB", "probably 'cc1plus -O2 a.cc'", "1.99 GiB"):
+        assert fact in explanation.detail
+    more_memory, fewer_jobs = explanation.advice
+    assert "at least 4 GiB" in more_memory
+    assert "fewer than 4 jobs" in fewer_jobs
 
 
 def test_a_memory_kill_that_names_its_process_is_no_guess() -> None:
     kills = [msgspec.structs.replace(_KILL, inferred=False), _KILL, _KILL]
-    assert (
-        "the kernel killed 'cc1plus -O2 a.cc' and 2 more."
-        in explain(sample(outcome="memory_killed", memory_kills=kills)).detail
-    )
+    detail = explain(sample(outcome="memory_killed", memory_kills=kills)).detail
+    assert "'cc1plus -O2 a.cc' and 2 more" in detail
+    assert "probably" not in detail
 
 
 def test_a_memory_kill_without_limit_peak_process_or_jobs_still_says_what_is_known() -> None:
@@ -97,31 +98,34 @@ def test_a_memory_kill_without_limit_peak_process_or_jobs_still_says_what_is_kno
                 spec=spec,
             )
         )
-        assert explanation.detail == f"The build reached all memory of the machine, and the kernel killed {who}."
-        assert explanation.advice == ("Build where more memory is free.",)
+        assert "all memory of the machine" in explanation.detail
+        assert explanation.detail.endswith(f"the kernel killed {who}.")
+        assert len(explanation.advice) == 1
 
 
 def test_a_build_that_survived_a_kill_is_no_plain_success() -> None:
     explanation = explain(sample(memory_kills=[_KILL]))
     assert (explanation.tone, explanation.headline) == (Tone.MIXED, "Built")
-    assert "The kernel killed a process, probably 'cc1plus -O2 a.cc'" in explanation.detail
-    assert "Ask for at least 4 GiB" in explanation.advice[0]
+    assert "probably 'cc1plus -O2 a.cc'" in explanation.detail
+    assert "at least 4 GiB" in explanation.advice[0]
 
 
 @pytest.mark.parametrize(
-    ("peak", "advice"),
+    ("peak", "facts"),
     [
-        (100 * MIB, "It used 20 % of the memory it asked for: 128 MiB would do."),
-        (240 * MIB, ""),
-        (1000 * MIB, ""),
-        (1900 * MIB, "Its memory reached 93 % of the limit: next time ask for 2.25 GiB."),
-        (0, ""),
-        (None, ""),
+        (100 * MIB, ["20 %", "128 MiB"]),
+        (240 * MIB, []),
+        (1000 * MIB, []),
+        (1900 * MIB, ["93 % of the limit", "2.25 GiB"]),
+        (0, []),
+        (None, []),
     ],
 )
-def test_a_good_build_says_when_its_size_was_wrong(peak: int | None, advice: str) -> None:
+def test_a_good_build_says_when_its_size_was_wrong(peak: int | None, facts: list[str]) -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=peak)
-    assert "".join(explain(sample(totals=totals)).advice) == advice
+    advice = "".join(explain(sample(totals=totals)).advice)
+    assert bool(advice) == bool(facts)
+    assert all(fact in advice for fact in facts)
 
 
 def test_an_estimate_advises_no_size() -> None:
@@ -130,52 +134,48 @@ def test_an_estimate_advises_no_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "detail"),
+    ("error", "fact"),
     [
-        (None, "The build ended with an error, but its log holds none that we recognize."),
-        (
-            FirstError(line=1847, text="x", phase="build"),
-            "The first error is in the build phase, line 1,847 of build.log.",
-        ),
-        (FirstError(line=7, text="x"), "The first error is in line 7 of build.log."),
+        (None, "none that we recognize"),
+        (FirstError(line=1847, text="x", phase="build"), "in the build phase, line 1,847 of build.log"),
+        (FirstError(line=7, text="x"), "in line 7 of build.log"),
     ],
 )
-def test_a_failed_build_says_where_its_first_error_is(error: FirstError | None, detail: str) -> None:
-    assert explain(sample(outcome="build_failed", first_error=error)).detail == detail
+def test_a_failed_build_says_where_its_first_error_is(error: FirstError | None, fact: str) -> None:
+    assert fact in explain(sample(outcome="build_failed", first_error=error)).detail
 
 
 @pytest.mark.parametrize(
-    ("peak", "asked", "detail", "wanted"),
+    ("peak", "asked", "sizes", "wanted"),
     [
-        (5 * GIB, 4 * GIB, " Its files took up 5 GiB. It had asked for 4 GiB.", "10 GiB"),
-        (1 * GIB, 4 * GIB, " Its files took up 1 GiB. It had asked for 4 GiB.", "8 GiB"),
-        (3 * GIB, None, " Its files took up 3 GiB.", "6 GiB"),
-        (None, None, "", ""),
+        (5 * GIB, 4 * GIB, ["5 GiB", "4 GiB"], "10 GiB"),
+        (1 * GIB, 4 * GIB, ["1 GiB", "4 GiB"], "8 GiB"),
+        (3 * GIB, None, ["3 GiB"], "6 GiB"),
+        (None, None, [], ""),
     ],
 )
-def test_a_full_disk_names_use_and_what_to_ask_for(peak: int | None, asked: int | None, detail: str, wanted: str) -> None:
+def test_a_full_disk_names_use_and_what_to_ask_for(
+    peak: int | None, asked: int | None, sizes: list[str], wanted: str
+) -> None:
     totals = change(sample().totals, disk_peak_bytes=peak)
     explanation = explain(sample(outcome="disk_full", totals=totals, asked=Asked(disk_bytes=asked)))
-    assert explanation.detail == f"The build ran out of disk space.{detail}"
-    least = f"Ask for at least {wanted} of disk, or build" if wanted else "Build"
-    assert explanation.advice == (f"{least} where more is free.",)
+    assert re.findall(r"\d+ GiB", explanation.detail) == sizes
+    assert re.findall(r"\d+ GiB", explanation.advice[0]) == ([wanted] if wanted else [])
 
 
 def test_a_timeout_tells_a_busy_build_from_one_that_hung() -> None:
     busy = change(sample().totals, wall_seconds=100.0, cpu_seconds=350.0)
     idle = change(sample().totals, wall_seconds=100.0, cpu_seconds=50.0)
     explanations = [explain(sample(outcome="timed_out", totals=totals)) for totals in (busy, idle)]
-    assert [explanation.detail for explanation in explanations] == [
-        "The build was stopped after 1 min 40 s in its install phase."
-    ] * 2
-    assert explanations[0].advice == ("It kept its 4 cores busy: give it more time, or more cores.",)
+    assert all("after 1 min 40 s in its install phase" in explanation.detail for explanation in explanations)
+    assert "4 cores busy" in explanations[0].advice[0]
     assert "the build hung" in explanations[1].advice[0]
 
 
 @pytest.mark.parametrize(("code", "name"), [(143, " by SIGTERM"), (130, " by SIGINT"), (0, ""), (500, "")])
 def test_an_interruption_names_its_signal(code: int, name: str) -> None:
     explanation = explain(sample(outcome="interrupted", exit_code=code))
-    assert explanation.detail == f"The agent was stopped{name} after 2 min 31 s."
+    assert f"stopped{name} after 2 min 31 s" in explanation.detail
 
 
 def test_an_unfinished_document_says_what_it_counts_as() -> None:
