@@ -20,6 +20,8 @@ from ctest_xml.naming import DOCUMENTS
 
 State = Literal["ready", "sending", "sent", "refused", "unknown"]
 DONE = "Done.xml"
+_STATES: tuple[State, ...] = ("ready", "sending", "unknown", "refused", "sent")
+"""In the order in which a document goes through them."""
 _RECEIPTS = "receipts.jsonl"
 
 
@@ -37,7 +39,7 @@ def documents(folder: Path) -> dict[str, State]:
     """Return the state of each document of a folder, in the order of sending; Done.xml last."""
     states: dict[str, State] = {}
     for name in (*DOCUMENTS, DONE):
-        for state in ("ready", "sending", "unknown", "refused", "sent"):
+        for state in (*_STATES, *_STATES):  # twice: a sender that fails moves a document back to the first state meanwhile
             if path_of(folder, name, state).exists():
                 states[name] = state
                 break
@@ -83,6 +85,14 @@ def mark_abandoned(folder: Path) -> None:
         with suppress(FileNotFoundError, BlockingIOError), path_of(folder, name, "sending").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             settle(folder, name, "unknown")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let other senders that call this wait until the end of the `with`."""
+    with (folder / _RECEIPTS).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def add_receipt(folder: Path, name: str, *, build_id: str) -> None:

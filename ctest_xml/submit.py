@@ -199,13 +199,16 @@ def _resolve(submission: _Submission, unknown: set[str]) -> Iterator[DocumentRes
 
 def _write_done(submission: _Submission) -> bool:
     """Write Done.xml if nothing is left that could still be sent; return whether it is to be sent."""
-    states = spool.documents(submission.folder)
-    number = spool.build_id(submission.folder)
+    folder = submission.folder
+    states = spool.documents(folder)
+    number = spool.build_id(folder)
     if DONE in states:
         return states[DONE] == "ready"
-    # Done.xml names the build by its id. It must not go before a document: CDash would delete the build.
+    # Done.xml names the build by its id. It must not be sent before a document: CDash would delete the build.
     if not number or "sent" not in states.values() or not set(states.values()) <= {"sent", "refused"}:
         return False
-    with write_whole(submission.folder / DONE) as file:
-        write_done(file, done=Done(build_id=number, time_seconds=submission.timing.now()))
-    return True
+    with spool.alone(folder):  # of two senders that find all documents sent, the second finds Done.xml
+        if DONE not in spool.documents(folder):
+            with write_whole(folder / DONE) as file:
+                write_done(file, done=Done(build_id=number, time_seconds=submission.timing.now()))
+    return spool.documents(folder).get(DONE) == "ready"

@@ -1,7 +1,9 @@
 """The sender against a CDash on loopback with every fault of the protocol: each file exactly once, or kept in the spool."""
 
 import multiprocessing
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -250,6 +252,23 @@ def test_many_senders_send_each_document_once(folder: Path, cdash: CDash) -> Non
     assert sorted(set(names)) == sorted([*ALL, "Done.xml"])
     assert [name for name in names if name != "Done.xml"] == sorted(ALL, key=names.index)
     assert names[-1] == "Done.xml"
+
+
+def test_two_senders_that_find_all_sent_send_done_once(folder: Path, cdash: CDash) -> None:
+    for name in ALL:
+        (folder / name).rename(folder / f"{name}.sent")
+    spool.add_receipt(folder, "Build.xml", build_id="4711")
+    asked: list[float] = []
+
+    def now() -> float:
+        asked.append(time.monotonic())
+        time.sleep(0.3)  # the other one has time to write a Done.xml of its own
+        return 1.8e9
+
+    with ThreadPoolExecutor(2) as senders:
+        sent = [senders.submit(submit, folder, server=server(cdash), timing=Timing(now=now)) for _ in range(2)]
+    assert all(one.result().link for one in sent)
+    assert (len(asked), cdash.names()) == (1, ["Done.xml"])
 
 
 def test_progress_is_told_to_the_last_byte(folder: Path, cdash: CDash) -> None:
