@@ -56,7 +56,7 @@ def test_a_package_without_an_entry_has_no_measured_size() -> None:
         (b"{", "cannot be read"),
         (b'{"version": 1, "sizes": {"zlib": {"memory_bytes": "2G"}}}', "Expected `int | null`"),
         (b'{"version": 2, "sizes": {}}', "has version 2, this driver reads 1"),
-        (b" " * (64 << 20) + b"{}", "is larger than 64 MiB"),
+        pytest.param(b" " * (64 << 20) + b"{}", "is larger than 64 MiB", id="too large"),
     ],
 )
 def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:

@@ -50,7 +50,9 @@ def test_a_good_document_has_no_fault(inside: str) -> None:
         (build("<Labels><Label>" + "x" * 256 + "</Label></Labels>"), "column holds 255"),
         (build("<Labels><Label>a<![CDATA[b]]></Label></Labels>"), "use one CDATA section"),
         (build(EVENT.format("Warning", 2**31)), "integer column"),
-        (build(EVENT.format("Error", 1) * 32_768), "more than 32767 errors"),
+        pytest.param(
+            build(EVENT.format("Error", 1) * 32_768), "more than 32767 errors", id="32,768 errors", marks=pytest.mark.long
+        ),
         (build("<Error/>"), "holds nothing"),
         (build("text"), "text between its elements"),
         (build("<ElapsedMinutes>soon</ElapsedMinutes>"), "is not of the type decimal"),

@@ -179,6 +179,7 @@ def test_chunks_never_change_events(log: bytes, places: list[int], rules: str) -
     assert list(scan(cut(log, places), rules=rules)) == whole  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60)
 @given(LOGS)
 def test_without_re2_the_events_are_the_same(log: bytes) -> None:

@@ -158,6 +158,7 @@ def test_hostile_lines_are_harmless() -> None:
     assert state.give_up_log() == []
 
 
+@pytest.mark.long
 def test_what_is_kept_of_the_agents_lines_is_bounded() -> None:
     state = StreamState(FOLDER)
     tracemalloc.start()
@@ -175,6 +176,7 @@ def test_of_many_complaints_at_once_the_last_one_counts() -> None:
     assert StreamState(FOLDER).take_lines(b"one\ntwo\n" * 1000) == [Complaint("two")]
 
 
+@pytest.mark.long
 def test_segments_that_no_script_can_have_are_not_remembered() -> None:
     """The lines come from the job's own container, where anybody may write them."""
     state = StreamState(FOLDER)

@@ -66,6 +66,7 @@ def test_long_lines_lose_their_end_and_the_next_line_is_the_next(tmp_path: Path,
     assert taken.truncated == (length > LINE_LIMIT)
 
 
+@pytest.mark.long
 def test_a_huge_line_before_within_and_after_is_never_held_whole(tmp_path: Path) -> None:
     path = tmp_path / "log"
     size = 64 << 20
@@ -85,6 +86,7 @@ def test_a_huge_line_before_within_and_after_is_never_held_whole(tmp_path: Path)
     assert peak < 8 << 20
 
 
+@pytest.mark.long
 @given(
     body=st.lists(st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")), max_size=30).map(b"\n".join),
     padding=st.sampled_from([0, *((1 << 16) - short for short in (0, 1, 2, 20, 200))]),

@@ -394,6 +394,7 @@ def test_numbers_beyond_all_machines_leave_the_page_whole() -> None:
             assert not re.search(r"\b(nan|inf)\b|\de\+\d", read_html(text).one("main").text())
 
 
+@pytest.mark.long
 def test_the_largest_page_stays_below_its_bound() -> None:
     document = sample()
     for filling in ("&", '"', "\U000e0001"):

@@ -60,6 +60,7 @@ def test_a_payload_in_every_text_leaves_the_page_as_it_is(payload: str) -> None:
     text.encode("utf-8")
 
 
+@pytest.mark.long
 @given(st.text(st.characters(), min_size=1, max_size=400))
 @settings(max_examples=25, deadline=None)
 def test_any_text_in_every_field_comes_back_as_people_see_it(foreign: str) -> None:
