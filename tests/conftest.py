@@ -57,6 +57,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case of raw bytes by its argument: bytes that hold a time, as gzip's do, would name it anew in each process."""
+    return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
+
+
 def pytest_sessionfinish() -> None:
     """Leave no warm process behind: a worker among several ends without its exit functions."""
     end_all()
