@@ -13,7 +13,7 @@ import msgspec
 
 from executor.errors import SettingsError
 from executor.units import QuantityError, parse_bytes, parse_millicores
-from executor.unsupported_keys import UNSUPPORTED
+from executor.unsupported_keys import IGNORED, REJECTED
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 Quantity = str
@@ -247,7 +247,8 @@ def _table(document: dict[str, Any], name: str) -> dict[str, object]:
 def _faults(given: dict[str, Any]) -> list[str]:
     """Return the faults of each key on its own, with its path."""
     faults: list[str] = []
-    missing_features: list[str] = []
+    rejected: list[str] = []
+    ignored: list[str] = []
     for name, table_type in TABLES.items():
         if name and not isinstance(given.get(name, {}), dict):
             faults.append(f"{name} must be a table")
@@ -256,17 +257,20 @@ def _faults(given: dict[str, Any]) -> list[str]:
         for key, value in _table(given, name).items():
             where = f"{name}.{key}".lstrip(".")
             if key not in hints:
-                known = UNSUPPORTED.get(key) if name == "kubernetes" else None
-                (missing_features if known else faults).append(f"{where} {known}" if known else f"unknown key {where}")
+                if name == "kubernetes" and key in REJECTED:
+                    rejected.append(f"{where} rejected, because {REJECTED[key]}")
+                elif name == "kubernetes" and key in IGNORED:
+                    ignored.append(_ignored(key))
+                else:
+                    faults.append(f"unknown key {where}")
                 continue
             try:
                 msgspec.convert(value, hints[key])
                 _check_quantity(key, value)
             except (msgspec.ValidationError, QuantityError) as error:
                 faults.append(f"{where}: {error}")
-    refused = [text for text in missing_features if " refused" in text]
-    if refused:
-        faults.append("keys of the official executor that this driver does not have: " + ", ".join(missing_features))
+    if rejected:
+        faults.append("keys of the official executor that this driver does not have: " + ", ".join([*rejected, *ignored]))
     return faults
 
 
@@ -275,7 +279,11 @@ def ignored_keys(path: Path | None) -> list[str]:
     if path is None:
         return []
     given = _table(_read(path), "kubernetes")
-    return [f"kubernetes.{key} {UNSUPPORTED[key]}" for key in given if key in UNSUPPORTED]
+    return [_ignored(key) for key in given if key in IGNORED]
+
+
+def _ignored(key: str) -> str:
+    return f"kubernetes.{key} ignored, because {IGNORED[key]}"
 
 
 def _check_quantity(key: str, value: object) -> None:

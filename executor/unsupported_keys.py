@@ -1,37 +1,33 @@
-"""Keys of the official Kubernetes executor that this driver lacks, each with how the driver treats it.
+"""Keys of the official Kubernetes executor that this driver lacks, each with the reason.
 
-Source: gitlab-runner 19.4 common/config.go, `KubernetesConfig`. `ignored` keys change nothing that a job could depend on;
-`refused` ones would change what a job gets, so a file with one of them is not accepted.
+Source: gitlab-runner 19.4 common/config.go, `KubernetesConfig`.
 """
 
-_LATER = "refused, because it is not built yet"
-_CREDENTIALS = "refused, because credentials come from a kubeconfig or the service account"
-_POD_LEVEL = "refused, because sizes are set per container"
+_LATER = "it is not built yet"
+_CREDENTIALS = "credentials come from a kubeconfig or the service account"
+_POD_LEVEL = "sizes are set per container"
 
-UNSUPPORTED: dict[str, str] = {
+REJECTED: dict[str, str] = {
     "affinity": _LATER,
     "allowed_groups": _LATER,
     "allowed_services": _LATER,
-    "autoscaler": "refused, because an autoscaler manages the nodes",
+    "autoscaler": "an autoscaler manages the nodes",
     "bearer_token": _CREDENTIALS,
     "bearer_token_overwrite_allowed": _CREDENTIALS,
     "build_container_security_context": _LATER,
     "ca_file": _CREDENTIALS,
     "cert_file": _CREDENTIALS,
-    "cleanup_resources_timeout": "ignored, because cleanup does not wait for the deletion",
     "container_lifecycle": _LATER,
     "dns_config": _LATER,
     "dns_policy": _LATER,
     "helper_container_security_context": _LATER,
-    "helper_image_autoset_arch_and_os": "refused, because `helper_image` names the image",
-    "helper_image_flavor": "refused, because `helper_image` names the image",
+    "helper_image_autoset_arch_and_os": "`helper_image` names the image",
+    "helper_image_flavor": "`helper_image` names the image",
     "host": _CREDENTIALS,
     "host_aliases": _LATER,
-    "init_permissions_container_security_context": "ignored, because there is no such container",
     "key_file": _CREDENTIALS,
-    "logs_base_dir": "ignored, because logs live in the control volume",
     "namespace_overwrite_allowed": _LATER,
-    "namespace_per_job": "refused, because the driver's role is limited to one namespace",
+    "namespace_per_job": "the driver's role is limited to one namespace",
     "node_selector_overwrite_allowed": _LATER,
     "node_tolerations_overwrite_allowed": _LATER,
     "pod_annotations_overwrite_allowed": _LATER,
@@ -43,16 +39,24 @@ UNSUPPORTED: dict[str, str] = {
     "pod_memory_request": _POD_LEVEL,
     "pod_security_context": _LATER,
     "pod_spec": _LATER,
-    "poll_interval": "ignored, because the pod is watched",
-    "poll_timeout": "refused, because `[budgets]` has one key for each part of it",
-    "print_pod_warning_events": "ignored, because they are always printed",
-    "resource_availability_check_max_attempts": "ignored, because the pod's events report a missing secret",
-    "retry_backoff_max": "ignored, because retries have one budget, `budgets.api_seconds`",
-    "retry_limit": "ignored, because retries have one budget, `budgets.api_seconds`",
-    "retry_limits": "ignored, because retries have one budget, `budgets.api_seconds`",
-    "scripts_base_dir": "ignored, because scripts live in the control volume",
+    "poll_timeout": "`[budgets]` has one key for each part of it",
     "service_account_overwrite_allowed": _LATER,
     "services": _LATER,
-    "use_service_account_image_pull_secrets": "ignored, because Kubernetes always does so",
     "volumes": _LATER,
 }
+"""Keys that would change what a job gets: a file with one of them is rejected."""
+
+IGNORED: dict[str, str] = {
+    "cleanup_resources_timeout": "cleanup does not wait for the deletion",
+    "init_permissions_container_security_context": "there is no such container",
+    "logs_base_dir": "logs live in the control volume",
+    "poll_interval": "the pod is watched",
+    "print_pod_warning_events": "they are always printed",
+    "resource_availability_check_max_attempts": "the pod's events report a missing secret",
+    "retry_backoff_max": "retries have one budget, `budgets.api_seconds`",
+    "retry_limit": "retries have one budget, `budgets.api_seconds`",
+    "retry_limits": "retries have one budget, `budgets.api_seconds`",
+    "scripts_base_dir": "scripts live in the control volume",
+    "use_service_account_image_pull_secrets": "Kubernetes always does so",
+}
+"""Keys that change nothing that a job could depend on: a file with them is accepted, with a note."""

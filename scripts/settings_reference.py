@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from executor import settings
-from executor.unsupported_keys import UNSUPPORTED
+from executor.unsupported_keys import IGNORED, REJECTED
 from scripts import reference_pages
 
 PAGE = Path("docs/reference/settings.md")
@@ -59,7 +59,9 @@ def page() -> str:
         parts.append("\n".join(lines) + "\n")
     lines = ["## Keys of the official executor", "", "The driver accepts the ignored ones, with a note in the log.", ""]
     lines += ["| key | how the driver treats it |", "|---|---|"]
-    lines += [f"| `{key}` | {_cell(text)} |" for key, text in sorted(UNSUPPORTED.items())]
+    treated = {key: f"ignored, because {reason}" for key, reason in IGNORED.items()}
+    treated |= {key: f"rejected, because {reason}" for key, reason in REJECTED.items()}
+    lines += [f"| `{key}` | {_cell(text)} |" for key, text in sorted(treated.items())]
     return "\n".join([*parts, "\n".join(lines) + "\n"])
 
 

@@ -35,34 +35,33 @@ _EXTRAS = {"argparse_manpage": "completion", "shtab": "completion"}
 
 def main() -> int:
     """Run what the command line names; return its exit code."""
-    words = sys.argv[1:]
-    if words[:1] == ["executor"]:
-        _try_warm_process(words[1:])
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["executor"]:
+        _try_warm_process(arguments[1:])
     if stranger := _stranger():
         sys.stderr.write(f"spack-farm: {stranger}\n")
         return 2
     try:
-        if words and words[0] in VERBS:
-            verb: int = _module_of(words[0]).main(words[1:])
+        if arguments and arguments[0] in VERBS:
+            verb: int = _module_of(arguments[0]).main(arguments[1:])
             return verb
-        if words and words[0] in _ASIDES:
-            return _ASIDES[words[0]](words[1:])
+        if arguments and arguments[0] in _OWN_VERBS:
+            return _OWN_VERBS[arguments[0]](arguments[1:])
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
         extra = _EXTRAS[error.name]
         sys.stderr.write(
-            f"spack-farm {words[0]}: the Python package '{error.name}' is not installed; "
+            f"spack-farm {arguments[0]}: the Python package '{error.name}' is not installed; "
             f"it comes with an extra: pip install 'spack-farm[{extra}]'\n"
         )
         return 2
-    sys.stderr.write(
-        f"spack-farm: {f'unknown verb {words[0]!r}' if words else 'no verb given'}; verbs: {', '.join(VERBS)}; see --help\n"
-    )
+    fault = f"unknown verb {arguments[0]!r}" if arguments else "no verb given"
+    sys.stderr.write(f"spack-farm: {fault}; verbs: {', '.join(VERBS)}; see --help\n")
     return 2
 
 
-def _try_warm_process(words: list[str]) -> None:
+def _try_warm_process(arguments: list[str]) -> None:
     """Have the warm process run a driver's verb before anything is imported; return only if it is to be run here."""
     import executor  # noqa: PLC0415  lazily, as all verbs
 
@@ -70,7 +69,7 @@ def _try_warm_process(words: list[str]) -> None:
     if (executor.__file__ or "").rpartition("/")[0] == f"{home}/executor":
         from executor import warm  # noqa: PLC0415
 
-        warm.call(words)
+        warm.call(arguments)
 
 
 def _home() -> str:
@@ -84,13 +83,13 @@ def _module_of(verb: str) -> "ModuleType":
     return importlib.import_module(VERBS[verb][0])
 
 
-def _help(_words: list[str]) -> int:
+def _help(_arguments: list[str]) -> int:
     rows = "".join(f"  {verb:<12} {does}\n" for verb, does in _summaries().items())
     sys.stdout.write(f"usage: spack-farm VERB …\n\nverbs:\n{rows}\nspack-farm VERB --help describes a verb.\n")
     return 0
 
 
-def _version(_words: list[str]) -> int:
+def _version(_arguments: list[str]) -> int:
     """Print our version, the Spack found and the kind of control group."""
     from buildjob.cli.about import describe  # noqa: PLC0415  lazily, as all verbs
 
@@ -98,7 +97,7 @@ def _version(_words: list[str]) -> int:
     return 0
 
 
-def _paths(_words: list[str]) -> int:
+def _paths(_arguments: list[str]) -> int:
     """Print the folders in use, a name and a path a line; the Spack only if one is found."""
     from buildjob.cli.about import places  # noqa: PLC0415  lazily, as all verbs
 
@@ -106,20 +105,20 @@ def _paths(_words: list[str]) -> int:
     return 0
 
 
-def _completion(words: list[str]) -> int:
+def _completion(arguments: list[str]) -> int:
     """Print the completion script for a shell."""
     from spack_farm.grammar import SHELLS  # noqa: PLC0415  lazily, as all verbs
 
-    if len(words) != 1 or words[0] not in SHELLS:
+    if len(arguments) != 1 or arguments[0] not in SHELLS:
         sys.stderr.write(f"spack-farm completion: name one shell: {', '.join(SHELLS)}\n")
         return 2
     from spack_farm import completion  # noqa: PLC0415
 
-    sys.stdout.write(completion.script(words[0], _grammar(_parsers())) + "\n")
+    sys.stdout.write(completion.script(arguments[0], _grammar(_parsers())) + "\n")
     return 0
 
 
-def _man(_words: list[str]) -> int:
+def _man(_arguments: list[str]) -> int:
     """Print the manual page."""
     from buildjob.version import own_version  # noqa: PLC0415  lazily, as all verbs
     from spack_farm import manual  # noqa: PLC0415
@@ -146,7 +145,7 @@ def _summaries() -> dict[str, str]:
     return {verb: does for verb, (_, does) in VERBS.items()} | _OTHER_VERBS
 
 
-_ASIDES: "dict[str, Callable[[list[str]], int]]" = {
+_OWN_VERBS: "dict[str, Callable[[list[str]], int]]" = {
     "-h": _help,
     "--help": _help,
     "help": _help,

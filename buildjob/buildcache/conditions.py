@@ -15,7 +15,7 @@ def require(store: Store) -> None:
     if not are_kept(store):
         raise Unsupported(
             f"{store.url}: the server has no conditional writes (If-Match, If-None-Match), and without them nothing can be "
-            "deleted safely; use spack buildcache prune while nobody pushes"
+            "deleted safely; use spack buildcache prune while no push is running"
         )
 
 

@@ -82,7 +82,7 @@ def held(store: Store, times: Times) -> Iterator[Held]:
     """Wait for the lock and give it. Raises StoreError if the storage fails; a lock left behind is free after a while."""
     ticket = _ticket(store, times)
     try:
-        # Whoever draws at the same time may get a lower number: only once all have drawn, the order is known.
+        # A writer that draws at the same time may get a lower number: the order is known only once all have drawn.
         _wait_until_gone(store, times, lambda: [info.key for info in store.list(_CHOOSING)], growing=False)
         _wait_until_gone(
             store, times, lambda: [info.key for info in store.list(_TICKETS) if info.key < ticket], growing=True
