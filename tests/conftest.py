@@ -45,6 +45,15 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name what is long or binary by its size: a gzip header holds the time, and two workers must agree on the names."""
+    if isinstance(val, bytes) and (len(val) > 80 or not val.isascii() or not val.decode().isprintable()):
+        return f"{len(val)} bytes"
+    if isinstance(val, str) and len(val) > 80:
+        return f"{val[:40].encode('unicode_escape').decode()}... {len(val)} characters"
+    return None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Choose the backends on which the Runner's contract is tested."""
     text = "run the tests of tests/contract/runner on this backend of the driver; may be repeated (default: fake and local)"

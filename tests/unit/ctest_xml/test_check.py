@@ -129,6 +129,7 @@ def test_events_are_judged_without_a_document() -> None:
     ]
 
 
+@pytest.mark.long
 def test_failures_are_counted_by_their_type() -> None:
     failures = '<Failure type="Warning"/>' * 32_768 + '<Failure type="Error"/>' * 32_767
     assert [fault.reason for fault in check(f"<Site {SITE}><Build>{failures}</Build></Site>".encode())] == [

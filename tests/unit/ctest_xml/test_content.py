@@ -62,6 +62,7 @@ def test_a_long_content_is_cut_at_line_ends() -> None:
     assert (int(missing), int(whole)) == (len(log) - 90, len(log))
 
 
+@pytest.mark.long
 @given(st.text(alphabet="aé€\U0001f600", min_size=200, max_size=400), st.integers(20, 60))
 def test_a_long_line_is_cut_between_characters(line: str, limit: int) -> None:
     head, missing, whole, tail = LEFT_OUT.split("".join(excerpt(line, limit_bytes=limit)))

@@ -172,6 +172,7 @@ def both(log: bytes, *, use_re2: bool) -> list[LogEvent]:
     return [event for rules in ("ctest", "spack") for event in scan([log], rules=rules, use_re2=use_re2)]
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(LOGS, st.lists(st.integers(min_value=0), max_size=20), st.sampled_from(["ctest", "spack"]))
 def test_chunks_never_change_events(log: bytes, places: list[int], rules: str) -> None:

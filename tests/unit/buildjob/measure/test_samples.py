@@ -38,6 +38,7 @@ def _samples(rows: list[tuple[float, int, float, int, float]]) -> list[Sample]:
     return samples_in
 
 
+@pytest.mark.long
 @given(_SAMPLES, st.sampled_from([2, 4, 16]))
 def test_thinning_is_bounded_and_keeps_extremes_and_order(
     rows: list[tuple[float, int, float, int, float]], capacity: int
@@ -67,6 +68,7 @@ def test_thinning_is_bounded_and_keeps_extremes_and_order(
         assert samples.time_seconds[-1] == pytest.approx(samples_in[-1].time_seconds, abs=1e-3)
 
 
+@pytest.mark.long
 @given(_SAMPLES.filter(bool))
 def test_merging_keeps_the_cpu_time(rows: list[tuple[float, int, float, int, float]]) -> None:
     samples_in = _samples(rows)
