@@ -51,7 +51,7 @@ def _run(arguments: Arguments) -> int:
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
     log = Log(sys.stderr, color=color)
     try:
-        with _interrupted_by_signals():
+        with interrupted_by_signals():
             add_environment(arguments, variables)
             verb = importlib.import_module(f"buildjob.cli.publish_{arguments.verb}")  # --help need not load it
             code: int = verb.run(arguments, log)
@@ -84,10 +84,12 @@ def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | Non
 
 
 @contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
+def interrupted_by_signals() -> Iterator[None]:
     """Raise Interrupted when TERM, INT or HUP arrives, so that keys, agents and processes are cleaned up as at the end."""
+    received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
+        received.append(number)
         for each in _STOPS:
             # the first signal is enough; only a second Ctrl-C ends the clean-up, too
             signal.signal(each, signal.SIG_DFL if each is signal.SIGINT else signal.SIG_IGN)
@@ -100,6 +102,13 @@ def _interrupted_by_signals() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield
+    except Interrupted:
+        raise
+    except Exception as error:
+        # what is raised in the midst of a library may come out as a fault of that library: of a thread's start, a KeyError
+        if received:
+            raise Interrupted(received[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
