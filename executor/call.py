@@ -9,6 +9,7 @@ import msgspec
 
 from executor.attempt import Attempt
 from executor.environment import Invocation
+from executor.errors import SettingsError
 from executor.log import Log
 from executor.settings import Settings
 
@@ -26,3 +27,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """`run` only."""
     stage: str = ""
     """`run` only: the build stage."""
+
+
+def read_script(call: Call) -> bytes:
+    """Return the script that `run` was given. Raises SettingsError if its file can't be read: no job can choose it."""
+    try:
+        return call.script.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"script {call.script}: {error.strerror}; GitLab Runner names it as the first argument of `run`"
+        ) from error

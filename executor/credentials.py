@@ -65,7 +65,9 @@ def resolve(source: Source) -> Credentials:
         with _logged_errors() as logged:
             namespace = _load(source, configuration)
     except (config.ConfigException, OSError) as error:
-        raise ClusterError(f"no access to a cluster: {_tried(source)}: {error}; see kubernetes.kubeconfig") from error
+        raise ClusterError(
+            f"no access to a cluster: {_tried(source)}: {str(error).rstrip('.')}; set kubernetes.kubeconfig"
+        ) from error
     keys = configuration.api_key  # `BearerToken` since client 36, `authorization` before
     token = str(keys.get("BearerToken") or keys.get("authorization") or "")
     if logged and not token and not configuration.cert_file:  # a plugin failed; the client continues without credentials

@@ -47,7 +47,7 @@ def read_invocation(environ: dict[str, str]) -> Invocation:
     """Return what the Runner gave this call. Raises SettingsError naming a variable that is missing."""
     for name in ("TMPDIR", "JOB_RESPONSE_FILE"):
         if not environ.get(name):
-            raise SettingsError(f"{name} is not set: the driver is started by GitLab Runner >= 14.1 as a custom executor")
+            raise SettingsError(f"{name} is not set: GitLab Runner sets it when it calls the custom executor")
     code_file = environ.get("BUILD_EXIT_CODE_FILE")
     return Invocation(
         folder=Path(environ["TMPDIR"]),

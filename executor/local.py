@@ -16,7 +16,7 @@ from pathlib import Path
 from executor import errors, usage
 from executor.attempt import Attempt, save_attempt
 from executor.build_stage import container_of
-from executor.call import Call
+from executor.call import Call, read_script
 from executor.counters import Counters
 from executor.environment import Invocation
 from executor.job import read_job
@@ -66,7 +66,7 @@ def run(call: Call) -> Verdict:
     assert attempt is not None, "the attempt has named this backend"
     began = time.time()
     with Notices(call.invocation.runner_process) as notices:
-        end = _run(call.script.read_bytes(), attempt, call.invocation, call.settings, notices)
+        end = _run(read_script(call), attempt, call.invocation, call.settings, notices)
     usage.report(end, attempt, call, began=began)
     container = container_of(call.stage)
     return judge_script(end, stage=call.stage, container=container, attempt=attempt, settings=call.settings)

@@ -9,7 +9,7 @@ from executor import errors, pods, usage
 from executor.attempt import Attempt, Fate, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
 from executor.build_stage import container_of, only_deletes_files
-from executor.call import Call
+from executor.call import Call, read_script
 from executor.first_script import printed_by
 from executor.image_check import check_quoting
 from executor.judge import judge_earlier_loss, judge_loss, judge_script
@@ -34,7 +34,7 @@ def run(call: Call) -> Verdict:
         return earlier
     if attempt.fate.is_done and only_deletes_files(call.stage) and not call.settings.keep_failed:
         return _SUCCESS
-    content = call.script.read_bytes()
+    content = read_script(call)
     if call.stage == "prepare_script" and _printed_instead(content, attempt, call):
         return _SUCCESS
     check_quoting(attempt, container, content)

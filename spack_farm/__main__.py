@@ -57,7 +57,9 @@ def main() -> int:
         )
         return 2
     fault = f"unknown verb {arguments[0]!r}" if arguments else "no verb given"
-    sys.stderr.write(f"spack-farm: {fault}; verbs: {', '.join(VERBS)}; see --help\n")
+    sys.stderr.write(
+        f"spack-farm: {fault}; verbs: {', '.join(name for name in (*VERBS, *_OWN_VERBS) if name[0] != '-')}; see --help\n"
+    )
     return 2
 
 

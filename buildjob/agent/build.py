@@ -240,7 +240,7 @@ def _report(session: Session, recorder: Recorder) -> RunResult:
     cause = find_cause(recorder.result, secret_values=secrets)
     recorder.explain(cause.first_error, cause.memory_kills)
     recorder.note(cause.faults)
-    recorder.note(report(recorder.result, session.request.reporting, secret_values=secrets))
+    recorder.note(report(recorder.result, session.request.cdash_names, secret_values=secrets))
     result = recorder.result
     for note in result.notes:
         log.warning(note)

@@ -17,7 +17,7 @@ import msgspec
 from buildjob.errors import RequestError
 from buildjob.options import seconds, switch
 from buildjob.paths import Paths, from_environment
-from buildjob.report.reporting import Reporting
+from buildjob.report.cdash_names import CDashNames
 
 PREFIX = "SPACK_FARM_BUILD_"
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
@@ -88,7 +88,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
-    reporting: Reporting
+    cdash_names: CDashNames
     variables: dict[str, str]
     """The whole environment, secrets included."""
     paths: Paths
@@ -126,7 +126,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
-        reporting=Reporting(
+        cdash_names=CDashNames(
             site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
             group=values["group"] or "Experimental",
         ),
@@ -260,7 +260,9 @@ def _mirror_folder(text: str, option: str) -> Path | None:
     url = urlsplit(text)
     if url.scheme in {"", "file"}:
         return Path(unquote(url.path) if url.scheme else text).resolve()
-    if url.scheme == "s3" and len(url.netloc) >= 3:
+    if url.scheme == "s3" and url.netloc:
+        if len(url.netloc) < 3:
+            raise RequestError(f"{option} {text}: '{url.netloc}' can't be a bucket, whose name has at least 3 characters")
         return None
     raise RequestError(f"{option} {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
 

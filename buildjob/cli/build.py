@@ -62,7 +62,7 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         "--unsigned",
         action="store_true",
         default=None,
-        help="publish without signatures, which users of the build cache must then not check",
+        help="publish without signatures; users of the build cache must turn off signature checks",
     )
     publish.add_argument(
         "--no-publish",
@@ -75,7 +75,7 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     publish.add_argument(
         "--telemetry-mirror",
         metavar="MIRROR",
-        help="upload telemetry to telemetry/v1/ there, from which sizes are learned; a failure is only a warning",
+        help="upload telemetry to telemetry/v1/ there, where job sizes are computed from; a failure is only a warning",
     )
     run = new.add_argument_group("running")
     run.add_argument("--out", metavar="FOLDER", help="where the run folders are made (default: spack-farm-out)")

@@ -86,7 +86,7 @@ def _spack(named: str) -> Iterator[Check]:
         installation = find(named, variables, from_environment(variables))
         spack = Spack(installation, call=_call)
         spack.require_supported()
-        yield Check(True, f"Spack {spack.version(variables)} at {installation.root}, found by {installation.found}")
+        yield Check(True, f"Spack {spack.version(variables)} at {installation.root}, found in {installation.found}")
     except AgentError as error:
         yield Check(False, str(error))
         return

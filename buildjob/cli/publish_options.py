@@ -92,7 +92,9 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     push.add_argument("unsigned_folder", metavar="FOLDER", help="what `spack buildcache push --unsigned` wrote")
     _mirror(push)
     _signing(push)
-    push.add_argument("--unsigned", action="store_true", help="do not sign: the build cache's users check no signatures")
+    push.add_argument(
+        "--unsigned", action="store_true", help="do not sign; users of the build cache must turn off signature checks"
+    )
     push.add_argument("--replace", action="store_true", help="upload also what the build cache has already")
     push.add_argument("--no-index", action="store_true", help="leave the index to a later publish index")
     push.add_argument(
@@ -122,7 +124,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     verify = _verb(verbs, "verify", "check every manifest, signature, blob and index entry")
     _mirror(verify)
     verify.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that may have signed")
-    verify.add_argument("--any-signer", action="store_true", help="check no signatures")
+    verify.add_argument("--any-signer", action="store_true", help="accept any signer, or none")
     verify.add_argument(
         "--only", metavar="KEY", action="append", default=[], help="check only this manifest, and not the index"
     )
@@ -137,7 +139,9 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     _mirror(prune)
     prune.add_argument("--keep", metavar="FILE", action="append", default=[], help="keep the packages of this spack.lock")
-    prune.add_argument("--older-than", metavar="TIME", required=True, help="keep younger binaries; a time such as 720h")
+    prune.add_argument(
+        "--older-than", metavar="TIME", required=True, help="delete only binaries older than this, such as 720h"
+    )
     prune.add_argument("--grace", metavar="TIME", default="24h", help="between marking and deleting (default: 24h)")
     prune.add_argument("--apply", action="store_true", help="do it; without, only show what would be done")
     ls = _verb(verbs, "ls", "list the binaries that the index names")

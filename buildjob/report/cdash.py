@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from buildjob import telemetry
 from buildjob.outcome import Outcome
+from buildjob.report.cdash_names import CDashNames
 from buildjob.report.format import format_bytes
-from buildjob.report.reporting import Reporting
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import Telemetry
 from ctest_xml import naming
@@ -25,19 +25,19 @@ _BEFORE_ANY_PHASE = {
 }
 
 
-def write_documents(result: RunResult, reporting: Reporting) -> None:
+def write_documents(result: RunResult, cdash_names: CDashNames) -> None:
     """Write the documents of a run. Raises OSError."""
-    write(result.folder / CDASH, package_build(result, reporting))
+    write(result.folder / CDASH, package_build(result, cdash_names))
 
 
-def package_build(result: RunResult, reporting: Reporting) -> PackageBuild:
+def package_build(result: RunResult, cdash_names: CDashNames) -> PackageBuild:
     """Return the run as `ctest_xml` takes it; its files are named, not read."""
     document = result.telemetry
     begun = dt.datetime.fromisoformat(document.started_at).timestamp()
     ended = max(dt.datetime.fromisoformat(document.ended_at).timestamp(), begun)
     spec, log = document.spec, result.folder / LOG
     return PackageBuild(
-        site=_site(document, reporting, begun),
+        site=_site(document, cdash_names, begun),
         package=spec.name,
         start_seconds=begun,
         end_seconds=ended,
@@ -55,15 +55,15 @@ def package_build(result: RunResult, reporting: Reporting) -> PackageBuild:
     )
 
 
-def _site(document: Telemetry, reporting: Reporting, begun: float) -> Site:
+def _site(document: Telemetry, cdash_names: CDashNames, begun: float) -> Site:
     compiler, _, compiler_version = document.spec.compiler.partition("@")
     system = platform.uname()
     return Site(
-        name=reporting.site,
+        name=cdash_names.site,
         build_name=naming.build_name(
             package=document.spec.name, compiler=document.spec.compiler, architecture=document.spec.architecture
         ),
-        build_stamp=naming.build_stamp(start_seconds=begun, group=reporting.group),
+        build_stamp=naming.build_stamp(start_seconds=begun, group=cdash_names.group),
         generator=f"spack-farm-{document.versions.spack_farm}",
         compiler_name=compiler,
         compiler_version=compiler_version,

@@ -17,10 +17,10 @@ from buildjob.files import write_whole
 from buildjob.masking import mask
 from buildjob.outcome import Outcome
 from buildjob.report import log_excerpt
+from buildjob.report.cdash_names import CDashNames
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.link import Link
 from buildjob.report.log_excerpt import LogExcerpt
-from buildjob.report.reporting import Reporting
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill
 
@@ -59,19 +59,19 @@ def find_cause(result: RunResult, *, secret_values: frozenset[str]) -> Cause:
         return msgspec.structs.replace(unchanged, faults=[fault])
 
 
-def report(result: RunResult, reporting: Reporting | None, *, secret_values: frozenset[str]) -> list[str]:
+def report(result: RunResult, cdash_names: CDashNames | None, *, secret_values: frozenset[str]) -> list[str]:
     """Write the page, and CDash's documents unless `reporting` is None; return each fault in a sentence."""
     faults: list[str] = []
     try:
         _write_page(result, secret_values)
     except Exception as error:  # noqa: BLE001  as above
         faults.append(f"the report could not be written: {type(error).__name__}: {error}")
-    if reporting is None:
+    if cdash_names is None:
         return faults
     try:
         from buildjob.report import cdash  # noqa: PLC0415  see above
 
-        cdash.write_documents(result, reporting)
+        cdash.write_documents(result, cdash_names)
     except Exception as error:  # noqa: BLE001  as above
         faults.append(f"CDash's documents could not be written: {type(error).__name__}: {error}")
     return faults

@@ -49,7 +49,7 @@ def find(named: str, environment: Mapping[str, str], paths: Paths) -> SpackInsta
         return _at(Path(program), f"PATH ({program})", choose_python=choose)
     cached = paths.cache / "spack" / PINNED
     if (cached / "complete").exists():
-        return _at(cached / "spack", f"the cache ({cached})", choose_python=choose)
+        return _at(cached / "spack", f"the cache folder ({cached})", choose_python=choose)
     raise SpackError(
         "no Spack found. Name one with --spack FOLDER, or set SPACK_ROOT (or put it on PATH), "
         f"or run scripts/get-spack, which puts {PINNED} into {cached}"

@@ -25,7 +25,7 @@ def test_an_older_runner_gives_less() -> None:
 
 @pytest.mark.parametrize("name", LEAST)
 def test_what_is_missing_is_named(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} is not set: the driver is started by GitLab Runner"):
+    with pytest.raises(SettingsError, match=f"{name} is not set: GitLab Runner sets it"):
         read_invocation({key: value for key, value in LEAST.items() if key != name})
 
 

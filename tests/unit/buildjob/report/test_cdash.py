@@ -8,13 +8,13 @@ import pytest
 
 from buildjob.outcome import Outcome, exit_code
 from buildjob.report.cdash import package_build, write_documents
-from buildjob.report.reporting import Reporting
+from buildjob.report.cdash_names import CDashNames
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import MemoryKill, Samples, Telemetry
 from ctest_xml.mapping import PackageBuild
 from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
-_REPORTING = Reporting(site="farm-x86", group="Nightly")
+_REPORTING = CDashNames(site="farm-x86", group="Nightly")
 _BEGUN = 1763975642.0  # 2025-11-24T09:14:02Z
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from buildjob.outcome import Outcome
-from buildjob.report.reporting import Reporting
+from buildjob.report.cdash_names import CDashNames
 from buildjob.report.write import Cause, find_cause, report
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, PhaseStart, RunResult
 from buildjob.telemetry import FirstError, MemoryKill
@@ -125,14 +125,14 @@ def test_a_run_without_a_log_has_a_page(tmp_path: Path) -> None:
 
 
 def test_the_documents_for_cdash_are_written_where_a_site_is_named(tmp_path: Path) -> None:
-    faults = report(_result(tmp_path, log="a.c:1: error: bad\n"), Reporting(site="x"), secret_values=_SECRETS)
+    faults = report(_result(tmp_path, log="a.c:1: error: bad\n"), CDashNames(site="x"), secret_values=_SECRETS)
     assert faults == []
     assert (tmp_path / CDASH / "Build.xml").exists()
 
 
 def test_what_cannot_be_written_is_named_and_fails_nothing(tmp_path: Path) -> None:
     (tmp_path / PAGE).mkdir()
-    faults = report(_result(tmp_path), Reporting(site="x"), secret_values=_SECRETS)
+    faults = report(_result(tmp_path), CDashNames(site="x"), secret_values=_SECRETS)
     assert [fault.partition(":")[0] for fault in faults] == [
         "the report could not be written",
         "CDash's documents could not be written",  # the page is one of them
@@ -142,6 +142,6 @@ def test_what_cannot_be_written_is_named_and_fails_nothing(tmp_path: Path) -> No
 def test_documents_that_cannot_be_written_leave_the_page(tmp_path: Path) -> None:
     result = _result(tmp_path)
     undated = msgspec.structs.replace(result.telemetry, started_at="yesterday")
-    faults = report(msgspec.structs.replace(result, telemetry=undated), Reporting(site="x"), secret_values=_SECRETS)
+    faults = report(msgspec.structs.replace(result, telemetry=undated), CDashNames(site="x"), secret_values=_SECRETS)
     assert [fault.partition(":")[0] for fault in faults] == ["CDash's documents could not be written"]
     assert "Build failed" in _page(tmp_path)

@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Reporting(msgspec.Struct, frozen=True, kw_only=True):
+class CDashNames(msgspec.Struct, frozen=True, kw_only=True):
     """Site and group of the builds on CDash."""
 
     site: str
