@@ -1,7 +1,7 @@
 """Measures a build in two threads: one reads every second, the other one does what may take long.
 
 The sampling thread gets the phases through a queue, so that neither a stalled terminal nor a stalled disk makes the other
-wait. The chores thread rewrites `telemetry.json` (an fsync may take seconds under load) and walks over folders. Nothing that
+wait. The other one rewrites `telemetry.json` (an fsync may take seconds under load) and walks over folders. Nothing that
 fails in here ever breaks a build: what could not be measured is None, and `notes` says why.
 """
 
@@ -19,8 +19,8 @@ import msgspec
 
 from buildjob.measure.cgroup import Cgroup, find_cgroup
 from buildjob.measure.cgroup_position import cpu_limit_cores, memory_limit_bytes, read_position
-from buildjob.measure.chores import Chores
 from buildjob.measure.measurement import Measurement, Observation
+from buildjob.measure.slow_work import SlowWork
 from buildjob.telemetry import Machine
 
 __all__ = ["Cgroup", "Observation", "Observer", "find_cgroup", "machine"]
@@ -55,7 +55,7 @@ class Observer:
         self._notes: dict[str, None] = {}
         self._measurement = Measurement(cgroup=cgroup, interval_seconds=interval_seconds, note=self._note)
         self._orders: queue.SimpleQueue[_PhaseBegin | None] = queue.SimpleQueue()
-        self._chores = Chores(checkpoint, watched_folders, note=self._note)
+        self._slow_work = SlowWork(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
         self._result: Observation | None = None
         self._due = self._checkpoint_due = 0.0
@@ -80,7 +80,7 @@ class Observer:
                 self._thread.join(_STOP_SECONDS)
             if self._thread.is_alive():  # it hangs in a reading; what it knew before is returned
                 self._note("the sampling thread did not end: the last figures are missing")
-            self._chores.stop()
+            self._slow_work.stop()
             self._result = self._observe()
         return self._result
 
@@ -91,7 +91,7 @@ class Observer:
     def __enter__(self) -> Self:
         self._safely(lambda: self._measurement.begin(self._monotonic()))
         self._thread.start()
-        self._chores.start()
+        self._slow_work.start()
         return self
 
     def __exit__(
@@ -125,7 +125,7 @@ class Observer:
             self._measurement.glance(now)
         if is_new_phase or now >= self._checkpoint_due:
             self._checkpoint_due = now + _CHECKPOINT_SECONDS
-            self._chores.hand_over(self._observe() if self._chores.wants_checkpoints else None, new_phase=is_new_phase)
+            self._slow_work.hand_over(self._observe() if self._slow_work.wants_checkpoints else None, new_phase=is_new_phase)
         return True
 
     def _safely(self, step: Callable[[], object]) -> bool:
@@ -137,7 +137,7 @@ class Observer:
             return True
 
     def _observe(self) -> Observation:
-        return self._measurement.observation(self._monotonic(), disk_peak_bytes=self._chores.disk_peak_bytes)
+        return self._measurement.observation(self._monotonic(), disk_peak_bytes=self._slow_work.disk_peak_bytes)
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:

@@ -18,7 +18,7 @@ _ROUND_EVERY_SECONDS = 30.0
 _CHEAP_ROUND_SECONDS = 0.1
 
 
-class Chores:
+class SlowWork:
     """Writes checkpoints and walks over folders between `start` and `stop`."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Chores:
         self._woken = threading.Event()
         self._newest: Observation | None = None
         self._is_stopped = self._phase_has_begun = False
-        self._thread = threading.Thread(target=self._run, name="observe-chores", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="slow-work", daemon=True)
 
     @property
     def wants_checkpoints(self) -> bool:
