@@ -25,7 +25,7 @@ _FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
     **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
-    **dict.fromkeys(("unsigned", "fresh", "publish"), "switch"),
+    **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing"), "switch"),
 }
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
 _PATH = ("/", "./", "../")
@@ -79,6 +79,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """None: binaries are not published."""
     keep_unsigned: bool
     """Leave the unsigned binary in the run folder (`--no-publish`)."""
+    private: bool = False
+    """The target may have binaries that must not be redistributed (`--private`)."""
+    allow_missing: bool = False
+    """Publish a package also if the target then lacks what it needs at run time (`--allow-missing`)."""
     telemetry_mirror: str = ""
     """Where telemetry is uploaded to, as `spack-farm publish telemetry` takes it; nowhere if empty."""
     trust: list[Path] = []
@@ -120,6 +124,8 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         out=_writable(Path(values["out"] or "spack-farm-out")),
         target=target if values["publish"] else None,
         keep_unsigned=not values["publish"],
+        private=bool(values["private"]),
+        allow_missing=bool(values["allow_missing"]),
         telemetry_mirror=_telemetry_mirror(values["telemetry_mirror"]),
         trust=[_file(text, "--trust") for text in values["trust"]],
         jobs=_count(values["jobs"]),

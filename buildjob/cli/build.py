@@ -71,6 +71,18 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         default=None,
         help="leave the unsigned binary in the run folder",
     )
+    publish.add_argument(
+        "--private",
+        action="store_true",
+        default=None,
+        help="the build cache is private: publish also what must not be redistributed",
+    )
+    publish.add_argument(
+        "--allow-missing",
+        action="store_true",
+        default=None,
+        help="publish a package also if the build cache then lacks what it needs at run time",
+    )
     publish.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
     publish.add_argument(
         "--telemetry-mirror",
