@@ -26,9 +26,9 @@ ROOMS = (
     Room(
         92.0,
         "buildjob/buildcache",
-        "conditions documents index keys listing lock notarize pending_pushes prune push push_record send_telemetry signing"
-        " verify workers",
+        "conditions documents index keys listing notarize prune push push_record send_telemetry signing verify workers",
     ),
+    Room(92.0, "buildjob/buildcache/indexing", "lock pending_pushes"),
     Room(97.0, "buildjob/measure", "cgroup process_tree"),
     Room(98.0, "buildjob/report", "cdash write"),
     Room(98.0, "buildjob/spack", "adapter layout"),

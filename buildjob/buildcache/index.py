@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from buildjob.buildcache import conditions, documents, index_merge, layout, lock, push_record, specs
+from buildjob.buildcache import conditions, documents, layout, push_record, specs
+from buildjob.buildcache.indexing import lock, merge
+from buildjob.buildcache.indexing.pending_pushes import BATCH_BYTES, Batch, Known, PendingPushes
 from buildjob.buildcache.manifest import parse_manifest
-from buildjob.buildcache.pending_pushes import BATCH_BYTES, Batch, Known, PendingPushes
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
 from buildjob.buildcache.workers import in_parallel
@@ -111,15 +112,15 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     def merge(self, batch: Batch) -> "Draft":
         """Return a draft with the binaries of the batch, and without the removed ones."""
-        changes = index_merge.Changes(with_binary=frozenset(batch.with_binary), nodes=batch.nodes, removed=self.removed)
+        changes = merge.Changes(with_binary=frozenset(batch.with_binary), nodes=batch.nodes, removed=self.removed)
         merged = msgspec.structs.replace(self, manifest_keys=self.manifest_keys | batch.manifest_keys)
         with self.file.open("rb") if self.file else contextlib.nullcontext() as old:
-            edits = index_merge.plan(old, changes)
+            edits = merge.plan(old, changes)
             if not edits and self.file is not None:
                 return merged
             name = secrets.token_hex(16)
             with (self.folder / name).open("wb") as new:
-                index_merge.merge(old, new, edits, batch.nodes, name=name)
+                merge.merge(old, new, edits, batch.nodes, name=name)
         if self.file and self.is_temporary:
             self.file.unlink()
         added = sum(1 for dag_hash in batch.with_binary if dag_hash in edits.added or dag_hash in edits.changed)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from buildjob.buildcache import index, index_merge
+from buildjob.buildcache import index
+from buildjob.buildcache.indexing import merge
 from buildjob.buildcache.storage.store import Store
 
 
@@ -46,7 +47,7 @@ class _Row(msgspec.Struct):
 def listed(store: Store) -> Iterator[Listed]:
     """Yield the binaries that the index names, in its order. Raises PublishError if there is no index."""
     with index.opened(store) as file:
-        for dag_hash, entry, spec in index_merge.entries(file):
+        for dag_hash, entry, spec in merge.entries(file):
             if entry.in_buildcache:
                 row = msgspec.json.decode(spec, type=_Row)
                 yield Listed(name=row.name, version=row.version, hash=dag_hash, architecture=row.architecture)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import documents, index, keys, layout, push, push_record, signing, specs, verify
-from buildjob.buildcache.pending_pushes import Known
+from buildjob.buildcache.indexing.pending_pushes import Known
 from buildjob.buildcache.push_record import AnnouncedBinary
 from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.buildcache.verify import CheckedBinary, Fault

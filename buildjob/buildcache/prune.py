@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import conditions, documents, index, layout, manifest, push_record
-from buildjob.buildcache.pending_pushes import Known
+from buildjob.buildcache.indexing.pending_pushes import Known
 from buildjob.buildcache.storage.store import ABSENT, Store
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import Conflict, NotFound, PublishError, RequestError

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from buildjob.buildcache import documents, index, layout, push_record, specs
+from buildjob.buildcache.indexing.pending_pushes import Known
 from buildjob.buildcache.manifest import BlobRef, matches, parse_manifest
-from buildjob.buildcache.pending_pushes import Known
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
 from buildjob.buildcache.storage.store import ABSENT, Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from buildjob.buildcache import documents, index, index_merge, layout, push_record, specs
+from buildjob.buildcache import documents, index, layout, push_record, specs
+from buildjob.buildcache.indexing import merge
 from buildjob.buildcache.manifest import BlobRef, parse_manifest
 from buildjob.buildcache.signing import TrustHome
 from buildjob.buildcache.storage.store import Store
@@ -154,7 +155,7 @@ def _index_faults(store: Store, there: set[str], announced: set[str], findings: 
             if there - announced:
                 yield Fault(key=layout.INDEX, text=str(error))
             return
-        for dag_hash, entry, spec in index_merge.entries(file):
+        for dag_hash, entry, spec in merge.entries(file):
             findings.indexed += entry.in_buildcache
             counts[dag_hash] = entry.ref_count
             for dependency in specs.parse_node(spec).dependencies:

@@ -1,7 +1,7 @@
 """`spack-farm publish index`: merge into the index what pushes have announced."""
 
 from buildjob.buildcache import index
-from buildjob.buildcache.pending_pushes import Known
+from buildjob.buildcache.indexing.pending_pushes import Known
 from buildjob.cli.publish_inputs import index_options, open_mirror
 from buildjob.cli.publish_options import Arguments
 from buildjob.log import Log

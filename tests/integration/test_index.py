@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache import conditions, documents, index, layout, pending_pushes, push, push_record
+from buildjob.buildcache import conditions, documents, index, layout, push, push_record
+from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.buildcache.workers import in_parallel
@@ -136,7 +137,8 @@ def test_a_missing_or_broken_index_is_made_again(make_store: MakeStore, tmp_path
 MEASURED = """
 import sys
 from pathlib import Path
-from buildjob.buildcache import index, pending_pushes
+from buildjob.buildcache import index
+from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
 done = index.update(FolderStore(Path(sys.argv[1])), pending_pushes.Known(), index.IndexOptions(scratch=Path(sys.argv[2])))
 assert done.replaced

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache import documents, index, layout, lock, manifest, pending_pushes, push, push_record
+from buildjob.buildcache import documents, index, layout, manifest, push, push_record
+from buildjob.buildcache.indexing import lock, pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import LocalFile
 from buildjob.buildcache.workers import in_parallel

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from buildjob.buildcache import index, layout, pending_pushes, push, push_record
+from buildjob.buildcache import index, layout, push, push_record
+from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import ObjectInfo, Store
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, expected, installs

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache import index, layout, pending_pushes, push_record
+from buildjob.buildcache import index, layout, push_record
 from buildjob.buildcache import push as pushing
+from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
 from buildjob.buildcache.push import publish
 from buildjob.buildcache.signing import Signer, TrustHome, public_keys, throw_away_home

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from buildjob.buildcache import index, pending_pushes, push, push_record
+from buildjob.buildcache import index, push, push_record
+from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.storage.store import Store
 from tests.labs.build_cache import add_entry, as_it_is, consistent, dag_hash, expected, installs
 from tests.labs.checkout import ROOT

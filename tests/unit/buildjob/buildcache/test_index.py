@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from buildjob.buildcache import index, layout, lock, push
+from buildjob.buildcache import index, layout, push
 from buildjob.buildcache.index import Draft, IndexOptions
-from buildjob.buildcache.pending_pushes import Batch, Known
+from buildjob.buildcache.indexing import lock
+from buildjob.buildcache.indexing.pending_pushes import Batch, Known
 from buildjob.buildcache.push_record import AnnouncedBinary
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.errors import Conflict, PublishError, Unavailable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.buildcache.index_reader import windows
+from buildjob.buildcache.indexing.reader import windows
 from buildjob.errors import PublishError
 from tests.labs.build_cache import dag_hash
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from buildjob.buildcache import layout, lock
+from buildjob.buildcache import layout
+from buildjob.buildcache.indexing import lock
 from buildjob.buildcache.storage.store import StoredObject
 from buildjob.errors import NotFound, Unavailable
 from tests.labs.memory_store import MemoryStore

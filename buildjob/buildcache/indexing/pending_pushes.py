@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import index_merge, push_record, specs
+from buildjob.buildcache import push_record, specs
+from buildjob.buildcache.indexing import merge
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
 from buildjob.buildcache.storage.store import ObjectInfo, Store
 from buildjob.buildcache.workers import in_parallel
@@ -129,7 +130,7 @@ class PendingPushes:
         if not unknown or self._index is None:
             return set()
         with self._index.open("rb") as file:
-            return index_merge.binaries_among(file, unknown)
+            return merge.binaries_among(file, unknown)
 
     def _missing(self, record: PushRecord, in_index: set[str], since_seconds: float) -> list[AnnouncedBinary]:
         """Return the binaries that a push has announced and that were not written since.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildjob.buildcache import index_merge, index_reader, specs
+from buildjob.buildcache import specs
+from buildjob.buildcache.indexing import merge, reader
 from buildjob.errors import PublishError
 from tests.labs.build_cache import dag_hash, expected, nodes_of
 
@@ -50,16 +51,16 @@ def rebuilt(names: Iterable[str]) -> dict[str, Any]:
 
 
 def merged(old: bytes | None, *, add: Iterable[str] = (), removed: Iterable[str] = ()) -> bytes:
-    changes = index_merge.Changes(
+    changes = merge.Changes(
         with_binary=frozenset(dag_hash(name) for name in add),
         nodes=nodes(add),
         removed=frozenset(dag_hash(name) for name in removed),
     )
     file = None if old is None else io.BytesIO(old)
-    edits = index_merge.plan(file, changes)
+    edits = merge.plan(file, changes)
     new = io.BytesIO()
-    index_merge.merge(file, new, edits, changes.nodes, name="n")
-    assert not index_merge.plan(new, changes), "a second merge of the same changes has nothing to do"
+    merge.merge(file, new, edits, changes.nodes, name="n")
+    assert not merge.plan(new, changes), "a second merge of the same changes has nothing to do"
     return new.getvalue()
 
 
@@ -88,7 +89,7 @@ def test_any_sequence_of_pushes_and_removals_gives_the_rebuild(steps: list[tuple
 def test_the_size_of_the_windows_changes_nothing(window_bytes: int) -> None:
     index = merged(None, add=NAMES)
     rows = itertools.chain.from_iterable(
-        part.items() for part, _ in index_reader.windows(io.BytesIO(index), window_bytes=window_bytes)
+        part.items() for part, _ in reader.windows(io.BytesIO(index), window_bytes=window_bytes)
     )
     assert {key: json.loads(bytes(raw)) for key, raw in rows} == rebuilt(NAMES)
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from buildjob.buildcache.index_reader import VERSION, windows
+from buildjob.buildcache.indexing.reader import VERSION, windows
 from buildjob.buildcache.specs import SpecNode, parse_node, reachable
 from buildjob.errors import PublishError
 

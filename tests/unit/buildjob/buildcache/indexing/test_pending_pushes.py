@@ -4,8 +4,9 @@ import io
 import json
 from pathlib import Path
 
-from buildjob.buildcache import index_merge, layout, pending_pushes, push_record, specs
-from buildjob.buildcache.pending_pushes import Batch, Known, PendingPushes
+from buildjob.buildcache import layout, push_record, specs
+from buildjob.buildcache.indexing import merge, pending_pushes
+from buildjob.buildcache.indexing.pending_pushes import Batch, Known, PendingPushes
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
 from tests.labs.build_cache import dag_hash, nodes_of
 from tests.labs.memory_store import MemoryStore
@@ -63,9 +64,9 @@ def hashes(*names: str) -> set[str]:
 
 
 def index_with(folder: Path, *names: str) -> Path:
-    changes = index_merge.Changes(with_binary=frozenset(hashes(*names)), nodes=nodes(*names))
+    changes = merge.Changes(with_binary=frozenset(hashes(*names)), nodes=nodes(*names))
     new = io.BytesIO()
-    index_merge.merge(None, new, index_merge.plan(None, changes), changes.nodes, name="n")
+    merge.merge(None, new, merge.plan(None, changes), changes.nodes, name="n")
     path = folder / "index"
     path.write_bytes(new.getvalue())
     return path
