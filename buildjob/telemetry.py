@@ -14,6 +14,8 @@ import msgspec
 from buildjob.files import write_whole
 
 VERSION = 1
+HOLE_INTERVALS = 3
+"""A figure that was not read for more than this many intervals of the samples has a hole there."""
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +154,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleRow(NamedTuple):
-    """One sample. None: a document from elsewhere lacks the value."""
+    """One sample. None: the figure was not read in this interval, or a document from elsewhere lacks the value."""
 
     time_seconds: float
     memory_bytes: int | None
@@ -162,20 +164,27 @@ class SampleRow(NamedTuple):
 
 
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples as equally long lists, thinned so that they stay bounded; the peaks and totals above are exact."""
+    """Samples as equally long lists, thinned so that they stay bounded; the peaks and totals above are exact.
+
+    A figure that was not read in an interval is None in its list. An interval in which no figure was read has no sample.
+    """
 
     interval_seconds: float = 1.0
-    """Distance of two samples after thinning."""
+    """Distance of two samples after thinning, where there is no hole."""
     time_seconds: list[float] = []
     """After the start of the build; the end of each interval."""
-    memory_bytes: list[int] = []
+    memory_bytes: list[int | None] = []
     """Working set; the maximum within the interval."""
-    cpu_cores: list[float] = []
-    """Mean over the interval."""
-    processes: list[int] = []
+    cpu_cores: list[float | None] = []
+    """Mean since the figure was last read."""
+    processes: list[int | None] = []
     """The maximum within the interval."""
     late_seconds: list[float] = []
     """How much later than planned the sample was taken; the maximum within the interval."""
+    holes: int = 0
+    """How often more than 3 intervals (before thinning: 3 s) passed between two readings of the memory."""
+    hole_seconds: float = 0.0
+    """How long all these holes were. Peaks within them are not known."""
 
     def rows(self) -> Iterator[SampleRow]:
         """Yield the samples in order of time."""
@@ -190,7 +199,7 @@ class TopProcess(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     """The program and its first distinctive argument, without folders."""
     memory_peak_bytes: int
-    """Resident."""
+    """Resident memory that no file and no shared memory backs."""
     cpu_seconds: float
     """User and system time."""
 

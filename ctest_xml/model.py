@@ -174,7 +174,8 @@ class Sample:
     time_seconds: float
     memory_bytes: int
     """Working set."""
-    cpu_cores: float
+    cpu_cores: float | None
+    """None: not known at this moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Pure. Obeys: CDash 5.3, resources/js/vue/components/BuildInstrumentation*.vue: e
 `BeforeHostMemoryUsed` or `AfterHostMemoryUsed` (KiB), it is also a point of the memory curve, at the command's start.
 """
 
+import itertools
 from collections.abc import Iterator
 
 from ctest_xml.model import Command, Content, Measurement, Phase, Sample, Test
@@ -59,23 +60,28 @@ def _mib(size: int | None) -> float | None:
 
 
 def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
-    """Yield the memory curve: at most 300 intervals without gaps, each with the highest samples in it."""
+    """Yield the memory curve: at most 300 intervals, each with the highest samples in it.
+
+    They leave no gap, except where samples lie further apart than three times their usual distance.
+    """
     if len(samples) < 2:
         return
     width = -(-len(samples) // MOST_SAMPLES)  # samples in an interval, rounded up
-    interval = (samples[-1].time_seconds - samples[0].time_seconds) / (len(samples) - 1)
+    distances = sorted(later.time_seconds - earlier.time_seconds for earlier, later in itertools.pairwise(samples))
+    usual = distances[len(distances) // 2]
     for first in range(0, len(samples), width):
         inside = samples[first : first + width]
-        following = (
-            samples[first + width].time_seconds if first + width < len(samples) else inside[-1].time_seconds + interval
-        )
+        ends = inside[-1].time_seconds + usual
+        if first + width < len(samples) and samples[first + width].time_seconds - inside[-1].time_seconds <= 3 * usual:
+            ends = samples[first + width].time_seconds
+        cores = [sample.cpu_cores for sample in inside if sample.cpu_cores is not None]
         yield Command(
             command="sample: memory and CPU in use",
             start_seconds=inside[0].time_seconds,
-            duration_seconds=max(0.0, following - inside[0].time_seconds),
+            duration_seconds=max(0.0, ends - inside[0].time_seconds),
             measurements=(
                 Measurement(name="BeforeHostMemoryUsed", value=max(sample.memory_bytes for sample in inside) / 1024),
-                Measurement(name="BeforeCPULoadAverage", value=max(sample.cpu_cores for sample in inside)),
+                *(Measurement(name="BeforeCPULoadAverage", value=max(cores)) for _ in cores[:1]),
             ),
         )
 

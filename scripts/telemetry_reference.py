@@ -105,7 +105,7 @@ def _type(field: dict[str, Any]) -> str:
         return "object"
     match field["type"]:
         case "array":
-            return f"list of {_type(field['items'])}s"
+            return f"list of {_type(field['items']).replace(' or ', 's or ')}s"
         case "object":
             return f"object, each value {_type(field['additionalProperties'])}"
         case kind:

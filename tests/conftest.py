@@ -4,8 +4,10 @@ import collections
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
 import hypothesis
+import psutil
 import pytest
 
 from tests.labs.backends.lab import BACKENDS
@@ -43,6 +45,13 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def real_processes() -> Iterator[None]:
+    """Let psutil read this machine's processes again after a test that showed it others."""
+    yield
+    psutil.PROCFS_PATH = "/proc"
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -4,7 +4,7 @@ import platform
 from pathlib import Path
 
 from buildjob.errors import SpackError
-from buildjob.measure.observer import find_cgroup
+from buildjob.measure.cgroup import find_cgroup
 from buildjob.options import environment
 from buildjob.paths import from_environment
 from buildjob.spack.find import find

@@ -16,7 +16,7 @@ from buildjob.agent import request
 from buildjob.cli import build
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
-from buildjob.measure.observer import find_cgroup
+from buildjob.measure.cgroup import find_cgroup
 from buildjob.options import environment
 from buildjob.paths import from_environment
 from buildjob.spack.adapter import Spack

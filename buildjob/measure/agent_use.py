@@ -3,17 +3,17 @@
 The kernel's high-water mark cannot be corrected like this: what the agent used at that instant is not known.
 """
 
+import os
 import time
 
-from buildjob.measure.procfs import TICKS_PER_SECOND, private_bytes, read_stat
+from buildjob.measure.processes import private_bytes, read_process
 
 
 class AgentUse:
     """Zero in every figure unless `shares_cgroup`."""
 
-    def __init__(self, *, shares_cgroup: bool, proc: str) -> None:
+    def __init__(self, *, shares_cgroup: bool) -> None:
         self._shares_cgroup = shares_cgroup
-        self._proc = proc
         self._cpu_base_seconds = 0.0
         self.standby: frozenset[int] = frozenset()
         """Ids of children that were started for what comes after the build. Replaced whole: threads share it."""
@@ -26,16 +26,14 @@ class AgentUse:
         """Return the CPU time since `begin`; none of the standby processes has been reaped yet."""
         if not self._shares_cgroup:
             return 0.0
-        stats = (read_stat(pid, proc=self._proc) for pid in self.standby)
-        standby_seconds = sum(stat.tree_ticks for stat in stats if stat) / TICKS_PER_SECOND
-        return time.process_time() - self._cpu_base_seconds + standby_seconds
+        standby = (read_process(pid) for pid in self.standby)
+        return time.process_time() - self._cpu_base_seconds + sum(use.tree_cpu_seconds for use in standby if use)
 
     def memory_bytes(self) -> int:
         """Return the memory that no file backs: pages of files may be the build's as well."""
         if not self._shares_cgroup:
             return 0
-        standby_bytes = sum(private_bytes(pid, proc=self._proc) for pid in self.standby)
-        return private_bytes("self", proc=self._proc) + standby_bytes
+        return sum(private_bytes(pid) for pid in (os.getpid(), *self.standby))
 
     def processes(self) -> int:
         """Return how many processes they are."""

@@ -4,14 +4,15 @@ Source: cgroups(7), namespaces(7); the names that container runtimes, systemd an
 """
 
 import enum
+import functools
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from buildjob.measure.cgroup_position import Position, read_members
-from buildjob.measure.procfs import read_pids, read_stat
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class Ownership(enum.StrEnum):
 
 
 _RUNTIME_NAME = re.compile(r"[0-9a-f]{64}")
+_PARENT = re.compile(rb"^PPid:\s+(\d+)$", re.MULTILINE)
 _LOGIN_OR_MACHINE = re.compile(r"session-.*\.scope|user@.*\.service|.*\.slice|init\.scope")
 
 
@@ -64,17 +66,14 @@ def ownership_of(membership: Membership) -> Ownership:
 
 
 def read_membership(position: Position, *, proc: Path) -> Membership:
-    """Return who is in our own cgroup, as far as `/proc` shows it."""
-    parents: dict[int, int] = {}
-    for pid in read_pids(proc=str(proc)):
-        stat = read_stat(pid, proc=str(proc))
-        if stat:
-            parents[stat.pid] = stat.parent
+    """Return who is in our own cgroup, as far as `/proc` shows it. Only its members and their ancestors are read."""
+    parent = functools.cache(functools.partial(_parent, proc=proc))
     me = _own_pid(proc)
-    ancestors = _ancestors(me, parents)
+    ancestors = _ancestors(me, parent)
+    # Every process of the host is in the machine's root cgroup: nothing is learned from them.
     # A process that /proc does not show any more has ended since; 0 stands for one that our namespace cannot name.
-    pids = [pid for pid in read_members(position) if pid == 0 or pid in parents]
-    relatives = sum(pid in ancestors or me in _ancestors(pid, parents) for pid in pids if pid)
+    pids = [] if position.is_root else [pid for pid in read_members(position) if pid == 0 or parent(pid) is not None]
+    relatives = sum(pid in ancestors or me in _ancestors(pid, parent) for pid in pids if pid)
     outsiders = pids.count(0)
     return Membership(
         path=position.path,
@@ -89,14 +88,30 @@ def read_membership(position: Position, *, proc: Path) -> Membership:
 
 
 def _own_pid(proc: Path) -> int:
-    stat = read_stat("self", proc=str(proc))
-    return stat.pid if stat else os.getpid()
+    """Return our pid as `/proc` has it: that of another namespace if it was mounted there."""
+    try:
+        return int(str((proc / "self").readlink()))
+    except (OSError, ValueError):
+        return os.getpid()
 
 
-def _ancestors(pid: int, parents: dict[int, int]) -> set[int]:
+def _parent(pid: int, *, proc: Path) -> int | None:
+    """Return a process's parent, 0 if none can be seen from here; None if the process no longer exists.
+
+    Without psutil: `spack-farm doctor` and `paths` name the cgroup also where the agent's extra is not installed.
+    """
+    try:
+        found = _PARENT.search((proc / str(pid) / "status").read_bytes())
+    except OSError:
+        return None
+    return int(found[1]) if found else None
+
+
+def _ancestors(pid: int, parent: Callable[[int], int | None]) -> set[int]:
     """Return the process itself and all above it."""
     found: set[int] = set()
-    while pid and pid not in found:
-        found.add(pid)
-        pid = parents.get(pid, 0)
+    above: int | None = pid
+    while above and above not in found:
+        found.add(above)
+        above = parent(above)
     return found

@@ -49,6 +49,12 @@ class CgroupReadings:
         self.cgroup = self._counters = None
         self.first = self.latest = self.known = Reading()
 
+    def lose(self) -> None:
+        """Forget the cgroup, and keep what was read from it: it was the build's, and no longer exists."""
+        self.close()
+        self.cgroup = self._counters = None
+        self.latest = Reading()
+
     def close(self) -> None:
         """Close the files; idempotent."""
         if self._counters:
@@ -58,6 +64,12 @@ class CgroupReadings:
     def needs_walk(self) -> bool:
         """Whether only a walk over the processes can measure memory or CPU."""
         return self.latest.working_set_bytes is None or self.latest.cpu_seconds is None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the cgroup no longer exists: somebody moved the build out of it and removed it."""
+        has_memory = self.latest.usage_bytes is not None
+        return self.cgroup is not None and not has_memory and not self.cgroup.position.memory_folder.exists()
 
     @property
     def is_made_and_empty(self) -> bool:

@@ -7,7 +7,6 @@ Decisions: docs/decisions/0002-what-memory-means.md.
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
@@ -19,15 +18,14 @@ from buildjob.measure.memory_kills import MemoryKills
 from buildjob.measure.meters import CpuMeter, IoMeter, MemoryMeter, ProcessMeter
 from buildjob.measure.phases import Phases
 from buildjob.measure.process_walks import Walk, Walker, WalkPace
-from buildjob.measure.procfs import read_command_line, read_shares
 from buildjob.measure.samples import Sample, SampleBuffer
 from buildjob.measure.shared_memory import SharedMemory
 from buildjob.measure.top_processes import TopTable
 from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
 
-# The share of a core that walks may take. With a cgroup they only find the largest processes, without one they measure all.
-_WALK_SHARE_WITH_CGROUP = 0.002
-_WALK_SHARE_WITHOUT = 0.04
+# The share of a core that walks may take: where they only find the largest processes, and where only they can measure.
+_WALK_SHARE = 0.005
+_WALK_SHARE_WHERE_NEEDED = 0.04
 _GROWTH = 1.05
 _EMPTY_SAMPLES = 3
 
@@ -51,30 +49,29 @@ class Measurement:
         cgroup: Cgroup | None,
         interval_seconds: float,
         note: Callable[[str], None],
-        proc: str = "/proc",
         thread_time: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`note` receives a message for each figure that can no longer be measured; `proc` is another folder in tests."""
+        """`note` receives a message for each figure that can no longer be measured."""
         self._note = note
         self._thread_time = thread_time
         self._readings = CgroupReadings(cgroup, note=note)
-        self._agent = AgentUse(shares_cgroup=cgroup is not None and cgroup.kind is Kind.CONTAINER, proc=proc)
-        self._walker = Walker(self._agent, note=note, proc=proc)
+        self._agent = AgentUse(shares_cgroup=cgroup is not None and cgroup.kind is Kind.CONTAINER)
+        self._walker = Walker(self._agent, note=note)
         self._walk = Walk()
-        self._pace = WalkPace(_WALK_SHARE_WITH_CGROUP if cgroup else _WALK_SHARE_WITHOUT)
+        self._pace = WalkPace(_WALK_SHARE)
         self._walked_usage_bytes = 0
         self._empty_samples = 0
 
         self._cpu = CpuMeter(self._agent)
-        self._memory = MemoryMeter(self._agent, SharedMemory(read=partial(read_shares, proc=proc), thread_time=thread_time))
+        self._memory = MemoryMeter(self._agent, SharedMemory(thread_time=thread_time))
         self._processes = ProcessMeter(self._agent)
-        self._io = IoMeter(proc=proc)
-        self._top = TopTable(read=partial(read_command_line, proc=proc))
+        self._io = IoMeter()
+        self._top = TopTable()
         self._kills = MemoryKills(command=self._top.command)
         self._phases = Phases()
         self._samples = SampleBuffer(interval_seconds=interval_seconds)
 
-        self._started_at = self._sampled_at = self._sampled_cpu_seconds = 0.0
+        self._started_at = self._sampled_at = 0.0
         self._ended_at: float | None = None
 
     def watch(self, pid: int) -> None:
@@ -93,7 +90,7 @@ class Measurement:
         self._agent.begin()
         self._io.begin(self._readings.first)
         self._walk_again()
-        self._cpu.begin(self._readings.first, self._walk)
+        self._cpu.begin(self._readings.first, self._walk, at=now)
         self._update(now)
 
     def glance(self, now: float) -> None:
@@ -104,13 +101,14 @@ class Measurement:
         if self._has_grown(reading):
             self._update(now)
         else:
-            self._keep_memory(reading)
+            self._keep_memory(reading, None)
 
     def sample(self, now: float, *, late_seconds: float) -> None:
-        """Read everything and add a sample; without a cgroup only as often as the cost of walking allows."""
+        """Read what can be read now and add a sample of it.
+
+        The cgroup's counters are read each time; what only a walk can measure, as often as the cost of walking allows.
+        """
         self._give_up_empty_cgroup()
-        if self._readings.needs_walk and not self._pace.is_due(now):
-            return
         self._update(now)
         self._add_sample(now, late_seconds)
 
@@ -121,7 +119,8 @@ class Measurement:
         """
         if not self._phases.is_new(name):
             return False
-        self._update(now)
+        # A phase is charged with what was used within it: its figures are read now, whatever that costs.
+        self._update(now, must_walk=self._readings.needs_walk)
         self._phases.begin(
             name,
             at=at - self._started_at,
@@ -179,31 +178,35 @@ class Measurement:
         begun, walk_before = self._thread_time(), self._walk
         # The cgroup first: its figures decide whether to walk.
         reading = self._readings.read()
-        if must_walk or self._calls_for_walk(now):
+        self._forget_lost_cgroup()
+        self._pace.share = _WALK_SHARE_WHERE_NEEDED if self._readings.needs_walk else _WALK_SHARE
+        has_walked = must_walk or self._calls_for_walk(now)
+        if has_walked:
             self._walk_again()
             self._walked_usage_bytes = max(self._walked_usage_bytes, reading.usage_bytes or 0)
             # Again after the walk: a kill during it is then noticed while the walk before, which saw the victim, is known.
-            if not self._readings.needs_walk:
-                self._readings.read()
-        # Kills noticed earlier before new ones: only what is missing in a later walk names a victim for certain.
-        self._kills.name(self._walk.alive, now_seconds=now - self._started_at)
+            self._readings.read()
+            # Kills noticed earlier before new ones: only what is missing in a later walk names a victim for certain.
+            self._kills.name(self._walk.alive, now_seconds=now - self._started_at)
         self._notice_kills(now, walk_before)
-        self._cpu.read(self._readings.latest, self._walk)
-        self._keep_memory(self._readings.latest)
-        self._processes.read(self._readings.latest, self._walk)
+        # Each figure keeps its own time: what the cgroup counts never waits for a walk.
+        walk = self._walk if has_walked else None
+        self._cpu.read(self._readings.latest, walk, at=now)
+        self._keep_memory(self._readings.latest, walk)
+        self._processes.read(self._readings.latest, walk)
         # Last, so that the cost holds all of the above: memory of processes is read with the meters, not with the walk.
-        self._pace.spend(self._thread_time() - begun)
+        if has_walked:
+            self._pace.spend(self._thread_time() - begun)
 
     def _calls_for_walk(self, now: float) -> bool:
         return (
-            # No counter has the figure.
-            self._readings.needs_walk
+            # Its cost is earned.
+            self._pace.is_due(now)
             # The largest processes are to be seen while they are large: the kernel may kill one next.
             or self._has_grown(self._readings.latest)
             # A victim is named by its absence.
             or self._kills.is_waiting
             or self._kills.has_news(self._readings.kills)
-            or self._pace.is_due(now)
         )
 
     def _has_grown(self, reading: Reading) -> bool:
@@ -223,8 +226,8 @@ class Measurement:
                 before={**walk_before.processes, **self._walk.processes},
             )
 
-    def _keep_memory(self, reading: Reading) -> None:
-        self._memory.read(reading, self._walk)
+    def _keep_memory(self, reading: Reading, walk: Walk | None) -> None:
+        self._memory.read(reading, walk)
         self._phases.keep_peak(self._memory.working_set_bytes)
 
     def _give_up_empty_cgroup(self) -> None:
@@ -236,19 +239,26 @@ class Measurement:
             return
         self._note("the build did not join its cgroup: its figures are sums over processes")
         self._readings.give_up()
-        self._pace = WalkPace(_WALK_SHARE_WITHOUT)
+
+    def _forget_lost_cgroup(self) -> None:
+        if self._readings.is_lost:
+            self._note("the cgroup no longer exists: from then on the figures are sums over processes")
+            self._readings.lose()
 
     def _add_sample(self, now: float, late_seconds: float) -> None:
-        span = now - self._sampled_at
-        cores = (self._cpu.seconds - self._sampled_cpu_seconds) / span if span > 0 else 0.0
+        """Add what was read since the last sample; nothing if that is nothing."""
+        memory_bytes, processes = self._memory.take_peak_since_sample(), self._processes.take_count()
+        cores, span = self._cpu.take_cores()
+        if memory_bytes is None and processes is None and cores is None:
+            return
         self._samples.add(
             Sample(
                 time_seconds=now - self._started_at,
-                span_seconds=span,
-                memory_bytes=self._memory.take_peak_since_sample(),
+                cpu_span_seconds=span,
+                memory_bytes=memory_bytes,
                 cpu_cores=cores,
-                processes=self._processes.count,
+                processes=processes,
                 late_seconds=late_seconds,
             )
         )
-        self._sampled_at, self._sampled_cpu_seconds = now, self._cpu.seconds
+        self._sampled_at = now

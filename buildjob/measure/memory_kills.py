@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from buildjob.measure.process_tree import Key
-from buildjob.measure.procfs import ProcessStat
+from buildjob.measure.processes import Key, ProcessUse
 from buildjob.telemetry import MemoryKill
 
 _MOST_KILLS = 100
@@ -21,13 +20,13 @@ class _Unnamed(msgspec.Struct, frozen=True):
     count: int
     at_seconds: float
     limit_bytes: int | None
-    before: Mapping[Key, ProcessStat]
+    before: Mapping[Key, ProcessUse]
 
 
 class MemoryKills:
     """The kills of one run, at most 100, in order of time."""
 
-    def __init__(self, *, command: Callable[[ProcessStat], str]) -> None:
+    def __init__(self, *, command: Callable[[ProcessUse], str]) -> None:
         self._command = command
         self._named: list[MemoryKill] = []
         self._unnamed: list[_Unnamed] = []
@@ -42,13 +41,13 @@ class MemoryKills:
         """Return whether the kernel has counted more kills, since the start, than were noticed."""
         return count > self._noticed
 
-    def notice(self, count: int, *, at_seconds: float, limit_bytes: int | None, before: Mapping[Key, ProcessStat]) -> None:
+    def notice(self, count: int, *, at_seconds: float, limit_bytes: int | None, before: Mapping[Key, ProcessUse]) -> None:
         """Keep that the kernel has counted this many since the start; do nothing if these are no more than before."""
         if self.has_news(count):
             self._unnamed.append(_Unnamed(count - self._noticed, at_seconds, limit_bytes, before))
             self._noticed = count
 
-    def name(self, alive: Mapping[Key, ProcessStat], *, now_seconds: float, at_last: bool = False) -> None:
+    def name(self, alive: Mapping[Key, ProcessUse], *, now_seconds: float, at_last: bool = False) -> None:
         """Name the victims that no longer exist.
 
         One that was just killed may still be seen for a moment: its name is waited for, up to two seconds.
@@ -66,12 +65,12 @@ class MemoryKills:
         return [*self._named, *waiting][:_MOST_KILLS]
 
 
-def _named(kills: _Unnamed, alive: Mapping[Key, ProcessStat], command: Callable[[ProcessStat], str]) -> list[MemoryKill]:
+def _named(kills: _Unnamed, alive: Mapping[Key, ProcessUse], command: Callable[[ProcessUse], str]) -> list[MemoryKill]:
     """Return one kill for each that was counted; without a name if fewer processes have vanished."""
-    vanished = [stat for key, stat in kills.before.items() if key not in alive and stat.memory_bytes]
-    vanished.sort(key=lambda stat: -stat.memory_bytes)
+    vanished = [use for key, use in kills.before.items() if key not in alive and use.resident_bytes]
+    vanished.sort(key=lambda use: -use.resident_bytes)
     count = min(kills.count, _MOST_KILLS)
-    names = [command(stat) for stat in vanished[:count]]
+    names = [command(use) for use in vanished[:count]]
     return [
         MemoryKill(process=name, inferred=True, limit_bytes=kills.limit_bytes, at_seconds=kills.at_seconds)
         for name in [*names, *[None] * (count - len(names))]

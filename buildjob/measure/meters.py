@@ -1,7 +1,8 @@
 """One meter for each figure of a run: what it was at the start, what it is, and its peak.
 
-A meter reads the cgroup's counter where there is one, and the last walk over the processes where there is none. All figures
-are the build's: what the agent uses itself is subtracted.
+A meter reads the cgroup's counter where there is one, and a walk over the processes where there is none. Without either it
+keeps what it has: each figure has a time of its own, and a sample takes those that were read since the sample before. All
+figures are the build's: what the agent uses itself is subtracted.
 """
 
 import heapq
@@ -9,7 +10,7 @@ import heapq
 from buildjob.measure.agent_use import AgentUse
 from buildjob.measure.cgroup_counters import Reading
 from buildjob.measure.process_walks import Walk
-from buildjob.measure.procfs import read_io, reaped_io
+from buildjob.measure.processes import read_io, reaped_io
 from buildjob.measure.shared_memory import SharedMemory
 
 _MOST_IO_FILES = 256
@@ -22,21 +23,36 @@ class CpuMeter:
         self._agent = agent
         self._cgroup_base_seconds: float | None = None
         self._walk_base_seconds = 0.0
+        self._read_at = self._taken_at = 0.0
+        self._taken_seconds = 0.0
         self.seconds = 0.0
         """Since `begin`."""
 
-    def begin(self, reading: Reading, walk: Walk) -> None:
+    def begin(self, reading: Reading, walk: Walk, *, at: float) -> None:
         """Count from here on."""
         self._cgroup_base_seconds, self._walk_base_seconds = reading.cpu_seconds, walk.cpu_seconds
+        self._read_at = self._taken_at = at
 
-    def read(self, reading: Reading, walk: Walk) -> None:
-        """Take the counter if it was there from the start, else the sum over processes."""
+    def read(self, reading: Reading, walk: Walk | None, *, at: float) -> None:
+        """Take the counter if it was there from the start, else the sum over the processes of a walk, if there was one."""
         if reading.cpu_seconds is not None and self._cgroup_base_seconds is not None:
             used = reading.cpu_seconds - self._cgroup_base_seconds - self._agent.cpu_seconds()
-        else:
+        elif walk is not None:
             used = walk.cpu_seconds - self._walk_base_seconds
+        else:
+            return
         # A sum over processes falls when a walk misses one that ends; time that was used does not.
         self.seconds = max(self.seconds, used)
+        self._read_at = at
+
+    def take_cores(self) -> tuple[float | None, float]:
+        """Return the mean since the last one that was taken, and its span in seconds; None and 0 if none was read since."""
+        span = self._read_at - self._taken_at
+        if span <= 0:
+            return None, 0.0
+        cores = (self.seconds - self._taken_seconds) / span
+        self._taken_at, self._taken_seconds = self._read_at, self.seconds
+        return cores, span
 
 
 class MemoryMeter:
@@ -45,33 +61,37 @@ class MemoryMeter:
     def __init__(self, agent: AgentUse, shared_memory: SharedMemory) -> None:
         self._agent = agent
         self._shared_memory = shared_memory
-        self._peak_since_sample_bytes = 0
+        self._peak_since_sample_bytes: int | None = None
         self.working_set_bytes = 0
         self.working_set_peak_bytes: int | None = None
         self.anonymous_peak_bytes: int | None = None
         self.is_estimate = False
         """Some reading was a sum over processes."""
 
-    def read(self, reading: Reading, walk: Walk) -> None:
-        """Take the working set from the cgroup, else estimate it over the processes of the walk."""
+    def read(self, reading: Reading, walk: Walk | None) -> None:
+        """Take the working set from the cgroup, else estimate it over the processes of a walk, if there was one."""
         working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
-        if working_set is None:
+        if working_set is not None:
+            own = self._agent.memory_bytes()
+            working_set = max(working_set - own, 0)
+            anonymous = None if anonymous is None else max(anonymous - own, 0)
+        elif walk is not None:
             estimate = self._shared_memory.estimate(walk.alive)
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
             self.is_estimate = True
         else:
-            own = self._agent.memory_bytes()
-            working_set = max(working_set - own, 0)
-            anonymous = None if anonymous is None else max(anonymous - own, 0)
+            return
+        # The span of a sample begins with what was used at the end of the one before.
+        so_far = self.working_set_bytes if self._peak_since_sample_bytes is None else self._peak_since_sample_bytes
+        self._peak_since_sample_bytes = max(so_far, working_set)
         self.working_set_bytes = working_set
-        self._peak_since_sample_bytes = max(self._peak_since_sample_bytes, working_set)
         self.working_set_peak_bytes = max(self.working_set_peak_bytes or 0, working_set)
         if anonymous is not None:
             self.anonymous_peak_bytes = max(self.anonymous_peak_bytes or 0, anonymous)
 
-    def take_peak_since_sample(self) -> int:
-        """Return the largest working set since the last call, and begin again with the present one."""
-        peak, self._peak_since_sample_bytes = self._peak_since_sample_bytes, self.working_set_bytes
+    def take_peak_since_sample(self) -> int | None:
+        """Return the largest working set since the last call, with the one at that call; None if it was not read since."""
+        peak, self._peak_since_sample_bytes = self._peak_since_sample_bytes, None
         return peak
 
 
@@ -80,21 +100,27 @@ class ProcessMeter:
 
     def __init__(self, agent: AgentUse) -> None:
         self._agent = agent
-        self.count = 0
+        self._count: int | None = None
         self.peak = 0
 
-    def read(self, reading: Reading, walk: Walk) -> None:
-        """Take the number from the cgroup, else from the walk."""
-        counted = reading.processes
-        self.count = len(walk.alive) if counted is None else max(counted - self._agent.processes(), 0)
-        self.peak = max(self.peak, self.count)
+    def read(self, reading: Reading, walk: Walk | None) -> None:
+        """Take the number from the cgroup, else from a walk, if there was one."""
+        if reading.processes is not None:
+            self._count = max(reading.processes - self._agent.processes(), 0)
+        elif walk is not None:
+            self._count = len(walk.alive)
+        self.peak = max(self.peak, self._count or 0)
+
+    def take_count(self) -> int | None:
+        """Return the latest number; None if it was not read since the last call."""
+        count, self._count = self._count, None
+        return count
 
 
 class IoMeter:
     """Bytes read from and written to storage."""
 
-    def __init__(self, *, proc: str) -> None:
-        self._proc = proc
+    def __init__(self) -> None:
         self._cgroup_base = self._reaped_base = (0, 0)
         self.read_bytes = 0
         self.written_bytes = 0
@@ -102,7 +128,7 @@ class IoMeter:
     def begin(self, reading: Reading) -> None:
         """Count from here on."""
         self._cgroup_base = (reading.read_bytes or 0, reading.written_bytes or 0)
-        self._reaped_base = reaped_io(proc=self._proc)
+        self._reaped_base = reaped_io()
 
     def read(self, reading: Reading, walk: Walk) -> None:
         """Take the counters, else the sum over our reaped children and the live processes that used most CPU time."""
@@ -114,7 +140,7 @@ class IoMeter:
 
     def _sum_over_processes(self, walk: Walk) -> tuple[int, int]:
         # Each process costs one more file: idle ones among thousands are skipped.
-        busiest = heapq.nlargest(_MOST_IO_FILES, walk.processes.values(), key=lambda stat: stat.tree_ticks)
-        pairs = [reaped_io(proc=self._proc), *(read_io(stat.pid, proc=self._proc) for stat in busiest)]
+        busiest = heapq.nlargest(_MOST_IO_FILES, walk.processes.values(), key=lambda use: use.tree_cpu_seconds)
+        pairs = [reaped_io(), *(read_io(use.pid) for use in busiest)]
         read, written = (sum(column) for column in zip(*pairs, strict=True))
         return read - self._reaped_base[0], written - self._reaped_base[1]

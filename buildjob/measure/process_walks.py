@@ -7,22 +7,23 @@ import contextlib
 import os
 import resource
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import msgspec
 
 from buildjob.measure.agent_use import AgentUse
 from buildjob.measure.cgroup import Cgroup
-from buildjob.measure.process_tree import Key, live_cpu_seconds, walk_descendants, walk_members, walk_with_psutil
-from buildjob.measure.procfs import ProcessStat
+from buildjob.measure.processes import Key, ProcessUse, walk_descendants, walk_members
+
+# What psutil raises for a line of /proc that makes no sense.
+_SENSELESS = (OSError, ValueError, LookupError)
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of the build at one instant."""
 
-    processes: Mapping[Key, ProcessStat] = {}
+    processes: Mapping[Key, ProcessUse] = {}
     """Zombies included: their CPU time is theirs until they are reaped."""
-    alive: Mapping[Key, ProcessStat] = {}
+    alive: Mapping[Key, ProcessUse] = {}
     """Those that have not ended."""
     reaped_cpu_seconds: float = 0.0
     """CPU time of the children that this process has waited for, just before the walk."""
@@ -30,16 +31,15 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cpu_seconds(self) -> float:
         """CPU time of all processes, reaped ones included."""
-        return self.reaped_cpu_seconds + live_cpu_seconds(self.processes)
+        return self.reaped_cpu_seconds + sum(use.tree_cpu_seconds for use in self.processes.values())
 
 
 class Walker:
     """Finds the build's processes: the members of its cgroup, or else the descendants of this process and of the roots."""
 
-    def __init__(self, agent: AgentUse, *, note: Callable[[str], None], proc: str) -> None:
+    def __init__(self, agent: AgentUse, *, note: Callable[[str], None]) -> None:
         self._agent = agent
         self._note = note
-        self._proc = proc
         self._strangers: frozenset[Key] = frozenset()
         """Descendants from before the build."""
         self.roots: frozenset[int] = frozenset()
@@ -47,8 +47,8 @@ class Walker:
 
     def begin(self) -> None:
         """Skip, from now on, the descendants that this process has already: they are not the build's."""
-        with contextlib.suppress(OSError, ValueError):  # the first walk notes the reason
-            self._strangers = frozenset(key for key in self._descendants() if key[0] not in self.roots)
+        with contextlib.suppress(*_SENSELESS):  # the first walk notes the reason
+            self._strangers = frozenset(key for key, use in self._descendants().items() if use.pid not in self.roots)
 
     def walk(self, cgroup: Cgroup | None, *, before: Walk) -> Walk:
         """Return what a walk sees now; if it fails, the processes of the one `before`."""
@@ -56,38 +56,40 @@ class Walker:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         reaped_cpu_seconds = usage.ru_utime + usage.ru_stime
         try:
-            found = walk_members(cgroup.members(), own_pid=os.getpid(), proc=self._proc) if cgroup else self._descendants()
-        except (OSError, ValueError) as error:
-            self._note(f"a walk over the processes failed: {error}")
+            found = walk_members(cgroup.members(), own_pid=os.getpid()) if cgroup else self._descendants()
+        except _SENSELESS as error:
+            self._note(f"a walk over the processes failed: {type(error).__name__}: {error}")
             return msgspec.structs.replace(before, reaped_cpu_seconds=reaped_cpu_seconds)
-        processes = {key: stat for key, stat in found.items() if key[0] not in self._agent.standby}
+        processes = {key: use for key, use in found.items() if use.pid not in self._agent.standby}
         return Walk(
             processes=processes,
-            alive={key: stat for key, stat in processes.items() if not stat.is_zombie and stat.memory_bytes},
+            alive={key: use for key, use in processes.items() if not use.is_zombie and use.resident_bytes},
             reaped_cpu_seconds=reaped_cpu_seconds,
         )
 
-    def _descendants(self) -> Mapping[Key, ProcessStat]:
-        if Path(self._proc, "stat").exists():
-            return walk_descendants(self.roots, own_pid=os.getpid(), strangers=self._strangers, proc=self._proc)
-        return walk_with_psutil(self.roots, own_pid=os.getpid(), strangers=self._strangers)
+    def _descendants(self) -> Mapping[Key, ProcessUse]:
+        return walk_descendants(self.roots, own_pid=os.getpid(), strangers=self._strangers)
 
 
 class WalkPace:
-    """When the next walk may be, so that all of them take at most `share` of the time."""
+    """When the next walk may be, so that those that are not urgent take at most `share` of the time."""
 
     def __init__(self, share: float) -> None:
-        self._share = share
+        self.share = share
+        """Of a core. May be changed at any time."""
         self._saved_seconds = 0.0
         self._earned_at = 0.0
 
     def is_due(self, now: float) -> bool:
         """Return whether the cost of earlier walks has been earned by the time since."""
-        earned = (now - self._earned_at) * self._share
+        earned = (now - self._earned_at) * self.share
         # At most a second's earnings are saved: after a quiet hour walks must not become dense.
-        self._saved_seconds, self._earned_at = min(self._saved_seconds + earned, self._share), now
+        self._saved_seconds, self._earned_at = min(self._saved_seconds + earned, self.share), now
         return self._saved_seconds >= 0
 
     def spend(self, cost_seconds: float) -> None:
-        """Book what a reading cost, in CPU time."""
-        self._saved_seconds -= cost_seconds
+        """Book what a walk cost, in CPU time.
+
+        The debt is never more than that: walks that could not wait must not put off what only walks can measure for long.
+        """
+        self._saved_seconds = max(self._saved_seconds - cost_seconds, -cost_seconds)

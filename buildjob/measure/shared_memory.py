@@ -1,8 +1,8 @@
-"""How much memory processes use together, where no cgroup counts it: sums over `/proc`, which are estimates.
+"""How much memory processes use together, where no cgroup counts it: sums over processes, which are estimates.
 
 Each process counts with its resident memory times its own part of it: plain sums count pages that are shared after a fork
-up to five times. The part is read from `smaps_rollup`, which costs ten times as much as all else: so within a time budget,
-first for the processes that have changed most.
+up to five times, and psutil tells no process's part of the anonymous ones. So the part is read here, from `smaps_rollup`.
+That costs as much as all else: it is done within a time budget, first for the processes that have changed most.
 """
 
 import time
@@ -10,12 +10,42 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from buildjob.measure.process_tree import Key
-from buildjob.measure.procfs import ProcessStat, Shares, read_shares
+from buildjob.measure.processes import Key, ProcessUse, proc_folder
 
 _BUDGET_SECONDS = 0.008
 # With each walk since a part was read, it counts as wrong by this much more of the process's memory.
 _DOUBT_PER_WALK = 0.02
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """What of a process's memory is its own, shared pages divided among those who share them."""
+
+    total_bytes: int
+    anonymous_bytes: int
+    """Anonymous + shared memory."""
+    resident_bytes: int = 0
+    """All of its memory at the same instant; 0: not known."""
+
+
+def parse_rollup(text: bytes) -> Shares | None:
+    """Return the shares out of one `/proc/PID/smaps_rollup`; None if it is empty. Kernels before 5.8 lack the parts."""
+    values = {}
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(b":")
+        values[name] = int(rest.split()[0]) * 1024
+    if b"Pss" not in values:
+        return None
+    if b"Pss_Anon" not in values:
+        return Shares(values[b"Pss"], min(values[b"Pss"], values.get(b"Anonymous", 0)), values.get(b"Rss", 0))
+    return Shares(values[b"Pss"], values[b"Pss_Anon"] + values.get(b"Pss_Shmem", 0), values.get(b"Rss", 0))
+
+
+def read_shares(pid: int) -> Shares | None:
+    """Return a process's proportional memory; None if it no longer exists or the kernel denies it."""
+    try:
+        return parse_rollup((proc_folder() / str(pid) / "smaps_rollup").read_bytes())
+    except OSError:
+        return None
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -46,51 +76,55 @@ class SharedMemory:
         self._parts: dict[Key, _Part] = {}
         self._walks = 0
 
-    def estimate(self, processes: Mapping[Key, ProcessStat]) -> Shares:
-        """Return the sums; a process whose part is not known yet counts like others of its name, or like the mean."""
+    def estimate(self, processes: Mapping[Key, ProcessUse]) -> Shares:
+        """Return the sums. A process whose part is not known counts like others of its name, like the mean, or with its own.
+
+        Its own is what psutil knows: resident - shared.
+        """
         self._walks += 1
         self._parts = {key: part for key, part in self._parts.items() if key in processes}
         self._learn(processes)
         # A build runs many processes of few programs, and those of one program share alike.
         by_name: dict[str, tuple[int, float, float]] = {}
-        unknown: list[ProcessStat] = []
+        unknown: list[ProcessUse] = []
         total = anonymous = 0.0
         resident = 0
-        for key, stat in processes.items():
+        for key, use in processes.items():
             part = self._parts.get(key)
             if part is None:
-                unknown.append(stat)
+                unknown.append(use)
                 continue
-            own_total, own_anonymous = stat.memory_bytes * part.total, stat.memory_bytes * part.anonymous
-            total, anonymous, resident = total + own_total, anonymous + own_anonymous, resident + stat.memory_bytes
-            before = by_name.get(stat.name, (0, 0.0, 0.0))
-            by_name[stat.name] = (before[0] + stat.memory_bytes, before[1] + own_total, before[2] + own_anonymous)
-        # If nothing is known of any process, all of its memory is its own: rather too much than too little.
-        mean = (resident, total, anonymous) if resident else (1, 1.0, 1.0)
-        for stat in unknown:
-            like = by_name.get(stat.name, mean)
-            like = like if like[0] else mean
-            total += stat.memory_bytes * like[1] / like[0]
-            anonymous += stat.memory_bytes * like[2] / like[0]
+            own_total, own_anonymous = use.resident_bytes * part.total, use.resident_bytes * part.anonymous
+            total, anonymous, resident = total + own_total, anonymous + own_anonymous, resident + use.resident_bytes
+            before = by_name.get(use.name, (0, 0.0, 0.0))
+            by_name[use.name] = (before[0] + use.resident_bytes, before[1] + own_total, before[2] + own_anonymous)
+        for use in unknown:
+            like = by_name.get(use.name, (0, 0.0, 0.0))
+            like = like if like[0] else (resident, total, anonymous)
+            if like[0]:
+                total += use.resident_bytes * like[1] / like[0]
+                anonymous += use.resident_bytes * like[2] / like[0]
+            else:
+                total, anonymous = total + use.memory_bytes, anonymous + use.memory_bytes
         return Shares(round(total), round(anonymous))
 
-    def _learn(self, processes: Mapping[Key, ProcessStat]) -> None:
+    def _learn(self, processes: Mapping[Key, ProcessUse]) -> None:
         deadline = self._thread_time() + self._budget_seconds
         for key in sorted(processes, key=lambda key: -self._doubt(processes[key])):
-            stat = processes[key]
-            if self._doubt(stat) <= 0 or self._thread_time() > deadline:
+            use = processes[key]
+            if self._doubt(use) <= 0 or self._thread_time() > deadline:
                 return
-            shares = self._read(stat.pid)
+            shares = self._read(use.pid)
             # The process may have grown since the walk: its part is a ratio of two figures of one instant.
-            resident = (shares.resident_bytes or stat.memory_bytes) if shares else 0
+            resident = (shares.resident_bytes or use.resident_bytes) if shares else 0
             if shares and resident:
                 total, anonymous = shares.total_bytes / resident, shares.anonymous_bytes / resident
-                self._parts[key] = _Part(stat.memory_bytes, total, anonymous, self._walks)
+                self._parts[key] = _Part(use.resident_bytes, total, anonymous, self._walks)
 
-    def _doubt(self, stat: ProcessStat) -> float:
+    def _doubt(self, use: ProcessUse) -> float:
         """Return by how many bytes the estimate for the process may be wrong."""
-        part = self._parts.get(stat.key)
+        part = self._parts.get(use.key)
         if part is None:
-            return stat.memory_bytes
+            return use.resident_bytes
         age = self._walks - part.read_in
-        return abs(stat.memory_bytes - part.resident_bytes) + age * _DOUBT_PER_WALK * stat.memory_bytes
+        return abs(use.resident_bytes - part.resident_bytes) + age * _DOUBT_PER_WALK * use.resident_bytes

@@ -3,7 +3,9 @@
 Pure arithmetic on any numbers; knows neither SVG nor telemetry.
 """
 
+import itertools
 import math
+import operator
 from collections.abc import Iterable
 
 import msgspec
@@ -81,13 +83,25 @@ def thin(points: Iterable[tuple[float, float]], *, span_seconds: float, buckets:
 
     The highest, since a plot that hides its peak is worse than none.
     """
-    highest: dict[int, tuple[float, float]] = {}
+    return [point for piece in thin_pieces(points, span_seconds=span_seconds, buckets=buckets) for point in piece]
+
+
+def thin_pieces(
+    points: Iterable[tuple[float, float]], *, span_seconds: float, buckets: int, hole_seconds: float = math.inf
+) -> list[list[tuple[float, float]]]:
+    """Return the same points in pieces: between two of them lie points more than `hole_seconds` apart."""
+    highest: dict[int, tuple[int, tuple[float, float]]] = {}
+    piece, before = 0, math.inf
     for time, value in points:
         point = (clamp(time, most=span_seconds), clamp(value))
+        # Counted over all points: two that are kept may be far apart although many lie between them.
+        piece += point[0] - before > hole_seconds
+        before = point[0]
         bucket = min(int(point[0] / span_seconds * buckets), buckets - 1)
-        if bucket not in highest or point[1] > highest[bucket][1]:
-            highest[bucket] = point
-    return [highest[bucket] for bucket in sorted(highest)]
+        if bucket not in highest or point[1] > highest[bucket][1][1]:
+            highest[bucket] = (piece, point)
+    kept = [highest[bucket] for bucket in sorted(highest)]
+    return [[point for _, point in group] for _, group in itertools.groupby(kept, key=operator.itemgetter(0))]
 
 
 def _axis(most: float, step: float) -> Axis:

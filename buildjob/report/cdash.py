@@ -112,7 +112,7 @@ def _phase(document: Telemetry, phase: telemetry.Phase, begun: float, outcome: O
 
 def _samples(samples: telemetry.Samples, begun: float) -> Iterator[Sample]:
     for row in samples.rows():
-        if row.memory_bytes is not None and row.cpu_cores is not None:
+        if row.memory_bytes is not None:
             yield Sample(time_seconds=begun + row.time_seconds, memory_bytes=row.memory_bytes, cpu_cores=row.cpu_cores)
 
 

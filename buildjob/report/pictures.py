@@ -3,6 +3,7 @@
 Pure, from a telemetry document with clamped numbers. Chooses what is drawn and with which captions; `plots` draws.
 """
 
+import math
 from collections.abc import Sequence
 
 from buildjob.report import axes, markup, plots
@@ -10,7 +11,7 @@ from buildjob.report.format import format_bytes, format_cores, format_seconds
 from buildjob.report.limits import read_limits
 from buildjob.report.markup import Html, element, join
 from buildjob.report.plots import Plot, Rule
-from buildjob.telemetry import MemoryKill, Telemetry
+from buildjob.telemetry import HOLE_INTERVALS, MemoryKill, Samples, Telemetry
 
 _KILLS = 10
 _COMMAND = 240
@@ -24,12 +25,8 @@ def over_time(telemetry: Telemetry) -> Html:
     pictures = []
     if phases:
         pictures.append(_picture(element("b", "Phases"), plots.timeline(phases, time=time, kills=kills)))
-    if samples.time_seconds and samples.memory_bytes:
-        plot = _memory_plot(telemetry)
-        pictures.append(_picture(_caption(plot), plots.draw_plot(plot, time=time, phases=phases, kills=kills)))
-    if samples.time_seconds and samples.cpu_cores:
-        plot = _cpu_plot(telemetry)
-        pictures.append(_picture(_caption(plot), plots.draw_plot(plot, time=time, phases=phases, kills=kills)))
+    drawn = [plot for plot in (_memory_plot(telemetry), _cpu_plot(telemetry)) if plot.points]
+    pictures += [_picture(_caption(plot), plots.draw_plot(plot, time=time, phases=phases, kills=kills)) for plot in drawn]
     if not pictures:
         return Html()
     unit = f"time since the start, {axes.clock_unit(time.top)}"
@@ -50,13 +47,15 @@ def _memory_plot(telemetry: Telemetry) -> Plot:
         rules.append(
             Rule(label=f"asked {format_bytes(limits.memory_asked_bytes)}", value=limits.memory_asked_bytes, kind="asked")
         )
-    at, peak = max(points, key=lambda point: point[1])
+    at, peak = max(points, key=lambda point: point[1], default=(0.0, 0.0))
     estimate = ", estimate" if telemetry.totals.memory_is_estimate else ""
+    unknown = f", not known for {format_seconds(samples.hole_seconds)}" if samples.holes > 0 else ""
     return Plot(
         kind="memory",
         title=f"Memory: working set{estimate}",
-        summary=f"highest sample {format_bytes(int(peak))} after {format_seconds(at)}",
+        summary=f"highest sample {format_bytes(int(peak))} after {format_seconds(at)}{unknown}",
         points=points,
+        hole_seconds=_hole_seconds(samples),
         scale=axes.byte_axis,
         write=lambda value: format_bytes(int(value)),
         rules=tuple(rules),
@@ -71,16 +70,22 @@ def _cpu_plot(telemetry: Telemetry) -> Plot:
         rules.append(Rule(label=f"limit {format_cores(limits.cores)}", value=limits.cores, kind="limit"))
     if limits.cores_asked and limits.cores_asked != (limits.cores if limits.has_cpu_limit else None):
         rules.append(Rule(label=f"asked {format_cores(limits.cores_asked)}", value=limits.cores_asked, kind="asked"))
-    at, peak = max(points, key=lambda point: point[1])
+    at, peak = max(points, key=lambda point: point[1], default=(0.0, 0.0))
     return Plot(
         kind="cpu",
         title="CPU: cores in use",
         summary=f"highest sample {format_cores(peak)} after {format_seconds(at)}",
         points=points,
+        hole_seconds=_hole_seconds(samples),
         scale=axes.core_axis,
         write=_write_cores,
         rules=tuple(rules),
     )
+
+
+def _hole_seconds(samples: Samples) -> float:
+    """Return the distance of two points beyond which there is a hole; a document without a sensible interval has none."""
+    return HOLE_INTERVALS * samples.interval_seconds if samples.interval_seconds > 0 else math.inf
 
 
 def _write_cores(cores: float) -> str:

@@ -6,6 +6,7 @@ lies in an inner viewport that may be distorted, although its stroke may not. Pu
 
 import enum
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -49,6 +50,8 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     """The axis for a highest value."""
     write: Callable[[float], str]
     """A value with its unit."""
+    hole_seconds: float = math.inf
+    """Points further apart than this are not joined: between them the figure is not known."""
     rules: tuple[Rule, ...] = ()
 
 
@@ -61,7 +64,8 @@ class Side(enum.StrEnum):
 
 def draw_plot(plot: Plot, *, time: Axis, phases: Sequence[Phase], kills: Sequence[MemoryKill]) -> Html:
     """Return the picture of one plot. Without points the plot is empty."""
-    points = axes.thin(plot.points, span_seconds=time.top, buckets=_POINTS)
+    pieces = axes.thin_pieces(plot.points, span_seconds=time.top, buckets=_POINTS, hole_seconds=plot.hole_seconds)
+    points = list(itertools.chain.from_iterable(pieces))
     highest = max((value for _, value in points), default=0.0)
     hidden = hidden_rules(plot)
     shown = [rule for rule in plot.rules if rule not in hidden]
@@ -71,7 +75,7 @@ def draw_plot(plot: Plot, *, time: Axis, phases: Sequence[Phase], kills: Sequenc
         element("title", plot.title),
         element("desc", " ".join([plot.summary, *(f"{rule.label}: above this scale." for rule in hidden)])),
         _grid(axis, time=time, phases=phases, write=plot.write),
-        _line_and_area(points, kind=plot.kind, axis=axis, time=time),
+        _line_and_area(pieces, kind=plot.kind, axis=axis, time=time),
         *(_rule(rule, axis=axis, side=side) for rule, side in zip(shown, (Side.RIGHT, Side.LEFT), strict=False)),
         _peak(points, kind=plot.kind, axis=axis, time=time),
         *(_kill(kill, time=time) for kill in kills[:_KILLS]),
@@ -131,18 +135,20 @@ def _grid(axis: Axis, *, time: Axis, phases: Sequence[Phase], write: Callable[[f
     return join(*pieces)
 
 
-def _line_and_area(points: Sequence[tuple[float, float]], *, kind: str, axis: Axis, time: Axis) -> Html:
-    """Draw the line and the area below it, in a viewport of their own that the page stretches."""
-    if not points:
+def _line_and_area(pieces: Sequence[Sequence[tuple[float, float]]], *, kind: str, axis: Axis, time: Axis) -> Html:
+    """Draw the line and the area below it, piece by piece, in a viewport of their own that the page stretches."""
+    if not pieces:
         return Html()
-    corners = [
-        f"{markup.format_number(time.share(at) * _INNER_WIDTH / 100)} "
-        f"{markup.format_number((100 - axis.share(value)) * _INNER_HEIGHT / 100)}"
-        for at, value in points
-    ]
-    first, last = corners[0].split()[0], corners[-1].split()[0]
-    line = "M" + "L".join(corners if len(corners) > 1 else corners * 2)
-    area = f"{line}L{last} {_INNER_HEIGHT}L{first} {_INNER_HEIGHT}Z"
+    line = area = ""
+    for points in pieces:
+        corners = [
+            f"{markup.format_number(time.share(at) * _INNER_WIDTH / 100)} "
+            f"{markup.format_number((100 - axis.share(value)) * _INNER_HEIGHT / 100)}"
+            for at, value in points
+        ]
+        first, last = corners[0].split()[0], corners[-1].split()[0]
+        piece = "M" + "L".join(corners if len(corners) > 1 else corners * 2)
+        line, area = line + piece, f"{area}{piece}L{last} {_INNER_HEIGHT}L{first} {_INNER_HEIGHT}Z"
     return element(
         "svg",
         markup.path(area, class_=f"area {kind}"),

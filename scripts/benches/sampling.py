@@ -1,8 +1,9 @@
-"""What sampling a tree of 1,000 processes costs: ours with and without a cgroup, beside psutil at the same 1 Hz.
+"""What sampling 10 to 1,000 processes costs: ours with and without a cgroup, beside psutil alone at the same 1 Hz.
 
 The contestants watch the same tree one after the other, each in a process of its own, in interleaved rounds. CPU is that of
 the whole process within a window that begins after its first sample; lateness is how long after its planned time a sample
-began; the tree's memory is the highest that the contestant saw.
+began; the tree's memory is the highest that the contestant saw. What the cgroup counts is the truth. Builds run 10 to 200
+processes; a tree shares after its forks more than they do.
 """
 
 import argparse
@@ -23,19 +24,26 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from buildjob.measure.cgroup import Cgroup, Kind, find_cgroup
+from buildjob.measure.cgroup_counters import Counters
 from buildjob.measure.cgroup_position import Position
 from buildjob.measure.observer import Observation, Observer
 
 if TYPE_CHECKING:
     import psutil
 
-_PROCESSES = 1000
+_SIZES = ((10, 50, 200, 1000), (50, 1000))
+"""How many processes: usual, quick."""
 _KIB_EACH = 1024
 _INTERVAL_SECONDS = 1.0
 # Contestant to seconds of its window: usual, quick. Ours with a cgroup walks seldom: a short window would miss the walk.
-_WINDOWS = {"cgroup": (20.0, 7.0), "processes": (10.0, 2.0), "psutil": (10.0, 1.0), "psutil_pss": (10.0, 1.0)}
-_ROUNDS = (3, 2)
-_QUICK_SECONDS = 47.0
+_WINDOWS = {
+    "cgroup": (40.0, 6.0),
+    "processes": (10.0, 2.0),
+    "psutil_private": (8.0, 1.0),
+    "psutil": (8.0, 1.0),
+    "psutil_pss": (8.0, 1.0),
+}
+_ROUNDS = (3, 1)
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +63,7 @@ def main() -> int:
     """Run the bench, or, as a child of it, one contestant's window."""
     parser = argparse.ArgumentParser(prog="scripts/bench sampling", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="end within 50 s")
+    parser.add_argument("--processes", type=int, metavar="N", help="only a tree of N processes")
     parser.add_argument("--window", nargs=4, metavar=("CONTESTANT", "SECONDS", "ROOT", "POSITION"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.window:
@@ -62,47 +71,56 @@ def main() -> int:
         window = _CONTESTANTS[contestant](float(seconds), int(root), position)
         sys.stdout.write(msgspec.json.encode(window).decode() + "\n")
         return 0
-    begun = time.monotonic()
+    sizes = [options.processes] if options.processes else _SIZES[options.quick]
+    measured = {count: _measured(count, quick=options.quick) for count in sizes}
+    for count, (windows, truth_mib) in measured.items():
+        _report(count, windows, truth_mib)
+    figures = {str(count): _summary(windows, truth_mib) for count, (windows, truth_mib) in measured.items()}
+    sys.stdout.write(json.dumps({"bench": "sampling", "processes": figures}) + "\n")
+    return 0
+
+
+def _measured(count: int, *, quick: bool) -> tuple[dict[str, list[Window]], float | None]:
+    """Return each contestant's windows on a tree of so many processes, and the tree's anonymous memory in MiB."""
     cgroup = find_cgroup()
     with tempfile.TemporaryDirectory() as folder:
-        tree = _start_tree(Path(folder), cgroup)
+        tree = _start_tree(Path(folder), cgroup, count)
         try:
-            windows = _rounds(tree.pid, cgroup, begun=begun, quick=options.quick)
+            return _rounds(tree.pid, cgroup, quick=quick), _truth_mib(cgroup)
         finally:
             os.killpg(tree.pid, signal.SIGKILL)
             tree.wait()
             if cgroup:
                 _wait_until_empty(cgroup)
                 cgroup.remove()
-    _report(windows)
-    return 0
 
 
-def _start_tree(folder: Path, cgroup: Cgroup | None) -> subprocess.Popen[bytes]:
+def _truth_mib(cgroup: Cgroup | None) -> float | None:
+    anonymous = Counters(cgroup, note=print).read().anonymous_bytes if cgroup else None
+    return None if anonymous is None else anonymous / 2**20
+
+
+def _start_tree(folder: Path, cgroup: Cgroup | None, count: int) -> subprocess.Popen[bytes]:
     program = folder / "process_tree"
     subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("process_tree.c")], check=True)
-    command = [str(program), str(_PROCESSES), str(_KIB_EACH)]
+    command = [str(program), str(count), str(_KIB_EACH)]
     joined = cgroup.joined_by(command) if cgroup else command
     tree = subprocess.Popen(joined, stdout=subprocess.PIPE, start_new_session=True)
     assert tree.stdout
-    if len(tree.stdout.read(_PROCESSES)) < _PROCESSES:
+    if len(tree.stdout.read(count)) < count:
         raise SystemExit("the tree could not be started")
     return tree
 
 
-def _rounds(root: int, cgroup: Cgroup | None, *, begun: float, quick: bool) -> dict[str, list[Window]]:
+def _rounds(root: int, cgroup: Cgroup | None, *, quick: bool) -> dict[str, list[Window]]:
     names = [name for name in _WINDOWS if cgroup or name != "cgroup"]
     windows: dict[str, list[Window]] = {name: [] for name in names}
     position = msgspec.json.encode(cgroup.position, enc_hook=str).decode() if cgroup else ""
     for turn in range(_ROUNDS[quick]):
-        turn_begun = time.monotonic()
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             command = [sys.executable, __file__, "--window", name, str(_WINDOWS[name][quick]), str(root), position]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
             windows[name].append(msgspec.json.decode(done.stdout, type=Window))
-        now = time.monotonic()
-        if quick and now + (now - turn_begun) - begun > _QUICK_SECONDS:
-            break
     return windows
 
 
@@ -124,7 +142,7 @@ def _ours(cgroup: Cgroup | None, root: int, seconds: float) -> Window:
         samples_per_second=(len(observation.samples.time_seconds) - 1) / int(observation.totals.wall_seconds),
         late_seconds=observation.samples.late_seconds[:-1],
         rss_mib=_own_peak_mib(),
-        memory_mib=(observation.totals.memory_working_set_peak_bytes or 0) / 2**20,
+        memory_mib=(observation.totals.memory_anonymous_peak_bytes or 0) / 2**20,
     )
 
 
@@ -178,6 +196,16 @@ def _sum_rss(process: "psutil.Process") -> int:
     return total
 
 
+def _sum_private(process: "psutil.Process") -> int:
+    total = 0
+    for child in [process, *process.children(recursive=True)]:
+        with child.oneshot():
+            child.cpu_times()
+            memory = child.memory_info()
+            total += memory.rss - memory.shared
+    return total
+
+
 def _sum_pss(process: "psutil.Process") -> int:
     return sum(child.memory_full_info().pss for child in [process, *process.children(recursive=True)])
 
@@ -185,14 +213,16 @@ def _sum_pss(process: "psutil.Process") -> int:
 _CONTESTANTS: dict[str, Callable[[float, int, str], Window]] = {
     "cgroup": _with_cgroup,
     "processes": _without_cgroup,
+    "psutil_private": _peer(_sum_private),
     "psutil": _peer(_sum_rss),
     "psutil_pss": _peer(_sum_pss),
 }
 _TITLES = {
     "cgroup": "ours, with a cgroup",
     "processes": "ours, without",
-    "psutil": "psutil children + oneshot",
-    "psutil_pss": "psutil PSS sums",
+    "psutil_private": "psutil alone, rss - shared",
+    "psutil": "psutil alone, rss",
+    "psutil_pss": "psutil alone, PSS",
 }
 
 
@@ -213,27 +243,24 @@ def _wait_until_empty(cgroup: Cgroup) -> None:
         time.sleep(0.05)
 
 
-def _report(windows: dict[str, list[Window]]) -> None:
-    figures = {name: _figures(rounds) for name, rounds in windows.items()}
+def _report(count: int, windows: dict[str, list[Window]], truth_mib: float | None) -> None:
     out = sys.stdout.write
-    out(f"sampling {_PROCESSES} processes at {1 / _INTERVAL_SECONDS:g} Hz; median of the rounds (lowest - highest)\n\n")
+    truth = "" if truth_mib is None else f", {truth_mib:.0f} MiB by the cgroup"
+    out(f"{count} processes{truth}, at {1 / _INTERVAL_SECONDS:g} Hz; median of the rounds (lowest - highest)\n")
     out(f"{'':28}{'% of a core':>24}{'samples/s':>11}{'late p99, ms':>14}{'RSS, MiB':>10}{'tree, MiB':>11}{'rounds':>8}\n")
     for name, rounds in windows.items():
         percents = [window.core_percent for window in rounds]
-        figure = figures[name]
+        figure = _figures(rounds)
         spread = f"{figure['core_percent']:.2f} ({min(percents):.2f} - {max(percents):.2f})"
         out(f"{_TITLES[name]:28}{spread:>24}{figure['samples_per_second']:>11.2f}")
         out(f"{figure['late_p99_seconds'] * 1000:>14.1f}{figure['rss_mib']:>10.1f}{figure['memory_mib']:>11.0f}")
         out(f"{len(rounds):>8}\n")
-    ours = {f"{name}_{key}": value for name in ("cgroup", "processes") for key, value in figures.get(name, {}).items()}
-    peers = {name: figures[name] for name in ("psutil", "psutil_pss")}
-    ratios = {
-        f"{peer}_over_{name}": round(peers[peer]["core_percent"] / figures[name]["core_percent"], 2)
-        for peer in peers
-        for name in ("cgroup", "processes")
-        if name in figures and figures[name]["core_percent"]
-    }
-    out("\n" + json.dumps({"bench": "sampling", "ours": ours, "peers": peers, "ratios": ratios}) + "\n")
+    out("\n")
+
+
+def _summary(windows: dict[str, list[Window]], truth_mib: float | None) -> dict[str, dict[str, float]]:
+    truth = {} if truth_mib is None else {"truth": {"memory_mib": round(truth_mib, 1)}}
+    return truth | {name: _figures(rounds) for name, rounds in windows.items()}
 
 
 def _figures(rounds: list[Window]) -> dict[str, float]:

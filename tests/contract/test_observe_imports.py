@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_HEAVY = {"asyncio", "psutil", "requests", "boto3", "lxml", "kubernetes", "ssl", "http.client", "email", "multiprocessing"}
+_HEAVY = {"asyncio", "requests", "boto3", "lxml", "kubernetes", "ssl", "http.client", "email", "multiprocessing"}
 
 
 def test_measuring_loads_nothing_heavy() -> None:

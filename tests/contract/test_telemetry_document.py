@@ -15,7 +15,7 @@ from tests.labs.telemetry_samples import SAMPLE, sample
 
 _ROOT = Path(__file__).parents[2]
 _UNITS = ("_bytes", "_seconds", "_millicores", "_cores")
-_COUNTS = {"version", "exit_code", "build_jobs", "attempt", "cpus", "process_peak", "processes", "line", "bytes"}
+_COUNTS = {"version", "exit_code", "build_jobs", "attempt", "cpus", "process_peak", "processes", "holes", "line", "bytes"}
 
 
 def _schema() -> dict[str, Any]:

@@ -11,7 +11,6 @@ class Host:
 
     def __init__(self, folder: Path, *, version: str = "v2") -> None:
         self.proc, self.mount = folder / "proc", folder / "cgroup"
-        (self.proc / "self" / "ns").mkdir(parents=True)
         self.mount.mkdir()
         file_system, options = ("cgroup2", "rw") if version == "v2" else ("cgroup", "rw,memory,cpu,cpuacct")
         self._mount = f"41 31 0:38 {{root}} {self.mount} rw - {file_system} x {options}\n"
@@ -20,12 +19,12 @@ class Host:
         self.process(400, parent=1)
         self.process(500, parent=400)
         self.process(600, parent=1)
-        (self.proc / "self" / "stat").write_text((self.proc / "500" / "stat").read_text())
+        (self.proc / "500" / "ns").mkdir()
+        (self.proc / "self").symlink_to("500")
 
     def process(self, pid: int, *, parent: int) -> None:
-        (self.proc / str(pid)).mkdir()
-        fields = f"S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 77 0 0 0"
-        (self.proc / str(pid) / "stat").write_text(f"{pid} (x) {fields}\n")
+        (self.proc / str(pid)).mkdir(parents=True)
+        (self.proc / str(pid) / "status").write_text(f"Name:\tPPid: 1\nPid:\t{pid}\nPPid:\t{parent}\nThreads:\t1\n")
 
     def stand(self, path: str, *, root: str = "/", pid_namespace: str = FIRST_PID_NAMESPACE) -> None:
         (self.proc / "self" / "cgroup").write_text(self._line.format(path=path))

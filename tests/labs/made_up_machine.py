@@ -1,7 +1,8 @@
 """A machine that a test writes: a cgroup of v1 or v2, or none, and a `/proc`, as files that keep their inode.
 
 Files of the kernel keep theirs too: a reader that has opened one sees what is written later. Process ids lie above all that
-Linux gives, so that no reader can meet a real process by mistake.
+Linux gives, so that no reader can meet a real process by mistake. psutil reads this `/proc` from then on; a fixture gives it
+the real one back after each test.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from buildjob.measure.cgroup import Cgroup, Kind
 from buildjob.measure.cgroup_position import Position
@@ -24,14 +26,14 @@ class Process(msgspec.Struct, kw_only=True):
     """A process of the build, or a standby process."""
 
     mib: float = 1
-    """Resident memory."""
+    """Resident memory that no file backs."""
+    shared_mib: float = 0
+    """Resident memory that files back, besides."""
     cpu: float = 0.0
     """Its own CPU seconds."""
     reaped_cpu: float = 0.0
     """CPU seconds of the children that it has waited for."""
     is_zombie: bool = False
-    private_mib: float = 0
-    """What no file backs; only standby processes are asked for it."""
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +64,12 @@ class MadeUpMachine:
         self.processes: dict[str, Process] = {}
         self._pids: dict[str, int] = {}
         self._next_pids = itertools.count(_FIRST_PID)
-        (self.proc / "self" / "task" / "1").mkdir(parents=True)
-        (self.proc / "stat").touch()
-        (self.proc / "self" / "task" / "1" / "io").write_text("read_bytes: 0\nwrite_bytes: 0\n")
+        self._own = self.proc / str(os.getpid())
+        self._thread = self._own / "task" / str(os.getpid())
+        self._thread.mkdir(parents=True)
+        (self._thread / "io").write_text(_io(0, 0))
+        (self.proc / "stat").write_text("btime 1000000\n")
+        psutil.PROCFS_PATH = str(self.proc)
         self.cgroup_folder.mkdir()
         self.use()
         self.run()
@@ -72,9 +77,12 @@ class MadeUpMachine:
 
     def agent(self, *, private_mib: float = 0, reaped_read: int = 0, reaped_written: int = 0) -> None:
         """Set what the agent uses: memory that no file backs, and what its children did that it has waited for."""
-        pages = round(private_mib * MIB / _PAGE_BYTES)
-        (self.proc / "self" / "statm").write_text(f"99999 {pages + 10} 10 0 0 0 0\n")
-        (self.proc / "self" / "io").write_text(f"read_bytes: {reaped_read}\nwrite_bytes: {reaped_written}\n")
+        self._write(os.getpid(), "agent", Process(mib=private_mib, shared_mib=1))
+        self.does_io(os.getpid(), read=reaped_read, written=reaped_written)
+
+    def does_io(self, pid: int, *, read: int, written: int) -> None:
+        """Set what a process has read and written."""
+        (self.proc / str(pid) / "io").write_text(_io(read, written))
 
     def use(self, **figures: float) -> None:
         """Let the cgroup count exactly this; see `Use`."""
@@ -93,10 +101,11 @@ class MadeUpMachine:
             name: process if isinstance(process, Process) else Process(mib=process) for name, process in processes.items()
         }
         for folder in self.proc.iterdir():
-            if folder.name.isdigit() and int(folder.name) not in map(self.pid, processes):
+            if folder.name.isdigit() and int(folder.name) not in {os.getpid(), *map(self.pid, processes)}:
                 shutil.rmtree(folder)
         for name, process in self.processes.items():
             self._write(self.pid(name), name, process)
+        (self._thread / "children").write_text("".join(f"{self.pid(name)} " for name in processes))
         (self.cgroup_folder / "cgroup.procs").write_text("".join(f"{self.pid(name)}\n" for name in processes))
 
     def restart(self, name: str) -> None:
@@ -121,11 +130,15 @@ class MadeUpMachine:
         folder = self.proc / str(pid)
         folder.mkdir(exist_ok=True)
         own, reaped = round(process.cpu * _TICKS), round(process.reaped_cpu * _TICKS)
-        pages, private = round(process.mib * MIB / _PAGE_BYTES), round(process.private_mib * MIB / _PAGE_BYTES)
+        pages, shared = round(process.mib * MIB / _PAGE_BYTES), round(process.shared_mib * MIB / _PAGE_BYTES)
         state = "Z" if process.is_zombie else "S"
-        fields = f"{state} {os.getpid()} 1 1 0 -1 0 0 0 0 0 {own} 0 {reaped} 0 20 0 1 0 77 0 {pages} 0"
+        fields = f"{state} {os.getpid()} 1 1 0 -1 0 0 0 0 0 {own} 0 {reaped} 0 20 0 1 0 77 0 {pages} 0" + " 0" * 30
         (folder / "stat").write_text(f"{pid} ({name}) {fields}\n")
-        (folder / "statm").write_text(f"0 {private + 7} 7 0 0 0 0\n")
+        (folder / "statm").write_text(f"0 {pages + shared} {shared} 0 0 0 0\n")
+
+
+def _io(read: int, written: int) -> str:
+    return f"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: {read}\nwrite_bytes: {written}\n"
 
 
 def _files_v1(used: Use) -> dict[str, str]:

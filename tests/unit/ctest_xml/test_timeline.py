@@ -63,6 +63,19 @@ def test_the_curve_has_no_gaps_and_keeps_the_peaks(count: int) -> None:
     assert max(peak["BeforeCPULoadAverage"] for peak in peaks) == max(one.cpu_cores for one in samples)  # type: ignore[type-var]
 
 
+def test_where_no_sample_was_taken_the_curve_has_a_gap() -> None:
+    samples = tuple(Sample(time_seconds=at, memory_bytes=1, cpu_cores=None) for at in (1, 2, 3, 20, 21))
+    commands = list(sample_commands(samples))
+    assert [(command.start_seconds, command.duration_seconds) for command in commands] == [
+        (1, 1),
+        (2, 1),
+        (3, 1),
+        (20, 1),
+        (21, 1),
+    ]
+    assert [sorted(values(command.measurements)) for command in commands] == [["BeforeHostMemoryUsed"]] * 5
+
+
 def test_samples_at_one_instant_have_no_negative_duration() -> None:
     samples = tuple(Sample(time_seconds=time, memory_bytes=1, cpu_cores=1) for time in (5, 4, 4))
     assert [command.duration_seconds for command in sample_commands(samples)] == [0, 0, 0]

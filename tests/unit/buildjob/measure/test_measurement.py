@@ -1,5 +1,6 @@
 """Readings become totals, phases and kills: on a made-up machine with a v2 cgroup, by a clock that the test sets."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,7 @@ def machine(tmp_path: Path) -> MadeUpMachine:
 def _measurement(machine: MadeUpMachine, notes: list[str] | None = None, kind: Kind = Kind.MADE) -> Measurement:
     note = (notes if notes is not None else []).append
     # walks cost nothing by this clock, so that one is always due
-    return Measurement(
-        cgroup=machine.cgroup(kind), interval_seconds=1.0, note=note, proc=str(machine.proc), thread_time=lambda: 0.0
-    )
+    return Measurement(cgroup=machine.cgroup(kind), interval_seconds=1.0, note=note, thread_time=lambda: 0.0)
 
 
 def _end(measurement: Measurement, now: float) -> Observation:
@@ -204,7 +203,7 @@ def test_in_a_cgroup_that_the_agent_shares_cpu_time_is_a_difference_without_its_
 def test_standby_processes_are_not_measured(machine: MadeUpMachine) -> None:
     measurement = _measurement(machine, kind=Kind.CONTAINER)
     measurement.begin(0.0)
-    machine.run(cc1plus=200, python=Process(mib=100, cpu=1.0, private_mib=90))
+    machine.run(cc1plus=200, python=Process(mib=90, cpu=1.0, shared_mib=10))
     measurement.add_standby(machine.pid("python"))
     machine.use(usage=400, anonymous=300, cpu=10.0)
     result = _end(measurement, 1.0)
@@ -212,3 +211,97 @@ def test_standby_processes_are_not_measured(machine: MadeUpMachine) -> None:
     assert result.totals.memory_anonymous_peak_bytes == 210 * MIB
     assert result.totals.cpu_seconds == pytest.approx(9.0, abs=0.5)  # this process's own time is taken off too
     assert [top.command for top in result.top_processes] == ["cc1plus"]
+
+
+def _without_cpu_counter(tmp_path: Path) -> MadeUpMachine:
+    """A v1 memory cgroup without cpuacct beside it: only walks can measure CPU time."""
+    machine = MadeUpMachine(tmp_path, "v1")
+    machine.missing = {"cpuacct.usage"}
+    machine.use(usage=10)
+    return machine
+
+
+def test_memory_that_the_cgroup_counts_does_not_wait_for_walks_that_cpu_time_needs(tmp_path: Path) -> None:
+    """Growth calls for walks that overdraw their budget: the memory has its sample each second all the same."""
+    machine = _without_cpu_counter(tmp_path)
+    costs = iter(range(10_000))
+    measurement = Measurement(
+        cgroup=machine.cgroup(), interval_seconds=1.0, note=print, thread_time=lambda: next(costs) * 0.1
+    )
+    measurement.begin(0.0)
+    machine.run(cc1=Process(mib=50, cpu=1.0))
+    for tenth in range(2, 202, 2):
+        machine.use(usage=10 * 1.06 ** (tenth / 2))  # every glance sees 6 % more
+        measurement.glance(tenth / 10)
+        if tenth % 10 == 0:
+            measurement.sample(tenth / 10, late_seconds=0.0)
+    samples = _end(measurement, 20.5).samples
+    assert samples.time_seconds[:20] == [float(second) for second in range(1, 21)]
+    assert None not in samples.memory_bytes[:20]
+    assert samples.memory_bytes[:20] == sorted(samples.memory_bytes[:20], key=lambda size: size or 0)
+    assert (samples.holes, samples.hole_seconds) == (0, 0.0)
+
+
+def test_cpu_time_is_unknown_between_two_walks_and_a_mean_after_the_next(tmp_path: Path) -> None:
+    machine = _without_cpu_counter(tmp_path)
+    spent = [0.0]
+
+    def thread_time() -> float:
+        spent[0] += 0.1  # a walk costs the budget of some seconds
+        return spent[0]
+
+    measurement = Measurement(cgroup=machine.cgroup(), interval_seconds=1.0, note=print, thread_time=thread_time)
+    measurement.begin(0.0)
+    for second in range(1, 13):
+        machine.run(cc1=Process(mib=50, cpu=second * 0.5))
+        measurement.sample(float(second), late_seconds=0.0)
+    samples = measurement.observation(12.0, disk_peak_bytes=None).samples
+    assert len(samples.time_seconds) == 12
+    known = [cores for cores in samples.cpu_cores if cores is not None]
+    assert 3 <= len(known) < 12
+    assert known == [pytest.approx(0.5, abs=0.01)] * len(known)
+
+
+def test_an_agent_that_was_suspended_has_a_hole(machine: MadeUpMachine) -> None:
+    measurement = _measurement(machine)
+    measurement.begin(0.0)
+    for at in (1.0, 2.0, 10.0, 11.0):
+        machine.use(usage=50, cpu=at)
+        measurement.sample(at, late_seconds=7.0 if at == 10.0 else 0.0)
+    samples = _end(measurement, 11.0).samples
+    assert samples.time_seconds == [1.0, 2.0, 10.0, 11.0]
+    assert samples.cpu_cores == [1.0] * 4  # the counter went on
+    assert (samples.holes, samples.hole_seconds, max(samples.late_seconds)) == (1, 8.0, 7.0)
+
+
+def test_a_build_that_was_moved_out_of_its_cgroup_is_walked(machine: MadeUpMachine) -> None:
+    notes: list[str] = []
+    measurement = _measurement(machine, notes)
+    measurement.begin(0.0)
+    machine.run(cc1=Process(mib=50, cpu=1.0))
+    machine.use(usage=100, anonymous=90, peak=110, cpu=1.0, throttled=0.5)
+    measurement.sample(1.0, late_seconds=0.0)
+    shutil.rmtree(machine.cgroup_folder)
+    measurement.close()  # every file of it fails from now on
+    machine.cgroup_folder.mkdir()
+    machine.run(cc1=Process(mib=300, cpu=2.0))
+    shutil.rmtree(machine.cgroup_folder)
+    measurement.sample(2.0, late_seconds=0.0)
+    observation = _end(measurement, 3.0)
+    totals = observation.totals
+    assert observation.samples.memory_bytes[:2] == [100 * MIB, 300 * MIB]
+    assert (totals.memory_anonymous_peak_bytes, totals.memory_peak_bytes) == (300 * MIB, 110 * MIB)
+    assert (totals.memory_is_estimate, totals.cpu_throttled_seconds) == (True, 0.5)
+    assert notes == ["the cgroup no longer exists: from then on the figures are sums over processes"]
+
+
+def test_a_limit_that_was_changed_is_the_one_of_the_kill(machine: MadeUpMachine) -> None:
+    measurement = _measurement(machine)
+    measurement.begin(0.0)
+    machine.run(cc1=100)
+    measurement.sample(1.0, late_seconds=0.0)
+    machine.run()
+    machine.use(kills=1)
+    (machine.cgroup_folder / "memory.max").write_text(f"{100 * MIB}\n")
+    measurement.sample(2.0, late_seconds=0.0)
+    assert [kill.limit_bytes for kill in _end(measurement, 3.0).memory_kills] == [100 * MIB]

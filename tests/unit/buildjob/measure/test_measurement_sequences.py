@@ -35,7 +35,6 @@ class Run:
             cgroup=machine.cgroup(kind),
             interval_seconds=1.0,
             note=self.notes.append,
-            proc=str(machine.proc),
             thread_time=self._thread_time,
         )
 
@@ -169,11 +168,11 @@ def standby_processes(run: Run) -> None:
     machine.run(make=Process(mib=30, cpu=1.0))
     machine.use(usage=120, anonymous=90, cpu=3.2)
     run.sample(1.0)
-    machine.run(make=Process(mib=30, cpu=1.0), python=Process(mib=60, cpu=0.4, private_mib=45))
+    machine.run(make=Process(mib=30, cpu=1.0), python=Process(mib=45, cpu=0.4, shared_mib=15))
     run.measurement.add_standby(machine.pid("python"))
     machine.use(usage=180, anonymous=140, cpu=3.8)
     run.sample(1.0)
-    machine.run(make=Process(mib=90, cpu=1.4), python=Process(mib=60, cpu=0.9, private_mib=55))
+    machine.run(make=Process(mib=90, cpu=1.4), python=Process(mib=55, cpu=0.9, shared_mib=5))
     machine.use(usage=260, anonymous=200, cpu=5)
     run.glance()
     run.end()

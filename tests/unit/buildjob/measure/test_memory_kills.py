@@ -1,23 +1,20 @@
 """Kills are counted by the kernel; their victims are inferred from who has gone."""
 
 from buildjob.measure.memory_kills import MemoryKills
-from buildjob.measure.process_tree import Key
-from buildjob.measure.procfs import ProcessStat
+from buildjob.measure.processes import Key, ProcessUse
 from buildjob.telemetry import MemoryKill
+from tests.labs.process_uses import process_use, walked
 
 _MOST = 100
 
 
-def _tree(**mib: int) -> dict[Key, ProcessStat]:
+def _tree(**mib: int) -> dict[Key, ProcessUse]:
     """Return processes: name to resident MiB; the pid is the same for the same name."""
-    pids = {name: sum(name.encode()) for name in mib}
-    return {
-        (pids[name], 7): ProcessStat(pids[name], 1, 7, name, size << 20, 0, 0, is_zombie=False) for name, size in mib.items()
-    }
+    return walked(*(process_use(sum(name.encode()), name=name, mib=size) for name, size in mib.items()))
 
 
 def _kills() -> MemoryKills:
-    return MemoryKills(command=lambda stat: stat.name)
+    return MemoryKills(command=lambda use: use.name)
 
 
 def _names(kills: MemoryKills) -> list[str | None]:
@@ -38,6 +35,14 @@ def test_the_largest_that_has_gone_is_the_victim() -> None:
     kills.name(_tree(sh=1, make=400), now_seconds=1.7)
     assert kills.kills() == [MemoryKill(process="cc1", inferred=True, limit_bytes=512, at_seconds=1.5)]
     assert not kills.is_waiting
+
+
+def test_the_kernel_chooses_by_all_that_is_resident() -> None:
+    kills = _kills()
+    before = walked(process_use(1, name="ld", mib=100, shared_mib=300), process_use(2, name="cc1", mib=200))
+    kills.notice(1, at_seconds=1.0, limit_bytes=None, before=before)
+    kills.name({}, now_seconds=1.1)
+    assert _names(kills) == ["ld"]
 
 
 def test_a_count_that_was_noticed_is_no_news() -> None:

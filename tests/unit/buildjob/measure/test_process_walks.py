@@ -1,5 +1,6 @@
 """Walks: who counts, what a failed one leaves, and how often they may be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,8 @@ class _Walks:
 
     def __init__(self, machine: MadeUpMachine) -> None:
         self.notes: list[str] = []
-        proc = str(machine.proc)
-        self.agent = AgentUse(shares_cgroup=False, proc=proc)
-        self.walker = Walker(self.agent, note=self.notes.append, proc=proc)
+        self.agent = AgentUse(shares_cgroup=False)
+        self.walker = Walker(self.agent, note=self.notes.append)
         self._machine = machine
 
     def walk(self, *, before: Walk | None = None, with_cgroup: bool = False) -> Walk:
@@ -32,7 +32,7 @@ class _Walks:
 
 
 def _names(walk: Walk) -> set[str]:
-    return {stat.name for stat in walk.processes.values()}
+    return {use.name for use in walk.processes.values()}
 
 
 def test_our_descendants_count_but_those_from_before_the_build(machine: MadeUpMachine) -> None:
@@ -52,6 +52,13 @@ def test_in_a_cgroup_all_its_members_count(machine: MadeUpMachine) -> None:
     assert _names(walks.walk(with_cgroup=True)) == {"daemon", "make"}
 
 
+def test_a_kernel_that_lists_no_children_is_asked_for_all_parents(machine: MadeUpMachine) -> None:
+    walks = _Walks(machine)
+    machine.run(make=2, cc1=100)
+    (machine.proc / str(os.getpid()) / "task" / str(os.getpid()) / "children").unlink()
+    assert _names(walks.walk()) == {"make", "cc1"}
+
+
 @pytest.mark.parametrize("with_cgroup", [True, False])
 def test_standby_processes_are_not_walked(machine: MadeUpMachine, *, with_cgroup: bool) -> None:
     walks = _Walks(machine)
@@ -64,7 +71,7 @@ def test_a_process_that_has_ended_still_has_its_cpu_time(machine: MadeUpMachine)
     walks = _Walks(machine)
     machine.run(make=Process(mib=2, cpu=0.5, reaped_cpu=1.0), cc1=Process(mib=0, cpu=2.0, is_zombie=True))
     walk = walks.walk()
-    assert {stat.name for stat in walk.alive.values()} == {"make"}
+    assert {use.name for use in walk.alive.values()} == {"make"}
     assert walk.cpu_seconds == pytest.approx(walk.reaped_cpu_seconds + 3.5)
 
 
@@ -76,7 +83,7 @@ def test_a_walk_that_fails_leaves_the_processes_of_the_one_before_and_a_note(mac
     walks.walker.begin()  # fails silently: the walk tells the reason
     assert walks.walk(before=before).processes == before.processes
     assert len(walks.notes) == 1
-    assert walks.notes[0].startswith("a walk over the processes failed: /proc/PID/stat is cut off")
+    assert walks.notes[0].startswith("a walk over the processes failed: IndexError")
 
 
 def test_a_walk_is_due_at_once_and_again_when_its_cost_is_earned() -> None:

@@ -1,17 +1,15 @@
 """The greatest processes are kept, the rest is forgotten."""
 
-from buildjob.measure.procfs import TICKS_PER_SECOND, ProcessStat
+from buildjob.measure.processes import Key, ProcessUse
 from buildjob.measure.top_processes import LENGTH, TopTable
+from tests.labs.process_uses import process_use, walked
 
 _MIB = 1 << 20
 
 
-def _seen(*rows: tuple[int, str, int, int]) -> dict[tuple[int, int], ProcessStat]:
+def _seen(*rows: tuple[int, str, int, int]) -> dict[Key, ProcessUse]:
     """Rows of pid, name, MiB and seconds of CPU."""
-    stats = [
-        ProcessStat(pid, 1, 7, name, mib * _MIB, seconds * TICKS_PER_SECOND, 0, False) for pid, name, mib, seconds in rows
-    ]
-    return {stat.key: stat for stat in stats}
+    return walked(*(process_use(pid, name=name, mib=mib, cpu_seconds=seconds) for pid, name, mib, seconds in rows))
 
 
 def test_the_greatest_by_memory_and_by_cpu_time_are_listed() -> None:

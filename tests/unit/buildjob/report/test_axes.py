@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildjob.report.axes import Axis, byte_axis, clamp, clock_unit, core_axis, format_clock, thin, time_axis
+from buildjob.report.axes import Axis, byte_axis, clamp, clock_unit, core_axis, format_clock, thin, thin_pieces, time_axis
 
 _MIB, _GIB = 1 << 20, 1 << 30
 ANY_NUMBER = st.one_of(st.floats(), st.integers())
@@ -118,6 +118,13 @@ def test_thinning_keeps_the_highest_of_each_part_of_the_time() -> None:
     points = [(0.0, 1.0), (1.0, 5.0), (2.0, 2.0), (5.0, 3.0), (9.0, 4.0), (10.0, 1.0)]
     assert thin(points, span_seconds=10, buckets=2) == [(1.0, 5.0), (9.0, 4.0)]
     assert thin(points, span_seconds=10, buckets=1000) == points
+
+
+def test_thinning_joins_what_lay_close_and_parts_what_did_not() -> None:
+    points = [(float(at), 1.0) for at in (*range(50), *range(60, 100))]
+    pieces = thin_pieces(points, span_seconds=100, buckets=10, hole_seconds=3.0)
+    assert [[at for at, _ in piece] for piece in pieces] == [[0, 10, 20, 30, 40], [60, 70, 80, 90]]
+    assert len(thin_pieces(points, span_seconds=100, buckets=10)) == 1
 
 
 @given(st.lists(st.tuples(ANY_NUMBER, ANY_NUMBER), max_size=50), st.integers(1, 10))

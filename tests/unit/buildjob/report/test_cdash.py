@@ -72,9 +72,9 @@ def test_phases_and_samples_have_absolute_times(tmp_path: Path) -> None:
     )
 
 
-def test_a_sample_without_memory_or_cpu_is_left_out(tmp_path: Path) -> None:
-    gaps = Samples(time_seconds=[1.0, 2.0], memory_bytes=[5, 6], cpu_cores=[0.5])
-    assert [row.memory_bytes for row in _build(tmp_path, samples=gaps).samples] == [5]
+def test_a_sample_without_memory_is_left_out_and_one_without_cpu_is_not(tmp_path: Path) -> None:
+    gaps = Samples(time_seconds=[1.0, 2.0, 3.0], memory_bytes=[5, None, 6], cpu_cores=[0.5, 0.5])
+    assert [(row.memory_bytes, row.cpu_cores) for row in _build(tmp_path, samples=gaps).samples] == [(5, 0.5), (6, None)]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 import re
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,13 @@ def test_the_curve_goes_through_its_points() -> None:
     assert picture.one("path", "area").attributes["d"] == "M0 100L500 13.04L1000 78.26L1000 100L0 100Z"
     peak = picture.one("circle", "peak").attributes
     assert (peak["cx"], peak["cy"]) == ("50%", "13.04%")
+
+
+def test_where_the_figure_is_not_known_the_curve_has_a_gap() -> None:
+    plot = msgspec.structs.replace(_plot([(0.0, 0.0), (1.0, 0.0), (40.0, 0.0), (41.0, 0.0), (90.0, 0.0)]), hole_seconds=3)
+    picture = read_html(plots.draw_plot(plot, time=axes.time_axis(100), phases=[], kills=[]))
+    assert picture.one("path", "line").attributes["d"] == "M0 100L10 100M400 100L410 100M900 100L900 100"
+    assert picture.one("path", "area").attributes["d"].count("Z") == 3
 
 
 def test_a_single_point_is_a_line_without_length_that_a_round_cap_shows() -> None:
