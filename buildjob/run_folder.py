@@ -1,5 +1,6 @@
 """A run folder: its name, the names of the files in it, and the result of its run. Knows nothing of what the files hold."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -58,8 +59,15 @@ class LogIndex(msgspec.Struct, frozen=True, kw_only=True):
     phases: list[dict[str, str | int]]
 
 
-def new_folder(out: Path, name: str) -> Path:
-    """Make and return a folder for one run, `name` or `name-2`, `name-3` …: nothing is ever overwritten. Raises OSError."""
+def folder_name(name: str, version: str, dag_hash: str = "") -> str:
+    """Return the name of a package's run folder. It is a plain name of at most 200 bytes, whatever the version holds."""
+    stem = re.sub(r"[^A-Za-z0-9_+.-]", "_", f"{name}-{version}")[:190]
+    return f"{stem}-{dag_hash[:7]}" if dag_hash else stem
+
+
+def new_folder(out: Path, name: str, version: str, dag_hash: str = "") -> Path:
+    """Make and return a folder for one run; the second has `-2` at its end: nothing is ever overwritten. Raises OSError."""
+    name = folder_name(name, version, dag_hash)
     out.mkdir(parents=True, exist_ok=True)
     for number in range(1, 1_000_000):
         folder = out / (name if number == 1 else f"{name}-{number}")

@@ -73,7 +73,7 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
     )
-    folder = new_folder(request.out, f"{command.name}-{command.version}")
+    folder = new_folder(request.out, command.name, command.version)
     recorder = Recorder(folder, subject, secret_values=session.environments.secret_values)
     process = Process(
         argv=["/bin/sh", "-c", command.command],
@@ -135,7 +135,7 @@ def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustH
 def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Recorder:
     """Return the recorder of a package's run, in a new folder in which its concrete spec lies."""
     request = session.request
-    folder = new_folder(request.out, f"{spec.name}-{spec.version}-{spec.hash[:7]}")
+    folder = new_folder(request.out, spec.name, spec.version, spec.hash)
     (folder / SPEC).write_bytes(Path(spec.spec_file).read_bytes())
     jobs = request.jobs or found.build_jobs
     dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in spec.dependencies]
@@ -171,7 +171,7 @@ def _already_published(session: Session, spec: ConcreteSpec, found: Concretizati
     """Record that there was nothing to do."""
     target = session.request.target
     assert target is not None
-    url = f"{target.url}/{layout.manifest_path(spec.name, spec.version, spec.hash).as_posix()}"
+    url = f"{target.url}/{layout.manifest_key(spec.name, spec.version, spec.hash)}"
     recorder = _recorder(session, spec, found)
     publish = telemetry.Publish(state="already_there", url=url)
     recorder.skip(Outcome.ALREADY_THERE, publish=publish)

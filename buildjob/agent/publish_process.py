@@ -59,7 +59,7 @@ def published(
 
     Raises AgentError if the build cache can't be read: what can't be published is not built.
     """
-    keys = {spec.hash: layout.manifest_path(spec.name, spec.version, spec.hash).as_posix() for spec in specs}
+    keys = {spec.hash: layout.manifest_key(spec.name, spec.version, spec.hash) for spec in specs}
     signers = ["--trust", str(trust.home)] if target.signing_key_file and trust else ["--any-signer"]
     only = [argument for key in keys.values() for argument in ("--only", key)]
     argv = _argv("verify", target.url, *signers, "--quick", "--json", *only)

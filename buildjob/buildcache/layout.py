@@ -3,7 +3,7 @@
 Pure. Source: Spack 1.1, lib/spack/spack/url_buildcache.py (layout version 3).
 """
 
-from pathlib import Path
+import re
 
 SPECS = "v3/manifests/spec/"
 INDEX = "v3/manifests/index/index.manifest.json"
@@ -48,6 +48,10 @@ def hash_of(manifest_key: str) -> str:
     return manifest_key.removesuffix(MANIFEST_END).rpartition("-")[2] if manifest_key.endswith(MANIFEST_END) else ""
 
 
-def manifest_path(name: str, version: str, dag_hash: str) -> Path:
-    """Return the path of a binary's manifest below a build cache."""
-    return Path("v3") / "manifests" / "spec" / name / f"{name}-{version}-{dag_hash}{MANIFEST_END}"
+def manifest_key(name: str, version: str, dag_hash: str) -> str:
+    """Return the key of a binary's manifest. Versions may hold `/`, `=` and more, which a key can't.
+
+    Source: `URLBuildcacheEntry.get_manifest_url`, llnl/util/filesystem.py (`polite_filename`).
+    """
+    stem = re.sub(r"[^A-Za-z0-9_+.-]", "_", f"{name}-{version}-{dag_hash}")
+    return f"{SPECS}{name}/{stem}{MANIFEST_END}"

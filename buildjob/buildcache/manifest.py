@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from buildjob.buildcache.layout import manifest_path
+from buildjob.buildcache.layout import manifest_key
 from buildjob.buildcache.storage.store import LocalFile
 from buildjob.errors import PublishError
 from buildjob.files import has_content
@@ -71,7 +71,7 @@ def _signed_text(text: bytes) -> bytes:
 
 def find(folder: Path, name: str, version: str, dag_hash: str) -> bytes | None:
     """Return the bytes of a binary's manifest below a folder, or None if there is none."""
-    path = folder / manifest_path(name, version, dag_hash)
+    path = folder / manifest_key(name, version, dag_hash)
     try:
         with path.open("rb") as file:
             return file.read(_LARGEST_MANIFEST_BYTES)

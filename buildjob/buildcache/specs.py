@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from buildjob.buildcache import layout
 from buildjob.errors import PublishError
 
 _SPEC_VERSION = 5
@@ -79,22 +80,19 @@ def _node(text: bytes) -> tuple[str, SpecNode]:
 
 
 class _Named(msgspec.Struct):
-    """The field of a node that names its manifest's folder."""
+    """The fields of a node that name its manifest."""
 
-    name: str
+    name: str = ""
+    version: str = ""
 
 
 _NAMED = msgspec.json.Decoder(_Named)
 
 
 def is_named(path: str, dag_hash: str, node: SpecNode) -> bool:
-    """Return whether a manifest's path, below that of all specs, belongs to this node.
-
-    The version in it is not compared: Spack replaces characters that a path cannot have.
-    Source: url_buildcache.py, `get_manifest_url`.
-    """
-    name = _NAMED.decode(node.text).name
-    return path.startswith(f"{name}/{name}-") and path.endswith(f"-{dag_hash}.spec.manifest.json") and path.count("/") == 1
+    """Return whether a manifest's path, below that of all specs, is the one at which Spack looks for this node."""
+    head = _NAMED.decode(node.text)
+    return layout.SPECS + path == layout.manifest_key(head.name, head.version, dag_hash)
 
 
 def reachable(roots: Iterable[str], nodes: Mapping[str, SpecNode]) -> dict[str, SpecNode]:

@@ -13,7 +13,28 @@ from tests.labs.telemetry_samples import sample
 
 def test_a_folder_is_never_used_twice(tmp_path: Path) -> None:
     out = tmp_path / "a" / "out"
-    assert [new_folder(out, "app-1").name for _ in range(3)] == ["app-1", "app-1-2", "app-1-3"]
+    assert [new_folder(out, "app", "1").name for _ in range(3)] == ["app-1", "app-1-2", "app-1-3"]
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("git.feature/foo=1.0", "app-git.feature_foo_1.0-abcdefg"),
+        ("../../etc", "app-.._.._etc-abcdefg"),
+        ("x" * 500, f"app-{'x' * 186}-abcdefg"),
+        ("日" * 100, f"app-{'_' * 100}-abcdefg"),
+        ("a b\n%2f", "app-a_b__2f-abcdefg"),
+        ("", "app--abcdefg"),
+    ],
+)
+def test_a_folder_has_a_plain_and_short_name_whatever_the_version(tmp_path: Path, version: str, name: str) -> None:
+    folder = new_folder(tmp_path, "app", version, "abcdefghijkl")
+    assert folder == tmp_path / name
+    assert new_folder(tmp_path, "app", version, "abcdefghijkl").name == f"{name}-2"
+
+
+def test_names_of_commands_may_be_as_long_as_they_are_allowed(tmp_path: Path) -> None:
+    assert new_folder(tmp_path, "n" * 128, "1" * 128).is_dir()
 
 
 def test_the_outcome_is_that_of_the_document(tmp_path: Path) -> None:

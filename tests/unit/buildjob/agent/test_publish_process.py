@@ -19,7 +19,7 @@ SPECS = [
     )
     for letter, name in (("a", "app"), ("b", "lib"))
 ]  # fmt: skip
-APP_KEY = layout.manifest_path("app", "1", "a" * 32).as_posix()
+APP_KEY = layout.manifest_key("app", "1", "a" * 32)
 
 
 def published(code: int, printed: bytes) -> frozenset[str]:

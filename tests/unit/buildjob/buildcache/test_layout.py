@@ -1,5 +1,7 @@
 """The keys of a build cache. They lie in existing build caches: none of these strings may ever change."""
 
+import pytest
+
 from buildjob.buildcache import layout
 
 
@@ -30,10 +32,31 @@ def test_the_keys_are_those_of_existing_build_caches() -> None:
 
 
 def test_a_binarys_manifest_is_named_by_package_and_hash() -> None:
-    path = layout.manifest_path("zlib", "1.3", "a" * 32)
-    assert path.as_posix() == f"v3/manifests/spec/zlib/zlib-1.3-{'a' * 32}.spec.manifest.json"
-    assert layout.hash_of(path.as_posix()) == "a" * 32
+    key = layout.manifest_key("zlib", "1.3", "a" * 32)
+    assert key == f"v3/manifests/spec/zlib/zlib-1.3-{'a' * 32}.spec.manifest.json"
+    assert layout.hash_of(key) == "a" * 32
     assert layout.hash_of(layout.INDEX) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "stem"),
+    [
+        ("git.main=1.0", "git.main_1.0"),
+        ("git.feature/foo=1.0", "git.feature_foo_1.0"),
+        (f"git.{'a1' * 20}=develop", f"git.{'a1' * 20}_develop"),
+        ("1.0+patch-2", "1.0+patch-2"),
+        ("1:2~rc1%x", "1_2_rc1_x"),
+        ("../../etc", ".._.._etc"),
+        ("a b\n", "a_b_"),
+        ("ä日", "__"),
+        ("", ""),
+    ],
+)
+def test_a_version_that_no_key_can_hold_is_written_as_spack_writes_it(version: str, stem: str) -> None:
+    """Compared with Spack itself in test_names_on_spack.py."""
+    key = layout.manifest_key("app", version, "a" * 32)
+    assert key == f"v3/manifests/spec/app/app-{stem}-{'a' * 32}.spec.manifest.json"
+    assert layout.hash_of(key) == "a" * 32
 
 
 def test_a_blob_is_named_by_its_checksum() -> None:

@@ -55,7 +55,7 @@ def test_a_single_node_that_is_none_is_msgspecs_error() -> None:
     ("path", "is_named"),
     [
         ("app/app-1.0-{hash}.spec.manifest.json", True),
-        ("app/app-other_version-{hash}.spec.manifest.json", True),
+        ("app/app-other_version-{hash}.spec.manifest.json", False),
         ("lib/lib-1.0-{hash}.spec.manifest.json", False),
         ("app/app-1.0-other.spec.manifest.json", False),
         ("app/app-1.0/x-{hash}.spec.manifest.json", False),
@@ -65,6 +65,17 @@ def test_a_single_node_that_is_none_is_msgspecs_error() -> None:
 def test_a_manifest_belongs_to_the_node_that_its_path_names(path: str, *, is_named: bool) -> None:
     text = json.dumps(node("app", [])).encode()
     assert specs.is_named(path.format(hash=dag_hash("app")), dag_hash("app"), specs.parse_node(text)) == is_named
+
+
+def test_a_version_that_no_path_can_hold_is_named_as_spack_does() -> None:
+    text = json.dumps(node("app", []) | {"version": "git.feature/foo=1.0"}).encode()
+    path = f"app/app-git.feature_foo_1.0-{dag_hash('app')}.spec.manifest.json"
+    assert specs.is_named(path, dag_hash("app"), specs.parse_node(text))
+
+
+def test_a_node_without_a_name_is_named_by_no_path() -> None:
+    text = json.dumps({"hash": dag_hash("app")}).encode()
+    assert not specs.is_named("app/app-1.0.spec.manifest.json", dag_hash("app"), specs.parse_node(text))
 
 
 def test_what_roots_reach_is_found_once_and_a_gap_is_an_error() -> None:
