@@ -7,7 +7,7 @@ Whatever happens, the results so far are written down.
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -104,29 +104,45 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
         found = planning.with_remote_binaries(session, spack, found, trust)
         work = schedule(found.specs, found.roots, published=published_roots(session, found, trust))
         planning.log_schedule(session.log, found, work)
-        _fetch(session, spack, work, trust)
-        for spec in work.nothing:
-            yield _already_published(session, spec, found)
-        for spec in work.publish_only:
-            yield _publish_only(session, spack, spec, found)
-        failed: set[str] = set()
-        for spec in work.build:
-            result = _build_one(session, spack, spec, found, failed)
-            # a package whose binary could not be published is installed all the same
-            if result.outcome is not Outcome.BUILT and result.telemetry.publish is None:
-                failed.add(spec.hash)
-            yield result
-            if session.stop.signal_number:
-                break
+        try:
+            _fetch(session, spack, work.fetch, trust)
+            for spec in work.nothing:
+                yield _already_published(session, spec, found)
+            for spec in work.publish_only:
+                yield _publish_only(session, spack, spec, found)
+            yield from _build_all(session, spack, work, found, trust)
+        finally:
+            planning.refresh(session, spack, found, work)
 
 
-def _fetch(session: Session, spack: Spack, work: Schedule, trust: signing.TrustHome | None) -> None:
+def _build_all(
+    session: Session, spack: Spack, work: Schedule, found: Concretization, trust: signing.TrustHome | None
+) -> Iterator[RunResult]:
+    """Build what is to be built; before each, fetch what could not be fetched earlier."""
+    failed: set[str] = set()
+    for spec in work.build:
+        late = work.fetch_before.get(spec.hash, [])
+        for each in late:
+            if blockers := blocked_by(each.binary_needs, failed):
+                session.log.error(f"{each.title}: not installed from the build cache, since {', '.join(blockers)} failed")
+                failed.add(each.hash)
+        _fetch(session, spack, [each for each in late if each.hash not in failed], trust)
+        result = _build_one(session, spack, spec, found, failed)
+        # a package whose binary could not be published is installed all the same
+        if result.outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE} and result.telemetry.publish is None:
+            failed.add(spec.hash)
+        yield result
+        if session.stop.signal_number:
+            break
+
+
+def _fetch(session: Session, spack: Spack, specs: Sequence[ConcreteSpec], trust: signing.TrustHome | None) -> None:
     """Install from the build caches what they have. Raises FetchError with Spack's last lines if one can't be installed."""
-    if not work.fetch:
+    if not specs:
         return
-    session.log.step(f"installing {len(work.fetch)} packages from the build cache")
+    session.log.step(f"installing {len(specs)} packages from the build cache")
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
-    code, printed = session.call(spack.fetch_argv(work.fetch), environment)
+    code, printed = session.call(spack.fetch_argv(specs), environment)
     if code != 0:
         lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
         raise FetchError("a dependency could not be installed from the build cache: " + " | ".join(lines))
@@ -194,7 +210,7 @@ def _build_one(
 ) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
     recorder = _recorder(session, spec, found)
-    if blockers := blocked_by(spec, failed):
+    if blockers := blocked_by(spec.build_needs, failed):
         session.log.error(f"{spec.title}: not built, since {', '.join(blockers)} failed")
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return _write_page(session, recorder)
@@ -204,10 +220,17 @@ def _build_one(
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
         watched=(stage_folder(found, spec), Path(spec.prefix)),
+        needs=planning.prefixes(found, spec.build_needs),
     )
     with Publishing(session, spack, spec, recorder.folder) as publishing:
         packs = session.request.packs
         run(process, recorder, around=_surroundings(session, publishing if packs else None))
+        if recorder.outcome is Outcome.ALREADY_THERE:
+            for note in recorder.result.notes:
+                session.log.note(f"{spec.title}: {note}")
+            if packs:
+                publishing.publish(recorder)
+            return recorder.result
         if recorder.outcome is Outcome.BUILT:
             recorder.correct(install_times(Path(spec.prefix)))
             if packs:

@@ -4,7 +4,7 @@ Starts Spack to ask it, installs nothing and builds nothing.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,16 +14,23 @@ from buildjob.agent.request import BuildRequest
 from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
+from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.process import environments
 from buildjob.process.environments import Environments
 from buildjob.run_folder import SPEC
 from buildjob.spack.adapter import Spack, install_file_command
-from buildjob.spack.concrete import Concretization, Wanted
+from buildjob.spack.concrete import Concretization, Edge, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import mirror_scope, trusted_keys_home
 
 _LOCAL = ("file://", "/")
+
+
+class _Lock(msgspec.Struct):
+    """What is read of a `spack.lock`."""
+
+    concrete_specs: dict[str, msgspec.Raw] = {}
 
 
 @contextlib.contextmanager
@@ -86,7 +93,7 @@ def with_remote_binaries(
     session: Session, spack: Spack, found: Concretization, trust: signing.TrustHome | None
 ) -> Concretization:
     """Return the concretization with what remote mirrors have. Only the process that asks them gets their credentials."""
-    missing = [spec for spec in found.specs if not (spec.external or spec.installed or spec.binary == "available")]
+    missing = [spec for spec in found.specs if not (spec.is_there or spec.binary == "available" or spec.develop_folders)]
     wanted = [spec for spec in missing if spec.hash not in found.roots]
     if not wanted or all(mirror.url.startswith(_LOCAL) for mirror in found.mirrors):
         return found
@@ -94,6 +101,42 @@ def with_remote_binaries(
     available = spack.lookup(wanted, environment=environment)
     specs = [msgspec.structs.replace(spec, binary="available") if spec.hash in available else spec for spec in found.specs]
     return msgspec.structs.replace(found, specs=specs)
+
+
+def refresh(session: Session, spack: Spack, found: Concretization, work: Schedule) -> None:
+    """Do what `spack install` does beside installing: mark what was asked for, and show in views what is installed.
+
+    Starts Spack only if there is something to do. A failure is a warning: binaries and outcomes stay what they are.
+    """
+    installed = {spec.hash for spec in (*work.build, *work.fetched)}
+    folder = found.environment if found.views == "outdated" or (found.views and installed) else ""
+    active = session.request.active_environment
+    if active and locked_hashes(active) & installed:
+        folder = str(active)
+    if session.stop.signal_number or not (folder or found.unmarked):
+        return
+    try:
+        faults = spack.refresh(folder, found.unmarked, environment=spack.environment(session.environments.build))
+    except AgentError as error:
+        if isinstance(error, Interrupted):
+            raise
+        faults = [str(error)]
+    for fault in faults:
+        session.log.warning(f"a view is not up to date: {fault}; run 'spack -e {folder} env view regenerate'")
+
+
+def locked_hashes(folder: Path) -> frozenset[str]:
+    """Return the hashes of all that an environment's lock names; empty if there is none that can be read."""
+    try:
+        return frozenset(msgspec.json.decode((folder / "spack.lock").read_bytes(), type=_Lock).concrete_specs)
+    except (OSError, msgspec.MsgspecError):
+        return frozenset()
+
+
+def prefixes(found: Concretization, edges: Sequence[Edge]) -> tuple[Path, ...]:
+    """Return where the dependencies of a spec are installed."""
+    hashes = {edge.hash for edge in edges}
+    return tuple(Path(spec.prefix) for spec in found.specs if spec.hash in hashes)
 
 
 def rebuild_commands(found: Concretization, *, jobs: int) -> str:
@@ -118,7 +161,8 @@ def log_schedule(log: Log, found: Concretization, work: Schedule) -> None:
             log.warning(f"{spec.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
     for spec in work.nothing:
         log.note(f"{spec.title}: already in the build cache, nothing to build")
-    for spec in work.fetch:
+    for spec in work.fetched:
         log.note(f"{spec.title}: from the build cache")
     for spec in work.build:
-        log.note(f"{spec.title}: to be built")
+        again = f" again: sources in {' and '.join(spec.develop_folders)} have changed" if spec.outdated else ""
+        log.note(f"{spec.title}: to be built{again}")

@@ -104,9 +104,10 @@ class Recorder:
         telemetry.write(self._masked(_with(self._document, observation)), self.folder / TELEMETRY)
         self._write_index()
 
-    def finish(self, observation: Observation, outcome: Outcome, *, signal_number: int) -> None:
-        """Write how the run ended and what it used."""
-        self._write(_ended(_with(self._document, observation), outcome, signal_number=signal_number))
+    def finish(self, observation: Observation | None, outcome: Outcome, *, signal_number: int) -> None:
+        """Write how the run ended and what it used; None if what was observed is not this package's build."""
+        measured = _with(self._document, observation) if observation else replace(self._document, ended_at=now())
+        self._write(_ended(measured, outcome, signal_number=signal_number))
         self._write_index()
 
     def skip(self, outcome: Outcome, *, publish: telemetry.Publish | None = None) -> None:

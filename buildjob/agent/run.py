@@ -15,11 +15,14 @@ import msgspec
 from buildjob.agent.classify import Evidence, classify
 from buildjob.agent.recorder import Recorder
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
+from buildjob.outcome import Outcome
 from buildjob.process import child
 from buildjob.run_folder import LOG
 from buildjob.spack.install_log import Reader
 
 _LITTLE_BYTES = 64 << 20
+_ENDED_WAITING = (Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
+"""Outcomes of a run in which Spack need not have begun to build anything."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +35,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     watched: tuple[Path, ...] = ()
     """Folders whose growth is the build's use of disk."""
     is_spack: bool = True
+    needs: tuple[Path, ...] = ()
+    """What has to be installed for it: the prefixes of dependencies."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,16 +69,24 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
             output = child.Output(log, terminal=around.terminal, listen=listen)
             ended = _follow(_program(process, cgroup), output, observer, around)
             observation = observer.stop()
-    recorder.note([*_notes(ended), *observer.notes()])
+    missing = [prefix for prefix in process.needs if not prefix.exists()]
     evidence = Evidence(
         ended=ended,
         memory_kills=len(observation.memory_kills),
         is_spack=process.is_spack,
         began=reader.began,
+        lacks_dependency=bool(missing),
         fetch_failed=reader.fetch_failed and process.is_spack,
         no_space=(reader.no_space or bool(ended.log_error)) and _is_full((recorder.folder, *process.watched)),
     )
-    recorder.finish(observation, classify(evidence), signal_number=ended.stopped_by)
+    outcome = classify(evidence)
+    if process.is_spack and not reader.began and outcome in _ENDED_WAITING:
+        # what was measured is Spack's start and its waiting for a lock, not this package
+        recorder.note(_waiting_notes(outcome, missing))
+        recorder.finish(None, outcome, signal_number=ended.stopped_by)
+        return
+    recorder.note([*_notes(ended), *observer.notes()])
+    recorder.finish(observation, outcome, signal_number=ended.stopped_by)
 
 
 def _program(process: Process, cgroup: Cgroup | None) -> child.Program:
@@ -109,6 +122,15 @@ def _notes(ended: child.Ended) -> list[str]:
     if ended.log_error:
         notes.append(f"the log is not complete: {ended.log_error}")
     return notes
+
+
+def _waiting_notes(outcome: Outcome, missing: list[Path]) -> list[str]:
+    """Return what happened to a package that Spack never began to build."""
+    if outcome is Outcome.ALREADY_THERE:
+        return ["another process installed it while Spack waited; nothing was built or measured"]
+    if outcome is Outcome.DEPENDENCY_FAILED:
+        return [f"no longer installed, though it was before: {prefix}" for prefix in missing]
+    return ["Spack had not begun to build it; another process in the same tree may hold its lock"]
 
 
 def _is_full(folders: tuple[Path, ...]) -> bool:

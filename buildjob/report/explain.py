@@ -132,6 +132,13 @@ def _disk_full(telemetry: Telemetry) -> Explanation:
 
 def _timed_out(telemetry: Telemetry) -> Explanation:
     totals, limits = telemetry.totals, read_limits(telemetry)
+    if not totals.wall_seconds:
+        return Explanation(
+            tone=Tone.BAD,
+            headline="Timed out",
+            detail="The time was over before Spack began to build the package.",
+            advice=("Another process may hold its lock: give it more time, or run it again when that process has ended.",),
+        )
     phase = f" in its {telemetry.phases[-1].name} phase" if telemetry.phases else ""
     used = mean_cores(telemetry)
     busy = used is not None and used > 0.8 * limits.cores
@@ -150,10 +157,12 @@ def _timed_out(telemetry: Telemetry) -> Explanation:
 def _interrupted(telemetry: Telemetry) -> Explanation:
     number = telemetry.exit_code - 128
     name = f" by {signal.Signals(number).name}" if number in _SIGNALS else ""
+    seconds = telemetry.totals.wall_seconds
+    when = f"after {format_seconds(seconds)}" if seconds else "before Spack began to build the package"
     return Explanation(
         tone=Tone.MIXED,
         headline="Interrupted",
-        detail=f"The agent was stopped{name} after {format_seconds(telemetry.totals.wall_seconds)}.",
+        detail=f"The agent was stopped{name} {when}.",
         advice=("The job was canceled, or its node was lost. The package is not at fault: run it again.",),
     )
 

@@ -31,6 +31,10 @@ class _Available(msgspec.Struct):
     available: list[str]
 
 
+class _Refreshed(msgspec.Struct):
+    faults: list[str]
+
+
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
 """Runs a command line with an environment to its end; returns its exit code and all that it printed."""
 
@@ -97,6 +101,15 @@ class Spack:
         answer = self._ask({"lookup": [spec.spec_file for spec in specs]}, environment=environment)
         return frozenset(msgspec.json.decode(answer, type=_Available).available)
 
+    def refresh(self, folder: str, hashes: Sequence[str], *, environment: Mapping[str, str]) -> list[str]:
+        """Show what is installed in the views of the Spack environment in `folder`, if one is named, and mark packages.
+
+        `hashes` names what is to be marked as explicitly installed. Returns why views could not be refreshed, a sentence for
+        each. Raises as `concretize`.
+        """
+        answer = self._ask({"refresh": folder, "mark": list(hashes)}, environment=environment)
+        return msgspec.json.decode(answer, type=_Refreshed).faults
+
     def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
         """Give `inside/concretize.py` a question; return its answer. Raises RequestError if Spack has none."""
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
@@ -114,11 +127,16 @@ class Spack:
     def install_argv(self, spec: ConcreteSpec, *, jobs: int | None) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed."""
         count = ("-j", str(jobs)) if jobs else ()
-        return self.argv("install", "--verbose", "--no-cache", "--only=package", *count, spec.spec_file)
+        again = ("--overwrite",) if spec.outdated else ()
+        return self._install_argv([spec], "--verbose", "--no-cache", "--only=package", *again, *count)
 
     def fetch_argv(self, specs: Sequence[ConcreteSpec]) -> list[str]:
         """Return the command line that installs packages from the build caches, and nothing else."""
-        return self.argv("install", "--cache-only", *(spec.spec_file for spec in specs))
+        return self._install_argv(specs, "--cache-only")
+
+    def _install_argv(self, specs: Sequence[ConcreteSpec], *options: str) -> list[str]:
+        explicit = ",".join(spec.hash for spec in specs if spec.is_explicit) or "none"
+        return self.argv("python", _INSIDE / "install.py", explicit, *options, *(spec.spec_file for spec in specs))
 
     def pack_argv(self) -> list[str]:
         """Return the command line that writes an installed package's unsigned binary; it waits for `pack_input`."""

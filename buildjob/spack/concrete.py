@@ -1,5 +1,7 @@
 """What Spack is asked to concretize, and what it answers. Values only."""
 
+from typing import Literal
+
 import msgspec
 
 
@@ -23,15 +25,38 @@ class ConcreteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A file that holds it as JSON."""
     prefix: str
     """Where it is installed, or would be."""
+    stage_name: str
+    """The name of the folder in which Spack unpacks and builds it."""
     external: bool
     """It is not Spack's to build: the system has it."""
     installed: bool
+    outdated: bool = False
+    """It is installed, but from sources in a developer's folder that have changed since."""
+    is_explicit: bool = False
+    """Spack's database is to say that a user asked for it; dependencies are implicit."""
+    develop_folders: list[str] = []
+    """The folders of `spack develop` that it or a dependency is built from; its hash does not say what they hold."""
     binary: str
     """`available` (a build cache has it, signature trusted), `untrusted` or empty."""
     architecture: str
     compiler: str
     variants: dict[str, str | bool | list[str]]
     dependencies: list[Edge]
+
+    @property
+    def is_there(self) -> bool:
+        """Nothing has to be done before others can use it."""
+        return self.external or (self.installed and not self.outdated)
+
+    @property
+    def build_needs(self) -> list[Edge]:
+        """The dependencies that a build from source needs: all but those that only tests need, which are not run."""
+        return [edge for edge in self.dependencies if edge.types != ["test"]]
+
+    @property
+    def binary_needs(self) -> list[Edge]:
+        """The dependencies that a binary from a build cache needs: neither compilers nor build tools."""
+        return [edge for edge in self.dependencies if {"link", "run"} & set(edge.types)]
 
     @property
     def title(self) -> str:
@@ -68,6 +93,10 @@ class Concretization(msgspec.Struct, frozen=True, kw_only=True):
     """DAG hashes; at least one."""
     specs: list[ConcreteSpec]
     """Each spec of the roots' graphs once, dependencies first."""
+    unmarked: list[str] = []
+    """DAG hashes of what is installed as a dependency and is now asked for itself."""
+    views: Literal["", "current", "outdated"] = ""
+    """Whether the environment's views show what is installed; empty if it has none."""
     mirrors: list[Mirror]
     secret_variables: list[str]
     """Names of variables that the mirrors' configuration takes credentials from."""

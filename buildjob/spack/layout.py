@@ -40,7 +40,7 @@ def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = ""
 
 def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
     """Return the folder in which Spack unpacks and builds a package; it need not exist."""
-    return Path(concretization.stage_root) / f"spack-stage-{spec.name}-{spec.version}-{spec.hash}"
+    return Path(concretization.stage_root) / spec.stage_name
 
 
 def install_times(prefix: Path) -> dict[str, float]:

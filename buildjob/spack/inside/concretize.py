@@ -1,8 +1,9 @@
 """Runs inside Spack's own Python (`spack python concretize.py QUESTION ANSWER`): what is to be built, and what is there.
 
 QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
-"folder": path}, or {"lookup": [path of a concrete spec]}. ANSWER gets {"error": text}, or the concretization (each concrete
-spec is written to FOLDER/HASH.json), or {"available": [hash]}: which of the specs the remote mirrors have.
+"folder": path}, or {"lookup": [path of a concrete spec]}, or {"refresh": environment's path or "", "mark": [hash]}. ANSWER
+gets {"error": text}, or the concretization (each concrete spec is written to FOLDER/HASH.json), or {"available": [hash]}:
+which of the specs the remote mirrors have, or {"faults": [text]}: why views could not be refreshed.
 Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
 """
 
@@ -20,6 +21,7 @@ import spack.mirrors.mirror
 import spack.repo
 import spack.spec
 import spack.stage
+import spack.store
 import spack.traverse
 import spack.url_buildcache
 import spack.util.git
@@ -31,7 +33,12 @@ def main(question_path, answer_path):
     with open(question_path, encoding="utf-8") as file:
         question = json.load(file)
     try:
-        answer = lookup(question["lookup"]) if "lookup" in question else concretize(question)
+        if "lookup" in question:
+            answer = lookup(question["lookup"])
+        elif "refresh" in question:
+            answer = refresh(question["refresh"], question["mark"])
+        else:
+            answer = concretize(question)
     except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
         answer = {"error": str(error).strip() or type(error).__name__}
     with open(answer_path, "w", encoding="utf-8") as file:
@@ -50,11 +57,26 @@ def concretize(request):
     if not roots:
         raise ValueError("; ".join(external))
     mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
+    specs = in_order(roots)
+    # what `spack install` marks as explicitly installed: of an environment its roots, whatever is asked for of it
+    explicit = {root.dag_hash() for root in (environment.concrete_roots() if environment else roots)}
+    records = installations(specs)
+    developed, outdated = developers_folders(specs), outdated_builds(specs, records)
     return {
         "environment": environment.path if environment else "",
         "external_roots": external,
         "roots": [root.dag_hash() for root in roots],
-        "specs": [concrete_spec(spec, request["folder"], mirrors) for spec in in_order(roots)],
+        "specs": [
+            concrete_spec(spec, request["folder"], [] if developed[spec.dag_hash()] else mirrors)
+            | {
+                "is_explicit": spec.dag_hash() in explicit,
+                "develop_folders": developed[spec.dag_hash()],
+                "outdated": spec.dag_hash() in outdated,
+            }
+            for spec in specs
+        ],
+        "unmarked": [dag_hash for dag_hash, record in records.items() if dag_hash in explicit and not record.explicit],
+        "views": views_state(environment),
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
         "secret_variables": secret_variables(),
         "stage_root": spack.stage.get_stage_root(),
@@ -131,7 +153,112 @@ def title(spec):
 def in_order(roots):
     """Every spec of the roots' graphs once, dependencies first."""
     specs = list(spack.traverse.traverse_nodes(roots, order="topo", key=lambda spec: spec.dag_hash()))
-    return reversed(specs)
+    return specs[::-1]
+
+
+def developers_folders(specs):
+    """The folders of `spack develop` that each spec or its dependencies are built from, by hash; for most there are none.
+
+    `specs` has dependencies first. A folder that is missing is an error where something has to be built from it.
+    """
+    folders = {}
+    for spec in specs:
+        own = spec.variants.get("dev_path")
+        found = {own.value} if own else set()
+        if own and not spec.installed and not os.path.isdir(own.value):
+            raise ValueError(f"{title(spec)}: the folder {own.value}, which it is developed in, does not exist")
+        for dependency in spec.dependencies():
+            found.update(folders[dependency.dag_hash()])
+        folders[spec.dag_hash()] = sorted(found)
+    return folders
+
+
+def outdated_builds(specs, records):
+    """The hashes of what is installed from sources of a developer's folder that have changed since, dependents included.
+
+    As `spack install` of an environment decides it (`_dev_specs_that_need_overwrite`), and also where a dependent was not
+    built again after its dependency, because a build in between failed or was interrupted.
+    """
+    outdated, newest = set(), {}
+    for spec in specs:
+        dag_hash = spec.dag_hash()
+        record = records.get(dag_hash)
+        dependencies = [dependency.dag_hash() for dependency in spec.dependencies()]
+        newest[dag_hash] = max((newest[dependency] for dependency in dependencies), default=0.0)
+        if record is None:
+            continue
+        if (
+            newest[dag_hash] > record.installation_time
+            or any(dependency in outdated for dependency in dependencies)
+            or has_changed(spec)
+        ):
+            outdated.add(dag_hash)
+        if spec.variants.get("dev_path"):
+            newest[dag_hash] = max(newest[dag_hash], record.installation_time)
+    return outdated
+
+
+def has_changed(spec):
+    own = spec.variants.get("dev_path")
+    return bool(own) and os.path.isdir(own.value) and spec.package.detect_dev_src_change()
+
+
+def installations(specs):
+    """The records of what is installed in this Spack's own tree, by hash."""
+    database = spack.store.STORE.db
+    with database.read_transaction():
+        found = {spec.dag_hash(): database.query_by_spec_hash(spec.dag_hash()) for spec in specs if not spec.external}
+    return {
+        dag_hash: record for dag_hash, (upstream, record) in found.items() if record and record.installed and not upstream
+    }
+
+
+def views_state(environment):
+    """ "current" if every view of the environment shows what is installed, "outdated" if not, "" if there is no view."""
+    if environment is None or not environment.views:
+        return ""
+    roots = environment.concrete_roots()
+    for view in prepared(environment.views.values()):
+        if view._current_root != view._next_root(view.specs_for_view(roots)):
+            return "outdated"
+    return "current"
+
+
+def prepared(views):
+    """The views, each with a cheaper way to the same result: Spack's own reads all recipes to find the runtimes."""
+    for view in views:
+        view._exclude_duplicate_runtimes = without_old_runtimes
+        yield view
+
+
+def without_old_runtimes(specs):
+    """The specs without the older ones of two runtimes of the same name."""
+    newest = {}
+    for spec in specs:
+        newest[spec.name] = max(newest.get(spec.name, spec), spec, key=lambda one: one.version)
+    names = [spec.name for spec in specs]
+    return [
+        spec
+        for spec in specs
+        if spec is newest[spec.name] or names.count(spec.name) == 1 or "runtime" not in getattr(spec.package, "tags", [])
+    ]
+
+
+def refresh(environment, hashes):
+    """What `spack install` does beside installing: marks what was asked for, and shows in the views what is installed."""
+    for dag_hash in hashes:
+        for spec in spack.store.STORE.db.query_local(hashes=[dag_hash]):
+            spack.store.STORE.db.mark(spec, "explicit", True)
+    faults = []
+    if environment:
+        active = activate(environment)
+        with active.write_transaction():
+            for view in prepared(list(active.views.values())):
+                try:
+                    view.regenerate(active.concrete_roots())
+                except (spack.error.SpackError, OSError) as error:
+                    faults.append(f"{view.root}: {str(error).strip() or type(error).__name__}")
+    return {"faults": faults}
 
 
 def concrete_spec(spec, folder, mirrors):
@@ -146,6 +273,7 @@ def concrete_spec(spec, folder, mirrors):
         "version": str(spec.version),
         "spec_file": path,
         "prefix": str(spec.prefix),
+        "stage_name": spack.stage.compute_stage_name(spec),
         "external": bool(spec.external),
         "installed": bool(spec.installed),
         "binary": "" if spec.external or spec.installed else binary(spec, mirrors),

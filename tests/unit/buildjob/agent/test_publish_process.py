@@ -15,7 +15,7 @@ S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
 SPECS = [
     ConcreteSpec(
         hash=letter * 32, name=name, version="1", spec_file="", prefix="", external=False, installed=False, binary="",
-        architecture="", compiler="", variants={}, dependencies=[],
+        stage_name="", architecture="", compiler="", variants={}, dependencies=[],
     )
     for letter, name in (("a", "app"), ("b", "lib"))
 ]  # fmt: skip

@@ -85,6 +85,17 @@ def test_the_end_is_written_with_its_exit_code(recorder: Recorder, folder: Folde
     assert json.loads((folder.path / "build.log.index.json").read_bytes())["complete"]
 
 
+def test_a_run_that_never_began_has_measured_nothing(recorder: Recorder, folder: Folder) -> None:
+    recorder.begin(WHERE, Reader())
+    recorder.checkpoint(SEEN)
+    recorder.finish(None, Outcome.ALREADY_THERE, signal_number=0)
+    document = folder.read()
+    assert (document.complete, document.outcome, document.exit_code) == (True, "already_there", 0)
+    assert (document.totals.wall_seconds, document.phases, document.samples.time_seconds) == (0, [], [])
+    assert document.ended_at >= document.started_at
+    assert json.loads((folder.path / "build.log.index.json").read_bytes())["complete"]
+
+
 def test_each_event_is_written_and_an_event_that_changes_nothing_is_not(recorder: Recorder, folder: Folder) -> None:
     finished(recorder)
     assert folder.was_written()

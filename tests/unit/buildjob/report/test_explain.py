@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from buildjob.outcome import Outcome
 from buildjob.report.explain import Tone, explain, mean_cores, shorten_command
 from buildjob.report.limits import read_limits
-from buildjob.telemetry import Asked, FirstError, Machine, MemoryKill, Publish
+from buildjob.telemetry import Asked, FirstError, Machine, MemoryKill, Publish, Totals
 from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
 _KILL = MemoryKill(process="/usr/lib/gcc/cc1plus -O2 a.cc", inferred=True, limit_bytes=2 * GIB, at_seconds=75.0)
@@ -43,6 +43,12 @@ def test_every_outcome_has_its_tone_and_words_and_what_is_bad_has_advice(
 ) -> None:
     explanation = explain(sample(outcome=outcome))
     assert (explanation.tone, explanation.headline, bool(explanation.advice)) == (tone, words, has_advice)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.INTERRUPTED])
+def test_an_end_before_the_build_began_is_said_as_such(outcome: Outcome) -> None:
+    waited = change(sample(outcome=outcome), phases=[], totals=Totals())
+    assert "before Spack began to build the package" in explain(waited).detail
 
 
 def test_no_outcome_is_forgotten() -> None:

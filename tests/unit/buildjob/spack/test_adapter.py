@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from buildjob.errors import RequestError, SpackError
+from buildjob.spack import adapter
 from buildjob.spack.adapter import Call, Spack, install_command, install_file_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
 from buildjob.spack.find import SpackInstallation
@@ -15,8 +16,9 @@ from buildjob.spack.layout import install_times, mirror_scope, stage_folder, tru
 
 APP = ConcreteSpec(
     hash="a" * 32, name="app", version="1.0", spec_file="/specs/a.json", prefix="/opt/app", external=False, installed=False,
-    binary="", architecture="", compiler="", variants={}, dependencies=[],
+    binary="", architecture="", compiler="", variants={}, dependencies=[], stage_name="spack-stage-app-1.0-" + "a" * 32,
 )  # fmt: skip
+_INSTALL = Path(adapter.__file__).parent / "inside" / "install.py"
 FOUND = Concretization(
     environment="", external_roots=[], roots=[APP.hash], specs=[APP], mirrors=[], secret_variables=[], stage_root="/stage",
     spack_version="1.1.0", spack_commit="", packages_commit="", build_jobs=4,
@@ -49,7 +51,17 @@ def test_a_package_is_built_alone_and_dependencies_are_only_fetched(tmp_path: Pa
     one = spack(tmp_path)
     assert one.install_argv(APP, jobs=3)[-6:] == ["--verbose", "--no-cache", "--only=package", "-j", "3", "/specs/a.json"]
     assert "-j" not in one.install_argv(APP, jobs=None)
-    assert one.fetch_argv([APP])[-3:] == ["install", "--cache-only", "/specs/a.json"]
+    assert one.fetch_argv([APP])[-3:] == ["none", "--cache-only", "/specs/a.json"]
+
+
+def test_only_what_is_asked_for_is_marked_as_explicit_and_only_changed_sources_are_built_again(tmp_path: Path) -> None:
+    one = spack(tmp_path)
+    root = msgspec.structs.replace(APP, is_explicit=True, hash="b" * 32)
+    assert one.install_argv(root, jobs=None)[-6:-3] == [str(_INSTALL), root.hash, "--verbose"]
+    assert one.fetch_argv([APP, root])[-4:-2] == [root.hash, "--cache-only"]
+    outdated = msgspec.structs.replace(root, installed=True, outdated=True)
+    assert "--overwrite" in one.install_argv(outdated, jobs=None)
+    assert "--overwrite" not in one.install_argv(root, jobs=None)
 
 
 def test_what_packs_is_told_the_package_in_one_line_of_input(tmp_path: Path) -> None:
