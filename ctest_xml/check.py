@@ -74,7 +74,7 @@ class _Check:
                 if event.characters > limits.ATTRIBUTE_BYTES:
                     self.lost(event.seen.name, "a CDATA section of over 10 MB: CDash stops parsing there", event.line)
             case NotWellFormed():
-                reason = f"not well-formed ({event.error}): CDash stops there, answers OK and stores nothing"
+                reason = f"its XML is broken ({event.error}): CDash stops there, answers OK and stores nothing"
                 self.invalid("document", reason, event.line)
             case HasDoctype():
                 self.lost("document", "a document type declaration is not allowed", event.line)

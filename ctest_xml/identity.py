@@ -41,14 +41,18 @@ def identity_of(path: Path) -> Identity:
         if len(stack) == 2 and stack[0] == "Update":
             texts[stack[1]] = texts.get(stack[1], "") + piece
 
+    def no_doctype(*_: object) -> None:
+        raise ValueError("a document type declaration is not allowed")  # its entities could fill all memory
+
     parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = no_doctype
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: stack.pop()
     parser.CharacterDataHandler = text
     try:
         parser.Parse(head, len(head) < _ENOUGH_BYTES)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an unknown encoding
-        raise BadInput(f"{path} is not XML ({error}); write it again, or see `check`") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an unknown encoding; no_doctype
+        raise BadInput(f"{path} is not XML that CDash takes ({error}); write it again, or see `check`") from error
     identity = Identity(
         build=attributes.get("BuildName") or texts.get("BuildName", ""),
         site=attributes.get("Name") or texts.get("Site", ""),

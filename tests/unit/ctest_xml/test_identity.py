@@ -38,6 +38,8 @@ def test_only_the_beginning_of_a_large_document_is_read(tmp_path: Path) -> None:
         ("no XML at all", "not XML"),
         ("<Site BuildName='b'><Build></Site>", "not XML"),
         ("<?xml version='1.0' encoding='nope'?><Site/>", "not XML"),
+        (f'<!DOCTYPE Site [<!ENTITY a "b">]>{SITE}><Build/></Site>', "document type declaration"),
+        (f"<!DOCTYPE Site SYSTEM 'file:///etc/passwd'>{SITE}/>", "document type declaration"),
         ('<Site BuildName="b" Name="n"/>', "does not name build, site and stamp"),
         ("<Other><Site>n</Site></Other>", "does not name build, site and stamp"),
     ],
