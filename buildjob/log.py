@@ -1,6 +1,7 @@
-"""The agent's own lines in the job log: callers say what a line means, this module decides how it looks.
+"""The agent's own lines in the job log: callers say what a line means, this module decides where it goes and how it looks.
 
-The build's bytes do not pass here.
+Errors go to standard error. Each line is flushed, so that both streams keep their order where a job log takes both. The
+build's bytes do not pass here.
 """
 
 import os
@@ -14,8 +15,10 @@ _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 class Log:
     """Writes the agent's own lines, each with a prefix that the build's output does not have."""
 
-    def __init__(self, stream: TextIO | None = None, *, color: bool = False) -> None:
+    def __init__(self, stream: TextIO | None = None, *, errors: TextIO | None = None, color: bool = False) -> None:
+        """Without a stream errors go to standard error and all else to standard output, with one everything goes there."""
         self._stream: TextIO = stream if stream is not None else sys.stdout
+        self._errors: TextIO = errors or stream or sys.stderr
         self.color = color
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
         """Columns that tables may take."""
@@ -34,23 +37,24 @@ class Log:
 
     def error(self, text: str) -> None:
         """Log what went wrong and what to do next."""
-        self._line("error", f"spack-farm: error: {text}")
+        self._line("error", f"spack-farm: error: {text}", self._errors)
 
     def plain(self, text: str) -> None:
         """Write a block of text as it is, such as a table."""
-        self._write(text if text.endswith("\n") else text + "\n")
+        self._write(text if text.endswith("\n") else text + "\n", self._stream)
 
-    def _line(self, kind: str, text: str) -> None:
+    def _line(self, kind: str, text: str, stream: TextIO | None = None) -> None:
         style = _STYLES[kind]
-        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self.color and style else f"{text}\n")
+        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self.color and style else f"{text}\n", stream or self._stream)
 
-    def _write(self, text: str) -> None:
-        encoding = self._stream.encoding or "utf-8"
+    @staticmethod
+    def _write(text: str, stream: TextIO) -> None:
+        encoding = stream.encoding or "utf-8"
         try:
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            self._stream.flush()
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.flush()
         except BrokenPipeError:
             # The reader closed the pipe. Python flushes again when it exits, and would end with 120: let it write nowhere.
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
+            os.dup2(nowhere, stream.fileno())
             os.close(nowhere)

@@ -1,16 +1,19 @@
-"""Options as text: the environment that may give them, and the values of switches and durations.
+"""Options as text: the environment that may give them, what cannot be a value, and the values of switches and durations.
 
 The one module that reads `os.environ`. Knows no verb.
 """
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from buildjob.errors import RequestError
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+_ALIKE = 0.85
 
 
 def environment() -> dict[str, str]:
@@ -21,6 +24,49 @@ def environment() -> dict[str, str]:
 def take_on(variables: Mapping[str, str]) -> None:
     """Put variables into this process's environment, where boto3 and gpg read them."""
     os.environ.update(variables)  # noqa: TID251  here it is written
+
+
+def reject_empty(values: Mapping[str, object], *, positional: Mapping[str, str] | None = None) -> None:
+    """Raise RequestError for an option or argument that is given and empty, or nothing but space.
+
+    A script that passes a variable which is not set gives such a value; to take it for no option would leave something out
+    silently. `positional` are arguments without an option, and how --help calls them.
+    """
+    for name, value in values.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not text.strip():
+                option = (positional or {}).get(name) or f"--{name.replace('_', '-')}"
+                raise RequestError(f"{option} is empty: give a value, or omit it")
+
+
+def reject_misspelled(variables: Mapping[str, str], prefix: str, options: Iterable[str]) -> None:
+    """Raise RequestError for a variable with the prefix that gives no option, or gives an empty value.
+
+    `options` are the names of those that variables may give, in small letters.
+    """
+    known = [prefix + option.upper() for option in options]
+    for name in sorted(variables):
+        if not name.upper().startswith(prefix):
+            continue
+        if name not in known:
+            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+            raise RequestError(
+                f"the variable {name} is unknown: correct or unset it; the nearest that is known is {nearest}"
+            )
+        if not variables[name].strip():
+            raise RequestError(f"the variable {name} is empty: give a value, or unset it")
+
+
+def likely_slips(variables: Mapping[str, str], prefixes: tuple[str, ...], known: Iterable[str]) -> list[str]:
+    """Return a sentence for each variable whose name is nearly a known one, but has none of the prefixes: it is ignored."""
+    names = list(known)
+    found = []
+    for name in sorted(variables):
+        # other programs have variables, too: only likeness speaks for a slip
+        if "FARM" in name.upper() and not name.upper().startswith(prefixes) and name not in names:
+            near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=_ALIKE)
+            found += [f"the variable {name} is ignored; is {near[0]} meant?"] if near else []
+    return found
 
 
 def switch(text: str, name: str) -> bool:

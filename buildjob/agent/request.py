@@ -15,19 +15,22 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from buildjob.errors import RequestError
-from buildjob.options import seconds, switch
+from buildjob.options import reject_empty, reject_misspelled, seconds, switch
 from buildjob.paths import Paths, from_environment
 from buildjob.report.cdash_names import CDashNames
 
 PREFIX = "SPACK_FARM_BUILD_"
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
-_FROM_ENVIRONMENT = {
+FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
     **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing"), "switch"),
 }
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
+_LEAST = frozenset({"lxml", "psutil"})
+_FOR_S3 = frozenset({"boto3", "botocore"})
+_FOR_SIGNATURES = frozenset({"gnupg"})
 _PATH = ("/", "./", "../")
 """An argument that begins with these is a path; `/` alone may begin a hash, as Spack writes one."""
 
@@ -102,9 +105,18 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Whether binaries are to be written at all."""
         return self.target is not None or self.keep_unsigned
 
+    @property
+    def packages(self) -> frozenset[str]:
+        """The Python packages that this request needs beside the least; boto3 for S3 only, gnupg for signatures only."""
+        in_s3 = (self.target is not None and self.target.folder is None) or self.telemetry_mirror.startswith("s3:")
+        signatures = bool(self.trust or (self.target and self.target.signing_key_file))
+        return _LEAST | (_FOR_S3 if in_s3 else frozenset()) | (_FOR_SIGNATURES if signatures else frozenset())
+
 
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
     """Return the request. Raises RequestError for everything that can't work, before anything is started."""
+    reject_empty(vars(arguments), positional={"spec": "SPEC"})
+    reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
     values = _with_environment(vars(arguments), variables)
     named: list[str] = values["spec"]
     command = _command(values, named)
@@ -121,7 +133,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         command=command,
         spack=values["spack"] or "",
         scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],
-        out=_writable(Path(values["out"] or "spack-farm-out")),
+        out=_writable(_path(values["out"] or "spack-farm-out", "--out"), "--out"),
         target=target if values["publish"] else None,
         keep_unsigned=not values["publish"],
         private=bool(values["private"]),
@@ -143,7 +155,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
 
 def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -> dict[str, Any]:
     merged: dict[str, Any] = dict(values)
-    for option, kind in _FROM_ENVIRONMENT.items():
+    for option, kind in FROM_ENVIRONMENT.items():
         text = variables.get(PREFIX + option.upper())
         if text is None or merged[option] not in (None, []):
             continue
@@ -190,13 +202,13 @@ def _sort(named: list[str], dag_hash: str | None) -> tuple[list[str], list[Path]
     specs, files = [], []
     for text in named:
         path = Path(text)
-        if (path.is_dir() and (_is_environment(path) or text.startswith(_PATH))) or (
-            path.is_file() and path.name in _ENVIRONMENT_FILES
+        if (_is_folder(path) and (_is_environment(path) or text.startswith(_PATH))) or (
+            _is_file(path) and path.name in _ENVIRONMENT_FILES
         ):
             if len(named) > 1:
                 raise RequestError(f"{text} is an environment: it is built alone")
             return [], [], _environment_of(text)
-        if path.is_file() or text.endswith((".json", ".yaml")):
+        if _is_file(path) or text.endswith((".json", ".yaml")):
             files.append(_file(text, "concrete spec"))
         elif text.startswith(_PATH[1:]):
             raise RequestError(f"{text}: there is no such file or folder")
@@ -217,9 +229,9 @@ def _active_environment(variables: Mapping[str, str]) -> Path | None:
 
 def _environment_of(text: str) -> str:
     path = Path(text)
-    if path.name in _ENVIRONMENT_FILES and path.is_file():
+    if path.name in _ENVIRONMENT_FILES and _is_file(path):
         path = path.parent
-    if path.is_dir():
+    if _is_folder(path):
         if not _is_environment(path):
             raise RequestError(f"{text}: not a Spack environment: there is no spack.yaml or spack.lock in it")
         return str(path.resolve())
@@ -229,7 +241,7 @@ def _environment_of(text: str) -> str:
 
 
 def _is_environment(path: Path) -> bool:
-    return any((path / name).is_file() for name in _ENVIRONMENT_FILES)
+    return any(_is_file(path / name) for name in _ENVIRONMENT_FILES)
 
 
 def _target(values: Mapping[str, Any]) -> Target | None:
@@ -245,7 +257,7 @@ def _target(values: Mapping[str, Any]) -> Target | None:
     passphrase = values["signing_passphrase_file"]
     folder = _mirror_folder(values["mirror"], "--mirror")
     if values["publish"] and folder:
-        _writable(folder)
+        _writable(folder, "--mirror")
     return Target(
         url=folder.as_uri() if folder else values["mirror"].rstrip("/"),
         folder=folder,
@@ -264,8 +276,12 @@ def _telemetry_mirror(text: str | None) -> str:
 def _mirror_folder(text: str, option: str) -> Path | None:
     """Return the folder that a path or a `file://` URL names; None for an address in S3."""
     url = urlsplit(text)
+    if url.scheme == "file" and (url.netloc not in {"", "localhost"} or not url.path.startswith("/")):
+        raise RequestError(
+            f"{option} {text}: a file:// URL names a folder of this machine by its whole path: file:///srv/mirror"
+        )
     if url.scheme in {"", "file"}:
-        return Path(unquote(url.path) if url.scheme else text).resolve()
+        return _path(unquote(url.path) if url.scheme else text, option)
     if url.scheme == "s3" and url.netloc:
         if len(url.netloc) < 3:
             raise RequestError(f"{option} {text}: '{url.netloc}' can't be a bucket, whose name has at least 3 characters")
@@ -273,9 +289,17 @@ def _mirror_folder(text: str, option: str) -> Path | None:
     raise RequestError(f"{option} {text}: give a folder, a file:// URL, or s3://BUCKET/PREFIX")
 
 
+def _path(text: str, option: str) -> Path:
+    """Return the whole path that an option names. Raises RequestError for a link that leads in a circle."""
+    try:
+        return Path(text).resolve()
+    except (OSError, RuntimeError) as error:
+        raise RequestError(f"{option} {text}: {error}") from error
+
+
 def _file(text: str, option: str) -> Path:
-    path = Path(text).resolve()
-    if not path.is_file():
+    path = _path(text, option)
+    if not _is_file(path):
         raise RequestError(f"{option} {text}: there is no such file")
     if not os.access(path, os.R_OK):
         raise RequestError(f"{option} {text}: this user can't read it")
@@ -283,20 +307,28 @@ def _file(text: str, option: str) -> Path:
 
 
 def _folder(text: str, option: str) -> Path:
-    path = Path(text).resolve()
-    if not path.is_dir():
+    path = _path(text, option)
+    if not _is_folder(path):
         raise RequestError(f"{option} {text}: there is no such folder")
     return path
 
 
-def _writable(path: Path) -> Path:
+def _is_file(path: Path) -> bool:
+    # a long spec is too long for a path, which the system reports as an error and not as absence
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  as above
+
+
+def _writable(path: Path, option: str) -> Path:
     """Return the folder, which need not exist yet. Raises RequestError if this user could not write below it."""
-    path = path.resolve()
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if not existing.is_dir():
-        raise RequestError(f"{path}: {existing} is not a folder")
+    existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+    if not _is_folder(existing):
+        raise RequestError(f"{option} {path}: {existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
-        raise RequestError(f"{path}: this user can't write to {existing}")
+        raise RequestError(f"{option} {path}: this user can't write to {existing}")
     return path
 
 

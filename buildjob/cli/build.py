@@ -4,11 +4,13 @@ Help, completion and the manual page are made from its parser. Only here do erro
 """
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
 
 from buildjob import extra, options
+from buildjob.cli import publish_options
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
@@ -30,6 +32,8 @@ exit codes:
 
 Options may be given as variables too: SPACK_FARM_BUILD_MIRROR, SPACK_FARM_BUILD_SIGNING_KEY_FILE, …; an option wins.
 """
+
+_PREFIXES = ("SPACK_FARM_BUILD_", publish_options.PREFIX)
 
 
 def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
@@ -110,14 +114,19 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm build` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv)
-    from buildjob.agent import request  # noqa: PLC0415  --help need not load it
-
     variables = options.environment()
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stdout.isatty())
     log = Log(color=color)
     try:
+        from buildjob.agent import request  # noqa: PLC0415  --help need not load it
+
         asked = request.parse(arguments, variables)
-        extra.require()
+        options.reject_misspelled(variables, publish_options.PREFIX, publish_options.FROM_ENVIRONMENT)
+        for slip in options.likely_slips(
+            variables, _PREFIXES, [request.PREFIX + name.upper() for name in request.FROM_ENVIRONMENT]
+        ):
+            log.warning(slip)
+        extra.require(asked.packages)
         from buildjob.agent.build import build  # noqa: PLC0415  a rejected request need not load it
 
         return build(asked, log)
@@ -131,5 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if advice := extra.advice(error):
             log.error(advice)
             return EXIT_CODES[Outcome.BAD_REQUEST]
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            from buildjob.agent import disks  # noqa: PLC0415  as above
+
+            log.error(str(disks.disk_full(error)))
+            return EXIT_CODES[Outcome.DISK_FULL]
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG

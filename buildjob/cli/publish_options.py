@@ -10,7 +10,7 @@ from typing import Literal
 from buildjob import options
 from buildjob.errors import RequestError
 
-_PREFIX = "SPACK_FARM_PUBLISH_"
+PREFIX = "SPACK_FARM_PUBLISH_"
 _EPILOG = """\
 examples:
   spack-farm publish push unsigned/ s3://binaries/main --signing-key-file key.asc
@@ -33,10 +33,13 @@ Options may be given as variables too: SPACK_FARM_PUBLISH_ENDPOINT_URL, SPACK_FA
 wins. Credentials come from boto3's sources: variables, profile, web identity, instance.
 """
 # Options that variables may give; that of the switch is true or false.
-_FROM_ENVIRONMENT = (
+FROM_ENVIRONMENT = (
     "endpoint_url", "region", "profile", "ca_file", "path_style", "connections", "signing_key_file", "signing_key_command",
     "signing_passphrase_file", "scratch",
 )  # fmt: skip
+
+_POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURCE", "documents": "PATH"}
+"""Arguments without an option, and how --help calls them."""
 
 
 class Arguments(argparse.Namespace):
@@ -193,9 +196,14 @@ def _signing(verb: argparse.ArgumentParser) -> None:
 
 
 def add_environment(arguments: Arguments, variables: Mapping[str, str]) -> None:
-    """Fill in the options that variables give; an option on the command line wins."""
-    for option in _FROM_ENVIRONMENT:
-        text = variables.get(_PREFIX + option.upper())
+    """Fill in the options that variables give; an option on the command line wins.
+
+    Raises RequestError for an option or a variable that is empty, and for a variable that gives no option.
+    """
+    options.reject_empty(vars(arguments), positional=_POSITIONAL)
+    options.reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
+    for option in FROM_ENVIRONMENT:
+        text = variables.get(PREFIX + option.upper())
         if text and getattr(arguments, option, "") is None:
             setattr(arguments, option, text)
 

@@ -68,7 +68,7 @@ def test_without_a_spack_the_error_names_the_three_ways() -> None:
     done = farm("build", "zlib", PATH="/usr/bin:/bin")
     assert done.returncode == 3
     for way in ("--spack", "SPACK_ROOT", "scripts/get-spack"):
-        assert way in done.stdout
+        assert way in done.stderr
 
 
 def test_the_version_tells_what_a_bug_report_needs() -> None:

@@ -26,6 +26,7 @@ MODULES = {
     "argparse-manpage": "argparse_manpage",
 }
 """Distribution -> the module that it installs, where their names differ."""
+COMMAND = ["-m", "spack_farm", "build", "--command", "true", "--name", "x", "--version", "1"]
 _BLOCKER = """
 import sys
 
@@ -49,7 +50,9 @@ def started(folder: Path, argv: list[str], *absent: str, **variables: str) -> su
     ("argv", "absent", "extra"),
     [
         (["-m", "spack_farm", "build", "zlib"], "psutil", "agent"),
-        (["-m", "spack_farm", "build", "--command", "true", "--name", "x", "--version", "1"], "gnupg", "agent"),
+        ([*COMMAND, "--telemetry-mirror", "s3://bucket/prefix"], "boto3", "agent"),
+        (["-m", "spack_farm", "build", "zlib", "--mirror", "s3://bucket/prefix", "--unsigned"], "botocore", "agent"),
+        (["-m", "spack_farm", "build", "zlib", "--trust", "log"], "gnupg", "agent"),
         (["-m", "buildjob", "--command", "true", "--name", "x", "--version", "1"], "lxml", "agent"),
         (["-m", "spack_farm", "publish", "ls", "s3://bucket/prefix"], "boto3", "agent"),
         (["-m", "spack_farm", "publish", "ls", "s3://bucket/prefix"], "botocore", "agent"),
@@ -67,8 +70,18 @@ def test_a_missing_package_is_one_line_that_names_the_extra(
     done = started(tmp_path, argv, absent)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line]
     assert (done.returncode, len(said)) == (2, 1)
+    assert not done.stdout, "an error is not output"
     assert f"'{absent}' is not installed" in said[0]
     assert f"pip install 'spack-farm[{extra}]'" in said[0]
+
+
+def test_a_command_is_run_without_what_only_mirrors_need(tmp_path: Path) -> None:
+    done = started(
+        tmp_path, COMMAND, "boto3", "botocore", "gnupg", "kubernetes", "requests", "shtab", "urllib3", "websocket"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning" not in done.stdout + done.stderr
+    assert (tmp_path / "spack-farm-out/x-1/cdash/Build.xml").exists()
 
 
 @pytest.mark.parametrize("program", [["-m", "spack_farm", "executor"], ["-m", "executor"]])

@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from buildjob.log import Log
 
 
@@ -21,6 +23,17 @@ def test_each_line_says_what_it_is() -> None:
         "spack-farm: building\nspack-farm: good to know\nspack-farm: warning: look\n"
         "spack-farm: error: what, which, what next\na table\n"
     )
+
+
+def test_errors_go_to_standard_error_and_all_else_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    log.step("building")
+    log.warning("look")
+    log.error("what, which, what next")
+    log.plain("a table")
+    printed = capsys.readouterr()
+    assert printed.err == "spack-farm: error: what, which, what next\n"
+    assert printed.out == "spack-farm: building\nspack-farm: warning: look\na table\n"
 
 
 def test_color_changes_the_looks_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 from buildjob.agent.request import BuildRequest, parse
 from buildjob.cli import build
 from buildjob.errors import RequestError
-from buildjob.options import seconds
+from buildjob.options import likely_slips, seconds
 
 
 def request(*words: str | Path, **variables: str) -> BuildRequest:
@@ -93,6 +93,115 @@ def test_what_cannot_work_is_rejected_with_its_name(words: tuple[str, ...], comp
     with pytest.raises(RequestError) as rejected:
         request(*words)
     assert complaint in str(rejected.value)
+
+
+COMMAND = ("--command", "make", "--name", "x", "--version", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        *((("zlib", option, ""), option) for option in (
+            "--hash", "--spack", "--config-scope", "--jobs", "--mirror", "--signing-key-file", "--signing-passphrase-file",
+            "--trust", "--telemetry-mirror", "--out", "--timeout", "--interval", "--site", "--group", "--prefix",
+        )),
+        (("zlib", "--mirror", " \t", "--unsigned"), "--mirror"),
+        (("zlib", "-C", ""), "--config-scope"),
+        (("zlib", "-C", "env", "-C", "\n"), "--config-scope"),
+        (("",), "SPEC"),
+        (("zlib", " "), "SPEC"),
+        (("--command", "", "--name", "x", "--version", "1"), "--command"),
+        (("--command", "make", "--name", "", "--version", "1"), "--name"),
+        ((*COMMAND, "--prefix", ""), "--prefix"),
+    ],
+)  # fmt: skip
+def test_an_empty_value_is_rejected_and_not_taken_for_none(words: tuple[str, ...], option: str) -> None:
+    with pytest.raises(RequestError, match=f"^{option} is empty"):
+        request(*words)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SPACK_FARM_BUILD_MIROR", "m", "SPACK_FARM_BUILD_MIRROR"),
+        ("SPACK_FARM_BUILD_SIGNING_KEY", "key.asc", "SPACK_FARM_BUILD_SIGNING_KEY_FILE"),
+        ("SPACK_FARM_BUILD_TIME_OUT", "1h", "SPACK_FARM_BUILD_TIMEOUT"),
+        ("SPACK_FARM_BUILD_NO_PUBLISH", "true", "SPACK_FARM_BUILD_PUBLISH"),
+        ("SPACK_FARM_BUILD_JOB", "4", "SPACK_FARM_BUILD_JOBS"),
+        ("SPACK_FARM_BUILD_TRUSTED", "f", "SPACK_FARM_BUILD_TRUST"),
+        ("SPACK_FARM_build_mirror", "m", "SPACK_FARM_BUILD_MIRROR"),
+        ("spack_farm_build_mirror", "m", "SPACK_FARM_BUILD_MIRROR"),
+        ("SPACK_FARM_BUILD_TELEMETRY_MIRRROR", "t", "SPACK_FARM_BUILD_TELEMETRY_MIRROR"),
+        ("SPACK_FARM_BUILD_", "x", "SPACK_FARM_BUILD_"),
+        ("SPACK_FARM_BUILD_MIRROR", "", "empty"),
+        ("SPACK_FARM_BUILD_MIRROR", "  ", "empty"),
+        ("SPACK_FARM_BUILD_FRESH", "", "empty"),
+        ("SPACK_FARM_BUILD_CONFIG_SCOPE", "", "empty"),
+    ],
+)
+def test_a_variable_that_gives_no_option_is_rejected_with_the_nearest(name: str, value: str, said: str) -> None:
+    with pytest.raises(RequestError) as rejected:
+        request("zlib", **{name: value})
+    assert str(rejected.value).startswith(f"the variable {name} is ")
+    assert said in str(rejected.value).partition(" is ")[2]
+
+
+def test_variables_of_other_parts_are_not_the_agent_s_business() -> None:
+    known = (
+        "SPACK_FARM_ASKED_MEMORY_BYTES", "SPACK_FARM_ASKED_GPUS", "SPACK_FARM_IMAGE_DIGEST", "SPACK_FARM_JOB_ATTEMPT",
+        "SPACK_FARM_POD", "SPACK_FARM_NODE", "SPACK_FARM_ATTEMPT", "SPACK_FARM_RUNNER_PROCESS", "SPACK_FARM_EXECUTOR_WARM",
+        "SPACK_FARM_PUBLISH_ENDPOINT_URL", "SPACK_FARM_IMAGE", "SPACK_FARM_VERSION", "MY_BUILD_MIRROR", "CI_JOB_ID",
+    )  # fmt: skip
+    variables = dict.fromkeys(known, "1")
+    assert request("zlib", **variables).variables.items() >= variables.items()
+    prefixes = ("SPACK_FARM_BUILD_", "SPACK_FARM_PUBLISH_")
+    assert likely_slips(variables, prefixes, ["SPACK_FARM_BUILD_MIRROR", "SPACK_FARM_BUILD_SITE"]) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["SPACK_FARM_BIULD_MIRROR", "SPACK_FARM_MIRROR", "SPACKFARM_BUILD_MIRROR", "SPAK_FARM_BUILD_MIRROR"]
+)
+def test_a_slip_before_the_option_s_name_is_a_warning_since_the_variable_may_be_another_s(name: str) -> None:
+    assert likely_slips({name: "m"}, ("SPACK_FARM_BUILD_",), ["SPACK_FARM_BUILD_MIRROR", "SPACK_FARM_BUILD_OUT"]) == [
+        f"the variable {name} is ignored; is SPACK_FARM_BUILD_MIRROR meant?"
+    ]
+
+
+def test_a_request_names_the_packages_that_it_needs() -> None:
+    least = {"lxml", "psutil"}
+    assert request(*COMMAND).packages == least
+    assert request("zlib", "--mirror", "m", "--unsigned").packages == least
+    assert request("zlib", "--telemetry-mirror", "t").packages == least
+    assert request("zlib", "--mirror", "m", "--signing-key-file", "key.asc").packages == least | {"gnupg"}
+    assert request("zlib", "--trust", "key.asc").packages == least | {"gnupg"}
+    assert request("zlib", "--mirror", "s3://bucket/m", "--unsigned").packages == least | {"boto3", "botocore"}
+    assert request(*COMMAND, "--telemetry-mirror", "s3://bucket/m").packages == least | {"boto3", "botocore"}
+
+
+def test_a_spec_may_be_longer_than_a_path() -> None:
+    spec = "hdf5" + "+variant" * 600
+    assert request(spec).specs == [spec]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--out", "key.asc"), "--out"),
+        (("--out", "loop/out"), "--out loop/out"),
+        (("--mirror", "loop", "--unsigned"), "--mirror loop"),
+        (("--mirror", "file://", "--unsigned"), "whole path"),
+        (("--mirror", "file://host/m", "--unsigned"), "whole path"),
+        (("--telemetry-mirror", "file:m"), "whole path"),
+        (("--trust", "n" * 300), "there is no such file"),
+        (("-C", "n" * 300), "there is no such folder"),
+    ],
+)
+def test_a_path_that_cannot_be_one_is_rejected_with_its_option(
+    words: tuple[str, ...], complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RequestError, match=complaint):
+        request("zlib", *words)
 
 
 def test_a_switch_in_the_environment_is_true_or_false() -> None:
