@@ -3,6 +3,7 @@
     AgentError            what happened, which object, what to do next
     ├── RequestError      the request can't work                         -> exit code 2
     ├── SpackError        Spack is missing, too new, or does not start   -> exit code 3
+    ├── DiskFull          a file system that is written to is full         -> exit code 5
     ├── FetchError        a dependency's binary could not be fetched     -> exit code 4
     ├── PublishError      a binary could not be signed or published      -> exit code 100
     │   └── StoreError    the storage refused a request, or did not answer
@@ -34,6 +35,12 @@ class SpackError(AgentError):
     """Spack can't be used."""
 
     outcome = Outcome.SPACK_UNUSABLE
+
+
+class DiskFull(AgentError):  # noqa: N818  what happened, in the outcome's words
+    """A file system that a call of the agent writes to has no room left."""
+
+    outcome = Outcome.DISK_FULL
 
 
 class FetchError(AgentError):

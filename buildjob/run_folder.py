@@ -1,10 +1,13 @@
 """A run folder: its name, the names of the files in it, and the result of its run. Knows nothing of what the files hold."""
 
+import contextlib
+import glob
 import re
 from pathlib import Path
 
 import msgspec
 
+from buildjob.files import reserve
 from buildjob.outcome import Outcome
 from buildjob.telemetry import Telemetry
 
@@ -14,6 +17,8 @@ TELEMETRY = "telemetry.json"
 CDASH = "cdash"
 PAGE = "report.html"
 SPEC = "spec.json"
+ROOM_BYTES = 4 << 20
+"""What a run folder needs at least: telemetry, page and documents, without the log."""
 
 
 class PhaseStart(msgspec.Struct, frozen=True):
@@ -66,9 +71,63 @@ def folder_name(name: str, version: str, dag_hash: str = "") -> str:
 
 
 def new_folder(out: Path, name: str, version: str, dag_hash: str = "") -> Path:
-    """Make and return a folder for one run; the second has `-2` at its end: nothing is ever overwritten. Raises OSError."""
+    """Make and return a folder for one run; the second has `-2` at its end: nothing is ever overwritten.
+
+    Raises OSError, and leaves nothing behind, if it cannot be made, or if there is no room for what a run writes at least.
+    """
+    made = _make(out)
+    try:
+        folder = _first_free(out, folder_name(name, version, dag_hash))
+        try:
+            reserve(folder, ROOM_BYTES).close()
+        except OSError:
+            folder.rmdir()
+            raise
+    except OSError:
+        _remove(made)
+        raise
+    return folder
+
+
+def find_folder(out: Path, name: str, version: str, dag_hash: str = "") -> Path | None:
+    """Return the folder that the last run of this package left in `out`; None if there is none."""
     name = folder_name(name, version, dag_hash)
-    out.mkdir(parents=True, exist_ok=True)
+    left = [path for path in (out / name, *out.glob(f"{glob.escape(name)}-*")) if (path / TELEMETRY).is_file()]
+    return max(left, key=lambda path: (path / TELEMETRY).stat().st_mtime, default=None)
+
+
+def require_room(out: Path) -> None:
+    """Raise OSError if no run folder can be made in `out`; leave everything as it was."""
+    made = _make(out)
+    try:
+        reserve(out, ROOM_BYTES).close()
+    finally:
+        _remove(made)
+
+
+def _make(out: Path) -> list[Path]:
+    """Make the folder and the missing ones above it; return those that were missing, the deepest first."""
+    missing = []
+    for folder in (out, *out.parents):
+        if folder.is_dir():
+            break
+        missing.append(folder)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        _remove(missing)
+        raise
+    return missing
+
+
+def _remove(made: list[Path]) -> None:
+    """Remove folders that were made, the deepest first, as far as they are empty."""
+    for folder in made:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _first_free(out: Path, name: str) -> Path:
     for number in range(1, 1_000_000):
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:

@@ -230,6 +230,32 @@ class FirstError(msgspec.Struct, frozen=True, kw_only=True):
     """The phase that wrote it."""
 
 
+class BuildProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """How the build's own process ended: Spack's, or the shell's of `--command`."""
+
+    exit_code: int | None
+    """Its own; None if a signal ended it."""
+    signal: str = ""
+    """The signal that ended it, such as SIGKILL; empty if it exited."""
+
+
+class FullDisk(msgspec.Struct, frozen=True, kw_only=True):
+    """The file system that had no room left when the build failed."""
+
+    use: str
+    """What it is used for: stage folder, install tree, temporary files, run folder …"""
+    folder: str
+    """The folder that is used."""
+    mount: str
+    """Where the file system is mounted."""
+    lacks: str
+    """What there was no more of: space, inodes, or quota (which the file system's figures do not show)."""
+    size_bytes: int
+    """Of the whole file system."""
+    free_bytes: int
+    """For this user, when the build failed."""
+
+
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """How the binary was published."""
 
@@ -303,6 +329,10 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """Empty if the kernel killed no process, or if that cannot be known."""
     first_error: FirstError | None = None
     """None if the build succeeded or the log names none."""
+    build_process: BuildProcess | None = None
+    """None if nothing was run, or if it did not start."""
+    full_disk: FullDisk | None = None
+    """None if the outcome is not `disk_full`, or if it is not known which file system was full."""
     publish: Publish | None = None
     """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()

@@ -15,6 +15,7 @@ import msgspec
 
 from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
+from buildjob.agent.disks import Place, cannot_write, full_disks_named
 from buildjob.agent.publishing import Publishing, published_roots, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
@@ -29,7 +30,7 @@ from buildjob.process import child, environments
 from buildjob.report import terminal
 from buildjob.report.link import Link
 from buildjob.report.write import PAGES, find_cause, report
-from buildjob.run_folder import SPEC, RunResult, new_folder
+from buildjob.run_folder import SPEC, RunResult, find_folder, new_folder, require_room
 from buildjob.spack.adapter import Spack, install_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import find
@@ -39,6 +40,10 @@ from buildjob.spack.layout import install_times, stage_folder
 def build(request: BuildRequest, log: Log) -> int:
     """Do what is requested; return the exit code. Raises AgentError for what ends it before a package is run."""
     child.become_subreaper()
+    try:
+        require_room(request.out)
+    except OSError as error:
+        raise cannot_write(error, request.out, option="--out") from error
     with child.StopRequest() as stop:
         session = Session.begin(request, log, stop)
         environments.forget(session.environments.secret_names)
@@ -73,13 +78,13 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
     )
-    folder = new_folder(request.out, command.name, command.version)
+    folder = _new_folder(request, command.name, command.version)
     recorder = Recorder(folder, subject, secret_values=session.environments.secret_values)
     process = Process(
         argv=["/bin/sh", "-c", command.command],
         environment=session.environments.build,
         folder=Path.cwd(),
-        watched=(command.prefix,) if command.prefix else (),
+        writes_to=(Place("prefix", command.prefix),) if command.prefix else (),
         is_spack=False,
     )
     session.log.step(f"running {subject.title}: {command.command}")
@@ -95,13 +100,15 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
-        found, split = planning.concretize(session, spack, Path(scratch), trust)
+        with full_disks_named():
+            found, split = planning.concretize(session, spack, Path(scratch), trust)
         # from here on the credentials of the mirrors are known: no build gets them, and this process hides them
         session = msgspec.structs.replace(session, environments=split)
         environments.forget(split.secret_names)
         if found.environment:
             spack = spack.in_environment(found.environment)
-        found = planning.with_remote_binaries(session, spack, found, trust)
+        with full_disks_named():
+            found = planning.with_remote_binaries(session, spack, found, trust)
         work = schedule(found.specs, found.roots, published=published_roots(session, found, trust))
         planning.log_schedule(session.log, found, work)
         try:
@@ -145,17 +152,30 @@ def _fetch(session: Session, spack: Spack, specs: Sequence[ConcreteSpec], trust:
     code, printed = session.call(spack.fetch_argv(specs), environment)
     if code != 0:
         lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
-        raise FetchError("a dependency could not be installed from the build cache: " + " | ".join(lines))
+        with full_disks_named():
+            raise FetchError("a dependency could not be installed from the build cache: " + " | ".join(lines))
+
+
+def _new_folder(request: BuildRequest, name: str, version: str, dag_hash: str = "") -> Path:
+    """Make and return a run folder. Raises AgentError, naming `--out`, if that can't be done."""
+    try:
+        return new_folder(request.out, name, version, dag_hash)
+    except OSError as error:
+        raise cannot_write(error, request.out, option="--out") from error
 
 
 def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Recorder:
     """Return the recorder of a package's run, in a new folder in which its concrete spec lies."""
-    request = session.request
-    folder = new_folder(request.out, spec.name, spec.version, spec.hash)
+    folder = _new_folder(session.request, spec.name, spec.version, spec.hash)
     (folder / SPEC).write_bytes(Path(spec.spec_file).read_bytes())
+    return Recorder(folder, _subject(session, spec, found), secret_values=session.environments.secret_values)
+
+
+def _subject(session: Session, spec: ConcreteSpec, found: Concretization) -> Subject:
+    request = session.request
     jobs = request.jobs or found.build_jobs
     dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in spec.dependencies]
-    subject = Subject(
+    return Subject(
         spec=telemetry.PackageSpec(
             name=spec.name,
             version=spec.version,
@@ -180,7 +200,21 @@ def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Re
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
     )
-    return Recorder(folder, subject, secret_values=session.environments.secret_values)
+
+
+def _nothing_done(
+    session: Session, spec: ConcreteSpec, found: Concretization, publish: telemetry.Publish | None = None
+) -> RunResult:
+    """Record that there was nothing to do, unless an earlier run of the package has left its record: that one stays."""
+    earlier = find_folder(session.request.out, spec.name, spec.version, spec.hash)
+    if earlier is None:
+        recorder = _recorder(session, spec, found)
+        recorder.skip(Outcome.ALREADY_THERE, publish=publish)
+        return recorder.result
+    session.log.note(f"{spec.title}: its last run is in {earlier}")
+    recorder = Recorder(earlier, _subject(session, spec, found), secret_values=session.environments.secret_values)
+    recorder.skip(Outcome.ALREADY_THERE, publish=publish, writes=False)
+    return recorder.result
 
 
 def _already_published(session: Session, spec: ConcreteSpec, found: Concretization) -> RunResult:
@@ -188,20 +222,18 @@ def _already_published(session: Session, spec: ConcreteSpec, found: Concretizati
     target = session.request.target
     assert target is not None
     url = f"{target.url}/{layout.manifest_key(spec.name, spec.version, spec.hash)}"
-    recorder = _recorder(session, spec, found)
-    publish = telemetry.Publish(state="already_there", url=url)
-    recorder.skip(Outcome.ALREADY_THERE, publish=publish)
-    return recorder.result
+    return _nothing_done(session, spec, found, telemetry.Publish(state="already_there", url=url))
 
 
 def _publish_only(session: Session, spack: Spack, spec: ConcreteSpec, found: Concretization) -> RunResult:
-    """Publish a package that Spack has installed already."""
-    recorder = _recorder(session, spec, found)
+    """Publish a package that Spack has installed already, if anything is to be published."""
     session.log.note(f"{spec.title}: already installed, nothing to build")
+    if not session.request.packs:
+        return _nothing_done(session, spec, found)
+    recorder = _recorder(session, spec, found)
     recorder.skip(Outcome.ALREADY_THERE)
-    if session.request.packs:
-        with Publishing(session, spack, spec, recorder.folder) as publishing:
-            publishing.publish(recorder)
+    with Publishing(session, spack, spec, recorder.folder) as publishing:
+        publishing.publish(recorder)
     return recorder.result
 
 
@@ -219,7 +251,7 @@ def _build_one(
         argv=spack.install_argv(spec, jobs=session.request.jobs),
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
-        watched=(stage_folder(found, spec), Path(spec.prefix)),
+        writes_to=(Place("stage folder", stage_folder(found, spec)), Place("install tree", Path(spec.prefix))),
         needs=planning.prefixes(found, spec.build_needs),
     )
     with Publishing(session, spack, spec, recorder.folder) as publishing:

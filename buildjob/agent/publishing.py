@@ -13,17 +13,19 @@ from typing import Self
 
 from buildjob import telemetry
 from buildjob.agent import publish_process
+from buildjob.agent.disks import NO_ROOM, FileSystemFull, Place, disk_full, find_full
 from buildjob.agent.recorder import Recorder
 from buildjob.agent.request import Target
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
-from buildjob.errors import AgentError, Interrupted, PublishError, RequestError
+from buildjob.errors import AgentError, DiskFull, Interrupted, PublishError, RequestError
 from buildjob.outcome import Outcome
 from buildjob.process.prestarted import Prestarted
 from buildjob.run_folder import TELEMETRY, RunResult
 from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import ConcreteSpec, Concretization
+from buildjob.spack.install_log import says_no_space
 
 _TELEMETRY_SECONDS = 60.0
 """For uploading telemetry, even if the time for the builds is over: those that took long matter most."""
@@ -98,9 +100,12 @@ class Publishing:
         except Interrupted as stopped:
             recorder.published(None, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
         except (AgentError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                error = disk_full(error)
             log.error(f"{title}: {error}")
-            outcome = error.outcome if isinstance(error, RequestError) else Outcome.PUBLISH_FAILED
-            recorder.published(telemetry.Publish(state="failed"), outcome)
+            outcome = error.outcome if isinstance(error, (RequestError, DiskFull)) else Outcome.PUBLISH_FAILED
+            full = error.full if isinstance(error, FileSystemFull) else None
+            recorder.published(telemetry.Publish(state="failed"), outcome, full_disk=full)
         else:
             if publish.state == "published":
                 log.note(f"{title}: published to {publish.url}")
@@ -111,6 +116,11 @@ class Publishing:
         line = self._spack.pack_input(self._spec, self._unsigned)
         code, printed = self._session.finish(self._packing, line, standby=self.standby() - self._packing.pids)
         if code != 0:
+            # half a binary serves nobody, and may take the room that the documents need
+            full = find_full([Place("run folder", self._unsigned)]) if says_no_space(printed) else None
+            shutil.rmtree(self._unsigned, ignore_errors=True)
+            if full:
+                raise FileSystemFull(full)
             reason = printed.decode("utf-8", "replace").strip()[-500:]
             raise PublishError(f"Spack could not write the binary: {reason}")
 
@@ -134,6 +144,7 @@ def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
     """Upload the telemetry of every package that was run, if the request asks for it. Logs a warning on failure."""
     url = session.request.telemetry_mirror
     ran = [result.folder / TELEMETRY for result in results if result.telemetry.totals.wall_seconds > 0]
+    ran = [document for document in ran if document.exists()]  # a full disk takes none
     if not url or not ran or session.stop.signal_number:
         return
     call: publish_process.Call = lambda argv, given: session.call(argv, given, within_seconds=_TELEMETRY_SECONDS)  # noqa: E731  typed

@@ -4,8 +4,9 @@ A kill at any instant finds the document of the last event whole. No document le
 of how a run is measured, of its log's text, or of what becomes of a binary.
 """
 
+import contextlib
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -44,8 +45,18 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.spec.name}@{self.spec.version}" + (f"/{self.spec.hash[:7]}" if self.spec.hash else "")
 
 
+class RunEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the end of a build's own process beside the outcome."""
+
+    process: telemetry.BuildProcess | None = None
+    full_disk: telemetry.FullDisk | None = None
+
+
 class Recorder:
-    """Writes one run's documents. `checkpoint` may be called from another thread while the run is followed."""
+    """Writes one run's documents. `checkpoint` may be called from another thread while the run is followed.
+
+    Once the build has begun, a document that cannot be written is a note: what the build is worth does not depend on it.
+    """
 
     def __init__(self, folder: Path, subject: Subject, *, secret_values: frozenset[str]) -> None:
         self.folder = folder
@@ -53,6 +64,7 @@ class Recorder:
         self._secret_values = secret_values
         self._reader = Reader()
         self._notes: dict[str, None] = {}
+        self._unwritten: dict[str, str] = {}
         created_at = now()
         # until the end is known, the document says what a kill of everything would have made of the run
         self._document = Telemetry(
@@ -93,26 +105,39 @@ class Recorder:
         self._notes |= dict.fromkeys(sentences)
 
     def begin(self, where: telemetry.Machine, reader: Reader) -> None:
-        """Write the first documents of a run that is about to start; `reader` is asked for the log's index from now on."""
+        """Write the first documents of a run that is about to start; `reader` is asked for the log's index from now on.
+
+        Raises OSError.
+        """
         self._reader = reader
         started_at = now()
-        self._write(replace(self._document, machine=where, started_at=started_at, ended_at=started_at))
+        self._document = self._masked(replace(self._document, machine=where, started_at=started_at, ended_at=started_at))
+        telemetry.write(self._document, self.folder / TELEMETRY)
         self._write_index()
 
     def checkpoint(self, observation: Observation) -> None:
         """Write what is known while the build runs."""
-        telemetry.write(self._masked(_with(self._document, observation)), self.folder / TELEMETRY)
+        with self._noting(TELEMETRY):
+            telemetry.write(self._masked(_with(self._document, observation)), self.folder / TELEMETRY)
         self._write_index()
 
-    def finish(self, observation: Observation | None, outcome: Outcome, *, signal_number: int) -> None:
+    def finish(
+        self, observation: Observation | None, outcome: Outcome, *, signal_number: int, end: RunEnd | None = None
+    ) -> None:
         """Write how the run ended and what it used; None if what was observed is not this package's build."""
         measured = _with(self._document, observation) if observation else replace(self._document, ended_at=now())
-        self._write(_ended(measured, outcome, signal_number=signal_number))
+        known = end or RunEnd()
+        document = replace(measured, build_process=known.process, full_disk=known.full_disk)
+        self._write(_ended(document, outcome, signal_number=signal_number))
         self._write_index()
 
-    def skip(self, outcome: Outcome, *, publish: telemetry.Publish | None = None) -> None:
-        """Write that nothing was run, and why."""
-        self._write(replace(_ended(self._document, outcome), machine=machine(None), publish=publish))
+    def skip(self, outcome: Outcome, *, publish: telemetry.Publish | None = None, writes: bool = True) -> None:
+        """Write that nothing was run, and why. Without `writes` only the result knows it: the folder is an earlier run's."""
+        document = replace(_ended(self._document, outcome), machine=machine(None), publish=publish)
+        if writes:
+            self._write(document)
+        else:
+            self._document = self._masked(document)
 
     def correct(self, seconds: Mapping[str, float]) -> None:
         """Write the durations of phases that the build tool itself measured: where ours differ, its are more exact."""
@@ -126,9 +151,17 @@ class Recorder:
         """Write what the log says about a failure: its first error, and memory kills with the names of their victims."""
         self._write_if_new(replace(self._document, first_error=first_error, memory_kills=memory_kills))
 
-    def published(self, publish: telemetry.Publish | None, outcome: Outcome, *, signal_number: int = 0) -> None:
+    def published(
+        self,
+        publish: telemetry.Publish | None,
+        outcome: Outcome,
+        *,
+        signal_number: int = 0,
+        full_disk: telemetry.FullDisk | None = None,
+    ) -> None:
         """Write what became of the binary; `publish` is None if publishing was interrupted."""
-        self._write(replace(_ended(self._document, outcome, signal_number=signal_number), publish=publish))
+        ended = _ended(self._document, outcome, signal_number=signal_number)
+        self._write(replace(ended, publish=publish, full_disk=full_disk))
 
     def _write_if_new(self, document: Telemetry) -> None:
         if document != self._document:
@@ -136,7 +169,19 @@ class Recorder:
 
     def _write(self, document: Telemetry) -> None:
         self._document = self._masked(document)
-        telemetry.write(self._document, self.folder / TELEMETRY)
+        with self._noting(TELEMETRY):
+            telemetry.write(self._document, self.folder / TELEMETRY)
+
+    @contextlib.contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """Turn an error of the disk into a note, which the next document that can be written takes back."""
+        note = self._unwritten.pop(name, "")
+        self._notes.pop(note, None)
+        try:
+            yield
+        except OSError as error:
+            self._unwritten[name] = f"{name} could not be written: {error.strerror or error}"
+            self._notes[self._unwritten[name]] = None
 
     def _masked(self, document: Telemetry) -> Telemetry:
         # outcomes are from a closed list: a secret with the same text must not make one unknown
@@ -150,7 +195,8 @@ class Recorder:
             lines=reader.lines,
             phases=[{"name": phase.name, "offset": phase.offset, "line": phase.line} for phase in reader.phases],
         )
-        write_whole(self.folder / LOG_INDEX, msgspec.json.encode(index) + b"\n")
+        with self._noting(LOG_INDEX):
+            write_whole(self.folder / LOG_INDEX, msgspec.json.encode(index) + b"\n")
 
 
 def _ended(document: Telemetry, outcome: Outcome, *, signal_number: int = 0) -> Telemetry:

@@ -6,21 +6,24 @@ what is found, also while the build runs.
 
 import contextlib
 import functools
-import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from buildjob.agent.classify import Evidence, classify
-from buildjob.agent.recorder import Recorder
+from buildjob.agent.disks import DiskWatch, Place
+from buildjob.agent.recorder import Recorder, RunEnd
+from buildjob.files import reserve
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome
 from buildjob.process import child
-from buildjob.run_folder import LOG
+from buildjob.report.explain import describe_full_disk
+from buildjob.run_folder import LOG, ROOM_BYTES
 from buildjob.spack.install_log import Reader
+from buildjob.telemetry import BuildProcess, FullDisk
 
-_LITTLE_BYTES = 64 << 20
 _ENDED_WAITING = (Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
 """Outcomes of a run in which Spack need not have begun to build anything."""
 
@@ -32,8 +35,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     folder: Path
     """The working folder."""
-    watched: tuple[Path, ...] = ()
-    """Folders whose growth is the build's use of disk."""
+    writes_to: tuple[Place, ...] = ()
+    """The build's own folders: their growth is its use of disk."""
     is_spack: bool = True
     needs: tuple[Path, ...] = ()
     """What has to be installed for it: the prefixes of dependencies."""
@@ -55,20 +58,31 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
-    """Run the process to its end, watched; the recorder then knows how it ended."""
+    """Run the process to its end, watched; the recorder then knows how it ended. Raises OSError if it cannot begin."""
     reader = Reader()
-    with find_cgroup() or contextlib.nullcontext() as cgroup, (recorder.folder / LOG).open("xb") as log:
+    with contextlib.ExitStack() as stack:
+        cgroup = stack.enter_context(find_cgroup() or contextlib.nullcontext())
+        log = stack.enter_context((recorder.folder / LOG).open("xb"))
+        # a log that fills the disk must leave room for the documents
+        room = stack.enter_context(reserve(recorder.folder, ROOM_BYTES))
         recorder.begin(machine(cgroup), reader)
-        with Observer(
-            cgroup=cgroup,
-            checkpoint=recorder.checkpoint,
-            interval_seconds=around.interval_seconds,
-            watched_folders=process.watched,
-        ) as observer:
-            listen = functools.partial(_listen, reader, observer, around)
-            output = child.Output(log, terminal=around.terminal, listen=listen)
-            ended = _follow(_program(process, cgroup), output, observer, around)
-            observation = observer.stop()
+        disks = stack.enter_context(DiskWatch(_written_places(process, recorder.folder)))
+        observer = stack.enter_context(
+            Observer(
+                cgroup=cgroup,
+                checkpoint=recorder.checkpoint,
+                interval_seconds=around.interval_seconds,
+                watched_folders=tuple(place.folder for place in process.writes_to),
+            )
+        )
+        listen = functools.partial(_listen, reader, observer, disks, around)
+        output = child.Output(log, terminal=around.terminal, listen=listen)
+        ended = _follow(_program(process, cgroup), output, observer, around)
+        # at once: what the build leaves is deleted soon
+        full = disks.find_full() if ended.exit_code else None
+        room.close()
+        observation = observer.stop()
+    full = (disks.suspected if reader.no_space else None) or full  # that of the moment first: it may have room by now
     missing = [prefix for prefix in process.needs if not prefix.exists()]
     evidence = Evidence(
         ended=ended,
@@ -77,7 +91,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         began=reader.began,
         lacks_dependency=bool(missing),
         fetch_failed=reader.fetch_failed and process.is_spack,
-        no_space=(reader.no_space or bool(ended.log_error)) and _is_full((recorder.folder, *process.watched)),
+        no_space=reader.write_failed and full is not None,
     )
     outcome = classify(evidence)
     if process.is_spack and not reader.began and outcome in _ENDED_WAITING:
@@ -85,8 +99,24 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         recorder.note(_waiting_notes(outcome, missing))
         recorder.finish(None, outcome, signal_number=ended.stopped_by)
         return
-    recorder.note([*_notes(ended), *observer.notes()])
-    recorder.finish(observation, outcome, signal_number=ended.stopped_by)
+    recorder.note([*_notes(ended, recorder.folder), *_disk_notes(outcome, reader, full), *observer.notes()])
+    end = RunEnd(process=_process_end(ended), full_disk=full if outcome is Outcome.DISK_FULL else None)
+    recorder.finish(observation, outcome, signal_number=ended.stopped_by, end=end)
+
+
+def _written_places(process: Process, folder: Path) -> list[Place]:
+    """Return every place that a build is known to write to, its own first."""
+    variables = process.environment
+    return [
+        *process.writes_to,
+        Place("temporary files", Path(variables.get("TMPDIR") or "/tmp")),  # noqa: S108  looked at, not written to
+        Place("run folder", folder),
+        Place("working folder", process.folder),
+        *([Place("home folder", Path(variables["HOME"]))] if variables.get("HOME") else []),
+        # programs that do not ask for TMPDIR; shared memory of processes that talk to each other
+        *(Place("temporary files", Path(name)) for name in ("/tmp", "/var/tmp")),  # noqa: S108
+        Place("shared memory", Path("/dev/shm")),  # noqa: S108
+    ]
 
 
 def _program(process: Process, cgroup: Cgroup | None) -> child.Program:
@@ -100,28 +130,43 @@ def _follow(program: child.Program, output: child.Output, observer: Observer, ar
     try:
         return child.run(program, output=output, until=until, started=observer.watch)
     except OSError as error:
-        return child.Ended(exit_code=127, log_error=f"{program.argv[0]} does not start: {error.strerror}")
+        return child.Ended(exit_code=127, has_started=False, log_error=f"{program.argv[0]} does not start: {error.strerror}")
 
 
-def _listen(reader: Reader, observer: Observer, around: Surroundings, chunk: bytes) -> None:
+def _listen(reader: Reader, observer: Observer, disks: DiskWatch, around: Surroundings, chunk: bytes) -> None:
     """Begin the phases that the next bytes of the log name; at the end of the last one, prestart what follows the build."""
+    said_before = reader.no_space_at
     for phase in reader.feed(chunk):
         observer.begin_phase(phase)
         if not phase:
             around.prestart()
             for pid in around.standby():
                 observer.add_standby(pid)
+    if reader.no_space_at != said_before:
+        disks.suspect()
 
 
-def _notes(ended: child.Ended) -> list[str]:
-    notes = []
+def _process_end(ended: child.Ended) -> BuildProcess | None:
+    if not ended.has_started:
+        return None
+    if not ended.signal_number:
+        return BuildProcess(exit_code=ended.exit_code)
+    try:
+        name = signal.Signals(ended.signal_number).name
+    except ValueError:  # a real-time signal has no name
+        name = f"signal {ended.signal_number}"
+    return BuildProcess(exit_code=None, signal=name)
+
+
+def _notes(ended: child.Ended, folder: Path) -> Iterator[str]:
     if ended.leftovers:
         count, names = len(ended.leftovers), ", ".join(ended.leftovers[:5])
         were = "process outlived the build and was" if count == 1 else "processes outlived the build and were"
-        notes.append(f"{count} {were} stopped: {names}")
-    if ended.log_error:
-        notes.append(f"the log is not complete: {ended.log_error}")
-    return notes
+        yield f"{count} {were} stopped: {names}"
+    if not ended.has_started:
+        yield ended.log_error
+    elif ended.log_error:
+        yield f"{folder / LOG} is not complete: {ended.log_error}"
 
 
 def _waiting_notes(outcome: Outcome, missing: list[Path]) -> list[str]:
@@ -133,11 +178,11 @@ def _waiting_notes(outcome: Outcome, missing: list[Path]) -> list[str]:
     return ["Spack had not begun to build it; another process in the same tree may hold its lock"]
 
 
-def _is_full(folders: tuple[Path, ...]) -> bool:
-    """Return whether a file system that the build writes to has hardly any room left."""
-    for folder in folders:
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        room = os.statvfs(existing)
-        if room.f_bavail * room.f_frsize < _LITTLE_BYTES or (room.f_files and not room.f_favail):
-            return True
-    return False
+def _disk_notes(outcome: Outcome, reader: Reader, full: FullDisk | None) -> Iterator[str]:
+    """Yield what is known of the disks, where it is not the reason of the failure."""
+    if outcome is not Outcome.BUILD_FAILED:
+        return
+    if full is not None:
+        yield f"the log does not say that the disk is full, but {describe_full_disk(full)}"
+    elif reader.no_space:
+        yield "the log says that there is no room on disk, but each file system that the build is known to write to has some"

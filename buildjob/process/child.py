@@ -26,6 +26,8 @@ _READ_BYTES = 1 << 16
 GRACE_SECONDS = 10.0
 """Between TERM and KILL."""
 _LEFTOVER_GRACE_SECONDS = 2.0
+_SETTLE_SECONDS = 0.5
+"""After the program's end: what ends by itself within it has not outlived the program."""
 _REAP_SECONDS = 1.0
 _POLL_SECONDS = 0.01
 
@@ -35,11 +37,14 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
     exit_code: int
     """Its own; 128 + n if signal n ended it."""
+    signal_number: int = 0
+    """The signal that ended it; 0 if it exited by itself."""
+    has_started: bool = True
     timed_out: bool = False
     stopped_by: int = 0
     """The signal that the agent received and passed on; 0 if none."""
     leftovers: list[str] = []
-    """Names of the processes that outlived the program and were stopped."""
+    """Names of the processes that outlived the program and were stopped; none that were ending by themselves."""
     log_error: str = ""
     """Why the log could not be written to its end; empty if it could."""
 
@@ -161,13 +166,20 @@ def follow(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) ->
     with child, _process_descriptor(child.pid) as exited:
         assert child.stdout is not None
         timed_out, kill_at = _pass_on(child, exited, output, until)
-        # the grace period of a stop counts from its TERM, for leftovers too
-        grace = _LEFTOVER_GRACE_SECONDS if kill_at is None else max(kill_at - time.monotonic(), 0.0)
-        leftovers = stop_descendants(grace_seconds=grace, standby=until.standby())
-        _drain(child.stdout.fileno(), output)
+        pipe = child.stdout.fileno()
+        os.set_blocking(pipe, False)
+        ending = _Ending(standby=until.standby(), between=lambda: _read_some(pipe, output))
+        if kill_at is not None:  # the grace period of a stop counts from its TERM, which the whole process group received
+            grace = max(kill_at - time.monotonic(), 0.0)
+            ending = msgspec.structs.replace(ending, grace_seconds=grace, group=child.pid)
+        leftovers = stop_descendants(ending)
+        # nothing writes to the pipe any more: every descendant has ended
+        while _read_some(pipe, output):
+            pass
     code = child.returncode
     return Ended(
         exit_code=code if code >= 0 else 128 - code,
+        signal_number=max(-code, 0),
         timed_out=timed_out,
         stopped_by=until.stop.signal_number,
         leftovers=leftovers,
@@ -223,33 +235,62 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _drain(pipe: int, output: Output) -> None:
-    """Pass on what is left in the pipe. Nothing writes to it any more: every descendant has ended."""
-    os.set_blocking(pipe, False)
+def _read_some(pipe: int, output: Output) -> bool:
+    """Pass on what one reading of the pipe gives; return whether it gave anything."""
     with contextlib.suppress(BlockingIOError):
-        while chunk := os.read(pipe, _READ_BYTES):
+        if chunk := os.read(pipe, _READ_BYTES):
             output.write(chunk)
+            return True
+    return False
 
 
-def stop_descendants(*, grace_seconds: float = _LEFTOVER_GRACE_SECONDS, standby: frozenset[int] = frozenset()) -> list[str]:
-    """Stop every descendant but those on standby: TERM, KILL after the grace period; return the names of those alive."""
+class _Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How the descendants that are left are stopped."""
+
+    standby: frozenset[int] = frozenset()
+    """The ids of those that are not stopped."""
+    grace_seconds: float = _LEFTOVER_GRACE_SECONDS
+    """Between TERM and KILL."""
+    group: int = 0
+    """The process group that has received TERM already; 0 if none has."""
+    between: Callable[[], object] = lambda: None
+    """Called in each round: what is ending may still write, and would wait for a reader."""
+
+
+def stop_descendants(ending: _Ending) -> list[str]:
+    """Stop every descendant but those on standby; return the names of those that outlived the program.
+
+    Each has half a second to end by itself. TERM follows, and KILL after the grace period. Who ends in that half second has
+    not outlived the program; who appears after it was started by the ending of another. Of a group that has received TERM
+    only those count that need KILL.
+    """
     begun = time.monotonic()
+    settled_at = begun + min(_SETTLE_SECONDS, ending.grace_seconds)
+    kill_at = (begun if ending.group else settled_at) + ending.grace_seconds
     names: dict[int, str] = {}
+    told: set[int] = set()
+    settled: frozenset[int] | None = None
     # round after round until none is left: a process may start others while it is being stopped
     while True:
-        _reap(but=standby)
+        ending.between()
+        _reap(but=ending.standby)
         # a zombie whose parent lives is its parent's to reap, and does nothing any more
-        alive = [process for process in _descendants(standby) if _is_running(process)]
+        alive = [process for process in _descendants(ending.standby) if _is_running(process)]
         if not alive:
             return list(names.values())
-        late = time.monotonic() - begun >= grace_seconds
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since the list was made
-                if late:
-                    process.kill()
-                elif process.pid not in names:  # TERM once: a second one makes some programs give up their clean-up
-                    process.terminate()
-                names.setdefault(process.pid, process.name())
+        now = time.monotonic()
+        if now >= settled_at:
+            settled = settled if settled is not None else frozenset(process.pid for process in alive)
+            for process in alive:
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended since the list was made
+                    is_ending = bool(ending.group) and os.getpgid(process.pid) == ending.group
+                    if (now >= kill_at) if is_ending else (process.pid in settled):
+                        names.setdefault(process.pid, process.name())
+                    if now >= kill_at:
+                        process.kill()
+                    elif not is_ending and process.pid not in told:
+                        told.add(process.pid)
+                        process.terminate()  # once: a second TERM makes some programs give up their clean-up
         time.sleep(_POLL_SECONDS)
 
 

@@ -5,7 +5,7 @@ Pure: one telemetry document in, sentences out. Knows neither markup nor colors.
 
 import enum
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -14,7 +14,7 @@ from buildjob.report.foreign_text import cut
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share, round_up_bytes
 from buildjob.report.limits import read_limits
 from buildjob.run_folder import LOG
-from buildjob.telemetry import Telemetry
+from buildjob.telemetry import FullDisk, Telemetry
 
 
 class Tone(enum.StrEnum):
@@ -85,17 +85,33 @@ def _built(telemetry: Telemetry) -> Explanation:
 
 
 def _build_failed(telemetry: Telemetry) -> Explanation:
-    error = telemetry.first_error
+    error, ended = telemetry.first_error, _how_it_ended(telemetry)
     if error is None:
-        detail = "The build ended with an error, but its log holds none that we recognize."
+        detail = f"{ended or 'The build ended with an error.'} The log holds no error that we recognize."
         return Explanation(tone=Tone.BAD, headline="Build failed", detail=detail, advice=(f"Read the end of {LOG}.",))
     where = f"in the {error.phase} phase, " if error.phase else "in "
     return Explanation(
         tone=Tone.BAD,
         headline="Build failed",
-        detail=f"The first error is {where}line {error.line:,} of {LOG}.",
+        detail=f"{ended} The first error is {where}line {error.line:,} of {LOG}.".strip(),
         advice=("Begin with that first error: later ones often only follow from it.",),
     )
+
+
+def _how_it_ended(telemetry: Telemetry) -> str:
+    """Return how the build's own process ended, as a sentence; empty where it says nothing: Spack's code is always 1."""
+    ended, is_spack = telemetry.build_process, bool(telemetry.spec.hash)
+    program = "Spack" if is_spack else "The command"
+    if ended is None:
+        return ""
+    if ended.signal:
+        return f"{program} was ended by {ended.signal}."
+    if is_spack or ended.exit_code is None:
+        return ""
+    number = ended.exit_code - 128
+    # the shell's way to report a signal: of a program in the command, not of the shell itself
+    shell = f", as a shell reports {signal.Signals(number).name}" if number in _SIGNALS else ""
+    return f"The command ended with exit code {ended.exit_code}{shell}."
 
 
 def _memory_killed(telemetry: Telemetry) -> Explanation:
@@ -117,17 +133,48 @@ def _memory_killed(telemetry: Telemetry) -> Explanation:
 
 
 def _disk_full(telemetry: Telemetry) -> Explanation:
-    limits, peak = read_limits(telemetry), telemetry.totals.disk_peak_bytes
-    used = f" Its files took up {format_bytes(peak)}." if peak is not None else ""
+    limits, peak, full = read_limits(telemetry), telemetry.totals.disk_peak_bytes, telemetry.full_disk
+    used = f" Its stage folder and prefix took up {format_bytes(peak)}." if peak is not None else ""
     asked = f" It had asked for {format_bytes(limits.disk_asked_bytes)}." if limits.disk_asked_bytes else ""
-    known = max(limits.disk_asked_bytes or 0, peak or 0)
-    least = f"Ask for at least {format_bytes(round_up_bytes(2 * known))} of disk, or build" if known else "Build"
+    reason = f": {describe_full_disk(full)}" if full else ""
+    done = " The package is built and installed." if telemetry.publish else ""
     return Explanation(
         tone=Tone.BAD,
         headline="Disk full",
-        detail=f"The build ran out of disk space.{used}{asked}",
-        advice=(f"{least} where more is free.",),
+        detail=f"There was no room left on disk{reason}.{done}{used}{asked}",
+        advice=tuple(_more_disk(full, asked_bytes=limits.disk_asked_bytes, used_bytes=peak or 0)),
     )
+
+
+def describe_full_disk(full: FullDisk) -> str:
+    """Return which file system is full, its figures, and what is on it, as the end of a sentence."""
+    figures = f"{format_bytes(full.free_bytes)} of {format_bytes(full.size_bytes)} are free"
+    lack = {"inodes": f"no inode is free ({figures})", "quota": f"this user's quota is used up ({figures})"}
+    where = f" ({full.use}: {full.folder})" if full.folder != full.mount else f" ({full.use})"
+    return f"the file system at {full.mount} is full, {lack.get(full.lacks, figures)}{where}"
+
+
+def advise_full_disk(full: FullDisk) -> str:
+    """Return what to do about a full file system, without a full stop.
+
+    How much is missing is not known: doubling what was too little takes the fewest tries. What the build itself used is no
+    such figure: others may have filled the disk.
+    """
+    larger = {
+        "inodes": "use a file system with more inodes",
+        "quota": "have the quota raised",
+    }.get(full.lacks, f"use a file system of at least {format_bytes(round_up_bytes(2 * full.size_bytes))}")
+    return f"Make room at {full.mount}, or {larger}{_MOVED_BY.get(full.use, '')}"
+
+
+def _more_disk(full: FullDisk | None, *, asked_bytes: int | None, used_bytes: int) -> Iterator[str]:
+    least = format_bytes(round_up_bytes(2 * max(asked_bytes, used_bytes))) if asked_bytes else ""
+    if full is None:
+        yield f"Ask for at least {least} of disk, or build where more is free." if least else "Build where more is free."
+        return
+    yield f"{advise_full_disk(full)}."
+    if asked_bytes and full.size_bytes > asked_bytes:  # the node's disk, not a volume of its own
+        yield f"In a pod, ask for more disk than {format_bytes(asked_bytes)}: at least {least}."
 
 
 def _timed_out(telemetry: Telemetry) -> Explanation:
@@ -217,6 +264,15 @@ def mean_cores(telemetry: Telemetry) -> float | None:
     totals = telemetry.totals
     return totals.cpu_seconds / totals.wall_seconds if totals.wall_seconds > 0 else None
 
+
+# How to have something else than the default place: the end of a sentence.
+_MOVED_BY = {
+    "stage folder": ": Spack's config:build_stage names the folder",
+    "install tree": ": Spack's config:install_tree names the folder",
+    "temporary files": ": TMPDIR names the folder",
+    "run folder": ": --out names the folder",
+    "--out": ": --out names the folder",
+}
 
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
 

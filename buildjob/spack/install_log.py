@@ -14,8 +14,24 @@ _LONGEST_MARKER_BYTES = 4096
 _KEPT_BYTES = 63
 _MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<error>Error: .*)|(?P<other>.*))$", re.MULTILINE)
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>[^']+)'|(?P<done>Successfully installed) )")
-_NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
+# What the errors ENOSPC and EDQUOT are called, without the first letter, which may be a capital.
+_NO_SPACE = (b"o space left", b"uota exceeded")
+# In small letters: other ways to say that something could not be written, which has many reasons. dash calls every error of
+# `echo` an I/O error; SIGBUS is what a program gets that writes to memory which is a file on a full disk.
+_WRITE_FAILED = (
+    b"i/o error", b"write error", b"error writing", b"failed to write", b"could not write", b"cannot write", b"can't write",
+    b"unable to write", b"bus error", b"disk full", b"disk is full", b"disk space", b"enough space", b"enospc", b"edquot",
+    b"curl: (23)",
+)  # fmt: skip
+_END_BYTES = 1 << 14
+_LAST_BYTES = 1 << 20
+"""How far from the log's end the words still count: others build on for a while when one has failed."""
 _FETCH = re.compile(rb"FetchError|All fetchers failed|ChecksumError|NoDigestError|FailedDownloadError|FailedConstraintError")
+
+
+def says_no_space(text: bytes) -> bool:
+    """Return whether a program's output says that a disk is full. It is only what it printed: the disks must agree."""
+    return any(sign in text for sign in _NO_SPACE)
 
 
 class Reader:
@@ -29,18 +45,32 @@ class Reader:
         self.phases: list[PhaseStart] = []
         self.began = False
         """Spack began to install a package."""
-        self.no_space = False
+        self.no_space_at: int | None = None
+        """The byte after the last words that say that a disk is full."""
+        self._end = b""
         self.fetch_failed = False
+
+    @property
+    def no_space(self) -> bool:
+        """Whether the end of the log says that a disk is full."""
+        return self.no_space_at is not None and self.bytes - self.no_space_at <= _LAST_BYTES
+
+    @property
+    def write_failed(self) -> bool:
+        """Whether the last lines of the log say that something could not be written, for whatever reason."""
+        end = self._end.lower()
+        return self.no_space or any(sign in end for sign in _WRITE_FAILED)
 
     def feed(self, chunk: bytes) -> list[str]:
         """Take the next bytes of the log; return the phases that begin in them, empty for the end of the last one."""
         # the start of a cut line is read again with its end: markers and `_NO_SPACE` are found across chunks
         text = self._tail + chunk
-        if any(sign in text for sign in _NO_SPACE):
-            self.no_space = True
+        if says_no_space(text):
+            self.no_space_at = self.bytes + len(chunk)
         started: list[str] = []
         if b"==> " in text:  # nearly every chunk of a build's output has none, and costs no regular expression
             started = list(self._markers(text, start=self.bytes - len(self._tail)))
+        self._end = (self._end + chunk)[-_END_BYTES:]
         self.bytes += len(chunk)
         self.lines += chunk.count(b"\n")
         last = text.rpartition(b"\n")[2]

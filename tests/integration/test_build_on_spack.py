@@ -98,6 +98,13 @@ def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: SpackLab, tmp_pat
     assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
     again = lab.build(*arguments, "--out", tmp_path / "2")
     assert "already in the build cache" in again.stdout, again.stdout
+    (record,) = (tmp_path / "2").iterdir()
+    before = {path.name: path.read_bytes() for path in record.iterdir()}
+    for more in (arguments, ("libhello",)):  # in the build cache already; installed already
+        nothing = lab.build(*more, "--out", tmp_path / "2")
+        assert f"its last run is in {record}" in nothing.stdout, nothing.stdout + nothing.stderr
+    assert list((tmp_path / "2").iterdir()) == [record], "a call that does nothing leaves no folder beside an earlier one"
+    assert {path.name: path.read_bytes() for path in record.iterdir()} == before, "nor changes it"
     (blob, *_) = sorted((tmp_path / "mirror").glob("blobs/sha256/*/*"), key=lambda path: -path.stat().st_size)
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     third = lab.build(*arguments, "--out", tmp_path / "3")
@@ -160,5 +167,5 @@ def test_a_concrete_spec_file_builds_the_same_package(lab: SpackLab, tmp_path: P
 def test_an_unknown_spec_is_a_bad_request_in_spacks_own_words(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("no-such-package-anywhere", "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "no-such-package-anywhere" in done.stdout
+    assert "no-such-package-anywhere" in done.stderr
     assert not (tmp_path / "out").exists(), "refused before anything starts"

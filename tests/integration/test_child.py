@@ -81,6 +81,78 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_agent(tmp_path: Path) ->
     assert re.search(rb"1 process outlived the build and was stopped: sleep\n", done.stdout)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "true & true & true & true",
+        "(sleep 0.2; echo late) &",  # ends by itself, soon after the command
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.1 & done; exit 0",
+        # ends by itself while a reader is still needed: its output is more than a pipe holds
+        "(sleep 0.1; head -c 300000 /dev/zero | tr '\\0' x) & exit 0",
+    ],
+)
+def test_what_is_ending_by_itself_has_not_outlived_the_build(tmp_path: Path, command: str) -> None:
+    done = run_command(tmp_path, command)
+    assert done.returncode == 0
+    assert b"outlived" not in done.stdout
+    if "300000" in command:
+        assert (tmp_path / "x-1" / "build.log").stat().st_size == 300_000
+
+
+def test_what_the_ending_itself_starts_is_stopped_and_not_counted(tmp_path: Path) -> None:
+    stubborn = "trap 'for n in 1 2 3 4 5; do sleep 30 & done; wait' TERM; echo ready; while :; do sleep 0.05; done"
+    (tmp_path / "stubborn").write_text(stubborn)
+    done = run_command(
+        tmp_path, f"sh {tmp_path}/stubborn > {tmp_path}/said & until grep -q ready {tmp_path}/said; do :; done"
+    )
+    assert done.returncode == 0
+    (count,) = re.findall(rb"(\d+) process(?:es)? outlived the build and (?:was|were) stopped: ", done.stdout)
+    assert int(count) <= 2, "the shell, and the sleep that it was waiting for"
+
+
+def test_a_group_that_ends_on_term_within_the_grace_has_not_outlived_the_build(tmp_path: Path) -> None:
+    cleaning = "trap 'sleep 1; exit' TERM; echo ready >> said; while :; do sleep 0.1; done"
+    (tmp_path / "cleaning").write_text(cleaning)
+    command = f"cd {tmp_path}; for n in 1 2 3; do sh cleaning & done; sleep 300"
+    done = run_command(tmp_path, command, "--timeout", "2s")
+    assert done.returncode == 124
+    assert (tmp_path / "said").read_text().count("ready") == 3
+    assert b"outlived" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code", "signal_name", "said"),
+    [
+        ("exit 3", 3, "", b"ended with exit code 3."),
+        ("exit 137", 137, "", b"exit code 137, as a shell reports SIGKILL"),
+        ("kill -9 $$", None, "SIGKILL", b"was ended by SIGKILL"),
+        ("kill -SEGV $$", None, "SIGSEGV", b"was ended by SIGSEGV"),
+        ("kill -40 $$", None, "signal 40", b"was ended by signal 40"),
+        ("sh -c 'kill -9 $$'; exit $?", 137, "", b"exit code 137"),
+        ("no-such-program", 127, "", b"exit code 127"),
+    ],
+)
+def test_the_command_s_own_end_is_told_and_the_exit_code_is_that_of_a_failed_build(
+    tmp_path: Path, command: str, exit_code: int | None, signal_name: str, said: bytes
+) -> None:
+    done = run_command(tmp_path, command)
+    assert done.returncode == 1
+    assert said in done.stdout.replace(b"\n ", b"")
+    document = telemetry.read(tmp_path / "x-1" / "telemetry.json")
+    assert document.build_process == telemetry.BuildProcess(exit_code=exit_code, signal=signal_name)
+    assert (document.outcome, document.exit_code) == ("build_failed", 1)
+
+
+def test_errors_keep_their_place_where_one_job_log_takes_both_streams(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AGENT, "--command", "echo one; exit 1", "--name", "x", "--version", "1", "--out", str(tmp_path), "--mirror", ""],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"spack-farm: error: --mirror is empty: give a value, or omit it\n")
+
+
 def test_output_folders_are_never_overwritten(tmp_path: Path) -> None:
     for _ in range(3):
         assert run_command(tmp_path, "true").returncode == 0

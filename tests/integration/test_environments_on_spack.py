@@ -70,7 +70,7 @@ def test_an_environment_active_in_the_shell_gives_its_configuration_to_specs(pro
     assert read_telemetry(tmp_path / "out", "low-thing").outcome == "built"
     other = project.build("low-thing", "--out", tmp_path / "other", SPACK_ENV=str(tmp_path))
     assert other.returncode == 2
-    assert f"SPACK_ENV={tmp_path}" in other.stdout
+    assert f"SPACK_ENV={tmp_path}" in other.stderr
 
 
 def test_external_roots_are_logged_and_the_others_built(project: Project, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     """The one error line of a request that was refused."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if "error:" in line]
+    (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
     return line
 
 

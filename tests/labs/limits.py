@@ -30,11 +30,12 @@ def limited_cgroup(limit_bytes: int) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """Mount a small tmpfs. Skips without the right to."""
+def small_disk(folder: Path, *, megabytes: int, options: str = "") -> Iterator[Path]:
+    """Mount a small tmpfs, with further options of its own. Skips without the right to."""
     folder.mkdir()
+    every = f"size={megabytes}m" + (f",{options}" if options else "")
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", every, "tmpfs", folder], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount a tmpfs (root): {mounted.stderr.strip()}")

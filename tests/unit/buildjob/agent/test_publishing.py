@@ -98,8 +98,12 @@ def test_without_a_target_the_unsigned_binary_stays(tmp_path: Path) -> None:
         ([PACKED, (137, b"")], Outcome.PUBLISH_FAILED, 100, "spack-farm publish ended with 137, and printed nothing"),
         ([TimedOut("too late")], Outcome.PUBLISH_FAILED, 100, "too late"),
         ([OSError("no memory")], Outcome.PUBLISH_FAILED, 100, "no memory"),
+        # the disk has room: what Spack printed is not enough
+        ([(1, b"[Errno 28] No space left on device")], Outcome.PUBLISH_FAILED, 100,
+         "Spack could not write the binary: [Errno 28] No space left on device"),
+        ([OSError(28, "No space left on device")], Outcome.DISK_FULL, 5, "a file of the agent: No space left on device"),
     ],
-)
+)  # fmt: skip
 def test_a_failure_has_the_class_of_its_error(
     tmp_path: Path, answers: list[Any], outcome: Outcome, code: int, message: str
 ) -> None:
@@ -109,6 +113,11 @@ def test_a_failure_has_the_class_of_its_error(
     assert document.publish
     assert document.publish.state == "failed"
     assert lines == [f"app@1: {message}"]
+
+
+def test_half_a_binary_is_deleted(tmp_path: Path) -> None:
+    published(tmp_path, S3, (1, b"==> Error: killed\n"))
+    assert not (tmp_path / "unsigned").exists()
 
 
 def test_an_interruption_is_not_a_failure_to_publish(tmp_path: Path) -> None:

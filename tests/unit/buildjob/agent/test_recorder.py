@@ -114,6 +114,35 @@ def test_each_event_is_written_and_an_event_that_changes_nothing_is_not(recorder
     assert document.phases[0].wall_seconds == 3.988, "no event undoes another"
 
 
+def test_a_document_that_cannot_be_written_is_a_note_until_one_can_be(recorder: Recorder, folder: Folder) -> None:
+    recorder.begin(WHERE, Reader())
+    (folder.path / "telemetry.json").unlink()
+    (folder.path / "telemetry.json").mkdir()
+    recorder.checkpoint(SEEN)
+    recorder.finish(SEEN, Outcome.BUILT, signal_number=0)
+    assert recorder.result.notes == ["telemetry.json could not be written: Is a directory"]
+    assert (recorder.outcome, recorder.result.telemetry.totals.wall_seconds) == (Outcome.BUILT, 9.0)
+    (folder.path / "telemetry.json").rmdir()
+    recorder.published(None, Outcome.BUILT)
+    assert recorder.result.notes == []
+    assert folder.read().complete
+
+
+def test_a_run_that_cannot_begin_is_an_error(recorder: Recorder, folder: Folder) -> None:
+    (folder.path / "telemetry.json").mkdir()
+    with pytest.raises(OSError, match="Is a directory"):
+        recorder.begin(WHERE, Reader())
+
+
+def test_nothing_is_written_into_the_folder_of_an_earlier_run(recorder: Recorder, folder: Folder) -> None:
+    finished(recorder, Outcome.BUILD_FAILED)
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    later = Recorder(folder.path, SUBJECT, secret_values=frozenset())
+    later.skip(Outcome.ALREADY_THERE, writes=False)
+    assert later.outcome is Outcome.ALREADY_THERE
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
 def test_what_the_log_says_of_a_failure_joins_the_document(recorder: Recorder, folder: Folder) -> None:
     finished(recorder, Outcome.BUILD_FAILED)
     kill = MemoryKill(process="cc1plus", inferred=False, limit_bytes=None, at_seconds=1.0)

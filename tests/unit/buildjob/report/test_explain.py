@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from buildjob.outcome import Outcome
 from buildjob.report.explain import Tone, explain, mean_cores, shorten_command
 from buildjob.report.limits import read_limits
-from buildjob.telemetry import Asked, FirstError, Machine, MemoryKill, Publish, Totals
+from buildjob.telemetry import Asked, BuildProcess, FirstError, FullDisk, Machine, MemoryKill, Publish, Totals
 from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
 _KILL = MemoryKill(process="/usr/lib/gcc/cc1plus -O2 a.cc", inferred=True, limit_bytes=2 * GIB, at_seconds=75.0)
@@ -142,7 +142,7 @@ def test_an_estimate_advises_no_size() -> None:
 @pytest.mark.parametrize(
     ("error", "fact"),
     [
-        (None, "none that we recognize"),
+        (None, "no error that we recognize"),
         (FirstError(line=1847, text="x", phase="build"), "in the build phase, line 1,847 of build.log"),
         (FirstError(line=7, text="x"), "in line 7 of build.log"),
     ],
@@ -156,7 +156,7 @@ def test_a_failed_build_says_where_its_first_error_is(error: FirstError | None, 
     [
         (5 * GIB, 4 * GIB, ["5 GiB", "4 GiB"], "10 GiB"),
         (1 * GIB, 4 * GIB, ["1 GiB", "4 GiB"], "8 GiB"),
-        (3 * GIB, None, ["3 GiB"], "6 GiB"),
+        (3 * GIB, None, ["3 GiB"], ""),
         (None, None, [], ""),
     ],
 )
@@ -167,6 +167,57 @@ def test_a_full_disk_names_use_and_what_to_ask_for(
     explanation = explain(sample(outcome="disk_full", totals=totals, asked=Asked(disk_bytes=asked)))
     assert re.findall(r"\d+ GiB", explanation.detail) == sizes
     assert re.findall(r"\d+ GiB", explanation.advice[0]) == ([wanted] if wanted else [])
+
+
+@pytest.mark.parametrize(
+    ("full", "asked", "said", "advice"),
+    [
+        (FullDisk(use="temporary files", folder="/t", mount="/t", lacks="space", size_bytes=60 * MIB, free_bytes=0), None,
+         "the file system at /t is full, 0 B of 60 MiB are free (temporary files)", ["128 MiB: TMPDIR"]),
+        (FullDisk(use="stage folder", folder="/d/s", mount="/d", lacks="inodes", size_bytes=GIB, free_bytes=GIB // 2), None,
+         "no inode is free (512 MiB of 1 GiB are free) (stage folder: /d/s)", ["more inodes: Spack's config:build_stage"]),
+        (FullDisk(use="home folder", folder="/h", mount="/h", lacks="quota", size_bytes=99 * GIB, free_bytes=50 * GIB), None,
+         "this user's quota is used up", ["or have the quota raised."]),
+        (FullDisk(use="install tree", folder="/o", mount="/", lacks="space", size_bytes=99 * GIB, free_bytes=0), 4 * GIB,
+         "0 B of 99 GiB", ["208 GiB: Spack's config:install_tree", "ask for more disk than 4 GiB: at least 8 GiB"]),
+        (FullDisk(use="install tree", folder="/o", mount="/o", lacks="space", size_bytes=GIB, free_bytes=0), 4 * GIB,
+         "0 B of 1 GiB", ["2 GiB: Spack's config:install_tree"]),
+    ],
+)  # fmt: skip
+def test_the_advice_on_a_full_disk_comes_from_its_own_size(
+    full: FullDisk, asked: int | None, said: str, advice: list[str]
+) -> None:
+    totals = change(sample().totals, disk_peak_bytes=9 * MIB)
+    explanation = explain(sample(outcome="disk_full", totals=totals, asked=Asked(disk_bytes=asked), full_disk=full))
+    assert said in explanation.detail
+    assert "Its stage folder and prefix took up 9 MiB" in explanation.detail
+    assert len(explanation.advice) == len(advice)
+    assert all(part in line for part, line in zip(advice, explanation.advice, strict=True))
+    assert explanation.advice[0].startswith(f"Make room at {full.mount}, or ")
+
+
+@pytest.mark.parametrize(
+    ("ended", "hash_", "said"),
+    [
+        (BuildProcess(exit_code=3), "", "The command ended with exit code 3."),
+        (BuildProcess(exit_code=127), "", "The command ended with exit code 127."),
+        (BuildProcess(exit_code=137), "", "The command ended with exit code 137, as a shell reports SIGKILL."),
+        (BuildProcess(exit_code=255), "", "The command ended with exit code 255."),
+        (BuildProcess(exit_code=None, signal="SIGKILL"), "", "The command was ended by SIGKILL."),
+        (BuildProcess(exit_code=None, signal="SIGSEGV"), "a" * 32, "Spack was ended by SIGSEGV."),
+        (BuildProcess(exit_code=1), "a" * 32, "The first error is"),
+        (None, "", "The first error is"),
+    ],
+)
+def test_a_failed_command_says_how_it_ended(ended: BuildProcess | None, hash_: str, said: str) -> None:
+    failed = sample(
+        outcome="build_failed",
+        spec=change(sample().spec, hash=hash_),
+        first_error=FirstError(line=7, text="x"),
+        build_process=ended,
+    )
+    assert explain(failed).detail.startswith(said)
+    assert explain(change(failed, first_error=None)).detail.startswith(said if said[4] != "f" else "The build ended with")
 
 
 def test_a_timeout_tells_a_busy_build_from_one_that_hung() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,43 @@ def test_an_error_of_the_build_is_no_failed_fetch() -> None:
     assert not reader.began
 
 
-def test_a_failed_fetch_and_a_full_disk_are_seen() -> None:
+def test_a_failed_fetch_is_seen() -> None:
     assert read(b"==> Error: FetchError: All fetchers failed for x\n").fetch_failed
-    assert read(b"cc1: fatal error: No space left ", b"on device\n").no_space
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"cc1: fatal error: error writing to /tmp/ccX.s: No space left on device",
+        b"as: a.o: Fatal error: can't write 24 bytes to section .text of a.o: 'No space left on device'",
+        b"/usr/bin/ld: final link failed: No space left on device",
+        b"collect2: fatal error: ld terminated with signal 7 [Bus error], core dumped",
+        b"OSError: [Errno 122] Disk quota exceeded: '/home/x'",
+        b"go: write /tmp/go-build1/b001/a.o: no space left on device",
+        b"error: failed to write to `/x`: No space left on device (os error 28)",
+        b"Error: ENOSPC: no space left on device, write",
+        b"tar: a/b: Cannot write: No space left on device",
+        b"java.io.IOException: No space left on device",
+        b"/bin/sh: 1: echo: echo: I/O error",
+        b"make: write error: stdout",
+        b"curl: (23) Failure writing output to destination",
+        b"LLVM ERROR: IO failure on output stream: No space left on device",
+        b"sqlite3.OperationalError: database or disk is full",
+        b"error: unable to write file objects/ab/cdef: Disk quota exceeded",
+    ],
+)
+def test_a_failed_write_is_seen_whatever_the_program_calls_it_and_wherever_a_chunk_is_cut(line: bytes) -> None:
+    for cut in range(len(line)):
+        assert read(b"x\n" * 9, line[:cut], line[cut:] + b"\nmake: *** [all] Error 1\n").write_failed
+
+
+@pytest.mark.parametrize("line", [b"checking for spaces... left", b"PASS: writes", b"quota: none", b"error: expected ';'"])
+def test_other_lines_say_nothing_of_disks(line: bytes) -> None:
+    assert not read(line).write_failed
+
+
+def test_what_was_said_long_before_the_end_of_the_log_is_not_its_reason() -> None:
+    said = b"No space left on device\n"
+    assert read(said, b"y" * 1_000_000).no_space
+    assert not read(said, b"y" * 1_100_000).no_space
+    assert not read(b"echo: I/O error\n", b"y" * 20_000).write_failed

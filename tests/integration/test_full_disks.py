@@ -1,0 +1,147 @@
+"""Full disks, on real file systems: exit code 5, which one is full and what to do; whatever can be kept is kept."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from buildjob import telemetry
+from tests.labs.checkout import ROOT
+from tests.labs.limits import small_disk
+from tests.labs.spack.lab import SpackLab, read_telemetry
+
+
+def run(out: Path, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "--command", command, "--name", "x",
+         "--version", "1", "--out", str(out)],
+        capture_output=True, text=True, errors="replace", timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables},
+    )  # fmt: skip
+
+
+def fill(disk: Path) -> None:
+    with contextlib.suppress(OSError), (disk / "filling").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+
+
+def test_an_output_folder_on_a_full_disk_is_found_before_anything_starts(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=8) as disk:
+        fill(disk)
+        done = run(disk / "a" / "out", f"touch {tmp_path}/ran")
+        assert done.returncode == 5, done.stdout + done.stderr
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert f"the file system at {disk} is full, 0 B of 8 MiB are free" in line
+        assert f"Make room at {disk}" in line
+        assert [path.name for path in disk.iterdir()] == ["filling"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("command_s_own", "code", "outcome"), [(0, 0, "built"), (3, 1, "build_failed")])
+def test_a_log_that_fills_its_disk_changes_no_verdict_and_every_document_is_written(
+    command_s_own: int, code: int, outcome: str, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", megabytes=12) as disk:
+        done = run(disk / "out", f"yes $(printf %01000d 0) | head -c 20000000; sleep 1.2; exit {command_s_own}")
+        assert done.returncode == code, done.stdout[-2000:] + done.stderr
+        assert f"{disk}/out/x-1/build.log is not complete: No space left on device" in done.stdout
+        assert "could not be written" not in done.stdout
+        document = telemetry.read(disk / "out" / "x-1" / "telemetry.json")
+        assert (document.complete, document.outcome) == (True, outcome)
+        assert "</html>" in (disk / "out" / "x-1" / "report.html").read_text()
+        assert (disk / "out" / "x-1" / "cdash" / "Build.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "lacks", "advice"),
+    [("", "space", "at least 64 MiB: TMPDIR"), ("nr_inodes=1", "inodes", "more inodes: TMPDIR")],
+)
+def test_a_compiler_without_room_for_its_temporary_files(options: str, lacks: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("int main(void) { return 0; }\n")
+    with small_disk(tmp_path / "disk", megabytes=4, options=options) as disk:
+        if not options:
+            fill(disk)
+        done = run(tmp_path / "out", f"gcc -o {tmp_path}/a {tmp_path}/a.c", TMPDIR=str(disk))
+    assert done.returncode == 5, done.stdout + done.stderr
+    document = telemetry.read(tmp_path / "out" / "x-1" / "telemetry.json")
+    assert document.full_disk
+    assert (document.full_disk.mount, document.full_disk.lacks) == (str(disk), lacks)
+    assert advice in re.sub(r"\s+", " ", done.stdout)
+
+
+def test_what_filled_the_disk_may_be_gone_when_the_build_says_that_it_was_full(tmp_path: Path) -> None:
+    """As pip does, which deletes its temporary files and then reports the error."""
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        said = "echo \"ERROR: [Errno 28] No space left on device: 'wheel'\""
+        command = f"head -c 9000000 /dev/zero > {disk}/x; sleep 2; rm {disk}/x; {said}; exit 1"
+        assert run(tmp_path / "out", command, TMPDIR=str(disk)).returncode == 5
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'cat: write error: No space left on device'; exit 1",
+        "cat /etc/passwd > /dev/full",  # the device is always full, and no disk is
+        "echo 'Disk quota exceeded'; echo 'Bus error'; exit 1",
+        "yes 'No space left on device' | head -n 3000; exit 1",
+    ],
+)
+def test_words_alone_make_no_disk_full(command: str, tmp_path: Path) -> None:
+    done = run(tmp_path / "out", command)
+    assert done.returncode == 1
+    assert "each file system that the build is known to write to has some" in done.stdout
+    assert telemetry.read(tmp_path / "out" / "x-1" / "telemetry.json").full_disk is None
+
+
+def test_a_full_disk_alone_makes_no_build_fail_for_it_and_is_a_warning(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        fill(disk)
+        done = run(tmp_path / "out", "exit 3", TMPDIR=str(disk))
+        assert run(tmp_path / "out", "true", TMPDIR=str(disk)).returncode == 0
+    assert done.returncode == 1
+    assert f"the log does not say that the disk is full, but the file system at {disk} is full" in done.stdout
+
+
+def test_a_shell_says_i_o_error_of_a_full_disk(tmp_path: Path) -> None:
+    assert run(tmp_path / "out", "echo x > /dev/full").returncode == 1
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        fill(disk)
+        done = run(tmp_path / "out", f"echo x > {disk}/x", TMPDIR=str(disk))
+    assert done.returncode == 5, done.stdout
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/sys/x", "/dev/null", "/dev/null/x", "{}/file", "{}/loop", "{}/" + "n" * 300])
+def test_an_output_folder_that_cannot_be_one_is_a_bad_request(out: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    done = run(Path(out.format(tmp_path)), "true")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(f"spack-farm: error: --out {out.format(tmp_path)}")
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")
+
+
+@pytest.mark.spack
+def test_stage_and_tree_on_a_full_disk_before_and_while_spack_builds(lab: SpackLab, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=24) as disk:
+        fill(disk)
+        scopes = {"build_stage": [f"{disk}/stage"]}, {"install_tree": {"root": f"{disk}/opt"}}
+        for number, (config, package) in enumerate(zip(scopes, ("libhello", "hello-filler"), strict=True)):
+            scope = tmp_path / f"scope-{number}"
+            scope.mkdir()
+            (scope / "config.yaml").write_text(json.dumps({"config": config}))
+            if package == "libhello":
+                lab.forget(package)
+            done = lab.build("-C", scope, package, "--out", tmp_path / str(number))
+            assert done.returncode == 5, done.stdout + done.stderr
+            document = read_telemetry(tmp_path / str(number), package)
+            assert document.full_disk
+            assert document.full_disk.mount == str(disk)
+            (page,) = (tmp_path / str(number)).glob("*/report.html")
+            assert "Disk full" in page.read_text()
