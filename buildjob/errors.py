@@ -7,7 +7,8 @@
     ├── FetchError        a dependency's binary could not be fetched     -> exit code 4
     ├── PublishError      a binary could not be signed or published      -> exit code 100
     │   └── StoreError    the storage refused a request, or did not answer
-    │       └── NotFound  Conflict  Unavailable  Unsupported    only what is handled somewhere
+    │       └── NotFound  Conflict  Unavailable  Unsupported  Denied    only what is handled somewhere
+    │                                                └── NoSuchBucket
     ├── TimedOut          --timeout passed while no package was built    -> exit code 124
     └── Interrupted       TERM, INT or HUP was received                  -> exit code 128 + n
 
@@ -70,9 +71,22 @@ class Conflict(StoreError):  # noqa: N818
 class Unavailable(StoreError):  # noqa: N818
     """The storage is busy, failing for the moment, or does not answer; a retry may help."""
 
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """In a few words, for a line that names the server."""
+
 
 class Unsupported(StoreError):  # noqa: N818
     """The storage has no conditional writes."""
+
+
+class Denied(StoreError):  # noqa: N818
+    """No request of this kind can succeed here: the address, the credentials or the permissions are wrong."""
+
+
+class NoSuchBucket(Denied):
+    """The bucket does not exist."""
 
 
 class TimedOut(AgentError):  # noqa: N818  not a fault

@@ -47,13 +47,14 @@ def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | N
     text = find(folder, spec.name, spec.version, spec.hash)
     if text is None:
         return False
-    if signed and not (trust and trust.has_good_signature(text)):
-        return False
     try:
-        manifest = parse_manifest(text, where=spec.title)
+        if signed and trust:
+            text = trust.signed_text(text)
+        elif signed:
+            return False
+        return is_whole(folder, parse_manifest(text, where=spec.title))
     except PublishError:
         return False
-    return is_whole(folder, manifest)
 
 
 class Publishing:

@@ -5,14 +5,13 @@ Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
 
 import hashlib
 import zlib
-from collections.abc import Iterator
 
 import msgspec
 
-from buildjob.buildcache import layout, specs
+from buildjob.buildcache import clearsigned, layout, specs
 from buildjob.buildcache.manifest import BlobRef, Manifest, parse_manifest
-from buildjob.buildcache.storage.store import LocalFile, Store
-from buildjob.errors import PublishError
+from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
+from buildjob.errors import Conflict, Denied, NotFound, PublishError, Unavailable, Unsupported
 
 FENCE = "spack-farm-fence"
 """Our property in the index's manifest, where it was written under the lock; Spack's schema allows more properties."""
@@ -29,11 +28,6 @@ def manifest_text(blob: LocalFile, *, media_type: str, fencing_token: str = "") 
         "checksum": blob.sha256,
     }
     return msgspec.json.encode({"version": 3, "data": [row]} | ({FENCE: fencing_token} if fencing_token else {}))
-
-
-def manifest_keys(store: Store) -> Iterator[str]:
-    """Yield the keys of all binaries' manifests, in their order."""
-    return (info.key for info in store.list(layout.SPECS) if info.key.endswith(layout.MANIFEST_END))
 
 
 def read_spec(store: Store, manifest_key: str) -> dict[str, specs.SpecNode]:
@@ -61,6 +55,34 @@ def spec_blob(manifest: Manifest, *, where: str) -> BlobRef:
     raise PublishError(f"{where}: names no concrete spec")
 
 
+def ensure_layout(store: Store) -> bool:
+    """Write the document that says how the build cache is signed, unless it is there; return whether it was written."""
+    if store.stat(layout.LAYOUT) is not None:
+        return False
+    try:
+        store.write(layout.LAYOUT, layout.LAYOUT_CONTENT, only_if=ABSENT)
+    except Conflict:
+        return False
+    except Unsupported:
+        store.write(layout.LAYOUT, layout.LAYOUT_CONTENT)
+    return True
+
+
+def layout_fault(store: Store) -> str:
+    """Return what is wrong with that document; empty if nothing is."""
+    try:
+        found = clearsigned.json_of(store.read(layout.LAYOUT).data)
+    except NotFound:
+        return "is missing: Spack takes a build cache without it for one of an older layout; publish index writes it"
+    except (Denied, Unavailable):
+        raise
+    except PublishError as error:
+        return f"is broken: {error}; delete it, and publish index writes a new one"
+    if not isinstance(found, dict) or found.get("signing") != "gpg":
+        return "does not say that gpg signs; delete it, and publish index writes a new one"
+    return ""
+
+
 def unpacked(packed: bytes, *, where: str) -> bytes:
     """Return a concrete spec's JSON, which may be compressed. Raises PublishError if it is damaged or too large."""
     if not packed.startswith(b"\x1f\x8b"):
@@ -70,6 +92,8 @@ def unpacked(packed: bytes, *, where: str) -> bytes:
         text = unpack.decompress(packed, _LARGEST_SPEC_BYTES)
     except zlib.error as error:
         raise PublishError(f"{where}: the spec's blob is damaged: {error}") from error
+    if unpack.eof and unpack.unused_data.strip(b"\0"):
+        raise PublishError(f"{where}: something stands behind the compressed spec")
     if not unpack.eof:
         raise PublishError(f"{where}: the spec's blob is cut off, or larger than {_LARGEST_SPEC_BYTES} bytes")
     return text

@@ -16,14 +16,15 @@ from typing import BinaryIO
 
 import msgspec
 
-from buildjob.buildcache import conditions, documents, layout, push_record, specs
+from buildjob.buildcache import conditions, documents, inventory, layout, push_record, specs
 from buildjob.buildcache.indexing import lock, merge
 from buildjob.buildcache.indexing.pending_pushes import BATCH_BYTES, Batch, Known, PendingPushes
+from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
 from buildjob.buildcache.workers import in_parallel
-from buildjob.errors import Conflict, NotFound, PublishError, Unavailable
+from buildjob.errors import Conflict, Denied, NotFound, PublishError, Unavailable
 
 _GRACE_SECONDS = 3600.0
 """How long a replaced index is kept for readers who have just read its manifest."""
@@ -44,6 +45,8 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True):
     """How often another update was faster."""
     unfinished: int = 0
     """Announced binaries that have not appeared: their push still runs, or was killed."""
+    left_out: list[Fault] = []
+    """What a rebuild could not read as a binary."""
 
 
 class IndexOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,7 @@ class _Work:
         self._held = held
         self._rebuilt: Draft | None = None
         """The draft of an attempt that read every spec: the next one need not read them again."""
+        self._left_out: list[Fault] = []
         self._pending = PendingPushes(store, known, workers=options.workers, wall=options.wall)
 
     def attempt(self) -> Updated:
@@ -179,6 +183,7 @@ class _Work:
             added=draft.added,
             dropped=draft.dropped,
             unfinished=len(self._pending.unfinished),
+            left_out=self._left_out,
         )
 
     def current(self) -> Current:
@@ -220,9 +225,13 @@ class _Work:
     def _merge_all_specs(self, draft: Draft) -> Draft:
         """Return a draft with every spec in the build cache, as Spack's own rebuild makes it."""
         has = draft.manifest_keys
-        unread = (key for key in documents.manifest_keys(self._store) if key not in has)
+        self._left_out = []
+        unread = (key for key in inventory.manifest_keys(self._store, self._left_out.append) if key not in has)
         batch = Batch()
         for manifest_key, nodes in in_parallel(unread, self._read_spec, workers=self._options.workers):
+            if isinstance(nodes, Fault):
+                self._left_out.append(nodes)
+                continue
             if nodes is None:  # deleted meanwhile
                 continue
             root = next(iter(nodes))
@@ -235,11 +244,20 @@ class _Work:
             draft = draft.merge(batch)
         return msgspec.structs.replace(draft, is_temporary=False)
 
-    def _read_spec(self, manifest_key: str) -> dict[str, specs.SpecNode] | None:
+    def _read_spec(self, manifest_key: str) -> dict[str, specs.SpecNode] | Fault | None:
+        """Return the nodes of a binary's spec; None if it was deleted meanwhile, a fault if it is none."""
         try:
-            return documents.read_spec(self._store, manifest_key)
-        except NotFound:
-            return None
+            nodes = documents.read_spec(self._store, manifest_key)
+        except NotFound as error:  # a prune deletes the manifest first
+            return Fault(key=manifest_key, text=str(error)) if self._store.stat(manifest_key) else None
+        except (Denied, Unavailable):
+            raise
+        except PublishError as error:
+            return Fault(key=manifest_key, text=str(error))
+        root, node = next(iter(nodes.items()))
+        if not specs.is_named(manifest_key.removeprefix(layout.SPECS), root, node):
+            return Fault(key=manifest_key, text=f"its spec is another one than its key names: {root}")
+        return nodes
 
     def _replace(self, current: Current, file: Path) -> None:
         """Upload the new index, and replace exactly the manifest that was read. Raises Conflict."""

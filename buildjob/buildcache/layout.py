@@ -5,8 +5,10 @@ Pure. Source: Spack 1.1, lib/spack/spack/url_buildcache.py (layout version 3).
 
 import re
 
+MANIFESTS = "v3/manifests/"
 SPECS = "v3/manifests/spec/"
 INDEX = "v3/manifests/index/index.manifest.json"
+INDICES = "v3/manifests/index/"
 KEYS = "v3/manifests/key/"
 KEY_INDEX = "v3/manifests/key/keys.manifest.json"
 LAYOUT = "v3/layout.json"
@@ -33,6 +35,7 @@ MARKED = OURS + "doomed/"
 """What prunes have marked for deletion, a document for each run."""
 
 INDEX_MEDIA_TYPE = "application/vnd.spack.db.v8+json"
+TARBALL_MEDIA_TYPE = "application/vnd.spack.install.v2.tar+gzip"
 SPEC_MEDIA_TYPE = "application/vnd.spack.spec.v5+json"
 KEY_MEDIA_TYPE = "application/pgp-keys"
 KEY_INDEX_MEDIA_TYPE = "application/vnd.spack.keyindex.v1+json"
@@ -41,6 +44,11 @@ KEY_INDEX_MEDIA_TYPE = "application/vnd.spack.keyindex.v1+json"
 def blob(sha256: str) -> str:
     """Return the key of a blob."""
     return f"{BLOBS}{sha256[:2]}/{sha256}"
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a SHA-256 as it names blobs: hexadecimal, in small letters."""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def hash_of(manifest_key: str) -> str:

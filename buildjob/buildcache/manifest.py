@@ -1,7 +1,7 @@
 """A binary's manifest in Spack's layout 3: what it says, and whether the blobs that it names are intact below a folder.
 
 Reads only: `push` writes manifests, `signing` checks signatures.
-Source: Spack 1.1, lib/spack/spack/url_buildcache.py.
+Source: Spack 1.1, lib/spack/spack/url_buildcache.py, schema/url_buildcache_manifest.py.
 """
 
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Literal
 
 import msgspec
 
-from buildjob.buildcache.layout import manifest_key
+from buildjob.buildcache import clearsigned
+from buildjob.buildcache.layout import is_sha256, manifest_key
 from buildjob.buildcache.storage.store import LocalFile
 from buildjob.errors import PublishError
 from buildjob.files import has_content
 
-_LARGEST_MANIFEST_BYTES = 1 << 20
+LARGEST_MANIFEST_BYTES = 1 << 20
 
 
 class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -22,7 +23,10 @@ class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     content_length: int
     media_type: str
+    compression: str
+    """Spack's schema requires it, and Spack does not read it."""
     checksum_algorithm: Literal["sha256"]
+    """Spack would take any of Python's; it writes this one, and no other is safe for content that others may write."""
     checksum: str
 
     @property
@@ -42,31 +46,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     data: list[BlobRef]
 
 
-_MANIFEST = msgspec.json.Decoder(Manifest)
-"""Made once, before there are threads: msgspec crashes if two are the first to decode a type (0.22)."""
-
-
 def parse_manifest(text: bytes, *, where: str) -> Manifest:
     """Return a manifest, clearsigned or plain; no signature is checked.
 
     Raises PublishError, naming `where`, if it is not a manifest or names a blob by anything but a SHA-256.
     """
-    if text.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
-        text = _signed_text(text)
     try:
-        manifest = _MANIFEST.decode(text)
-    except msgspec.MsgspecError as error:
+        content = clearsigned.json_of(clearsigned.body_of(text) if clearsigned.is_signed(text) else text)
+        manifest = msgspec.convert(content, Manifest)
+    except (PublishError, msgspec.ValidationError) as error:
         raise PublishError(f"{where}: not a spec manifest of layout 3: {error}") from error
     for blob in manifest.data:
-        if len(blob.checksum) != 64 or set(blob.checksum) - set("0123456789abcdef"):
+        if not is_sha256(blob.checksum):
             raise PublishError(f"{where}: '{blob.checksum[:80]}' is not a SHA-256")
     return manifest
-
-
-def _signed_text(text: bytes) -> bytes:
-    """Return what stands between the armor's head and the signature, dashes unescaped (RFC 9580, 7.1–7.2)."""
-    body = text.partition(b"\n\n")[2].partition(b"\n-----BEGIN PGP SIGNATURE-----")[0]
-    return b"\n".join(line.removeprefix(b"- ") for line in body.split(b"\n"))
 
 
 def find(folder: Path, name: str, version: str, dag_hash: str) -> bytes | None:
@@ -74,7 +67,7 @@ def find(folder: Path, name: str, version: str, dag_hash: str) -> bytes | None:
     path = folder / manifest_key(name, version, dag_hash)
     try:
         with path.open("rb") as file:
-            return file.read(_LARGEST_MANIFEST_BYTES)
+            return file.read(LARGEST_MANIFEST_BYTES)
     except FileNotFoundError:
         return None
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import documents, index, keys, layout, push, push_record, signing, specs, verify
+from buildjob.buildcache import index, inventory, keys, layout, push, push_record, signing, specs, verify
 from buildjob.buildcache.indexing.pending_pushes import Known
+from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.push_record import AnnouncedBinary
 from buildjob.buildcache.storage.store import LocalFile, Store
-from buildjob.buildcache.verify import CheckedBinary, Fault
+from buildjob.buildcache.verify import CheckedBinary
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import PublishError
 
@@ -61,8 +62,10 @@ def notarize(
     Raises PublishError if nothing may be written to the target.
     """
     require_known_keys(target, signer, options.known_keys)
-    there = set(documents.manifest_keys(target))
-    new = (key for key in documents.manifest_keys(source) if key not in there)
+    left_out: list[Fault] = []
+    there = set(inventory.manifest_keys(target, left_out.append))
+    left_out.clear()
+    new = (key for key in inventory.manifest_keys(source, left_out.append) if key not in there)
     checked = in_parallel(new, lambda key: verify.check(source, key, trust, read_blobs=True), workers=options.workers)
     appeared: list[str] = []
     batch: list[CheckedBinary] = []
@@ -75,6 +78,7 @@ def notarize(
             appeared += _take(batch, source, target, signer, options)
             yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)
             batch = []
+    yield from left_out
     if batch:
         appeared += _take(batch, source, target, signer, options)
         yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)

@@ -4,6 +4,7 @@ The first run marks them; a later one sweeps those that have been marked for the
 it deletes, new pushes wait, and it keeps what a push has already announced: a push is never broken, whenever it comes.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import conditions, documents, index, layout, manifest, push_record
+from buildjob.buildcache import conditions, index, inventory, layout, manifest, push_record
 from buildjob.buildcache.indexing.pending_pushes import Known
-from buildjob.buildcache.storage.store import ABSENT, Store
+from buildjob.buildcache.inventory import Fault
+from buildjob.buildcache.storage.store import ABSENT, Store, Unlisted
 from buildjob.buildcache.workers import in_parallel
-from buildjob.errors import Conflict, NotFound, PublishError, RequestError
+from buildjob.errors import Conflict, Denied, NotFound, PublishError, RequestError, StoreError, Unavailable
 
+_SHA256 = re.compile(rb"[0-9a-fA-F]{64}")
 _LEASE_SECONDS = 600.0
 """A prune stops deleting after this time; the next one continues. A push treats a prune older than an hour as dead."""
 
@@ -45,6 +48,10 @@ class PrunePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of blobs that only sweepable manifests name, and of unreferenced ones marked for that long."""
     mark_documents: list[str]
     """Keys of the documents that marked them: once the plan is carried out, they are no longer needed."""
+    left_out: list[Fault] = []
+    """What looks like a manifest and is none. It is not deleted."""
+    keeps_blobs: bool = False
+    """Something could not be read that may be a manifest: then any blob may be one that it names, and none is deleted."""
 
 
 class Marked(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,21 +89,31 @@ def plan(store: Store, rules: KeepRules, *, wall: Callable[[], float] = time.tim
     """Read the whole build cache and return what is to be done; writes nothing."""
     now = wall()
     young = now - rules.age_seconds
-    manifests = [info for info in store.list("v3/manifests/") if info.key.endswith(".manifest.json")]
+    unlisted: Unlisted = []
+    left_out: list[Fault] = []
+    manifests = [info for info in store.list(layout.MANIFESTS, unlisted=unlisted) if info.key.endswith(".manifest.json")]
     marked = {
         info.key: info.modified_seconds
         for info in manifests
-        if info.key.endswith(layout.MANIFEST_END)
+        if info.key.startswith(layout.SPECS)
+        and inventory.is_manifest(info.key, left_out.append)
         and layout.hash_of(info.key) not in rules.dag_hashes
         and info.modified_seconds < young
     }
+    left_out += map(inventory.unlisted_fault, unlisted)
     mark_documents, marked_before = _marked_before(store, now - rules.grace_seconds)
     sweepable = {key: modified for key, modified in marked.items() if key in marked_before}
     named: set[str] = set()
     named_by_sweepable: set[str] = set()
-    read = in_parallel((info.key for info in manifests), lambda key: _blobs(store, key), workers=workers)
-    for key, blobs in read:
-        (named_by_sweepable if key in sweepable else named).update(blobs)
+    keeps_blobs = bool(unlisted)
+    for key, found in in_parallel((info.key for info in manifests), lambda key: _named_by(store, key), workers=workers):
+        if found.fault:
+            if all(fault.key != key for fault in left_out):
+                left_out.append(inventory.fault_of(key, found.fault))
+            keeps_blobs = keeps_blobs or found.blobs is None
+            marked.pop(key, None)
+            sweepable.pop(key, None)
+        (named_by_sweepable if key in sweepable else named).update(found.blobs or ())
     # no manifest names a replaced index any more, but its readers may: an update of the index deletes it in time
     named |= {layout.blob(info.key.removeprefix(layout.REPLACED)) for info in store.list(layout.REPLACED)}
     unreferenced = {
@@ -106,8 +123,10 @@ def plan(store: Store, rules: KeepRules, *, wall: Callable[[], float] = time.tim
         marked=sorted(marked),
         unreferenced=sorted(unreferenced),
         sweepable=dict(sorted(sweepable.items())),
-        sweepable_blobs=sorted((named_by_sweepable - named) | (unreferenced & marked_before)),
-        mark_documents=mark_documents,
+        sweepable_blobs=[] if keeps_blobs else sorted((named_by_sweepable - named) | (unreferenced & marked_before)),
+        mark_documents=[] if keeps_blobs else mark_documents,
+        left_out=left_out,
+        keeps_blobs=keeps_blobs,
     )
 
 
@@ -117,19 +136,42 @@ def _marked_before(store: Store, before: float) -> tuple[list[str], set[str]]:
     keys: set[str] = set()
     for info in store.list(layout.MARKED):
         if info.modified_seconds <= before:
-            marked = msgspec.json.decode(store.read(info.key, limit_bytes=1 << 30).data, type=Marked)
+            try:
+                marked = msgspec.json.decode(store.read(info.key, limit_bytes=1 << 30).data, type=Marked)
+            except msgspec.MsgspecError:  # not ours; what it may have marked is marked again
+                continue
             found.append(info.key)
             keys.update(marked.manifests, marked.blobs)
     return found, keys
 
 
-def _blobs(store: Store, key: str) -> list[str]:
-    """Return the keys of a manifest's blobs. Raises PublishError if it can't be read: its blobs must not be deleted."""
+class _NamedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """What one manifest names."""
+
+    blobs: set[str] | None
+    """Keys; None if the object can't be read: it may name any."""
+    fault: str = ""
+
+
+def _named_by(store: Store, key: str) -> _NamedBy:
+    """Return the keys of a manifest's blobs.
+
+    In what can't be understood, perhaps a manifest of a newer Spack, whatever looks like a SHA-256 counts as a blob's name.
+    """
     try:
         data = store.read(key).data
-    except NotFound:
-        return []
-    return [layout.blob(blob.checksum) for blob in manifest.parse_manifest(data, where=f"{store.url}/{key}").data]
+    except NotFound as error:
+        # deleted meanwhile
+        return _NamedBy(blobs=set()) if store.stat(key) is None else _NamedBy(blobs=None, fault=str(error))
+    except (Denied, Unavailable):
+        raise
+    except StoreError as error:
+        return _NamedBy(blobs=None, fault=str(error))
+    try:
+        found = manifest.parse_manifest(data, where=f"{store.url}/{key}")
+    except PublishError as error:
+        return _NamedBy(blobs={layout.blob(each.decode().lower()) for each in _SHA256.findall(data)}, fault=str(error))
+    return _NamedBy(blobs={layout.blob(blob.checksum) for blob in found.data})
 
 
 def mark(store: Store, planned: PrunePlan) -> bool:
@@ -171,8 +213,8 @@ def sweep(
             index.update(store, Known(removed=dag_hashes), options)
         deleted_manifests = _delete_while(store, manifests, has_time)
         # read again: another manifest may name a blob since the plan was made
-        named = {blob for key in documents.manifest_keys(store) for blob in _blobs(store, key)}
-        blobs = [key for key in planned.sweepable_blobs if key not in announced and key not in named]
+        named, is_certain = _named_now(store)
+        blobs = [key for key in planned.sweepable_blobs if is_certain and key not in announced and key not in named]
         deleted_blobs = _delete_while(store, blobs, has_time)
         is_complete = deleted_manifests == len(manifests) and deleted_blobs == len(blobs)
         if is_complete:
@@ -181,6 +223,19 @@ def sweep(
         return Swept(manifests=deleted_manifests, blobs=deleted_blobs, is_complete=is_complete)
     finally:
         store.delete(layout.PRUNING)
+
+
+def _named_now(store: Store) -> tuple[set[str], bool]:
+    """Return the keys of all blobs that manifests name, and whether all could be read."""
+    named: set[str] = set()
+    unlisted: Unlisted = []
+    is_certain = True
+    for info in store.list(layout.MANIFESTS, unlisted=unlisted):
+        if info.key.endswith(".manifest.json"):
+            found = _named_by(store, info.key)
+            named |= found.blobs or set()
+            is_certain = is_certain and found.blobs is not None
+    return named, is_certain and not unlisted
 
 
 def _announced_keys(store: Store) -> set[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import documents, index, layout, push_record, specs
+from buildjob.buildcache import clearsigned, documents, index, layout, push_record, specs
 from buildjob.buildcache.indexing.pending_pushes import Known
-from buildjob.buildcache.manifest import BlobRef, matches, parse_manifest
+from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, matches, parse_manifest
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
-from buildjob.buildcache.storage.store import ABSENT, Store
+from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
-from buildjob.errors import Conflict, PublishError, Unsupported
+from buildjob.errors import Conflict, Denied, PublishError, Unavailable, Unsupported
 from buildjob.telemetry import Publish
 
 Sign = Callable[[bytes, str], bytes]
@@ -52,6 +52,8 @@ class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
     nodes: Mapping[str, specs.SpecNode]
     there: list[str] = []
     """Keys of manifests that the build cache has already, and that stay as they are."""
+    broken: list[str] = []
+    """Keys of manifests that it has, and that Spack would not take: they are replaced."""
 
     @property
     def bytes(self) -> int:
@@ -67,6 +69,8 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     index: index.Updated | None
     """None if the index was not to be updated."""
+    is_new: bool = False
+    """There was no build cache before."""
 
 
 class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,17 +87,21 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
     wall: Callable[[], float] = time.time
 
 
-def plan(unsigned: Path, store: Store, *, replace: bool, workers: int = 8) -> PushPlan:
-    """Read the unsigned folder, and find out what the build cache lacks of it. Raises PublishError."""
+def plan(unsigned: Path, store: Store, *, replace: bool, signs: bool = False, workers: int = 8) -> PushPlan:
+    """Read the unsigned folder, and find out what the build cache lacks of it. Raises PublishError.
+
+    With `signs`, an unsigned manifest there is replaced, too: most clients would not take it.
+    """
     binaries = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
     if not binaries:
         raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
-    there = set() if replace else _there(store, {binary.manifest_key for binary in binaries}, workers=workers)
+    found = set() if replace else _there(store, {binary.manifest_key for binary in binaries}, workers=workers)
+    there = {key for key, is_good in in_parallel(found, lambda key: _is_good(store, key, signs), workers=workers) if is_good}
     wanted = [binary for binary in binaries if binary.manifest_key not in there]
     nodes: dict[str, specs.SpecNode] = {}
     for binary in wanted:
         nodes |= _nodes(binary, unsigned)
-    return PushPlan(unsigned=unsigned, binaries=wanted, nodes=nodes, there=sorted(there))
+    return PushPlan(unsigned=unsigned, binaries=wanted, nodes=nodes, there=sorted(there), broken=sorted(found - there))
 
 
 def _there(store: Store, manifest_keys: set[str], *, workers: int) -> set[str]:
@@ -107,6 +115,18 @@ def _there(store: Store, manifest_keys: set[str], *, workers: int) -> set[str]:
             return found  # the listing was complete
     asked = in_parallel(manifest_keys - found, store.stat, workers=workers)
     return found | {key for key, info in asked if info is not None}
+
+
+def _is_good(store: Store, manifest_key: str, signs: bool) -> bool:  # noqa: FBT001  passed on by a lambda
+    """Return whether there is a manifest of the form that Spack takes; whose signature it has is not checked."""
+    try:
+        text = store.read(manifest_key, limit_bytes=LARGEST_MANIFEST_BYTES).data
+        parse_manifest(text, where=manifest_key)
+    except (Denied, Unavailable):
+        raise
+    except PublishError:
+        return False
+    return clearsigned.is_signed(text) or not signs
 
 
 def _read(path: Path, unsigned: Path) -> UnsignedBinary:
@@ -151,11 +171,25 @@ def push(planned: PushPlan, store: Store, *, sign: Sign, options: PushOptions) -
         for each in planned.binaries
     ]
     at_once = _threads(options) * options.processes
-    with announced_push(store, binaries, planned.nodes, at_once=at_once, options=options) as records:
+    with announced_push(store, binaries, planned.nodes, at_once=at_once, options=options) as announced:
         uploaded = _upload_all(planned, store, sign, options, first_signed=first_signed)
     own = PushRecord(binaries=binaries, nodes=planned.nodes)
-    updated = _update(store, Known(appeared=appeared, own=own, own_records=frozenset(records)), options)
-    return Pushed(manifest_keys=[each.manifest_key for each in planned.binaries], bytes=uploaded, index=updated)
+    updated = _update(store, Known(appeared=appeared, own=own, own_records=frozenset(announced.records)), options)
+    return Pushed(
+        manifest_keys=[each.manifest_key for each in planned.binaries],
+        bytes=uploaded,
+        index=updated,
+        is_new=announced.is_new,
+    )
+
+
+class Announced(msgspec.Struct, frozen=True, kw_only=True):
+    """A push that others know of."""
+
+    records: Mapping[str, PushRecord]
+    """By their keys."""
+    is_new: bool
+    """The build cache begins with this push."""
 
 
 @contextlib.contextmanager
@@ -166,17 +200,16 @@ def announced_push(
     *,
     at_once: int,
     options: PushOptions,
-) -> Iterator[Mapping[str, PushRecord]]:
+) -> Iterator[Announced]:
     """Announce binaries, and give the block that uploads them, in this order and at most `at_once` at a time.
 
-    Gives the push records by their keys. If the block raises, they stay: the next update of the index finds by them what has
-    appeared.
+    If the block raises, the push records stay: the next update of the index finds by them what has appeared.
     """
     records = push_record.announce(store, binaries, nodes, at_once=at_once)
     # A prune that begins now reads the records and keeps what they name; one that runs may not have read them.
     wait_for_prune(store, options)
-    ensure_layout(store)
-    yield records
+    is_new = documents.ensure_layout(store) and not any(store.list(layout.SPECS, unlisted=[]))
+    yield Announced(records=records, is_new=is_new)
     push_record.complete(store, records)
 
 
@@ -231,17 +264,6 @@ def _upload_blob(blob: BlobRef, unsigned: Path, store: Store) -> int:
     _require_checksum(file.path, blob)
     store.upload(key, file)
     return file.size_bytes
-
-
-def ensure_layout(store: Store) -> None:
-    """Write the document that says how the build cache is signed, unless it is there."""
-    if store.stat(layout.LAYOUT) is None:
-        try:
-            store.write(layout.LAYOUT, layout.LAYOUT_CONTENT, only_if=ABSENT)
-        except Conflict:
-            return
-        except Unsupported:
-            store.write(layout.LAYOUT, layout.LAYOUT_CONTENT)
 
 
 def wait_for_prune(store: Store, options: PushOptions) -> None:

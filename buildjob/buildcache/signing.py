@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildjob.buildcache import clearsigned
 from buildjob.errors import PublishError, RequestError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class TrustHome:
     def __init__(self, home: Path) -> None:
         self.home = home
         # Verifications run at the same time. Each would rebuild a trust database that is out of date, and find a good key
-        # untrusted while another rebuilds it. So only `trust` rebuilds it.
+        # untrusted while another rebuilds it. So only `trust` rebuilds it, and they use --no-auto-check-trustdb.
         self._gpg = _gpg(home, "--no-auto-check-trustdb")
 
     def trust(self, keys: bytes) -> list[str]:
@@ -128,17 +129,50 @@ class TrustHome:
             subprocess.run(check, check=True, capture_output=True)
         return list(dict.fromkeys(found))
 
-    def has_good_signature(self, clearsigned: bytes) -> bool:
-        """Return whether the text is clearsigned by a trusted key and unchanged."""
-        verified = self._gpg.verify(clearsigned)
-        return bool(verified.valid) and verified.trust_level is not None and verified.trust_level >= verified.TRUST_FULLY
+    def signed_text(self, clearsigned_text: bytes) -> bytes:
+        """Return the text that trusted keys have signed, as gpg returns it. Raises PublishError with the reason.
 
-    def signed_text(self, clearsigned: bytes) -> bytes | None:
-        """Return the text that a trusted key has signed, as gpg returns it; None for any other text."""
-        verified = self._gpg.decrypt(clearsigned)
-        if not verified.valid or verified.trust_level is None or verified.trust_level < verified.TRUST_FULLY:
-            return None
-        return bytes(verified.data)
+        Rejects what Spack rejects, and where it reads another text than gpg has checked. Stricter in two points: nothing
+        may stand behind the block, and the key may be neither expired nor revoked.
+        """
+        body = clearsigned.body_of(clearsigned_text)
+        # not by python-gnupg: it starts three threads for each text, and does not return gpg's exit code
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", "--no-auto-check-trustdb"]
+        command += ["--status-fd", "2", "--output", "-", "--verify"]
+        done = subprocess.run(command, input=clearsigned_text, capture_output=True, check=False)
+        if fault := signature_fault(done.stderr.decode("utf-8", "replace"), exit_code=done.returncode):
+            raise PublishError(fault)
+        # gpg has dropped blanks at the ends of lines, and whatever it does not check
+        if done.stdout.split() != body.split():
+            raise PublishError("gpg has checked another text than the one that Spack takes out of it")
+        return done.stdout
+
+
+# What gpg says of a signature -> the reason why it is not accepted. Source: GnuPG, doc/DETAILS.
+_FAULTS = {
+    "BADSIG": "bad signature: the text is not the one that was signed",
+    "EXPSIG": "the signature has expired",
+    "EXPKEYSIG": "signed by a key that has expired",
+    "REVKEYSIG": "signed by a key that was revoked",
+    "NO_PUBKEY": "signed by an untrusted key",
+    "ERRSIG": "gpg can't check the signature",
+}
+
+
+def signature_fault(output: str, *, exit_code: int) -> str:
+    """Return why gpg's answer, its status lines among its messages, is not that of good signatures; empty if it is."""
+    lines = [line.split()[1:] for line in output.splitlines() if line.startswith("[GNUPG:] ")]
+    keywords = [fields[0] for fields in lines if fields]
+    for keyword, fault in _FAULTS.items():
+        for fields in lines:
+            if fields[:1] == [keyword]:
+                signer = f" ({fields[1]})" if len(fields) > 1 else ""
+                return fault + signer
+    signatures = keywords.count("NEWSIG")
+    trusted = keywords.count("TRUST_ULTIMATE") + keywords.count("TRUST_FULLY")
+    if exit_code or not signatures or keywords.count("GOODSIG") != signatures:
+        return f"gpg finds no good signature: {_reason(output)}"
+    return "" if trusted == signatures else "signed by an untrusted key"
 
 
 class KeyRing:

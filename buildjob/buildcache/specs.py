@@ -12,6 +12,8 @@ from buildjob.buildcache import layout
 from buildjob.errors import PublishError
 
 _SPEC_VERSION = 5
+_LATEST_LAYOUT = 3
+"""Spack reads no spec of a later one."""
 _HASH = re.compile(r"[a-z2-7]{32}")
 
 
@@ -37,6 +39,7 @@ class _Dependency(msgspec.Struct):
 
 class _SpecFile(msgspec.Struct):
     spec: "_Nodes"
+    buildcache_layout_version: int = 0
 
 
 class _Meta(msgspec.Struct):
@@ -54,13 +57,18 @@ _HEAD, _SPEC_FILE = msgspec.json.Decoder(_Head), msgspec.json.Decoder(_SpecFile)
 def parse_spec(text: bytes, *, where: str) -> dict[str, SpecNode]:
     """Return the nodes of a spec file by DAG hash, the root first. Raises PublishError, naming `where`."""
     try:
-        spec = _SPEC_FILE.decode(text).spec
+        file = _SPEC_FILE.decode(text)
+        spec = file.spec
         nodes = dict(_node(bytes(raw)) for raw in spec.nodes)
     except msgspec.MsgspecError as error:
         raise PublishError(f"{where}: not a concrete spec: {error}") from error
     if spec.meta.version != _SPEC_VERSION:
         # Spack would translate its nodes for the index
         raise PublishError(f"{where}: spec format {spec.meta.version}, but Spack 1.1 writes {_SPEC_VERSION}; build it again")
+    if file.buildcache_layout_version > _LATEST_LAYOUT:
+        raise PublishError(
+            f"{where}: of build cache layout {file.buildcache_layout_version}, which is too new for Spack 1.1"
+        )
     for dag_hash, node in nodes.items():
         if not _HASH.fullmatch(dag_hash) or any(each not in nodes for each in node.dependencies):
             raise PublishError(f"{where}: node '{dag_hash[:40]}' is incomplete")

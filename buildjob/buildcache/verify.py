@@ -1,30 +1,27 @@
 """The story "verify": is every binary in a build cache intact, signed by a trusted key, and in the index; and nothing else.
 
-Reads, never writes. Each fault is a value: which object, what is wrong with it.
+Good is what Spack accepts, and no less: docs/publish.md has the points in which this is stricter. Reads, never writes. Each
+fault is a value: which object, what is wrong with it.
 """
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from buildjob.buildcache import documents, index, layout, push_record, specs
+from buildjob.buildcache import documents, index, inventory, layout, push_record, specs
 from buildjob.buildcache.indexing import merge
-from buildjob.buildcache.manifest import BlobRef, parse_manifest
+from buildjob.buildcache.inventory import Fault
+from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, parse_manifest
 from buildjob.buildcache.signing import TrustHome
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
-from buildjob.errors import NotFound, PublishError
+from buildjob.errors import Denied, NotFound, PublishError, Unavailable
 
-_LARGEST_MANIFEST_BYTES = 1 << 20
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is wrong in a build cache."""
-
-    key: str
-    text: str
+_LONGEST_FAULT = 2000
+_MOST_BLOBS = 500
 
 
 class CheckedBinary(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +45,9 @@ class Findings(msgspec.Struct, kw_only=True):
     indexed: int = 0
     unindexed: int = 0
     """Binaries that a push has announced to the next update of the index: not a fault."""
+    unreferenced: int = 0
+    """Blobs that nothing names, and that were there when the verification began: not a fault."""
+    unreferenced_bytes: int = 0
 
 
 class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,43 +60,54 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For a large build cache, if this process can be forked; the workers are shared among them."""
     manifest_keys: list[str] = []
     """Check only these binaries, and not the index; everything if empty."""
+    wall: Callable[[], float] = time.time
 
 
 def verify(store: Store, trust: TrustHome | None, findings: Findings, options: VerifyOptions) -> Iterator[Fault]:
     """Yield the faults of a build cache; `findings` counts meanwhile. Without `trust`, signatures are not checked."""
+    is_whole, begun = not options.manifest_keys, options.wall()
+    if is_whole and (fault := documents.layout_fault(store)):
+        yield Fault(key=layout.LAYOUT, text=fault)
     # Read before the index: an update may merge and delete a record in between, and then the index has its binaries.
     announced = {binary.dag_hash for binary in push_record.announced(store)}
     there: set[str] = set()
-    for manifest_key, fault in _checked(store, trust, options):
+    named = _Named()
+    left_out: list[Fault] = []
+    for manifest_key, result in _checked(store, trust, options, left_out):
         findings.binaries += 1
         there.add(layout.hash_of(manifest_key))
-        if fault:
-            yield Fault(key=manifest_key, text=fault)
+        named.add(result.blobs)
+        if result.fault:
+            yield Fault(key=manifest_key, text=result.fault)
         else:
             findings.good_keys.append(manifest_key)
-    if not options.manifest_keys:
+    yield from left_out
+    if is_whole:
         yield from _index_faults(store, there, announced, findings)
+        _count_unreferenced(store, named, findings, before_seconds=begun)
 
 
 def check(store: Store, manifest_key: str, trust: TrustHome | None, *, read_blobs: bool) -> CheckedBinary | Fault:
-    """Check one binary: signature, form, the spec that its key names, and with `read_blobs` every byte."""
+    """Check one binary: signature, form, the spec that its key names, and with `read_blobs` every byte.
+
+    Raises Denied and Unavailable if the storage can't be read at all.
+    """
     where = f"{store.url}/{manifest_key}"
     try:
-        signed = store.read(manifest_key, limit_bytes=_LARGEST_MANIFEST_BYTES).data
+        signed = store.read(manifest_key, limit_bytes=LARGEST_MANIFEST_BYTES).data
         text = signed if trust is None else trust.signed_text(signed)
-        if text is None:
-            is_signed = signed.startswith(b"-----")
-            return Fault(
-                key=manifest_key, text="bad signature, or signed by an untrusted key" if is_signed else "not signed"
-            )
         manifest = parse_manifest(text, where=where)
         spec = documents.spec_blob(manifest, where=where)  # read and checked below
+        if all(blob.media_type != layout.TARBALL_MEDIA_TYPE for blob in manifest.data):
+            return Fault(key=manifest_key, text="names no tarball that Spack installs")
         for blob in manifest.data:
             if blob is not spec and (fault := _blob_fault(store, blob, read=read_blobs)):
                 return Fault(key=manifest_key, text=fault)
         nodes = documents.spec_of(store, manifest, where=where)
     except NotFound as error:
         return Fault(key=manifest_key, text=f"an object is missing: {error}")
+    except (Denied, Unavailable):
+        raise
     except PublishError as error:
         return Fault(key=manifest_key, text=str(error))
     root, node = next(iter(nodes.items()))
@@ -123,23 +134,84 @@ def _size(store: Store, key: str) -> int:
     return info.size_bytes
 
 
-def _checked(store: Store, trust: TrustHome | None, options: VerifyOptions) -> Iterator[tuple[str, str]]:
-    """Yield each manifest key with the binary's fault, empty if it has none; from several processes if that is worth it."""
+class _Result(msgspec.Struct, frozen=True):
+    """What one check found, in a form that passes between processes."""
+
+    fault: str
+    """Empty if there is none."""
+    blobs: list[str]
+    """What the manifest names, as far as it can be read at all; the first of very many."""
+
+
+def _checked(
+    store: Store, trust: TrustHome | None, options: VerifyOptions, left_out: list[Fault]
+) -> Iterator[tuple[str, _Result]]:
+    """Yield each manifest key with what was found; from several processes if that is worth it."""
 
     def checker(of: Store) -> Callable[[str], str]:
-        def fault_of(manifest_key: str) -> str:
-            found = check(of, manifest_key, trust, read_blobs=options.read_blobs)
-            return found.text if isinstance(found, Fault) else ""
+        def result_of(manifest_key: str) -> str:
+            try:
+                found = check(of, manifest_key, trust, read_blobs=options.read_blobs)
+            except Denied as error:
+                if options.manifest_keys:  # who asks for some binaries must know that they could not be looked at
+                    raise
+                found = Fault(key=manifest_key, text=str(error))
+            if isinstance(found, Fault):
+                result = _Result(found.text[:_LONGEST_FAULT], _blobs_of(of, manifest_key)[:_MOST_BLOBS])
+            else:
+                result = _Result("", [blob.checksum for blob in found.blobs][:_MOST_BLOBS])
+            return msgspec.json.encode(result).decode()
 
-        return fault_of
+        return result_of
 
-    keys = iter(options.manifest_keys or documents.manifest_keys(store))
+    keys = iter(options.manifest_keys or inventory.manifest_keys(store, left_out.append))
     first = list(itertools.islice(keys, WORTH_TASKS))
     keys = itertools.chain(first, keys)
+    results: Iterator[tuple[str, str]]
     if options.processes > 1 and len(first) == WORTH_TASKS and can_be_forked():
         threads = -(-options.workers // options.processes)
-        return in_processes(keys, lambda: checker(store.reopened()), processes=options.processes, threads=threads)
-    return in_parallel(keys, checker(store), workers=options.workers)
+        results = in_processes(keys, lambda: checker(store.reopened()), processes=options.processes, threads=threads)
+    else:
+        results = in_parallel(keys, checker(store), workers=options.workers)
+    return ((manifest_key, msgspec.json.decode(result, type=_Result)) for manifest_key, result in results)
+
+
+def _blobs_of(store: Store, manifest_key: str) -> list[str]:
+    """Return the checksums that a manifest names, whoever has signed it; none if it is missing or can't be read."""
+    try:
+        return [blob.checksum for blob in parse_manifest(store.read(manifest_key).data, where=manifest_key).data]
+    except PublishError:
+        return []
+
+
+class _Named:
+    """The blobs that something names, in a third of the memory that their names take."""
+
+    def __init__(self) -> None:
+        self._checksums: set[bytes] = set()
+
+    def add(self, checksums: Iterable[str]) -> None:
+        self._checksums.update(bytes.fromhex(each) for each in checksums if layout.is_sha256(each))
+
+    def __contains__(self, key: str) -> bool:
+        name = key.rpartition("/")[2]
+        # what is not named as a blob is none: it is not counted
+        return not layout.is_sha256(name) or bytes.fromhex(name) in self._checksums
+
+
+def _count_unreferenced(store: Store, named: _Named, findings: Findings, *, before_seconds: float) -> None:
+    """Count the blobs that no manifest, no push under way and no replaced index names."""
+    for prefix in (layout.INDICES, layout.KEYS):
+        for info in store.list(prefix):
+            named.add(_blobs_of(store, info.key))
+    named.add(info.key.removeprefix(layout.REPLACED) for info in store.list(layout.REPLACED))
+    for binary in push_record.announced(store):
+        named.add(binary.blobs)
+    for info in store.list(layout.BLOBS):
+        # a younger one is that of a push which has ended since the manifests were listed
+        if info.modified_seconds < before_seconds and info.key not in named:
+            findings.unreferenced += 1
+            findings.unreferenced_bytes += info.size_bytes
 
 
 def _index_faults(store: Store, there: set[str], announced: set[str], findings: Findings) -> Iterator[Fault]:

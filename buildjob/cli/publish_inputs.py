@@ -5,24 +5,31 @@ import contextlib
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from buildjob.buildcache import index, signing
+from buildjob.buildcache import index, presence, signing
+from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.open import open_store
 from buildjob.buildcache.storage.store import Store
 from buildjob.cli.publish_options import Arguments, connections_of, is_on
 from buildjob.errors import PublishError, RequestError
+from buildjob.log import Log
 from buildjob.measure.cgroup_position import cpu_limit_cores, read_position
 
+SOME_LEFT_OUT = 1
+"""Exit code of a verb that did its work, but not on everything it came upon."""
 _MOST_PROCESSES = 4
 """More would wait for the server and the network; each takes about 20 MiB."""
 
 
-def open_mirror(arguments: Arguments, url: str) -> Store:
-    """Return the storage of a build cache. Raises RequestError for an address that can't be written to."""
-    return open_store(
+def open_mirror(arguments: Arguments, url: str, log: Log) -> Store:
+    """Return the storage of a build cache, which need not exist. Raises RequestError for an address that can't be one."""
+    if arguments.ca_file and not Path(arguments.ca_file).is_file():
+        raise RequestError(f"--ca-file {arguments.ca_file}: there is no such file")
+    store = open_store(
         url,
         Access(
             endpoint_url=arguments.endpoint_url,
@@ -32,7 +39,27 @@ def open_mirror(arguments: Arguments, url: str) -> Store:
             path_style=is_on(arguments.path_style, "--path-style"),
             connections=connections_of(arguments),
         ),
+        notice=log.note,
     )
+    if presence.is_file(store):
+        raise RequestError(f"{store.url}: {presence.fault_of(presence.Presence.NOT_A_FOLDER)}")
+    return store
+
+
+def open_existing(arguments: Arguments, url: str, log: Log) -> Store:
+    """Return the storage of a build cache. Raises RequestError if there is none: a wrong address must not make one."""
+    store = open_mirror(arguments, url, log)
+    presence.require(store)
+    return store
+
+
+def log_left_out(log: Log, left_out: Sequence[Fault]) -> int:
+    """Print what was left out, one object a line; return the exit code that says whether there was any."""
+    for fault in left_out:
+        sys.stdout.write(f"{fault.key}: {fault.text}\n")
+    if left_out:
+        log.warning(f"{len(left_out)} objects look like manifests of binaries and are none: they were left out")
+    return SOME_LEFT_OUT if left_out else 0
 
 
 def processes_for(connections: int) -> int:

@@ -3,14 +3,16 @@
 import sys
 
 from buildjob.buildcache import keys
-from buildjob.cli.publish_inputs import open_mirror, read
+from buildjob.cli.publish_inputs import open_existing, open_mirror, read
 from buildjob.cli.publish_options import Arguments
 from buildjob.log import Log
 
 
 def run(arguments: Arguments, log: Log) -> int:
     """Add keys, if any are given, and list all; return the exit code."""
-    store = open_mirror(arguments, arguments.mirror)
+    # who offers the first key may make the build cache with it
+    opened = open_mirror if arguments.add else open_existing
+    store = opened(arguments, arguments.mirror, log)
     for file in arguments.add:
         for fingerprint in keys.add(store, read(file, "--add")):
             log.note(f"{fingerprint} added")

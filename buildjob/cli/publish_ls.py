@@ -5,14 +5,14 @@ import sys
 import msgspec
 
 from buildjob.buildcache import listing
-from buildjob.cli.publish_inputs import open_mirror
+from buildjob.cli.publish_inputs import open_existing
 from buildjob.cli.publish_options import Arguments
 from buildjob.log import Log
 
 
-def run(arguments: Arguments, _log: Log) -> int:
+def run(arguments: Arguments, log: Log) -> int:
     """List; return the exit code."""
-    for row in listing.listed(open_mirror(arguments, arguments.mirror)):
+    for row in listing.listed(open_existing(arguments, arguments.mirror, log)):
         if arguments.json:
             sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
         else:

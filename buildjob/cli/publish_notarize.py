@@ -3,12 +3,10 @@
 import sys
 
 from buildjob.buildcache import keys, notarize, push
-from buildjob.cli.publish_inputs import index_options, open_mirror, read, signer, trust
+from buildjob.cli.publish_inputs import SOME_LEFT_OUT, index_options, open_existing, open_mirror, read, signer, trust
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
-
-_SOME_LEFT = 1
 
 
 def run(arguments: Arguments, log: Log) -> int:
@@ -20,7 +18,8 @@ def run(arguments: Arguments, log: Log) -> int:
     options = notarize.NotarizeOptions(
         workers=workers, known_keys=known, pushing=push.PushOptions(workers=workers, indexing=index_options(arguments))
     )
-    source, target = open_mirror(arguments, arguments.source), open_mirror(arguments, arguments.mirror)
+    source = open_existing(arguments, arguments.source, log)
+    target = open_mirror(arguments, arguments.mirror, log)
     taken = left = 0
     with trust(arguments.trust) as builds, signer(arguments) as own:
         for found in notarize.notarize(source, target, builds, own, options):
@@ -31,4 +30,4 @@ def run(arguments: Arguments, log: Log) -> int:
                 left += 1
                 sys.stdout.write(f"left  {found.key}: {found.text}\n")
     log.note(f"{taken} binaries signed and copied to {target.url}, {left} left out")
-    return _SOME_LEFT if left else 0
+    return SOME_LEFT_OUT if left else 0

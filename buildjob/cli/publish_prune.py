@@ -5,7 +5,7 @@ from pathlib import Path
 
 from buildjob import options
 from buildjob.buildcache import prune
-from buildjob.cli.publish_inputs import index_options, open_mirror
+from buildjob.cli.publish_inputs import index_options, log_left_out, open_existing
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.log import Log
 
@@ -17,7 +17,7 @@ def run(arguments: Arguments, log: Log) -> int:
         age_seconds=options.seconds(arguments.older_than, "--older-than"),
         grace_seconds=options.seconds(arguments.grace, "--grace"),
     )
-    store = open_mirror(arguments, arguments.mirror)
+    store = open_existing(arguments, arguments.mirror, log)
     planned = prune.plan(store, rules, workers=connections_of(arguments))
     for key in (*planned.marked, *planned.unreferenced):
         sys.stdout.write(f"{'delete' if key in planned.sweepable or key in planned.sweepable_blobs else 'mark  '} {key}\n")
@@ -25,9 +25,12 @@ def run(arguments: Arguments, log: Log) -> int:
         f"{len(planned.marked)} binaries and {len(planned.unreferenced)} unreferenced blobs match no keep rule; "
         f"{len(planned.sweepable)} binaries and {len(planned.sweepable_blobs)} blobs can be deleted now"
     )
+    code = log_left_out(log, planned.left_out)
+    if planned.keeps_blobs:
+        log.warning("no blob is deleted: what could not be read may be a manifest, and any blob one that it names")
     if not arguments.apply:
         log.note("nothing was changed; --apply does it")
-        return 0
+        return code
     if planned.sweepable or planned.sweepable_blobs:
         swept = prune.sweep(store, planned, index_options(arguments))
         log.note(f"{swept.manifests} binaries and {swept.blobs} blobs were deleted")
@@ -35,4 +38,4 @@ def run(arguments: Arguments, log: Log) -> int:
             log.warning("the time for one run is over; run it again")
     if prune.mark(store, planned):
         log.note(f"the others were marked; a run after {arguments.grace} deletes them")
-    return 0
+    return code

@@ -44,16 +44,20 @@ def run(arguments: Arguments, log: Log) -> int:
         # gpg imports the key while this process loads boto3 and asks what the build cache has
         signs = not arguments.unsigned and not arguments.dry_run
         signer = stack.enter_context(signer_in_background(arguments)) if signs else None
-        store = open_mirror(arguments, arguments.mirror)
-        planned = push.plan(folder, store, replace=arguments.replace, workers=connections_of(arguments))
+        store = open_mirror(arguments, arguments.mirror, log)
+        planned = push.plan(folder, store, replace=arguments.replace, signs=signs, workers=connections_of(arguments))
         if planned.there:
             log.note(f"{len(planned.there)} binaries are in the build cache already (--replace uploads them again)")
+        for key in planned.broken:
+            log.warning(f"{store.url}/{key}: Spack would not take what is there; it is uploaded again")
         if arguments.dry_run:
             return _show(planned, store.url, log)
         sign: push.Sign = lambda text, _where: text  # noqa: E731  typed here
         if signer:
             sign = _sign_with(signer())
         pushed = push.push(planned, store, sign=sign, options=_options(arguments))
+    if pushed.is_new:
+        log.note(f"{store.url}: there was no build cache; this push has made one")
     if planned.binaries:
         log.note(f"uploaded {len(pushed.manifest_keys)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
     _log_index(log, pushed)

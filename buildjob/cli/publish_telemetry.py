@@ -17,7 +17,7 @@ def run(arguments: Arguments, log: Log) -> int:
     is_protected = options.environment().get("CI_COMMIT_REF_PROTECTED") == "true"
     place = arguments.place or ("protected" if is_protected else "other")
     files = send_telemetry.found([Path(path) for path in arguments.documents])
-    store = open_mirror(arguments, arguments.mirror)
+    store = open_mirror(arguments, arguments.mirror, log)
     sent = send_telemetry.send(files, store, place)
     log.note(f"{len(sent)} documents are below {store.url}/telemetry/v1/{place}/")
     if arguments.json:

@@ -6,7 +6,7 @@ import sys
 import msgspec
 
 from buildjob.buildcache import verify
-from buildjob.cli.publish_inputs import open_mirror, processes_for, trust
+from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_for, trust
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
@@ -18,7 +18,6 @@ def run(arguments: Arguments, log: Log) -> int:
     """Verify; return the exit code. With `--json`, print the good binaries in place of the faults."""
     if bool(arguments.trust) == arguments.any_signer:
         raise RequestError("give --trust FILE with the public keys that may have signed, or --any-signer")
-    store = open_mirror(arguments, arguments.mirror)
     connections = connections_of(arguments)
     options = verify.VerifyOptions(
         read_blobs=not arguments.quick,
@@ -29,6 +28,8 @@ def run(arguments: Arguments, log: Log) -> int:
     findings, faults = verify.Findings(), 0
     with contextlib.ExitStack() as stack:
         trusted = None if arguments.any_signer else stack.enter_context(trust(arguments.trust))
+        # some binaries that are looked for may be missing together with the build cache
+        store = (open_mirror if arguments.only else open_existing)(arguments, arguments.mirror, log)
         for fault in verify.verify(store, trusted, findings, options):
             faults += 1
             if not arguments.json:
@@ -39,4 +40,7 @@ def run(arguments: Arguments, log: Log) -> int:
     log.note(f"{good} of {findings.binaries} binaries are good, {findings.indexed} are indexed, {faults} faults")
     if findings.unindexed:
         log.note(f"{findings.unindexed} binaries are announced and not yet in the index; publish index adds them")
+    if findings.unreferenced:
+        size = f"{findings.unreferenced_bytes / 1e6:.1f} MB"
+        log.note(f"{findings.unreferenced} blobs, {size}, are named by no manifest; publish prune deletes them")
     return _FAULTS if faults else 0

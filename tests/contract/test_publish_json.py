@@ -37,7 +37,8 @@ def failure_of(done: subprocess.CompletedProcess[str]) -> Failure:
     [
         (("push", "none", "m", "--unsigned"), Outcome.BAD_REQUEST, "none: there is no such folder"),
         (("push", "u", "ftp://host/m", "--unsigned"), Outcome.BAD_REQUEST, "ftp://host/m"),
-        (("push", "u", "file", "--unsigned"), Outcome.PUBLISH_FAILED, "file"),
+        (("push", "u", "file", "--unsigned"), Outcome.BAD_REQUEST, "is a file, not a folder"),
+        (("verify", "m", "--any-signer"), Outcome.BAD_REQUEST, "there is no build cache"),
         (("push", "u", "m", "--signing-key-command", "exit 3"), Outcome.PUBLISH_FAILED, "ended with 3"),
         (("push", "u", "m", "--unsigned", "--scratch", "none"), Outcome.PUBLISH_FAILED, "No such file or directory"),
         (("verify", "m"), Outcome.BAD_REQUEST, "--any-signer"),

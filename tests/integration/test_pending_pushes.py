@@ -7,7 +7,7 @@ from pathlib import Path
 from buildjob.buildcache import index, layout, push, push_record
 from buildjob.buildcache.indexing import pending_pushes
 from buildjob.buildcache.storage.folder import FolderStore
-from buildjob.buildcache.storage.store import ObjectInfo, Store
+from buildjob.buildcache.storage.store import ObjectInfo, Store, Unlisted
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, expected, installs
 
 COUNT = 40
@@ -130,14 +130,14 @@ def test_a_rebuild_that_lost_a_race_keeps_what_others_merged_meanwhile(tmp_path:
                 push.publish(tmp_path / name, FolderStore(self.root), sign=as_it_is)
             return super().write(key, data, only_if=only_if)
 
-        def list(self, prefix: str) -> Iterator[ObjectInfo]:
-            listed = super().list(prefix)
+        def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
+            listed = super().list(prefix, unlisted=unlisted)
             if prefix == layout.PENDING:
                 self.turns += 1
                 if self.turns == 2:  # the second look of an attempt: it is announced by now, and there
                     planned = push.plan(tmp_path / "late", FolderStore(self.root), replace=False)
                     push.push(planned, FolderStore(self.root), sign=as_it_is, options=push.PushOptions(update_index=False))
-                    return super().list(prefix)
+                    return super().list(prefix, unlisted=unlisted)
             return listed
 
         turns = 0

@@ -1,6 +1,7 @@
 """Publishing to a folder: signed entries, blobs first, whatever instant a kill comes."""
 
 import base64
+import json
 import signal
 import subprocess
 import sys
@@ -42,10 +43,12 @@ def test_what_is_signed_verifies_and_what_is_changed_does_not(key: Key, tmp_path
     assert is_whole(tmp_path / "m", manifest)
     with throw_away_home() as home:
         trust = TrustHome(home)
-        assert not trust.has_good_signature(text), "nobody is trusted yet"
+        with pytest.raises(PublishError, match="untrusted key"):
+            trust.signed_text(text)
         assert len(trust.trust(public_keys(key.secret))) == 1
-        assert trust.has_good_signature(text)
-        assert not trust.has_good_signature(text.replace(b'"version":3', b'"version":4'))
+        assert json.loads(trust.signed_text(text))["version"] == 3
+        with pytest.raises(PublishError, match="bad signature"):
+            trust.signed_text(text.replace(b'"version":3', b'"version":4'))
         assert (
             b"PRIVATE"
             not in subprocess.run(["gpg", "--homedir", home, "--list-secret-keys"], capture_output=True, check=True).stdout
@@ -71,7 +74,7 @@ def test_a_key_in_base64_as_spacks_ci_keeps_it_signs_and_is_trusted(key: Key, tm
     with throw_away_home() as home:
         trust = TrustHome(home)
         trust.trust(public_keys(encoded))
-        assert trust.has_good_signature(signed)
+        assert trust.signed_text(signed) == b"x\n"
     encoded.write_text("no key at all\n")
     with pytest.raises(RequestError, match="gpg finds no key"):
         public_keys(encoded)

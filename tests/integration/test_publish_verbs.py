@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from buildjob.buildcache import index, keys, layout, notarize, prune, push, push_record, send_telemetry, signing, verify
+from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Store
 from buildjob.errors import PublishError
@@ -80,10 +81,10 @@ def test_an_intact_build_cache_has_no_faults_and_each_damage_is_one(signed: tupl
     store.write(manifest_key("other"), store.read(manifest_key("tool")).data)
     store.delete(manifest_key("tool"))
     found = faults_of(store, key)
-    assert [text.partition(": ")[2] for text in found] == [
+    assert [text.partition(": ")[2].partition(" (")[0] for text in found] == [
         f"lacks {dag_hash('other')}; publish index --rebuild finds it",
         f"names {dag_hash('tool')}, which is not in the build cache",
-        "bad signature, or signed by an untrusted key",
+        "bad signature: the text is not the one that was signed",
         f"{tarball} does not have the checksum in its name",
         f"its spec is another one than its key names: {dag_hash('tool')}",
     ]
@@ -96,7 +97,7 @@ def test_both_of_two_specs_in_a_manifest_are_checked(tmp_path: Path) -> None:
     manifest["data"].append(manifest["data"][-1] | {"checksum": "0" * 64})
     (tmp_path / key).write_text(json.dumps(manifest))
     found = verify.check(store, key, None, read_blobs=True)
-    assert isinstance(found, verify.Fault)
+    assert isinstance(found, Fault)
     assert found.text == f"{layout.blob('0' * 64)} is missing"
 
 
@@ -151,9 +152,9 @@ def test_notarize_takes_only_what_builds_have_signed(
         trust.trust(builds.public.read_bytes())
         signer = signing.Signer(secret, release.secret, None)
         found = list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions()))
-        assert {each.key: each.text for each in found if isinstance(each, verify.Fault)} == {
+        assert {each.key: each.text for each in found if isinstance(each, Fault)} == {
             manifest_key("unsigned"): "not signed",
-            manifest_key("strange"): "bad signature, or signed by an untrusted key",
+            manifest_key("strange"): f"signed by an untrusted key ({strange.fingerprint[-16:]})",
         }
         assert {each.manifest_key for each in found if isinstance(each, notarize.Taken)} == {
             manifest_key(name) for name in TREES
@@ -165,7 +166,7 @@ def test_notarize_takes_only_what_builds_have_signed(
         assert not [
             each
             for each in notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions())
-            if not isinstance(each, verify.Fault)
+            if not isinstance(each, Fault)
         ]
         keys.add(target, stranger.public.read_bytes())
         with pytest.raises(PublishError, match="it offers unknown keys"):
@@ -193,7 +194,9 @@ def test_notarize_leaves_out_what_an_expired_key_has_signed(tmp_path: Path, key:
         found = list(
             notarize.notarize(source, target, trust, signing.Signer(secret, key.secret, None), notarize.NotarizeOptions())
         )
-    assert found == [verify.Fault(key=manifest_key("tool"), text="bad signature, or signed by an untrusted key")]
+    ((fault_key, text),) = [(each.key, each.text) for each in found if isinstance(each, Fault)]
+    assert fault_key == manifest_key("tool")
+    assert text.startswith("signed by a key that has expired")
     assert not list(target.list(layout.SPECS))
 
 

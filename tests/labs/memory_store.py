@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from buildjob.buildcache.storage.store import ABSENT, LARGEST_DOCUMENT_BYTES, LocalFile, ObjectInfo, Store, StoredObject
+from buildjob.buildcache.storage.store import (
+    ABSENT,
+    LARGEST_DOCUMENT_BYTES,
+    LocalFile,
+    ObjectInfo,
+    Store,
+    StoredObject,
+    Unlisted,
+)
 from buildjob.errors import Conflict, NotFound, StoreError, Unsupported
 
 Conditions = Literal["supported", "ignored", "rejected"]
@@ -21,6 +29,12 @@ class MemoryStore:
         self.now = 1_000_000.0
         self.objects: dict[str, bytes] = {}
         self.modified: dict[str, float] = {}
+        self.unreadable: set[str] = set()
+        """Keys whose content can't be read, as of a file without permission."""
+        self.failure: StoreError | None = None
+        """What reading any object raises."""
+        self.unlisted: Unlisted = []
+        """What every listing comes upon and can't read."""
         self.requests: list[tuple[str, str]] = []
         """Method and key, in order."""
 
@@ -65,7 +79,9 @@ class MemoryStore:
         self.requests.append(("delete", key))
         self.objects.pop(key, None)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
+        if unlisted is not None:
+            unlisted += self.unlisted
         self.requests.append(("list", prefix))
         return iter([self._info(key) for key in sorted(self.objects) if key.startswith(prefix)])
 
@@ -84,6 +100,10 @@ class MemoryStore:
 
     def _get(self, method: str, key: str) -> bytes:
         self.requests.append((method, key))
+        if self.failure:
+            raise self.failure
+        if key in self.unreadable:
+            raise StoreError(f"{self.url}/{key}: permission denied")
         if key not in self.objects:
             raise NotFound(f"{self.url}/{key}: there is no such object")
         return self.objects[key]

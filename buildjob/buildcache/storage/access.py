@@ -13,6 +13,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     path_style: bool = False
     """Bucket in the path instead of the host name; most servers other than AWS need it."""
     connections: int = 8
+    connect_seconds: float = 5.0
+    """A server that has not taken a connection by then is asked again."""
+    answer_seconds: float = 60.0
+    """The longest silence while an answer is awaited: servers copy and join large objects first."""
     multipart_bytes: int = 256 << 20
     """Files of this size and larger are uploaded in parts of `part_bytes`; S3 takes at most 5 GiB in one piece."""
     part_bytes: int = 64 << 20

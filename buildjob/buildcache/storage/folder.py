@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from buildjob.buildcache.storage.store import (
     ObjectInfo,
     Store,
     StoredObject,
+    Unlisted,
     chunks_of,
 )
 from buildjob.errors import Conflict, NotFound, StoreError
@@ -112,11 +114,11 @@ class FolderStore:
         with contextlib.suppress(NotFound), self._faults(key):
             self._path(key).unlink()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects whose key begins with the prefix, in the order of their keys."""
         top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
         with self._faults(prefix):
-            yield from (info for info in self._walk(top) if info.key.startswith(prefix))
+            yield from (info for info in self._walk(top, unlisted) if info.key.startswith(prefix))
 
     def copy(self, key: str, source: Store) -> bool:
         """Copy from another folder; False if the source is not a folder. Never a link: its owner could change it later."""
@@ -136,20 +138,40 @@ class FolderStore:
             raise StoreError(f"{key!r} is not a key of a build cache")
         return self.root / key
 
-    def _walk(self, folder: Path) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: Path, unlisted: Unlisted | None) -> Iterator[ObjectInfo]:
+        key = folder.relative_to(self.root).as_posix()
         try:
             # the order of keys, in which a folder's name continues with "/", as S3 lists them
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * entry.is_dir())
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name + "/" * _is_folder(entry))
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError:
+            if unlisted is None:
+                raise
+            unlisted.append(f"{key}/")
+            return
         for entry in entries:
-            if entry.is_dir():
-                yield from self._walk(Path(entry.path))
+            if _is_folder(entry) and not _leads_back(entry):
+                yield from self._walk(folder / entry.name, unlisted)
             elif not entry.name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                    state = entry.stat()
-                    key = str(Path(entry.path).relative_to(self.root))
-                    yield ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+                yield from self._seen(entry, f"{key}/{entry.name}".removeprefix("./"), unlisted)
+
+    def _seen(self, entry: "os.DirEntry[str]", key: str, unlisted: Unlisted | None) -> Iterator[ObjectInfo]:
+        """Yield what a listing says of an entry: nothing if it was deleted meanwhile, or can't be read."""
+        try:
+            state = entry.stat()
+        except FileNotFoundError:
+            if unlisted is not None and entry.is_symlink():
+                unlisted.append(key)
+        except OSError:
+            if unlisted is None:
+                raise
+            unlisted.append(key)
+        else:
+            if stat.S_ISREG(state.st_mode):
+                yield ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
+            elif unlisted is not None:  # a link to a folder above it; a socket, a pipe, a device
+                unlisted.append(key)
 
     @contextlib.contextmanager
     def _temporary(self, key: str) -> Iterator[Path]:
@@ -184,6 +206,20 @@ class FolderStore:
             raise Conflict(f"{self.url}/{key}: it exists already") from error
         except OSError as error:
             raise StoreError(f"build cache {self.url}/{key}: {error.strerror or error}") from error
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a folder, or a link to one; of a link that leads round in a circle: no."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _leads_back(entry: "os.DirEntry[str]") -> bool:
+    """Return whether a folder is a link to one in which it lies."""
+    path = Path(entry.path)
+    return entry.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def _etag_of(data: bytes) -> str:

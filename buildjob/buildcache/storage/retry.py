@@ -1,7 +1,7 @@
 """Calls again what may work the next time: the one backoff of publishing.
 
-Pure but for the sleep, which is a parameter, as the randomness is. Source: AWS Architecture Blog, "Exponential Backoff And
-Jitter" (full jitter).
+Pure but for the clock and the sleep, which are parameters, as the randomness is. Source: AWS Architecture Blog, "Exponential
+Backoff And Jitter" (full jitter).
 """
 
 import random
@@ -14,6 +14,8 @@ import msgspec
 from buildjob.errors import Unavailable
 
 _Result = TypeVar("_Result")
+Failed = Callable[[int, Unavailable, float], None]
+"""Receives before each wait: attempts that failed, the last error, the seconds from the first attempt to the next."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,22 +26,33 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_seconds: float = 0.2
     """The longest first wait; each further one may be twice as long."""
     longest_seconds: float = 20.0
+    most_seconds: float = 180.0
+    """After this time no further attempt begins: each may take a minute if the server is silent."""
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
     def wait_seconds(self, failures: int) -> float:
         """Return how long to wait after this many failures."""
         return self.random() * min(self.longest_seconds, self.first_seconds * 2.0 ** (failures - 1))
 
 
-def with_retries(call: Callable[[], _Result], policy: RetryPolicy) -> _Result:
+def with_retries(
+    call: Callable[[int], _Result], policy: RetryPolicy, *, failed: Failed = lambda _attempts, _error, _seconds: None
+) -> _Result:
     """Return what the call returns; call again while it raises Unavailable. The last error is raised.
 
-    Only for calls that may be carried out twice.
+    The call receives the number of the attempt, from 1. Only for calls that may be carried out twice.
     """
-    for failures in range(1, policy.tries):
+    begun = policy.clock()
+    for attempt in range(1, policy.tries):
         try:
-            return call()
-        except Unavailable:
-            policy.sleep(policy.wait_seconds(failures))
-    return call()
+            return call(attempt)
+        except Unavailable as error:
+            wait_seconds = policy.wait_seconds(attempt)
+            until_next = policy.clock() - begun + wait_seconds
+            if until_next > policy.most_seconds:
+                raise
+            failed(attempt, error, until_next)
+            policy.sleep(wait_seconds)
+    return call(policy.tries)

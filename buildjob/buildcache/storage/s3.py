@@ -8,16 +8,20 @@ import base64
 import contextlib
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import botocore.exceptions
+import botocore.parsers
 
 from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.no_answer import why
+from buildjob.buildcache.storage.notices import Notice, Notices, say_nothing
 from buildjob.buildcache.storage.retry import RetryPolicy, with_retries
 from buildjob.buildcache.storage.s3_client import Client
-from buildjob.buildcache.storage.s3_errors import classified
+from buildjob.buildcache.storage.s3_errors import ErrorAnswer, classified
 from buildjob.buildcache.storage.s3_upload import PartsUpload
 from buildjob.buildcache.storage.store import (
     ABSENT,
@@ -27,12 +31,17 @@ from buildjob.buildcache.storage.store import (
     ObjectInfo,
     Store,
     StoredObject,
+    Unlisted,
     chunks_of,
 )
-from buildjob.errors import Conflict, NotFound, RequestError, StoreError, Unavailable
+from buildjob.errors import Conflict, Denied, NoSuchBucket, NotFound, RequestError, StoreError, Unavailable
+from buildjob.masking import mask
 
 _Result = TypeVar("_Result")
 
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
+_SOMETHING_BETWEEN = "check the address; a proxy or a login page may stand between"
+_GIVE_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a --profile"
 _NO_ANSWER = (
     botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,  # closed, timed out, broken off while reading
@@ -44,7 +53,13 @@ class S3Store:
     """The storage below a prefix of a bucket. Threads may share it."""
 
     def __init__(
-        self, url: str, access: Access, *, retries: RetryPolicy | None = None, client: Client | None = None
+        self,
+        url: str,
+        access: Access,
+        *,
+        retries: RetryPolicy | None = None,
+        client: Client | None = None,
+        notice: Notice = say_nothing,
     ) -> None:
         """`client` is one with the same access, whose credentials need not be looked up again."""
         self.bucket, prefix = split_url(url)
@@ -57,6 +72,8 @@ class S3Store:
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise RequestError(f"{self.url}: {error}") from error
         self._boto3 = self.client.boto3
+        self._notice = notice
+        self._notices = Notices(notice, self.client.server)
 
     def key_in_bucket(self, key: str) -> str:
         """Return a key with the store's prefix."""
@@ -72,7 +89,7 @@ class S3Store:
                     raise StoreError(
                         f"{self.url}/{key}: larger than {limit_bytes} bytes, the most that such an object may be"
                     )
-                return StoredObject(data=body.read(), etag=answer["ETag"])
+                return StoredObject(data=body.read(), etag=self._field(answer, "ETag"))
 
         return self._ask(key, call)
 
@@ -82,13 +99,14 @@ class S3Store:
         def call() -> str:
             digest = hashlib.sha256()
             answer = self._boto3.get_object(**self._place(key))
+            self._field(answer, "ETag")
             with contextlib.closing(answer["Body"]) as body, path.open("wb") as file:
                 for chunk in chunks_of(body):
                     digest.update(chunk)
                     file.write(chunk)
             return digest.hexdigest()
 
-        return self._ask(key, call)
+        return self._ask(key, call, is_short=False)
 
     def digest(self, key: str) -> tuple[int, str]:
         """Read an object; return its size and SHA-256."""
@@ -96,13 +114,14 @@ class S3Store:
         def call() -> tuple[int, str]:
             digest, size = hashlib.sha256(), 0
             answer = self._boto3.get_object(**self._place(key))
+            self._field(answer, "ETag")
             with contextlib.closing(answer["Body"]) as body:
                 for chunk in chunks_of(body):
                     digest.update(chunk)
                     size += len(chunk)
             return size, digest.hexdigest()
 
-        return self._ask(key, call)
+        return self._ask(key, call, is_short=False)
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Return size and time of an object; None if there is none."""
@@ -110,7 +129,7 @@ class S3Store:
             answer = self._head(key)
         except NotFound:
             return None
-        modified = answer["LastModified"].timestamp()
+        modified = self._field(answer, "LastModified").timestamp()
         return ObjectInfo(key=key, size_bytes=answer["ContentLength"], modified_seconds=modified)
 
     def has_content(self, key: str, file: LocalFile) -> bool:
@@ -145,7 +164,7 @@ class S3Store:
             except botocore.exceptions.ClientError as error:
                 may_be_done = may_be_done or _status(error) >= 500
                 raise
-            return str(answer["ETag"])
+            return str(self._field(answer, "ETag"))
 
         try:
             return self._ask(key, call)
@@ -167,15 +186,16 @@ class S3Store:
                 body = opened.read() if file.size_bytes <= CHUNK_BYTES else opened
                 self._boto3.put_object(**self._place(key), Body=body, ChecksumSHA256=base64_of(file.sha256), **condition)
 
-        self._ask(key, call)
+        self._ask(key, call, is_short=file.size_bytes <= CHUNK_BYTES)
 
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""
         with contextlib.suppress(NotFound):
             self._ask(key, lambda: self._boto3.delete_object(**self._place(key)))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the objects whose key begins with the prefix, 1,000 a request."""
+    def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose key begins with the prefix, 1,000 a request; all or none can be listed."""
+        del unlisted
         token: dict[str, str] = {}
         while True:
             page = self._page(prefix, token)
@@ -195,8 +215,8 @@ class S3Store:
             return False
         origin = source._place(key)  # noqa: SLF001  the same class
         try:
-            self._ask(key, lambda: self._boto3.copy_object(**self._place(key), CopySource=origin))
-        except (NotFound, Unavailable):
+            self._ask(key, lambda: self._boto3.copy_object(**self._place(key), CopySource=origin), is_short=False)
+        except (NotFound, NoSuchBucket, Unavailable):
             raise
         except StoreError:  # above 5 GiB, or a policy that lets us read and write but not copy
             return False
@@ -204,45 +224,94 @@ class S3Store:
 
     def reopened(self) -> "S3Store":
         """Return the same storage with connections of its own; the credentials are not looked up again."""
-        return S3Store(self.url, self._access, retries=self._retries, client=self.client)
+        return S3Store(self.url, self._access, retries=self._retries, client=self.client, notice=self._notice)
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.key_in_bucket(key)}
 
     def _head(self, key: str, **options: str) -> Mapping[str, Any]:
         head: Callable[[], Mapping[str, Any]] = lambda: self._boto3.head_object(**self._place(key), **options)  # noqa: E731  typed here
-        return self._ask(key, head)
+        try:
+            return self._ask(key, head)
+        except Denied:
+            # the answer to a HEAD has no body, so no reason: a listing is rejected for the same one, and says it
+            self._page(key, {}, most=1)
+            raise
 
-    def _page(self, prefix: str, token: Mapping[str, str]) -> Mapping[str, Any]:
+    def _page(self, prefix: str, token: Mapping[str, str], *, most: int = 1000) -> Mapping[str, Any]:
         page: Callable[[], Mapping[str, Any]] = lambda: self._boto3.list_objects_v2(  # noqa: E731  typed here
-            Bucket=self.bucket, Prefix=self.key_in_bucket(prefix), **token
+            Bucket=self.bucket, Prefix=self.key_in_bucket(prefix), MaxKeys=most, **token
         )
-        return self._ask(prefix, page)
+        try:
+            found = self._ask(prefix, page)
+        except NotFound as error:  # S3 names the bucket if it is missing, and a listing of nothing is an empty one
+            raise Denied(f"{error}; that is not an S3 server's answer") from error
+        self._field(found, "KeyCount", "IsTruncated")
+        return found
 
     def _upload_parts(self, key: str, file: LocalFile) -> None:
         def size_there() -> int | None:
             info = self.stat(key)
             return info.size_bytes if info else None
 
-        ask = functools.partial(self._ask, key)
+        ask = functools.partial(self._ask, key, is_short=False)
         upload = PartsUpload(self._boto3, self._place(key), file, part_bytes=self._access.part_bytes, ask=ask)
         upload.run(size_there)
 
-    def _ask(self, key: str, call: Callable[[], _Result]) -> _Result:
-        """Return what the call returns, with boto3's errors translated, and retried while that may help."""
+    def _field(self, answer: Mapping[str, Any], *names: str) -> Any:
+        """Return the first of these fields of an answer. Raises Denied if it has none: then no S3 server gave it."""
+        for name in names:
+            if answer.get(name) is not None:
+                return answer[name]
+        raise Denied(f"{self.url}: {self.client.server} does not answer as an S3 server does; {_SOMETHING_BETWEEN}")
 
-        def once() -> _Result:
+    def _ask(self, key: str, call: Callable[[], _Result], *, is_short: bool = True) -> _Result:
+        """Return what the call returns, with boto3's errors translated, and retried while that may help.
+
+        One that is not short may take minutes: nobody is told that there is no answer yet.
+        """
+        where = f"{self.url}/{key}"
+
+        def once(attempt: int) -> _Result:
+            watched = self._notices.request(attempt) if is_short else contextlib.nullcontext()
             try:
-                return call()
+                with watched:
+                    return call()
             except botocore.exceptions.ClientError as error:
-                raise _classified(error, f"{self.url}/{key}") from error
+                raise self._classified(error, where) from error
             except _NO_ANSWER as error:
-                server = self._access.endpoint_url or "AWS"
-                raise Unavailable(f"{self.url}/{key}: no answer from {server}: {error}") from error
-            except botocore.exceptions.BotoCoreError as error:  # no credentials, a broken profile …
-                raise StoreError(f"{self.url}/{key}: {error}") from error
+                reason = why(error)
+                times = f" ({attempt} attempts)" if attempt > 1 else ""
+                message = f"{where}: no answer from {self.client.server}: {reason.text}{times}"
+                raise (Denied(message) if reason.is_final else Unavailable(message, reason=reason.text)) from error
+            except botocore.parsers.ResponseParserError as error:  # its text is the whole answer
+                message = f"{where}: {self.client.server} does not answer as an S3 server does; {_SOMETHING_BETWEEN}"
+                raise Denied(message) from error
+            except botocore.exceptions.NoCredentialsError as error:
+                raise Denied(f"{where}: there are no credentials for {self.client.server}; {_GIVE_CREDENTIALS}") from error
+            except botocore.exceptions.BotoCoreError as error:  # a broken profile, a credential process that fails …
+                raise Denied(f"{where}: {error}") from error
 
-        return with_retries(once, self._retries)
+        return with_retries(once, self._retries, failed=self._notices.failed)
+
+    def _classified(self, error: botocore.exceptions.ClientError, where: str) -> StoreError:
+        """Return what a server's error means."""
+        fields = error.response.get("Error", {})
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = str(fields.get("Region") or headers.get("x-amz-bucket-region") or "")
+        answer = ErrorAnswer(
+            status=_status(error),
+            code=str(fields.get("Code", "")),
+            message=self._without_secrets(str(fields.get("Message") or "")),
+            region=region if _REGION.fullmatch(region) else "",
+        )
+        return classified(answer, where=where, server=self.client.server)
+
+    def _without_secrets(self, text: str) -> str:
+        """Return a server's message without what it may repeat of the request."""
+        credentials = self.client.session.get_credentials()
+        secrets = [credentials.access_key, credentials.secret_key, credentials.token] if credentials else []
+        return mask(text, [each for each in secrets if each])
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -260,9 +329,3 @@ def base64_of(sha256: str) -> str:
 
 def _status(error: botocore.exceptions.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _classified(error: botocore.exceptions.ClientError, where: str) -> StoreError:
-    """Return what a server's error means."""
-    fields = error.response.get("Error", {})
-    return classified(_status(error), str(fields.get("Code", "")), str(fields.get("Message") or ""), where=where)

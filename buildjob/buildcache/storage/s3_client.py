@@ -1,10 +1,13 @@
 """Makes boto3's clients: loads what is slow to load once in a process, and leaves out what a request need not do."""
 
 import functools
+import http
 import io
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import boto3
+import botocore.exceptions
 import botocore.handlers
 import botocore.loaders
 import botocore.session
@@ -53,8 +56,8 @@ class Client:
             region_name=access.region or self.session.region_name or "us-east-1",
             verify=access.ca_file,
             config=Config(
-                connect_timeout=10,
-                read_timeout=60,
+                connect_timeout=access.connect_seconds,
+                read_timeout=access.answer_seconds,
                 max_pool_connections=access.connections,
                 retries={"total_max_attempts": 1},  # `with_retries` does it: it knows what may be sent again
                 request_checksum_calculation="when_required",  # ours is SHA-256; theirs needs trailers few servers know
@@ -63,9 +66,18 @@ class Client:
                 s3={"addressing_style": "path"} if access.path_style else {},
             ),
         )
+        self.server = without_userinfo(str(self.boto3.meta.endpoint_url))
+        """The address that is asked: an option's, a variable's, a profile's, or AWS's own."""
         events = self.boto3.meta.events
         events.unregister("before-call.s3", botocore.handlers.add_expect_header)
         events.register("before-call.s3", _expect_continue_for_files)
+        events.register("needs-retry.s3.HeadBucket", _take_region_from_first_answer)
+
+
+def without_userinfo(url: str) -> str:
+    """Return an address without user name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _expect_continue_for_files(params: dict[str, Any], **rest: Any) -> None:
@@ -75,3 +87,13 @@ def _expect_continue_for_files(params: dict[str, Any], **rest: Any) -> None:
     """
     if not isinstance(params.get("body"), io.BytesIO):
         botocore.handlers.add_expect_header(params=params, **rest)
+
+
+def _take_region_from_first_answer(response: Any = None, **_: Any) -> None:
+    """End botocore's question for a bucket's region with the first answer.
+
+    botocore asks it by HeadBucket if a request is redirected. If that is redirected as well, as by a login page, it asks
+    again, without end.
+    """
+    if response is not None and response[0].status_code >= http.HTTPStatus.MULTIPLE_CHOICES:
+        raise botocore.exceptions.ClientError(response[1], "HeadBucket")

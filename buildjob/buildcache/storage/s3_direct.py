@@ -15,7 +15,8 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-_TIMEOUT_SECONDS = 60.0
+_TIMEOUT_SECONDS = 5.0
+"""What is small is answered by then; after that boto3 asks again, with more time."""
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]{8}/([^/]+)/([^/]+)/aws4_request,")
 _MOST_FAILURES = 3
 

@@ -22,7 +22,7 @@ import botocore.utils
 
 from buildjob.buildcache.storage.s3 import S3Store, base64_of
 from buildjob.buildcache.storage.s3_direct import Answer, DirectConnections, Route, route_of
-from buildjob.buildcache.storage.s3_errors import classified
+from buildjob.buildcache.storage.s3_errors import ErrorAnswer, classified
 from buildjob.buildcache.storage.store import (
     ABSENT,
     CHUNK_BYTES,
@@ -31,6 +31,7 @@ from buildjob.buildcache.storage.store import (
     ObjectInfo,
     Store,
     StoredObject,
+    Unlisted,
     chunks_of,
 )
 
@@ -52,8 +53,9 @@ class FastS3:
         """Return an object."""
 
         def take(answer: http.client.HTTPResponse) -> StoredObject | None:
-            fits = int(answer.headers["Content-Length"]) <= limit_bytes
-            return StoredObject(data=answer.read(), etag=answer.headers["ETag"]) if fits else None
+            # what lacks one of them is no S3 server's: boto3 asks again, and reports it
+            etag, size = answer.headers["ETag"], answer.headers["Content-Length"]
+            return StoredObject(data=answer.read(), etag=etag) if etag and size and int(size) <= limit_bytes else None
 
         found = self._request("GET", key, take).result
         if found is None:
@@ -64,7 +66,9 @@ class FastS3:
     def digest(self, key: str) -> tuple[int, str]:
         """Read an object; return its size and SHA-256."""
 
-        def take(answer: http.client.HTTPResponse) -> tuple[int, str]:
+        def take(answer: http.client.HTTPResponse) -> tuple[int, str] | None:
+            if not answer.headers["ETag"] or not answer.headers["Content-Length"]:
+                return None
             digest, size = hashlib.sha256(), 0
             for chunk in chunks_of(answer):
                 digest.update(chunk)
@@ -82,13 +86,15 @@ class FastS3:
     def stat(self, key: str) -> ObjectInfo | None:
         """Return size and time of an object; None if there is none."""
 
-        def take(answer: http.client.HTTPResponse) -> ObjectInfo:
+        def take(answer: http.client.HTTPResponse) -> ObjectInfo | None:
+            if not answer.headers["Last-Modified"] or not answer.headers["Content-Length"]:
+                return None
             modified = email.utils.parsedate_to_datetime(answer.headers["Last-Modified"]).timestamp()
             return ObjectInfo(key=key, size_bytes=int(answer.headers["Content-Length"]), modified_seconds=modified)
 
         answer = self._request("HEAD", key, take)
         if answer.result or answer.status == http.HTTPStatus.NOT_FOUND:
-            return answer.result
+            return answer.result  # the server has accepted these credentials before: nothing else can be missing
         info = self._plain.stat(key)
         if info:
             self._learn(key)
@@ -125,8 +131,9 @@ class FastS3:
         """Delete an object; its absence is success."""
         self._plain.delete(key)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the objects whose key begins with the prefix."""
+    def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose key begins with the prefix; all or none can be listed."""
+        del unlisted
         return self._plain.list(prefix)
 
     def copy(self, key: str, source: Store) -> bool:
@@ -149,7 +156,8 @@ class FastS3:
 
         answer = self._request("PUT", key, take, headers=headers, body=data)
         if answer.status == http.HTTPStatus.PRECONDITION_FAILED:
-            raise classified(answer.status, "PreconditionFailed", "", where=f"{self.url}/{key}")
+            refused = ErrorAnswer(status=answer.status, code="PreconditionFailed")
+            raise classified(refused, where=f"{self.url}/{key}", server=self._client.server)
         return answer
 
     def _request(

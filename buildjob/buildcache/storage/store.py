@@ -18,6 +18,9 @@ CHUNK_BYTES = 1 << 20
 LARGEST_DOCUMENT_BYTES = 16 << 20
 """The default limit of `read`: it is for documents, not for binaries."""
 
+Unlisted = list[str]
+"""Receives the keys of what a listing comes upon and can't read; of a folder with a slash at its end."""
+
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     """An object's content."""
@@ -88,8 +91,11 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; its absence is success."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield the objects whose key begins with the prefix, in the order of their keys, never all in memory."""
+    def list(self, prefix: str, *, unlisted: Unlisted | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose key begins with the prefix, in the order of their keys, never all in memory.
+
+        Without `unlisted`, a folder that can't be read raises StoreError.
+        """
 
     def copy(self, key: str, source: "Store") -> bool:
         """Copy an object of another store under the same key without passing it through here; False if that can't be."""

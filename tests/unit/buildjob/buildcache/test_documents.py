@@ -11,8 +11,8 @@ import pytest
 from buildjob.buildcache import documents, layout
 from buildjob.buildcache.manifest import parse_manifest
 from buildjob.buildcache.storage.store import LocalFile
-from buildjob.errors import NotFound, PublishError
-from tests.labs.build_cache import add_entry, dag_hash, nodes_of
+from buildjob.errors import NotFound, PublishError, Unavailable
+from tests.labs.build_cache import dag_hash, nodes_of
 from tests.labs.memory_store import MemoryStore
 
 SPEC = json.dumps({"spec": {"_meta": {"version": 5}, "nodes": nodes_of("zlib")}}).encode()
@@ -84,9 +84,33 @@ def test_a_blob_with_another_content_and_one_that_is_missing() -> None:
         documents.read_spec(store, key)
 
 
-def test_only_binaries_have_manifests_of_specs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"signing": "gpg"}', ""),
+        (b'{"signing":"gpg","future":[1]}', ""),
+        (None, "is missing"),
+        (b"", "is broken: not JSON"),
+        (b"<html>", "is broken: not JSON"),
+        (b"[]", "does not say that gpg signs"),
+        (b"{}", "does not say that gpg signs"),
+        (b'{"signing":"sigstore"}', "does not say that gpg signs"),
+    ],
+)
+def test_the_document_that_says_how_a_build_cache_is_signed(content: bytes | None, fault: str) -> None:
     store = MemoryStore()
-    key = add_entry(tmp_path, "zlib")
-    for each in (key, layout.SPECS + "zlib/stranger", layout.INDEX):
-        store.write(each, b"")
-    assert list(documents.manifest_keys(store)) == [key]
+    if content is not None:
+        store.write(layout.LAYOUT, content)
+    assert documents.layout_fault(store).startswith(fault)
+    assert bool(documents.layout_fault(store)) == bool(fault)
+    assert documents.ensure_layout(store) == (content is None)
+    assert store.objects[layout.LAYOUT] == (content if content is not None else layout.LAYOUT_CONTENT)
+
+
+def test_a_layout_that_cannot_be_read_is_broken_or_ends_it() -> None:
+    store = MemoryStore()
+    store.unreadable.add(layout.LAYOUT)
+    assert "permission denied" in documents.layout_fault(store)
+    store.failure = Unavailable("no answer")
+    with pytest.raises(Unavailable):
+        documents.layout_fault(store)

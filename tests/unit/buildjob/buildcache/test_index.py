@@ -75,6 +75,43 @@ def test_a_rebuild_reads_every_spec_and_an_empty_build_cache_gets_an_empty_index
     assert installs(farm.store) == expected({"a": [], "b": []})
 
 
+@pytest.mark.parametrize(
+    ("junk", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{}", "required field"),
+        (b"\xff\0", "not JSON"),
+        (None, "permission denied"),
+        (b'{"version":3,"data":[]}', "names no concrete spec"),
+    ],
+)
+def test_a_rebuild_leaves_out_what_is_no_manifest_and_says_so(farm: Farm, junk: bytes | None, reason: str) -> None:
+    farm.push("a", "b")
+    key = layout.SPECS + f"c/c-1.0-{dag_hash('c')}{layout.MANIFEST_END}"
+    farm.store.write(key, junk or b"x")
+    if junk is None:
+        farm.store.unreadable.add(key)
+    farm.store.write(layout.SPECS + "odd.spec.manifest.json", b"")
+    done = farm.update(rebuild=True)
+    assert [fault.key for fault in done.left_out] == [layout.SPECS + "odd.spec.manifest.json", key]
+    assert reason in done.left_out[1].text
+    assert installs(farm.store) == expected({"a": [], "b": []})
+
+
+def test_a_rebuild_leaves_out_what_its_spec_contradicts_or_lacks(farm: Farm) -> None:
+    farm.push("a", "b")
+    (a,), (b,) = (farm.store.keys(layout.SPECS + name) for name in ("a/", "b/"))
+    farm.store.write(layout.SPECS + f"c/c-1.0-{dag_hash('c')}{layout.MANIFEST_END}", farm.store.objects[a])
+    spec = json.loads(farm.store.objects[b])["data"][1]["checksum"]
+    farm.store.delete(layout.blob(spec))
+    done = farm.update(rebuild=True)
+    assert [fault.text.partition(":")[0] for fault in done.left_out] == [
+        "memory",
+        "its spec is another one than its key names",
+    ]
+    assert installs(farm.store) == expected({"a": []})
+
+
 def test_a_spec_that_is_deleted_during_a_rebuild_is_passed_over(tmp_path: Path) -> None:
     class Racing(MemoryStore):
         def _get(self, method: str, key: str) -> bytes:

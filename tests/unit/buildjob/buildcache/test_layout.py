@@ -8,8 +8,10 @@ from buildjob.buildcache import layout
 def test_the_keys_are_those_of_existing_build_caches() -> None:
     keys = {name: value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
     assert keys == {
+        "MANIFESTS": "v3/manifests/",
         "SPECS": "v3/manifests/spec/",
         "INDEX": "v3/manifests/index/index.manifest.json",
+        "INDICES": "v3/manifests/index/",
         "KEYS": "v3/manifests/key/",
         "KEY_INDEX": "v3/manifests/key/keys.manifest.json",
         "LAYOUT": "v3/layout.json",
@@ -25,6 +27,7 @@ def test_the_keys_are_those_of_existing_build_caches() -> None:
         "PRUNING": "spack-farm/v1/pruning",
         "MARKED": "spack-farm/v1/doomed/",
         "INDEX_MEDIA_TYPE": "application/vnd.spack.db.v8+json",
+        "TARBALL_MEDIA_TYPE": "application/vnd.spack.install.v2.tar+gzip",
         "SPEC_MEDIA_TYPE": "application/vnd.spack.spec.v5+json",
         "KEY_MEDIA_TYPE": "application/pgp-keys",
         "KEY_INDEX_MEDIA_TYPE": "application/vnd.spack.keyindex.v1+json",

@@ -24,13 +24,7 @@ def test_a_clearsigned_manifest_reads_like_a_plain_one() -> None:
     signed = (
         b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n" + manifest() + b"\n-----BEGIN PGP SIGNATURE-----\n\nxx\n"
     )
-    assert parse_manifest(signed, where="x") == parse_manifest(manifest(), where="x")
-
-
-def test_lines_that_the_signature_escaped_are_restored() -> None:
-    text = b'{"version":3,\n"data":[]}'
-    signed = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n- " + text.replace(b"\n", b"\n- ")
-    assert parse_manifest(signed + b"\n-----BEGIN PGP SIGNATURE-----\n", where="x").data == []
+    assert parse_manifest(signed + b"-----END PGP SIGNATURE-----\n", where="x") == parse_manifest(manifest(), where="x")
 
 
 HOSTILE = (

@@ -1,5 +1,6 @@
 """What a prune decides: by keep rules, marks, references and announcements."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -30,6 +31,12 @@ class Farm:
 
     def plan(self, rules: KeepRules = RULES) -> PrunePlan:
         return prune.plan(self.store, rules, wall=lambda: self.store.now, workers=1)
+
+    @functools.cached_property
+    def blobs_of_a(self) -> list[str]:
+        """What stays known when the manifest is damaged."""
+        manifest = json.loads((self.folder / self.keys["a"]).read_text())
+        return [layout.blob(row["checksum"]) for row in manifest["data"]]
 
     def blobs(self, name: str) -> list[str]:
         return [layout.blob(row["checksum"]) for row in json.loads(self.store.objects[self.keys[name]])["data"]]
@@ -146,10 +153,70 @@ def test_only_one_prune_deletes_at_a_time_and_none_without_conditions(farm: Farm
         prune.sweep(MemoryStore("ignored"), farm.plan(), ONCE)
 
 
-def test_a_manifest_that_cannot_be_read_ends_it_before_anything_is_planned(farm: Farm) -> None:
-    farm.store.write(farm.keys["a"], b"{}")
-    with pytest.raises(PublishError, match="not a spec manifest"):
-        farm.plan()
+@pytest.mark.parametrize("junk", [b"", b"{}", b"\xff\xfe", b"<html>", b"-----BEGIN PGP SIGNED MESSAGE-----\n"])
+def test_one_that_is_no_manifest_is_left_out_and_the_others_are_pruned(farm: Farm, junk: bytes) -> None:
+    farm.store.write(farm.keys["a"], junk)
+    farm.store.now += 2000
+    planned = farm.plan()
+    assert [fault.key for fault in planned.left_out] == [farm.keys["a"]]
+    assert planned.marked == [farm.keys["b"]], "nor is it deleted"
+    assert not planned.keeps_blobs
+    assert set(farm.blobs_of_a) <= set(planned.unreferenced)
+    prune.mark(farm.store, planned)
+    farm.store.now += 600
+    prune.sweep(farm.store, farm.plan(), ONCE)
+    assert farm.store.keys(layout.SPECS) == {farm.keys["a"]}
+
+
+def test_what_a_newer_manifest_seems_to_name_is_kept(farm: Farm) -> None:
+    manifest = json.loads(farm.store.objects[farm.keys["a"]])
+    farm.store.write(farm.keys["a"], json.dumps(manifest | {"version": 4}).encode())
+    farm.store.now += 2000
+    planned = farm.plan()
+    assert "not a spec manifest of layout 3" in planned.left_out[0].text
+    assert not set(farm.blobs_of_a) & {*planned.unreferenced, *planned.sweepable_blobs}
+
+
+def test_no_blob_is_deleted_while_a_manifest_cannot_be_read(farm: Farm) -> None:
+    farm.store.now += 2000
+    prune.mark(farm.store, farm.plan())
+    farm.store.now += 600
+    farm.store.unreadable.add(farm.keys["a"])
+    planned = farm.plan()
+    assert planned.keeps_blobs
+    assert planned.sweepable.keys() == {farm.keys["b"]}
+    assert planned.sweepable_blobs == []
+    blobs = {*farm.blobs("a"), *farm.blobs("b")}
+    prune.sweep(farm.store, planned, ONCE)
+    assert farm.store.keys(layout.SPECS) == {farm.keys["a"]}
+    assert farm.store.keys(layout.BLOBS) >= blobs
+
+
+def test_no_blob_is_deleted_if_a_manifest_becomes_unreadable_meanwhile(farm: Farm) -> None:
+    farm.store.now += 2000
+    prune.mark(farm.store, farm.plan())
+    farm.store.now += 600
+    planned = farm.plan()
+    assert planned.sweepable_blobs
+    other = layout.SPECS + f"c/c-1.0-{dag_hash('c')}{layout.MANIFEST_END}"
+    farm.store.write(other, b"")
+    farm.store.unreadable.add(other)
+    assert prune.sweep(farm.store, planned, ONCE).blobs == 0
+
+
+def test_a_folder_without_permission_keeps_every_blob(tmp_path: Path) -> None:
+    farm = Farm(tmp_path / "u", "a")
+    farm.store.unlisted.append(layout.SPECS + "zlib/")
+    farm.store.now += 2000
+    planned = farm.plan()
+    assert planned.keeps_blobs
+    assert [fault.key for fault in planned.left_out] == [layout.SPECS + "zlib/"]
+
+
+def test_what_was_not_marked_by_a_prune_marks_nothing(farm: Farm) -> None:
+    farm.store.write(layout.MARKED + "notes.txt", b"no JSON")
+    farm.store.now += 2000
+    assert farm.plan().sweepable == {}
 
 
 def test_a_manifest_that_is_deleted_meanwhile_names_nothing(tmp_path: Path) -> None:
@@ -158,7 +225,7 @@ def test_a_manifest_that_is_deleted_meanwhile_names_nothing(tmp_path: Path) -> N
     farm.store.delete(farm.keys["a"])
     farm.store.now += 2000
     everything = farm.store.list
-    farm.store.list = lambda prefix: iter(listed) if prefix == "v3/manifests/" else everything(prefix)  # type: ignore[method-assign]
+    farm.store.list = lambda prefix, **_: iter(listed) if prefix == "v3/manifests/" else everything(prefix)  # type: ignore[method-assign]
     assert set(farm.plan().unreferenced) >= farm.store.keys(layout.BLOBS) - farm.store.keys(layout.REPLACED) - {
         layout.blob(json.loads(farm.store.objects[layout.INDEX])["data"][0]["checksum"])
     }

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from buildjob.buildcache import documents, index, layout, push, push_record, verify
+from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.push_record import AnnouncedBinary
-from buildjob.buildcache.verify import Fault, Findings, VerifyOptions
+from buildjob.buildcache.verify import Findings, VerifyOptions
+from buildjob.errors import Denied, StoreError, Unavailable
 from tests.labs.build_cache import add_entry, as_it_is, dag_hash
 from tests.labs.memory_store import MemoryStore
 
@@ -125,3 +127,40 @@ def test_a_check_returns_what_the_notary_needs(farm: Farm) -> None:
     assert (found.manifest_key, found.dag_hash) == (farm.keys["a"], dag_hash("a"))
     assert found.text == farm.store.objects[farm.keys["a"]]
     assert found.nodes.keys() == {dag_hash("a"), dag_hash("glibc")}
+
+
+def test_the_layout_is_checked_with_the_whole_and_not_with_some(farm: Farm) -> None:
+    farm.store.delete(layout.LAYOUT)
+    ((key, text),) = farm.faults()
+    assert (key, text.partition(":")[0]) == (layout.LAYOUT, "is missing")
+    assert farm.faults(manifest_keys=[farm.keys["a"]]) == []
+
+
+def test_blobs_that_nothing_names_are_counted(farm: Farm) -> None:
+    later: dict[str, Any] = {"wall": lambda: farm.store.now + 1}
+    assert farm.faults(**later) == []
+    assert farm.findings.unreferenced == 0, "the index, the keys and the old index are named"
+    farm.store.write(layout.blob("0" * 64), b"12345")
+    farm.store.write(layout.blob("1" * 64), b"")
+    farm.store.write(layout.BLOBS + "notes.txt", b"")
+    assert farm.faults(**later) == []
+    assert (farm.findings.unreferenced, farm.findings.unreferenced_bytes) == (2, 5)
+    binary = AnnouncedBinary(manifest_key=farm.keys["a"], dag_hash=dag_hash("a"), blobs=["0" * 64])
+    push_record.announce(farm.store, [binary], documents.read_spec(farm.store, farm.keys["a"]), at_once=1)
+    assert farm.faults(**later) == []
+    assert farm.findings.unreferenced == 1, "a push under way is about to name the other one"
+    assert farm.faults(wall=lambda: farm.store.now) == []
+    assert farm.findings.unreferenced == 0, "they are younger than the verification"
+
+
+def test_junk_is_a_fault_and_so_is_what_cannot_be_listed(farm: Farm) -> None:
+    farm.store.write(layout.SPECS + "junk.spec.manifest.json", b"")
+    farm.store.unlisted.append(layout.SPECS + "zlib/")
+    assert [key for key, _ in farm.faults()] == [layout.SPECS + "junk.spec.manifest.json", layout.SPECS + "zlib/"]
+
+
+@pytest.mark.parametrize("failure", [Denied("AccessDenied"), Unavailable("no answer")])
+def test_who_asks_for_some_learns_that_they_could_not_be_read(farm: Farm, failure: StoreError) -> None:
+    farm.store.failure = failure
+    with pytest.raises(type(failure)):
+        farm.faults(manifest_keys=[farm.keys["a"]])

@@ -202,7 +202,7 @@ def test_a_record_that_is_deleted_before_it_is_read_is_passed_over() -> None:
     farm = Farm()
     key = farm.announce("a")
     listed = list(farm.store.list(layout.PENDING))
-    farm.store.list = lambda prefix: iter(listed if prefix == layout.PENDING else [])  # type: ignore[method-assign]
+    farm.store.list = lambda prefix, **_: iter(listed if prefix == layout.PENDING else [])  # type: ignore[method-assign]
     farm.store.delete(key)
     pending = farm.pending()
     assert appeared(pending) == set()

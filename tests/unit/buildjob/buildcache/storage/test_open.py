@@ -35,3 +35,22 @@ def test_a_bucket_and_its_prefix_are_told_apart() -> None:
 
 def test_a_checksum_in_a_header_is_base64() -> None:
     assert base64_of("00ff") == "AP8="
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", " ", "file://mirror", "file://host/mirror", "file:mirror", "file:///m?x=1", "s3://bucket/p#f", "s3://bucket/p?x=1"],
+)
+def test_an_address_that_others_would_read_otherwise_is_rejected(url: str) -> None:
+    with pytest.raises(RequestError):
+        open_store(url, Access())
+
+
+@pytest.mark.parametrize("url", ["{}/", "{}//", "{}/.", "file://{}/", "file://localhost{}"])
+def test_slashes_and_dots_lead_to_the_same_folder(url: str, tmp_path: Path) -> None:
+    assert open_store(url.format(tmp_path), Access()).url == tmp_path.as_uri()
+
+
+def test_a_relative_path_is_one_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("mirror", Access()).url == (tmp_path / "mirror").as_uri()

@@ -12,8 +12,9 @@ class Server:
     def __init__(self, failures: int, error: Exception) -> None:
         self.left, self.error, self.calls = failures, error, 0
 
-    def __call__(self) -> str:
+    def __call__(self, attempt: int) -> str:
         self.calls += 1
+        assert attempt == self.calls
         if self.left:
             self.left -= 1
             raise self.error
@@ -48,3 +49,17 @@ def test_an_error_that_stays_is_raised_at_once() -> None:
     with pytest.raises(Conflict):
         with_retries(server, RetryPolicy())
     assert server.calls == 1
+
+
+def test_no_attempt_begins_after_the_time_for_all_of_them() -> None:
+    clock = iter(range(0, 10_000, 60))
+    server = Server(100, Unavailable("silent"))
+    failed: list[tuple[int, float]] = []
+    with pytest.raises(Unavailable):
+        with_retries(
+            server,
+            RetryPolicy(clock=lambda: float(next(clock)), sleep=lambda _: None, random=lambda: 0.0),
+            failed=lambda attempt, _, seconds: failed.append((attempt, seconds)),
+        )
+    assert server.calls == 4
+    assert failed == [(1, 60.0), (2, 120.0), (3, 180.0)]
