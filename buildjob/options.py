@@ -8,12 +8,22 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from buildjob.errors import RequestError
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 _ALIKE = 0.85
+
+
+class PrestartedInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The line of input that a prestarted `spack-farm publish` waits for."""
+
+    environment: dict[str, str]
+    held: dict[str, bytes] = {}
+    """Option -> what a pipe gave for it: no other process can read that again."""
 
 
 def environment() -> dict[str, str]:

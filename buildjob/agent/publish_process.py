@@ -15,8 +15,10 @@ import msgspec
 
 from buildjob.agent.request import Target
 from buildjob.buildcache import layout
+from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.buildcache.signing import TrustHome
 from buildjob.errors import AgentError, PublishError, RequestError
+from buildjob.options import PrestartedInput
 from buildjob.outcome import Outcome
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.telemetry import Publish
@@ -70,15 +72,21 @@ def published(
 
 def push_argv(target: Target, unsigned: Path) -> list[str]:
     """Return the command line that signs and uploads the binary in a folder; it waits for `push_input`."""
-    signing = ["--signing-key-file", str(target.signing_key_file)] if target.signing_key_file else ["--unsigned"]
-    if target.passphrase_file:
-        signing += ["--signing-passphrase-file", str(target.passphrase_file)]
+    # what came from a pipe has no name that another process could open: it comes with `push_input`
+    files = [argument for option, source in _secrets(target) if source.file for argument in (option, str(source.file))]
+    signing = files if target.signing_key_file else ["--unsigned"]
     return _argv("push", str(unsigned), target.url, "--replace", "--json", "--prestarted", *signing)
 
 
-def push_input(variables: Mapping[str, str]) -> bytes:
-    """Return the line of input that a push waits for: the whole environment, secrets included."""
-    return msgspec.json.encode(_environment(variables))
+def push_input(target: Target, variables: Mapping[str, str]) -> bytes:
+    """Return the line of input that a push waits for: the whole environment, secrets included, and what pipes gave."""
+    held = {option: source.held for option, source in _secrets(target) if not source.file}
+    return msgspec.json.encode(PrestartedInput(environment=_environment(variables), held=held))
+
+
+def _secrets(target: Target) -> list[tuple[str, KeySource]]:
+    given = (("--signing-key-file", target.signing_key_file), ("--signing-passphrase-file", target.passphrase_file))
+    return [(option, source) for option, source in given if source]
 
 
 def pushed(code: int, printed: bytes, *, begun: float) -> Publish:

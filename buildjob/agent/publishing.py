@@ -134,7 +134,7 @@ class Publishing:
         else:
             assert self._pushing
             begun = time.monotonic()
-            line = publish_process.push_input(self._session.request.variables)
+            line = publish_process.push_input(self._target, self._session.request.variables)
             code, printed = self._session.finish(self._pushing, line)
             publish = publish_process.pushed(code, printed, begun=begun)
         shutil.rmtree(self._unsigned)
@@ -162,6 +162,5 @@ def _push_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.P
     store = FolderStore(folder)
     if target.signing_key_file is None:
         return publish(unsigned, store, sign=lambda text, _where: text)
-    with signing.throw_away_home() as home:
-        signer = signing.Signer(home, target.signing_key_file, target.passphrase_file)
+    with signing.signer(target.signing_key_file, target.passphrase_file) as signer:
         return publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where))

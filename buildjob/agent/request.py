@@ -1,6 +1,7 @@
 """Arguments and environment become one frozen `BuildRequest`, or are rejected here with the option's name.
 
-Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure, except that named files and folders are looked up.
+Precedence: option, then `SPACK_FARM_BUILD_<OPTION>`, then default. Pure, except that named files and folders are looked up,
+and that a key in a pipe is read.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from buildjob.buildcache.gpg.key_source import KeySource, find_source
 from buildjob.errors import RequestError
 from buildjob.options import reject_empty, reject_misspelled, seconds, switch
 from buildjob.paths import Paths, from_environment
@@ -53,9 +55,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The mirror as Spack's configuration names it, without a slash at its end."""
     folder: Path | None
     """None for a build cache in S3."""
-    signing_key_file: Path | None
+    signing_key_file: KeySource | None
     """None for a build cache without signatures."""
-    passphrase_file: Path | None = None
+    passphrase_file: KeySource | None = None
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +90,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Publish a package also if the target then lacks what it needs at run time (`--allow-missing`)."""
     telemetry_mirror: str = ""
     """Where telemetry is uploaded to, as `spack-farm publish telemetry` takes it; nowhere if empty."""
-    trust: list[Path] = []
-    """Files with public keys."""
+    trust: list[KeySource] = []
+    """Public keys."""
     jobs: int | None = None
     """None leaves the number of parallel jobs to Spack."""
     timeout_seconds: float | None = None
@@ -139,7 +141,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         private=bool(values["private"]),
         allow_missing=bool(values["allow_missing"]),
         telemetry_mirror=_telemetry_mirror(values["telemetry_mirror"]),
-        trust=[_file(text, "--trust") for text in values["trust"]],
+        trust=[find_source(text, "--trust") for text in values["trust"]],
         jobs=_count(values["jobs"]),
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
@@ -261,8 +263,8 @@ def _target(values: Mapping[str, Any]) -> Target | None:
     return Target(
         url=folder.as_uri() if folder else values["mirror"].rstrip("/"),
         folder=folder,
-        signing_key_file=_file(key, "--signing-key-file") if key else None,
-        passphrase_file=_file(passphrase, "--signing-passphrase-file") if passphrase else None,
+        signing_key_file=find_source(key, "--signing-key-file") if key else None,
+        passphrase_file=find_source(passphrase, "--signing-passphrase-file") if passphrase else None,
     )
 
 
@@ -299,6 +301,8 @@ def _path(text: str, option: str) -> Path:
 
 def _file(text: str, option: str) -> Path:
     path = _path(text, option)
+    if _is_folder(path):
+        raise RequestError(f"{option} {text}: this is a folder; give a file")
     if not _is_file(path):
         raise RequestError(f"{option} {text}: there is no such file")
     if not os.access(path, os.R_OK):
@@ -308,6 +312,8 @@ def _file(text: str, option: str) -> Path:
 
 def _folder(text: str, option: str) -> Path:
     path = _path(text, option)
+    if _is_file(path):
+        raise RequestError(f"{option} {text}: this is a file; give the folder in which it lies")
     if not _is_folder(path):
         raise RequestError(f"{option} {text}: there is no such folder")
     return path

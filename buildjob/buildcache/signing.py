@@ -7,14 +7,19 @@ it.
 import base64
 import binascii
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildjob.buildcache import clearsigned
+from buildjob.buildcache.gpg import secret_keys
+from buildjob.buildcache.gpg.key_source import KeySource
+from buildjob.buildcache.workers import in_processes
 from buildjob.errors import PublishError, RequestError
 
 if TYPE_CHECKING:
@@ -23,22 +28,45 @@ if TYPE_CHECKING:
 _MEMORY_BACKED = Path("/dev/shm")  # noqa: S108  the point is that it is memory
 _LONGEST_LINE = 19_995
 """gpg silently cuts longer lines of a clearsigned text (spack, url_buildcache.py)."""
+_ROOM_BYTES = 1 << 20
+_LONGEST_FOLDER = 70
+"""Bytes; below it lie `gpg-XXXXXXXX/` and the socket's name, in a path of at most 108."""
+_TEST_TEXT = b"{}\n"
 
 
 @contextlib.contextmanager
 def throw_away_home() -> Iterator[Path]:
     """Give an empty GnuPG home, mode 0700; afterwards stop its agent and delete it.
 
-    The path is short: the agent's socket lies in it, and the path of a socket has at most 108 bytes.
+    The path is short: the agent's socket lies in it, and the path of a socket has at most 108 bytes. Raises RequestError
+    if gpg is not installed, or no folder has room for a home.
     """
-    folder = str(_MEMORY_BACKED) if _MEMORY_BACKED.is_dir() else None
-    home = Path(tempfile.mkdtemp(prefix="gpg-", dir=folder))
+    if shutil.which("gpg") is None:
+        raise RequestError("gpg is not on PATH: signatures need GnuPG; on Debian: apt-get install gnupg")
+    home = _new_home((_MEMORY_BACKED, Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108  the last one has a short path
     try:
         yield home
     finally:
         # gpg starts its other daemons only for keyservers and smart cards
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _new_home(folders: Sequence[Path]) -> Path:
+    """Make a home in the first of the folders that can hold one. Raises RequestError, with the reason for each."""
+    reasons = []
+    for folder in dict.fromkeys(folders):
+        try:
+            room = os.statvfs(folder)
+            if room.f_bavail * room.f_frsize < _ROOM_BYTES:
+                reasons.append(f"{folder}: it is full")
+            elif len(os.fsencode(folder)) > _LONGEST_FOLDER:
+                reasons.append(f"{folder}: its path is too long for a socket below it")
+            else:
+                return Path(tempfile.mkdtemp(prefix="gpg-", dir=folder))
+        except OSError as error:
+            reasons.append(f"{folder}: {error.strerror}")
+    raise RequestError(f"no folder can hold a GnuPG home; set TMPDIR to one that can. {'; '.join(reasons)}")
 
 
 def _gpg(home: Path, *options: str) -> "gnupg.GPG":
@@ -48,39 +76,103 @@ def _gpg(home: Path, *options: str) -> "gnupg.GPG":
 
 
 class Signer:
-    """One secret key, imported into a throw-away home, ready to sign."""
+    """One secret key, imported into a throw-away home, ready to sign: a test signature has shown that."""
 
-    def __init__(self, home: Path, key: Path | bytes, passphrase_file: Path | None) -> None:
-        """Import the key, from a file or from its text. Raises PublishError unless that is exactly one secret key."""
+    def __init__(
+        self, home: Path, key: Path | bytes, passphrase: Path | bytes | None, *, title: str = "", passphrase_title: str = ""
+    ) -> None:
+        """Import the key and sign a test text with it.
+
+        Key and passphrase are files, or their content; messages call them by their titles. Raises RequestError, naming the
+        key and what to do, if it is not exactly one secret key that can sign.
+        """
         self._home = home
-        self._gpg = _gpg(home)
-        self._passphrase = passphrase_file.read_text().rstrip("\n") if passphrase_file else None
-        self._gpg.import_keys(key_text(key) if isinstance(key, Path) else plain_key(key))
-        keys = self._gpg.list_keys(secret=True)
-        if len(keys) != 1:
-            name = key if isinstance(key, Path) else "the key command's output"
-            raise PublishError(f"{name}: holds {len(keys)} secret keys; a signing key file holds exactly one")
-        self.fingerprint: str = keys[0]["fingerprint"]
+        self.title = title or (f"signing key {key}" if isinstance(key, Path) else "the signing key")
+        self._passphrase_title = (passphrase_title or "what was given") if passphrase is not None else ""
+        self._passphrase = _first_line(passphrase) if passphrase is not None else b""
+        text = key_text(key) if isinstance(key, Path) else plain_key(key)
+        imported = _run_gpg(home, "--import", text=text)
+        keys = secret_keys.parse(_stdout(home, "--list-secret-keys", text=b""))
+        if not keys:
+            shown = secret_keys.parse(_stdout(home, "--show-keys", text=text))
+            raise RequestError(f"{self.title}: {_why_none(text, shown, imported)}")
+        if fault := secret_keys.signing_fault(keys, now=time.time()):
+            raise RequestError(f"{self.title}: {fault}")
+        self.fingerprint: str = keys[0].fingerprint
+        self.expires_at = keys[0].expires_at
+        try:
+            self.clearsign(_TEST_TEXT, where=self.title)
+        except PublishError as error:
+            raise RequestError(str(error)) from error
 
     def public_key(self) -> bytes:
         """Return the public half, armored."""
-        return str(self._gpg.export_keys(self.fingerprint)).encode()
+        return _run_gpg(self._home, "--armor", "--export", self.fingerprint).stdout
 
     def clearsign(self, text: bytes, *, where: str) -> bytes:
-        """Return the text, clearsigned. Raises PublishError, naming `where`."""
+        """Return the text, clearsigned. Raises PublishError, naming `where`; RequestError if the passphrase is wrong."""
         if any(len(line) > _LONGEST_LINE for line in text.split(b"\n")):
             raise PublishError(f"{where}: a line is longer than {_LONGEST_LINE} bytes, which gpg would cut")
-        # not by python-gnupg: its three threads for each text are a third of a signature's cost
-        command = ["gpg", "--homedir", str(self._home), "--batch", "--no-tty", "--status-fd", "2"]
-        if self._passphrase is not None:
-            command += ["--pinentry-mode", "loopback", "--passphrase-fd", "0"]
-            text = self._passphrase.encode() + b"\n" + text
-        command += ["--local-user", self.fingerprint, "--clearsign"]
-        done = subprocess.run(command, input=text, capture_output=True, check=False)
-        output = done.stderr.decode("utf-8", "replace")
-        if done.returncode or not done.stdout or "\n[GNUPG:] SIG_CREATED " not in f"\n{output}":
-            raise PublishError(f"{where}: gpg did not sign: {_reason(output)}")
-        return done.stdout
+        # Not by python-gnupg: its three threads for each text are a third of a signature's cost. Without the loopback gpg
+        # would ask on a terminal or a desktop, if there is one.
+        how = ("--pinentry-mode", "loopback", "--passphrase-fd", "0", "--local-user", self.fingerprint)
+        signed = _run_gpg(self._home, *how, "--clearsign", text=self._passphrase + b"\n" + text)
+        output = signed.stderr.decode("utf-8", "replace")
+        status = secret_keys.statuses(output)
+        if signed.returncode == 0 and signed.stdout and "SIG_CREATED" in status:
+            return signed.stdout
+        if fault := secret_keys.passphrase_fault(status, given=self._passphrase_title):
+            raise RequestError(f"{self.title}: {fault}")
+        raise PublishError(f"{where}: gpg did not sign: {_reason(output)}")
+
+
+def _run_gpg(home: Path, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    """Run gpg, which never asks anybody; its status lines come with its messages."""
+    command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--status-fd", "2", *arguments]
+    return subprocess.run(command, input=text, capture_output=True, check=False)
+
+
+def _stdout(home: Path, *arguments: str, text: bytes) -> str:
+    return _run_gpg(home, "--with-colons", *arguments, text=text).stdout.decode("utf-8", "replace")
+
+
+def _why_none(text: bytes, shown: Sequence[secret_keys.SecretKey], imported: "subprocess.CompletedProcess[bytes]") -> str:
+    output = imported.stderr.decode("utf-8", "replace")
+    return secret_keys.absence_fault(text, shown, secret_keys.statuses(output), reason=_reason(output), now=time.time())
+
+
+def _first_line(passphrase: Path | bytes) -> bytes:
+    """Return a passphrase as gpg takes it: the first line. Raises RequestError if the file can't be read."""
+    try:
+        text = passphrase.read_bytes() if isinstance(passphrase, Path) else passphrase
+    except OSError as error:
+        raise RequestError(f"passphrase file {passphrase!s}: {error.strerror}") from error
+    return text.partition(b"\n")[0].rstrip(b"\r")
+
+
+@contextlib.contextmanager
+def signer(key: KeySource, passphrase: KeySource | None) -> Iterator[Signer]:
+    """Give the signer of a key, in a throw-away home. Raises RequestError if it can't sign."""
+    with throw_away_home() as home:
+        yield Signer(
+            home, key.content, passphrase.content if passphrase else None,
+            title=key.title, passphrase_title=passphrase.title if passphrase else "",
+        )  # fmt: skip
+
+
+def check(key: KeySource, passphrase: KeySource | None) -> int | None:
+    """Sign a test text with a key; return when the key expires, in seconds since 1970, None for never.
+
+    That happens in a process of its own, which ends before this returns, and its home with it: a key file leaves nothing
+    in this process's memory. Raises RequestError if the key can't sign.
+    """
+
+    def work(_task: str) -> int:
+        with signer(key, passphrase) as made:
+            return made.expires_at or 0
+
+    (answer,) = (expires_at for _, expires_at in in_processes(["check"], lambda: work, processes=1, threads=1))
+    return answer or None
 
 
 def key_text(path: Path) -> bytes:
@@ -187,26 +279,34 @@ class KeyRing:
         return {each: str(self._gpg.export_keys(each)).encode() for each in dict.fromkeys(found) if each}
 
 
-def public_keys(source: Path) -> bytes:
-    """Return the public keys, armored, of a key file or of a GnuPG home; empty if a home has none.
+def public_keys(source: Path | bytes, *, title: str = "") -> bytes:
+    """Return the public keys, armored, of a key file, of its content or of a GnuPG home; empty if a home has none.
 
     gpg reads a key file in a home of its own, never this process: it may hold a secret key, which must not stay in memory
     that package code could read later. Raises RequestError if gpg finds no key in the file.
     """
-    if source.is_dir():
+    if isinstance(source, Path) and source.is_dir():
         return _export(source)
     with throw_away_home() as home:
-        gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import"]
-        imported = subprocess.run([*gpg, str(source)], check=False, capture_output=True)
-        if imported.returncode != 0:  # perhaps base64 of the armored text, as Spack's CI keeps it
-            with subprocess.Popen(
-                ["base64", "-d", str(source)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            ) as decoded:
-                imported = subprocess.run(gpg, stdin=decoded.stdout, check=False, capture_output=True)
+        if isinstance(source, bytes):
+            imported = _run_gpg(home, "--import", text=plain_key(source))
+        else:
+            imported = _import_file(home, source)
         found = _export(home)
         if not found:
-            raise RequestError(f"{source}: gpg finds no key in it: {_reason(imported.stderr.decode('utf-8', 'replace'))}")
+            reason = _reason(imported.stderr.decode("utf-8", "replace"))
+            raise RequestError(f"{title or source!s}: gpg finds no key in it: {reason}")
         return found
+
+
+def _import_file(home: Path, file: Path) -> "subprocess.CompletedProcess[bytes]":
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--import"]
+    imported = subprocess.run([*gpg, str(file)], check=False, capture_output=True)
+    if imported.returncode == 0:
+        return imported
+    # perhaps base64 of the armored text, as Spack's CI keeps it
+    with subprocess.Popen(["base64", "-d", str(file)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as decoded:
+        return subprocess.run(gpg, stdin=decoded.stdout, check=False, capture_output=True)
 
 
 def _export(home: Path) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from buildjob.buildcache import index, presence, signing
+from buildjob.buildcache.gpg.key_source import KeySource, find_source
 from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.open import open_store
@@ -90,14 +91,22 @@ def read(file: str, option: str) -> bytes:
 @contextlib.contextmanager
 def signer(arguments: Arguments) -> Iterator[signing.Signer]:
     """Give the signer. Its key lives in a GnuPG home of its own, in memory if possible, which is deleted afterwards."""
-    file, command = arguments.signing_key_file, arguments.signing_key_command
-    if bool(file) == bool(command):
+    passphrase = _source(arguments, "--signing-passphrase-file", arguments.signing_passphrase_file)
+    with signing.signer(_signing_key(arguments), passphrase) as made:
+        yield made
+
+
+def _signing_key(arguments: Arguments) -> KeySource:
+    key = _source(arguments, "--signing-key-file", arguments.signing_key_file)
+    if bool(key) == bool(arguments.signing_key_command):
         raise RequestError("give one of --signing-key-file and --signing-key-command")
-    passphrase = Path(arguments.signing_passphrase_file) if arguments.signing_passphrase_file else None
-    if passphrase and not passphrase.is_file():
-        raise RequestError(f"--signing-passphrase-file {passphrase}: there is no such file")
-    with signing.throw_away_home() as home:
-        yield signing.Signer(home, Path(file) if file else _key_of(command or ""), passphrase)
+    return key or KeySource(title="--signing-key-command", held=_key_of(arguments.signing_key_command or ""))
+
+
+def _source(arguments: Arguments, option: str, text: str | None) -> KeySource | None:
+    if option in arguments.held:
+        return KeySource(title=option, held=arguments.held[option])
+    return find_source(text, option) if text else None
 
 
 @contextlib.contextmanager
@@ -118,6 +127,8 @@ def _key_of(command: str) -> bytes:
     if done.returncode:
         name = shlex.split(command, comments=True)[:1]
         raise PublishError(f"--signing-key-command: {' '.join(name)} … ended with {done.returncode}; its output is above")
+    if not done.stdout.strip():
+        raise RequestError("--signing-key-command: it printed nothing")
     return done.stdout
 
 
@@ -127,7 +138,7 @@ def trust(files: Sequence[str]) -> Iterator[signing.TrustHome]:
     with signing.throw_away_home() as folder:
         home = signing.TrustHome(folder)
         for file in files:
-            if not Path(file).exists():
-                raise RequestError(f"--trust {file}: there is no such file")
-            home.trust(signing.public_keys(Path(file)))
+            # the agent names the GnuPG home that Spack uses; all others name files
+            source = Path(file) if Path(file).is_dir() else find_source(file, "--trust").content
+            home.trust(signing.public_keys(source, title=f"--trust {file}"))
         yield home

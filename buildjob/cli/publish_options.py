@@ -79,6 +79,7 @@ class Arguments(argparse.Namespace):
     place: Literal["protected", "other"] | None
     json: bool
     prestarted: bool
+    held: dict[str, bytes] = {}  # noqa: RUF012  replaced whole, by the one that gets what pipes gave to the agent
 
 
 def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:

@@ -29,7 +29,9 @@ def wait_for_environment(arguments: Arguments) -> bool:
         del gnupg
     line = sys.stdin.readline()
     if line:
-        options.take_on(msgspec.json.decode(line, type=dict[str, str]))
+        given = msgspec.json.decode(line, type=options.PrestartedInput)
+        options.take_on(given.environment)
+        arguments.held = given.held
     return bool(line)
 
 

@@ -2,7 +2,7 @@
 
 The agent is made child subreaper, so whatever the program starts and abandons becomes the agent's child and is stopped
 before `run` returns. Knows processes and pipes, not what runs in them.
-Source: prctl(2) PR_SET_CHILD_SUBREAPER, pidfd_open(2), credentials(7).
+Source: prctl(2) PR_SET_CHILD_SUBREAPER and PR_SET_DUMPABLE, pidfd_open(2), credentials(7).
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from typing import BinaryIO, Self
 import msgspec
 import psutil
 
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _READ_BYTES = 1 << 16
 GRACE_SECONDS = 10.0
@@ -82,8 +83,20 @@ class StopRequest:
 
 def become_subreaper() -> None:
     """Make this process the parent of whatever its descendants abandon. Raises OSError."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def seclude() -> None:
+    """Hide this process's memory, environment and open files from all other processes of its user. Raises OSError.
+
+    The kernel then lets only CAP_SYS_PTRACE read them or trace this process. A program that it starts is not hidden.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    if libc.prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "prctl")
 

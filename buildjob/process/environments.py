@@ -74,9 +74,10 @@ def forget(names: Iterable[str]) -> None:
     """Remove the variables from this process, and their values from what the kernel shows of it. Raises OSError."""
     # a variable that is deleted leaves its bytes in the memory that the kernel shows: they are overwritten there
     hidden = {os.fsencode(name) for name in names}
-    shown = Path("/proc/self/environ").read_bytes()
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(fields[47]), int(fields[48])  # fields 50 and 51; the list begins with field 3
+    # from memory: `/proc/self/environ` is closed to a process that has secluded itself
+    shown = ctypes.string_at(start, end - start) if start else b""
     at = 0
     for entry in shown.split(b"\0"):
         name, _, value = entry.partition(b"=")

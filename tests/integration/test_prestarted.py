@@ -11,6 +11,7 @@ import pytest
 
 from buildjob.agent import publish_process
 from buildjob.agent.request import Target
+from buildjob.buildcache.gpg.key_source import find_source
 from buildjob.process import child
 from buildjob.process.prestarted import Prestarted
 from buildjob.spack import adapter
@@ -93,12 +94,12 @@ def test_the_process_that_pushes_knows_no_secret_until_it_is_resumed(
     del credentials
     add_entry(tmp_path / "unsigned", "app", ["gmake"])
     store = versitygw.store(f"s3://{versitygw.bucket()}/x")
-    target = Target(url=store.url, folder=None, signing_key_file=key.secret)
+    target = Target(url=store.url, folder=None, signing_key_file=find_source(str(key.secret), "--signing-key-file"))
     pushing = Prestarted(program(publish_process.push_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
     pid = pushing.start()
     assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
     variables = {"PATH": os.environ["PATH"], "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}
-    code, printed = followed(pushing, publish_process.push_input(variables), tmp_path, others)
+    code, printed = followed(pushing, publish_process.push_input(target, variables), tmp_path, others)
     assert code == 0, printed
     assert publish_process.pushed(code, printed, begun=0.0).url.startswith(store.url)
     assert len(installs(store)) == 3

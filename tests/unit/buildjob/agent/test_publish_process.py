@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buildjob.agent import publish_process
 from buildjob.agent.request import Target
 from buildjob.buildcache import layout
+from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.errors import AgentError, PublishError, RequestError
+from buildjob.options import PrestartedInput
 from buildjob.spack.concrete import ConcreteSpec
 
 S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
@@ -65,17 +68,29 @@ def test_success_without_an_answer_is_an_error() -> None:
 
 
 def test_the_whole_environment_is_given_in_one_line_with_spacks_own_address() -> None:
-    line = publish_process.push_input({"S3_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_SECRET_ACCESS_KEY": "s"})
+    line = publish_process.push_input(S3, {"S3_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_SECRET_ACCESS_KEY": "s"})
     assert b"\n" not in line
     assert b'"SPACK_FARM_PUBLISH_ENDPOINT_URL":"http://127.0.0.1:1"' in line
     assert b'"AWS_SECRET_ACCESS_KEY":"s"' in line
 
 
 def test_a_key_and_its_passphrase_are_named_on_the_command_line_never_given() -> None:
-    target = Target(url="s3://b/x", folder=None, signing_key_file=Path("/key"), passphrase_file=Path("/phrase"))
+    key, phrase = KeySource(title="k", file=Path("/key")), KeySource(title="p", file=Path("/phrase"))
+    target = Target(url="s3://b/x", folder=None, signing_key_file=key, passphrase_file=phrase)
     argv = publish_process.push_argv(target, Path("/unsigned"))
     assert argv[-4:] == ["--signing-key-file", "/key", "--signing-passphrase-file", "/phrase"]
+    assert msgspec.json.decode(publish_process.push_input(target, {}))["held"] == {}
     assert "--unsigned" in publish_process.push_argv(S3, Path("/unsigned"))
+
+
+def test_a_key_from_a_pipe_is_given_with_the_input_and_is_on_no_command_line() -> None:
+    target = Target(url="s3://b/x", folder=None, signing_key_file=KeySource(title="k", held=b"a\nkey"))
+    argv = publish_process.push_argv(target, Path("/unsigned"))
+    assert not {"--signing-key-file", "--unsigned"} & set(argv)
+    line = publish_process.push_input(target, {"X": "y"})
+    assert b"\n" not in line
+    given = msgspec.json.decode(line, type=PrestartedInput)
+    assert (given.environment["X"], given.held) == ("y", {"--signing-key-file": b"a\nkey"})
 
 
 def test_only_the_binaries_that_are_asked_for_are_verified() -> None:

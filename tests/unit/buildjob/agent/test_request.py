@@ -54,7 +54,8 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
     asked = request("zlib", "--timeout", "90s", **variables)
     assert asked.target
     assert asked.target.folder == tmp_path / "m"
-    assert asked.target.signing_key_file == tmp_path / "key.asc"
+    assert asked.target.signing_key_file
+    assert asked.target.signing_key_file.file == tmp_path / "key.asc"
     assert asked.timeout_seconds == 90
     assert asked.scopes == [tmp_path, tmp_path / "env"]
     assert asked.fresh
