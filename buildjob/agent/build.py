@@ -7,6 +7,7 @@ Whatever happens, the results so far are written down.
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -23,7 +24,6 @@ from buildjob.agent.run import Process, Surroundings, run
 from buildjob.agent.schedule import Schedule, blocked_by, schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
-from buildjob.errors import FetchError
 from buildjob.log import Log
 from buildjob.outcome import Outcome, combined, exit_code
 from buildjob.process import child, environments
@@ -34,12 +34,13 @@ from buildjob.run_folder import SPEC, RunResult, find_folder, new_folder, requir
 from buildjob.spack.adapter import Spack, install_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import find
-from buildjob.spack.layout import install_times, stage_folder
+from buildjob.spack.layout import install_times, silence_scope, stage_folder
 
 
 def build(request: BuildRequest, log: Log) -> int:
     """Do what is requested; return the exit code. Raises AgentError for what ends it before a package is run."""
     child.become_subreaper()
+    child.seclude()
     try:
         require_room(request.out)
     except OSError as error:
@@ -96,6 +97,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
     """Plan, fetch, and build each package that needs it; yield how each went as soon as it is known."""
     request = session.request
     installation = find(request.spack, request.variables, request.paths)
+    planning.check_signing_key(request, session.log, now=time.time())
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(request, installation) as trust:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()
@@ -111,6 +113,9 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
             found = planning.with_remote_binaries(session, spack, found, trust)
         work = schedule(found.specs, found.roots, published=published_roots(session, found, trust))
         planning.log_schedule(session.log, found, work)
+        planning.check_sources(session.log, found, work)
+        if silent := [fault for fault in found.mirror_faults if fault.is_silent]:
+            spack = spack.with_scope(silence_scope(Path(scratch) / "silent", silent))
         try:
             _fetch(session, spack, work.fetch, trust)
             for spec in work.nothing:
@@ -144,16 +149,15 @@ def _build_all(
 
 
 def _fetch(session: Session, spack: Spack, specs: Sequence[ConcreteSpec], trust: signing.TrustHome | None) -> None:
-    """Install from the build caches what they have. Raises FetchError with Spack's last lines if one can't be installed."""
+    """Install from the build caches what they have. Raises FetchError if one of them can't be installed."""
     if not specs:
         return
     session.log.step(f"installing {len(specs)} packages from the build cache")
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
     code, printed = session.call(spack.fetch_argv(specs), environment)
     if code != 0:
-        lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
         with full_disks_named():
-            raise FetchError("a dependency could not be installed from the build cache: " + " | ".join(lines))
+            raise planning.fetch_failure(session, spack, specs, printed, trust)
 
 
 def _new_folder(request: BuildRequest, name: str, version: str, dag_hash: str = "") -> Path:

@@ -14,17 +14,19 @@ from buildjob.agent.request import BuildRequest
 from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
-from buildjob.errors import AgentError, Interrupted
+from buildjob.errors import AgentError, FetchError, Interrupted, RequestError
 from buildjob.log import Log
 from buildjob.process import environments
 from buildjob.process.environments import Environments
 from buildjob.run_folder import SPEC
 from buildjob.spack.adapter import Spack, install_file_command
-from buildjob.spack.concrete import Concretization, Edge, Wanted
+from buildjob.spack.concrete import ConcreteSpec, Concretization, Edge, Wanted
 from buildjob.spack.find import SpackInstallation
-from buildjob.spack.layout import mirror_scope, trusted_keys_home
+from buildjob.spack.layout import TARGET_MIRROR, mirror_scope, trusted_keys_home
+from buildjob.spack.mirror_faults import silent_fault
 
 _LOCAL = ("file://", "/")
+_SOON_SECONDS = 24 * 3600.0
 
 
 class _Lock(msgspec.Struct):
@@ -41,16 +43,32 @@ def trusted(request: BuildRequest, installation: SpackInstallation) -> Iterator[
     its own that is deleted before anything is built.
     """
     key = request.target.signing_key_file if request.target else None
-    if not request.trust and not key:
+    sources = [*request.trust, *([key] if key else [])]
+    if not sources:
         yield None
         return
     with signing.throw_away_home() as folder:
         home = signing.TrustHome(folder)
+        for source in sources:
+            home.trust(signing.public_keys(source.content, title=source.title))
         spacks = trusted_keys_home(installation, request.variables)
-        for source in (*request.trust, key, spacks):
-            if source and source.exists():
-                home.trust(signing.public_keys(source))
+        if spacks.exists():
+            home.trust(signing.public_keys(spacks))
         yield home
+
+
+def check_signing_key(request: BuildRequest, log: Log, *, now: float) -> None:
+    """Sign a test text with the key that will sign the binaries. Raises RequestError if that fails: nothing is built."""
+    if request.target is None or request.target.signing_key_file is None:
+        return
+    expires_at = signing.check(request.target.signing_key_file, request.target.passphrase_file)
+    if expires_at is None or expires_at > now + _SOON_SECONDS:
+        return
+    key = request.target.signing_key_file.title
+    left = max(expires_at - now, 0.0)
+    if request.timeout_seconds is not None and left < request.timeout_seconds:
+        raise RequestError(f"{key}: the key expires in {left / 60:.0f} min, before --timeout has passed; renew it first")
+    log.warning(f"{key}: the key expires in {left / 60:.0f} min; a binary that is built later can't be signed")
 
 
 def scopes(request: BuildRequest, scratch: Path) -> list[Path]:
@@ -73,6 +91,7 @@ def concretize(
     """Let Spack concretize, and look what is there already.
 
     Returns the environments as well, split again: Spack's configuration names further variables that hold credentials.
+    Raises FetchError if a mirror does not answer without which the answer means nothing.
     """
     request = session.request
     folder = scratch / "specs"
@@ -86,6 +105,14 @@ def concretize(
     )
     environment = spack.environment(session.environments.build, gpg_home=trust.home if trust else None)
     found = spack.concretize(wanted, folder, environment=environment)
+    fault = silent_fault(
+        found.mirror_faults,
+        target=TARGET_MIRROR if request.target else "",
+        others=[mirror.name for mirror in found.mirrors],
+        index_asked=found.index_asked,
+    )
+    if fault:
+        raise FetchError(f"{fault.sentence}. Planning needs it; {fault.advice}")
     return found, environments.split(request.variables, mirror_variables=found.secret_variables)
 
 
@@ -98,9 +125,44 @@ def with_remote_binaries(
     if not wanted or all(mirror.url.startswith(_LOCAL) for mirror in found.mirrors):
         return found
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
-    available = spack.lookup(wanted, environment=environment)
-    specs = [msgspec.structs.replace(spec, binary="available") if spec.hash in available else spec for spec in found.specs]
-    return msgspec.structs.replace(found, specs=specs)
+    silent = [fault.mirror for fault in found.mirror_faults if fault.is_silent]
+    answer = spack.lookup(wanted, silent=silent, environment=environment)
+    specs = [
+        msgspec.structs.replace(spec, binary="available") if spec.hash in answer.available else spec for spec in found.specs
+    ]
+    # of a mirror that both have asked, the later answer says more
+    faults = {fault.mirror: fault for fault in (*found.mirror_faults, *answer.mirror_faults)}
+    return msgspec.structs.replace(found, specs=specs, mirror_faults=list(faults.values()))
+
+
+def check_sources(log: Log, found: Concretization, work: Schedule) -> None:
+    """Log what is wrong with mirrors that are not needed.
+
+    Raises FetchError if one that does not answer may have what would be built from source, RequestError if Spack can never
+    get a source.
+    """
+    for spec in work.build:
+        if spec.unfetchable:
+            raise RequestError(f"{spec.title}: {spec.unfetchable}")
+    dependencies = [spec for spec in work.build if spec.hash not in found.roots]
+    for fault in found.mirror_faults:
+        if fault.is_silent and dependencies:
+            raise FetchError(
+                f"{fault.sentence}. It may have {dependencies[0].title}, which would be built from source here; "
+                f"{fault.advice}, or take the mirror out of mirrors.yaml"
+            )
+        log.warning(f"{fault.sentence}{'. Nothing of it is needed here' if fault.is_silent else ''}; {fault.advice}")
+
+
+def fetch_failure(
+    session: Session, spack: Spack, specs: Sequence[ConcreteSpec], printed: bytes, trust: signing.TrustHome | None
+) -> FetchError:
+    """Return why packages could not be installed from the build caches: Spack does not say, so the mirrors are asked."""
+    environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
+    answer = spack.lookup(specs, read=True, environment=environment)
+    reasons = [f"{fault.sentence}; {fault.advice}" for fault in answer.mirror_faults]
+    lines = printed.decode("utf-8", "replace").strip().splitlines()[-5:]
+    return FetchError("a dependency could not be installed from the build cache: " + " | ".join(reasons or lines))
 
 
 def refresh(session: Session, spack: Spack, found: Concretization, work: Schedule) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.errors import RequestError, SpackError
-from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
+from buildjob.spack.concrete import ConcreteSpec, Concretization, Lookup, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import version_of
 
@@ -25,10 +25,6 @@ _OLD_INSTALLER = ("-c", "config:installer:old")
 
 class _Rejection(msgspec.Struct):
     error: str
-
-
-class _Available(msgspec.Struct):
-    available: list[str]
 
 
 class _Refreshed(msgspec.Struct):
@@ -53,6 +49,10 @@ class Spack:
         The environment is not activated: Spack would then install only what that environment's roots name.
         """
         return Spack(self.installation, call=self._call, scopes=(Path(folder), *self.scopes))
+
+    def with_scope(self, scope: Path) -> "Spack":
+        """Return this Spack with one more configuration scope, the strongest."""
+        return Spack(self.installation, call=self._call, scopes=(*self.scopes, scope))
 
     def environment(self, environment: Mapping[str, str], *, gpg_home: Path | None = None) -> dict[str, str]:
         """Return the environment for a Spack process: unbuffered, with byte code, with the interpreter that runs it."""
@@ -93,13 +93,22 @@ class Spack:
         question = {**msgspec.to_builtins(wanted), "folder": str(folder)}
         return msgspec.json.decode(self._ask(question, environment=environment), type=Concretization)
 
-    def lookup(self, specs: Sequence[ConcreteSpec], *, environment: Mapping[str, str]) -> frozenset[str]:
-        """Return the hashes of those specs that some remote mirror has, with a trusted signature where it is signed.
+    def lookup(
+        self,
+        specs: Sequence[ConcreteSpec],
+        *,
+        silent: Sequence[str] = (),
+        read: bool = False,
+        environment: Mapping[str, str],
+    ) -> Lookup:
+        """Return which of the specs some remote mirror has, with a trusted signature where it is signed.
 
-        `environment` holds the mirrors' credentials; no package code runs. Raises as `concretize`.
+        The mirrors in `silent` are not asked. With `read` the binaries of what is not installed are read, up to the first
+        that is damaged or can't be read. `environment` holds the mirrors' credentials; no package code runs. Raises as
+        `concretize`.
         """
-        answer = self._ask({"lookup": [spec.spec_file for spec in specs]}, environment=environment)
-        return frozenset(msgspec.json.decode(answer, type=_Available).available)
+        question = {"lookup": [spec.spec_file for spec in specs], "silent": list(silent), "read": read}
+        return msgspec.json.decode(self._ask(question, environment=environment), type=Lookup)
 
     def refresh(self, folder: str, hashes: Sequence[str], *, environment: Mapping[str, str]) -> list[str]:
         """Show what is installed in the views of the Spack environment in `folder`, if one is named, and mark packages.

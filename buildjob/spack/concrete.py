@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from buildjob.spack.mirror_faults import MirrorFault
+
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """A direct dependency of a concrete spec."""
@@ -42,6 +44,8 @@ class ConcreteSpec(msgspec.Struct, frozen=True, kw_only=True):
     compiler: str
     variants: dict[str, str | bool | list[str]]
     dependencies: list[Edge]
+    unfetchable: str = ""
+    """Why Spack can never get its source; empty if it can, or if that is not known before the build."""
 
     @property
     def is_there(self) -> bool:
@@ -74,6 +78,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
 
 
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of some specs the remote mirrors have."""
+
+    available: dict[str, str]
+    """DAG hash -> name of the mirror."""
+    mirror_faults: list[MirrorFault] = []
+
+
 class Mirror(msgspec.Struct, frozen=True, kw_only=True):
     """A binary mirror of Spack's configuration."""
 
@@ -98,6 +110,10 @@ class Concretization(msgspec.Struct, frozen=True, kw_only=True):
     views: Literal["", "current", "outdated"] = ""
     """Whether the environment's views show what is installed; empty if it has none."""
     mirrors: list[Mirror]
+    mirror_faults: list[MirrorFault] = []
+    """At most one for each mirror."""
+    index_asked: bool = False
+    """Spack asked the mirrors for their indices, to choose from what they have."""
     secret_variables: list[str]
     """Names of variables that the mirrors' configuration takes credentials from."""
     stage_root: str

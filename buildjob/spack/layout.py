@@ -5,12 +5,16 @@ Starts nothing.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from buildjob.errors import SpackError
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import SpackInstallation
+from buildjob.spack.mirror_faults import MirrorFault
+
+TARGET_MIRROR = "spack-farm"
+"""The name under which Spack knows the build cache that is published to."""
 
 
 def version_of(installation: SpackInstallation) -> str:
@@ -34,7 +38,15 @@ def mirror_scope(folder: Path, *, url: str, signed: bool, endpoint_url: str = ""
     mirror: dict[str, str | bool] = {"url": url, "signed": signed, "source": False, "binary": True}
     if endpoint_url and url.startswith("s3://"):
         mirror["endpoint_url"] = endpoint_url
-    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {"spack-farm": mirror}}) + "\n")
+    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": {TARGET_MIRROR: mirror}}) + "\n")
+    return folder
+
+
+def silence_scope(folder: Path, faults: Sequence[MirrorFault]) -> Path:
+    """Write a configuration scope that keeps Spack from asking some mirrors for binaries; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mirrors = {fault.mirror: {"url": fault.url, "binary": False} for fault in faults}
+    (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": mirrors}) + "\n")
     return folder
 
 

@@ -1,10 +1,11 @@
 """Runs inside Spack's own Python (`spack python concretize.py QUESTION ANSWER`): what is to be built, and what is there.
 
 QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
-"folder": path}, or {"lookup": [path of a concrete spec]}, or {"refresh": environment's path or "", "mark": [hash]}. ANSWER
-gets {"error": text}, or the concretization (each concrete spec is written to FOLDER/HASH.json), or {"available": [hash]}:
-which of the specs the remote mirrors have, or {"faults": [text]}: why views could not be refreshed.
-Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
+"folder": path}, or {"lookup": [path of a concrete spec], "silent": [mirror], "read": bool}, or {"refresh": environment's path
+or "", "mark": [hash]}. ANSWER gets {"error": text}, or the concretization (each concrete spec is in FOLDER/HASH.json), or which
+of the specs the remote mirrors have, but for those in "silent": {"available": {hash: mirror}, "mirror_faults": [fault]}, or
+{"faults": [text]}: why views could not be refreshed.
+Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
 """
 
 import json
@@ -12,6 +13,7 @@ import os
 import sys
 
 import spack
+import spack.caches
 import spack.cmd
 import spack.config
 import spack.deptypes
@@ -23,18 +25,23 @@ import spack.spec
 import spack.stage
 import spack.store
 import spack.traverse
-import spack.url_buildcache
 import spack.util.git
+import spack.util.url
+import spack.version
 
-LOCAL = ("file://", "/")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import mirror_access
+
+LOCAL = mirror_access.LOCAL
 
 
 def main(question_path, answer_path):
     with open(question_path, encoding="utf-8") as file:
         question = json.load(file)
     try:
+        mirror_access.bound_s3()
         if "lookup" in question:
-            answer = lookup(question["lookup"])
+            answer = lookup(question["lookup"], question["silent"], question["read"])
         elif "refresh" in question:
             answer = refresh(question["refresh"], question["mark"])
         else:
@@ -49,6 +56,8 @@ def concretize(request):
     if request["fresh"]:
         spack.config.set("concretizer:reuse", False, scope="command_line")
     environment = activate(request["environment"]) if request["environment"] else None
+    faults = mirror_access.Faults()
+    watch = mirror_access.IndexWatch(faults)
     roots = concrete_roots(request, environment)
     external = [
         f"{title(root)}: external ({root.external_path}), there is nothing to build" for root in roots if root.external
@@ -56,7 +65,7 @@ def concretize(request):
     roots = [root for root in roots if not root.external]
     if not roots:
         raise ValueError("; ".join(external))
-    mirrors = list(spack.mirrors.mirror.MirrorCollection(binary=True).values())
+    mirrors = mirror_access.binary_mirrors()
     specs = in_order(roots)
     # what `spack install` marks as explicitly installed: of an environment its roots, whatever is asked for of it
     explicit = {root.dag_hash() for root in (environment.concrete_roots() if environment else roots)}
@@ -67,7 +76,7 @@ def concretize(request):
         "external_roots": external,
         "roots": [root.dag_hash() for root in roots],
         "specs": [
-            concrete_spec(spec, request["folder"], [] if developed[spec.dag_hash()] else mirrors)
+            concrete_spec(spec, request["folder"], [] if developed[spec.dag_hash()] else mirrors, faults)
             | {
                 "is_explicit": spec.dag_hash() in explicit,
                 "develop_folders": developed[spec.dag_hash()],
@@ -78,6 +87,8 @@ def concretize(request):
         "unmarked": [dag_hash for dag_hash, record in records.items() if dag_hash in explicit and not record.explicit],
         "views": views_state(environment),
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
+        "mirror_faults": faults.all(),
+        "index_asked": watch.asked,
         "secret_variables": secret_variables(),
         "stage_root": spack.stage.get_stage_root(),
         "spack_version": spack.spack_version,
@@ -261,7 +272,7 @@ def refresh(environment, hashes):
     return {"faults": faults}
 
 
-def concrete_spec(spec, folder, mirrors):
+def concrete_spec(spec, folder, mirrors, faults):
     """What the agent reads of a concrete spec; the whole of it is written to a file below the folder."""
     dag_hash = spec.dag_hash()
     path = os.path.join(folder, dag_hash + ".json")
@@ -276,7 +287,8 @@ def concrete_spec(spec, folder, mirrors):
         "stage_name": spack.stage.compute_stage_name(spec),
         "external": bool(spec.external),
         "installed": bool(spec.installed),
-        "binary": "" if spec.external or spec.installed else binary(spec, mirrors),
+        "binary": "" if spec.external or spec.installed else binary(spec, mirrors, faults),
+        "unfetchable": "" if spec.external or spec.installed else unfetchable(spec),
         "architecture": str(spec.architecture),
         "compiler": compiler(spec),
         "variants": {name: variant_value(variant) for name, variant in sorted(spec.variants.items())},
@@ -311,41 +323,91 @@ def variant_value(variant):
     )
 
 
-def binary(spec, mirrors):
+def binary(spec, mirrors, faults):
     """ "available" if a folder mirror has the binary and its signature is trusted, "untrusted", or "" for none.
 
     Remote mirrors are asked by `lookup`, in a process that has the credentials which this one lacks.
     """
-    state = ""
-    for mirror in mirrors:
-        if not mirror.fetch_url.startswith(LOCAL):
+    found = [mirror_access.state(mirror, spec, faults) for mirror in mirrors if mirror.fetch_url.startswith(LOCAL)]
+    return next((state for state in ("available", "untrusted") if state in found), "")
+
+
+def lookup(spec_files, silent, read):
+    """Which of the specs some remote mirror has, signature trusted. Reads no recipe, so no package code runs.
+
+    With `read` the binaries themselves are read, until one of them can't be.
+    """
+    faults = mirror_access.Faults(silent)
+    remote = [mirror for mirror in mirror_access.binary_mirrors() if not mirror.fetch_url.startswith((*LOCAL, "oci://"))]
+    for mirror in remote:
+        if not faults.silent(mirror):
+            mirror_access.probe(mirror, faults)
+    available = {}
+    for path in spec_files:
+        spec = spack.spec.Spec.from_specfile(path)
+        if read and (spec.installed or faults.all()):
             continue
-        if has_trusted(mirror, spec):
-            return "available"
-        if os.path.exists(manifest_url(mirror, spec)[len("file://") :]):
-            state = "untrusted"
-    return state
+        found = (mirror.name for mirror in remote if mirror_access.state(mirror, spec, faults, read=read) == "available")
+        name = next(found, None)
+        if name is not None:
+            available[spec.dag_hash()] = name
+    return {"available": available, "mirror_faults": faults.all()}
 
 
-def lookup(spec_files):
-    """Which of the specs some remote mirror has, signature trusted. Reads no recipe, so no package code runs."""
-    mirrors = spack.mirrors.mirror.MirrorCollection(binary=True).values()
-    remote = [mirror for mirror in mirrors if not mirror.fetch_url.startswith((*LOCAL, "oci://"))]
-    specs = [spack.spec.Spec.from_specfile(path) for path in spec_files]
-    return {"available": [spec.dag_hash() for spec in specs if any(has_trusted(mirror, spec) for mirror in remote)]}
-
-
-def has_trusted(mirror, spec):
-    """Whether a mirror has the binary, and the signature is trusted if the mirror is a signed one."""
-    entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
+def unfetchable(spec):
+    """Why Spack can never get the source of a package that is to be built; "" if it can, or if that cannot be known."""
     try:
-        return entry.exists([spack.url_buildcache.BuildcacheComponent.TARBALL])
-    finally:
-        entry.destroy()
+        package = spec.package
+        if not package.has_code or "dev_path" in spec.variants:
+            return ""
+        if not package.manual_download:
+            return refused(package)
+        return by_hand(package)
+    except Exception:  # of any kind: a recipe's own code; the build will tell
+        return ""
 
 
-def manifest_url(mirror, spec):
-    return spack.url_buildcache.URLBuildcacheEntry.get_manifest_url(spec, mirror.fetch_url)
+def refused(package):
+    """Why Spack will not fetch a version although it could: it asks on a terminal, and there is none."""
+    facts = package.versions.get(package.version)
+    title = f"{package.name}@{package.version}"
+    if facts is None:
+        known = isinstance(package.version, spack.version.GitVersion) or not spack.config.get("config:checksum")
+        return "" if known else f"the recipe has no checksum of {title}; add one, or set config:checksum:false"
+    if facts.get("deprecated", False) and not spack.config.get("config:deprecated"):
+        return f"{title} is deprecated; choose another version, or set config:deprecated:true"
+    return ""
+
+
+def by_hand(package):
+    """Where the file has to lie that somebody must download; "" if it is there already."""
+    for stage in package.stage:
+        fetcher, layout = stage.default_fetcher, stage.mirror_layout
+        urls = [url for url in getattr(fetcher, "candidate_urls", []) if url.startswith("file://")]
+        cache = os.path.join(spack.caches.fetch_cache_location(), layout.path) if layout else ""
+        mirrors = [spack.util.url.join(mirror.fetch_url, *layout.path.split(os.sep)) for mirror in stage.mirrors or []]
+        if (cache and os.path.exists(cache)) or any(is_there(url) for url in [*urls, *mirrors]):
+            continue
+        name = os.path.basename(getattr(fetcher, "url", "") or package.name)
+        places = [spack.util.url.local_file_path(url) for url in [*urls, *mirrors] if url.startswith("file://")] + [cache]
+        digest = getattr(fetcher, "digest", "")
+        return "{} {}must be downloaded by hand. Put it at {}. {}".format(
+            name,
+            f"(checksum {digest}) " if digest else "",
+            " or ".join(p for p in places if p),
+            package.download_instr,
+        )
+    return ""
+
+
+def is_there(url):
+    if url.startswith("file://"):
+        return os.path.exists(spack.util.url.local_file_path(url))
+    try:
+        mirror_access.request(url, "HEAD")
+    except Exception:
+        return False
+    return True
 
 
 def secret_variables():

@@ -90,7 +90,10 @@ def test_spack_answers_with_a_concretization_or_with_its_reason(tmp_path: Path) 
 
 
 def test_remote_mirrors_are_asked_for_specs_by_their_files(tmp_path: Path) -> None:
-    assert spack(tmp_path, answering({"available": ["x"]})).lookup([APP], environment={}) == {"x"}
+    answer = {"available": {"x": "farm"}, "mirror_faults": [{"mirror": "m", "url": "s3://m", "kind": "refused"}]}
+    found = spack(tmp_path, answering(answer)).lookup([APP], silent=["other"], environment={})
+    assert found.available == {"x": "farm"}
+    assert found.mirror_faults[0].is_silent
 
 
 @pytest.mark.parametrize(
