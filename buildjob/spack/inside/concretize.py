@@ -1,10 +1,10 @@
 """Runs inside Spack's own Python (`spack python concretize.py QUESTION ANSWER`): what is to be built, and what is there.
 
 QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
-"folder": path}, or {"lookup": [path of a concrete spec], "silent": [mirror], "read": bool}, or {"refresh": environment's path
-or "", "mark": [hash]}. ANSWER gets {"error": text}, or the concretization (each concrete spec is in FOLDER/HASH.json), or which
-of the specs the remote mirrors have, but for those in "silent": {"available": {hash: mirror}, "mirror_faults": [fault]}, or
-{"faults": [text]}: why views could not be refreshed.
+"folder": path}; or {"lookup": [path of a concrete spec], "silent": [mirror], "read": bool}; or {"refresh": environment's
+path or "", "mark": [hash]}. ANSWER gets {"error": text}; or the concretization (each concrete spec is in FOLDER/HASH.json);
+or which of the specs the remote mirrors have, without asking the silent ones: {"available": {hash: mirror}, "mirror_faults":
+[fault]}; or {"faults": [text]}: why views could not be refreshed.
 Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
 """
 
