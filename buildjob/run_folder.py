@@ -19,6 +19,8 @@ PAGE = "report.html"
 SPEC = "spec.json"
 ROOM_BYTES = 4 << 20
 """What a run folder needs at least: telemetry, page and documents, without the log."""
+FETCH_REPORT = ".fetch-report.json"
+"""There only until the run is over."""
 
 
 class PhaseStart(msgspec.Struct, frozen=True):

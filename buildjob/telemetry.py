@@ -256,6 +256,15 @@ class FullDisk(msgspec.Struct, frozen=True, kw_only=True):
     """For this user, when the build failed."""
 
 
+class FetchFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a source could not be fetched from one address."""
+
+    url: str
+    reason: str
+    may_pass: bool
+    """Whether a retry may cure it."""
+
+
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """How the binary was published."""
 
@@ -333,6 +342,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """None if nothing was run, or if it did not start."""
     full_disk: FullDisk | None = None
     """None if the outcome is not `disk_full`, or if it is not known which file system was full."""
+    fetch_faults: list[FetchFault] = []
+    """Empty if all sources were fetched."""
     publish: Publish | None = None
     """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()

@@ -30,7 +30,7 @@ from buildjob.process import child, environments
 from buildjob.report import terminal
 from buildjob.report.link import Link
 from buildjob.report.write import PAGES, find_cause, report
-from buildjob.run_folder import SPEC, RunResult, find_folder, new_folder, require_room
+from buildjob.run_folder import FETCH_REPORT, SPEC, RunResult, find_folder, new_folder, require_room
 from buildjob.spack.adapter import Spack, install_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import find
@@ -251,12 +251,14 @@ def _build_one(
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return _write_page(session, recorder)
     session.log.step(f"building {spec.title}")
+    fetch_report = recorder.folder / FETCH_REPORT
     process = Process(
-        argv=spack.install_argv(spec, jobs=session.request.jobs),
+        argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report),
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
         writes_to=(Place("stage folder", stage_folder(found, spec)), Place("install tree", Path(spec.prefix))),
         needs=planning.prefixes(found, spec.build_needs),
+        fetch_report=fetch_report,
     )
     with Publishing(session, spack, spec, recorder.folder) as publishing:
         packs = session.request.packs

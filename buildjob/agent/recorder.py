@@ -19,9 +19,11 @@ from buildjob.measure.observer import Observation, machine
 from buildjob.outcome import Outcome, exit_code
 from buildjob.run_folder import LOG_INDEX, TELEMETRY, LogIndex, RunResult
 from buildjob.spack.install_log import Reader
+from buildjob.spack.mirror_faults import FetchReport
 from buildjob.telemetry import Telemetry
 
 _KILLED = 9
+_MOST_FETCH_FAULTS = 20
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +152,12 @@ class Recorder:
     def explain(self, first_error: telemetry.FirstError | None, memory_kills: list[telemetry.MemoryKill]) -> None:
         """Write what the log says about a failure: its first error, and memory kills with the names of their victims."""
         self._write_if_new(replace(self._document, first_error=first_error, memory_kills=memory_kills))
+
+    def fetched(self, report: FetchReport) -> None:
+        """Write why the source could not be fetched; that an address does not have it says least."""
+        tried = sorted(report.faults, key=lambda fault: fault.kind == "absent")[:_MOST_FETCH_FAULTS]
+        faults = [telemetry.FetchFault(url=fault.url, reason=fault.reason, may_pass=fault.may_pass) for fault in tried]
+        self._write_if_new(replace(self._document, fetch_faults=faults))
 
     def published(
         self,

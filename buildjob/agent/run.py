@@ -22,6 +22,7 @@ from buildjob.process import child
 from buildjob.report.explain import describe_full_disk
 from buildjob.run_folder import LOG, ROOM_BYTES
 from buildjob.spack.install_log import Reader
+from buildjob.spack.layout import take_fetch_report
 from buildjob.telemetry import BuildProcess, FullDisk
 
 _ENDED_WAITING = (Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
@@ -38,6 +39,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     writes_to: tuple[Place, ...] = ()
     """The build's own folders: their growth is its use of disk."""
     is_spack: bool = True
+    fetch_report: Path | None = None
+    """A file that will be there if Spack could not get a source."""
     needs: tuple[Path, ...] = ()
     """What has to be installed for it: the prefixes of dependencies."""
 
@@ -83,6 +86,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         room.close()
         observation = observer.stop()
     full = (disks.suspected if reader.no_space else None) or full  # that of the moment first: it may have room by now
+    report = take_fetch_report(process.fetch_report) if process.fetch_report else None
     missing = [prefix for prefix in process.needs if not prefix.exists()]
     evidence = Evidence(
         ended=ended,
@@ -90,7 +94,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         is_spack=process.is_spack,
         began=reader.began,
         lacks_dependency=bool(missing),
-        fetch_failed=reader.fetch_failed and process.is_spack,
+        fetch_failed=report is not None,
         no_space=reader.write_failed and full is not None,
     )
     outcome = classify(evidence)
@@ -102,6 +106,8 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
     recorder.note([*_notes(ended, recorder.folder), *_disk_notes(outcome, reader, full), *observer.notes()])
     end = RunEnd(process=_process_end(ended), full_disk=full if outcome is Outcome.DISK_FULL else None)
     recorder.finish(observation, outcome, signal_number=ended.stopped_by, end=end)
+    if report and outcome is Outcome.FETCH_FAILED:
+        recorder.fetched(report)
 
 
 def _written_places(process: Process, folder: Path) -> list[Place]:

@@ -132,6 +132,23 @@ def _memory_killed(telemetry: Telemetry) -> Explanation:
     )
 
 
+def _fetch_failed(telemetry: Telemetry) -> Explanation:
+    faults = telemetry.fetch_faults
+    shown = "; ".join(f"{cut(fault.url, limit=200)}: {cut(fault.reason, limit=200)}" for fault in faults[:_SHOWN_FAULTS])
+    more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+    advice = (
+        ("Try again: this often passes.", "If it does not, check the version's URL and checksum, and the mirrors.")
+        if not faults or any(fault.may_pass for fault in faults)
+        else ("A retry will hardly help. Check the version's URL and checksum, or put the file on a source mirror.",)
+    )
+    return Explanation(
+        tone=Tone.BAD,
+        headline="Sources not fetched",
+        detail="The sources could not be downloaded" + (f": {shown}{more}." if faults else "."),
+        advice=advice,
+    )
+
+
 def _disk_full(telemetry: Telemetry) -> Explanation:
     limits, peak, full = read_limits(telemetry), telemetry.totals.disk_peak_bytes, telemetry.full_disk
     used = f" Its stage folder and prefix took up {format_bytes(peak)}." if peak is not None else ""
@@ -265,6 +282,7 @@ def mean_cores(telemetry: Telemetry) -> float | None:
     return totals.cpu_seconds / totals.wall_seconds if totals.wall_seconds > 0 else None
 
 
+_SHOWN_FAULTS = 3
 # How to have something else than the default place: the end of a sentence.
 _MOVED_BY = {
     "stage folder": ": Spack's config:build_stage names the folder",
@@ -289,6 +307,7 @@ _WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
     Outcome.BUILD_FAILED: _build_failed,
     Outcome.MEMORY_KILLED: _memory_killed,
     Outcome.DISK_FULL: _disk_full,
+    Outcome.FETCH_FAILED: _fetch_failed,
     Outcome.TIMED_OUT: _timed_out,
     Outcome.INTERRUPTED: _interrupted,
 }
@@ -309,12 +328,6 @@ _FIXED: dict[str, Explanation] = {
         headline="Spack is unusable",
         detail="Spack did not start, or rejected its own configuration.",
         advice=("Run 'spack --version' and 'spack config blame' in the same image.",),
-    ),
-    Outcome.FETCH_FAILED: Explanation(
-        tone=Tone.BAD,
-        headline="Sources not fetched",
-        detail="The sources, or the binary of a dependency, could not be downloaded.",
-        advice=("Try again: this often passes.", "If it does not, check the version's URL and checksum, and the mirrors."),
     ),
     Outcome.DEPENDENCY_FAILED: Explanation(
         tone=Tone.BAD,

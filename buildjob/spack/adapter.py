@@ -133,15 +133,18 @@ class Spack:
             raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Rejection).error}")
         return answer
 
-    def install_argv(self, spec: ConcreteSpec, *, jobs: int | None) -> list[str]:
-        """Return the command line that builds one package from source, its dependencies being installed."""
+    def install_argv(self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path) -> list[str]:
+        """Return the command line that builds one package from source, its dependencies being installed.
+
+        If Spack can't get the source, `fetch_report` will have the reasons: see `read_fetch_report`.
+        """
         count = ("-j", str(jobs)) if jobs else ()
         again = ("--overwrite",) if spec.outdated else ()
-        return self._install_argv([spec], "--verbose", "--no-cache", "--only=package", *again, *count)
+        return self._install_argv([spec], str(fetch_report), "--verbose", "--no-cache", "--only=package", *again, *count)
 
     def fetch_argv(self, specs: Sequence[ConcreteSpec]) -> list[str]:
         """Return the command line that installs packages from the build caches, and nothing else."""
-        return self._install_argv(specs, "--cache-only")
+        return self._install_argv(specs, "none", "--cache-only")
 
     def _install_argv(self, specs: Sequence[ConcreteSpec], *options: str) -> list[str]:
         explicit = ",".join(spec.hash for spec in specs if spec.is_explicit) or "none"

@@ -1,4 +1,4 @@
-"""Reads the output of `spack install` as it passes: phases, signs of a full disk or of a failed fetch.
+"""Reads the output of `spack install` as it passes: phases, and signs of a full disk.
 
 Streaming and bounded, whatever the log: any bytes, lines of any length. Knows Spack 1.1's wording, decides nothing.
 Source: Spack 1.1, lib/spack/spack/installer.py, package_base.py.
@@ -12,7 +12,7 @@ from buildjob.run_folder import PhaseStart
 _LONGEST_MARKER_BYTES = 4096
 # longer than each text of `_NO_SPACE`: what is kept of an overlong line still completes one that a chunk has cut
 _KEPT_BYTES = 63
-_MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<error>Error: .*)|(?P<other>.*))$", re.MULTILINE)
+_MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<other>.*))$", re.MULTILINE)
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>[^']+)'|(?P<done>Successfully installed) )")
 # What the errors ENOSPC and EDQUOT are called, without the first letter, which may be a capital.
 _NO_SPACE = (b"o space left", b"uota exceeded")
@@ -26,7 +26,6 @@ _WRITE_FAILED = (
 _END_BYTES = 1 << 14
 _LAST_BYTES = 1 << 20
 """How far from the log's end the words still count: others build on for a while when one has failed."""
-_FETCH = re.compile(rb"FetchError|All fetchers failed|ChecksumError|NoDigestError|FailedDownloadError|FailedConstraintError")
 
 
 def says_no_space(text: bytes) -> bool:
@@ -48,7 +47,6 @@ class Reader:
         self.no_space_at: int | None = None
         """The byte after the last words that say that a disk is full."""
         self._end = b""
-        self.fetch_failed = False
 
     @property
     def no_space(self) -> bool:
@@ -96,9 +94,6 @@ class Reader:
         """Return the phase that a line of Spack's begins, empty if it ends the last one, None if it does neither."""
         if marker["installing"] is not None:
             return "stage"
-        if marker["error"] is not None:
-            self.fetch_failed = self.fetch_failed or bool(_FETCH.search(marker["error"]))
-            return None
         found = _PHASE.match(marker["other"])
         if found is None:
             return None

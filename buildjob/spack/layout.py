@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from buildjob.errors import SpackError
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import SpackInstallation
-from buildjob.spack.mirror_faults import MirrorFault
+from buildjob.spack.mirror_faults import FetchReport, MirrorFault
 
 TARGET_MIRROR = "spack-farm"
 """The name under which Spack knows the build cache that is published to."""
@@ -48,6 +50,18 @@ def silence_scope(folder: Path, faults: Sequence[MirrorFault]) -> Path:
     mirrors = {fault.mirror: {"url": fault.url, "binary": False} for fault in faults}
     (folder / "mirrors.yaml").write_text(json.dumps({"mirrors": mirrors}) + "\n")
     return folder
+
+
+def take_fetch_report(path: Path) -> FetchReport | None:
+    """Return what `inside/install.py` reported of a source that Spack could not get, and delete it; None if it got all."""
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=FetchReport)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:  # cut off: a disk was full
+        report = FetchReport(text=str(error))
+    path.unlink(missing_ok=True)
+    return report
 
 
 def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:

@@ -1,4 +1,4 @@
-"""What keeps a binary mirror from answering, what that means for the work at hand, and what to do about it. Pure.
+"""What keeps a mirror or a source's address from answering, what that means for the work at hand, and what to do. Pure.
 
 The kinds are those of `inside/mirror_access.py`, which finds them by the exception's class or the answer's status.
 """
@@ -46,6 +46,41 @@ class _Kind(NamedTuple):
     advice: str
 
 
+class SourceFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why Spack could not get a source from one address."""
+
+    url: str
+    kind: str
+    text: str = ""
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the address."""
+        words = _OF_SOURCES.get(self.kind) or _KINDS.get(self.kind, _KINDS["unknown"]).words
+        return f"{words}: {mask(self.text, ())}"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a retry may cure it."""
+        if self.kind in _OF_SOURCES:
+            return self.kind == "garbled"
+        return _KINDS.get(self.kind, _KINDS["unknown"]).advice == _LATER
+
+
+class FetchReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Why Spack could not get the source of a package."""
+
+    text: str
+    """The error that Spack ended on."""
+    faults: list[SourceFault] = []
+    """In the order in which the addresses were tried."""
+
+
+_OF_SOURCES = {
+    "absent": "it is not there",
+    "checksum": "it is not the file that the recipe names, or only a part of it",
+    "garbled": "its answer can't be read",
+}
 _LATER = "try again later"
 _TYPO = "correct its address in mirrors.yaml"
 

@@ -1,22 +1,86 @@
-"""Runs inside Spack's own Python (`spack python install.py HASHES ARGUMENT…`): `spack install` that marks what it is told.
+"""Runs inside Spack's own Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with two differences.
 
 ARGUMENTS are options of `spack install`, and files with concrete specs; HASHES are the DAG hashes, by ',', of the specs to
-mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed by
-itself would never be garbage, and would get a module file where implicit packages have none. Like `concretize.py` it uses
-Spack's Python interface, is written for Spack 1.1 and imports nothing of ours.
+mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed
+by itself would never be garbage, and would get a module file where implicit packages have none. And if Spack can't get a
+source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where Spack says it, is also
+the package's. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours
+but `mirror_access.py`.
 Source: Spack 1.1, lib/spack/spack/cmd/install.py (`install_without_active_env`).
 """
 
 import argparse
+import json
+import os
 import sys
 
 import spack.cmd.install
+import spack.error
+import spack.fetch_strategy
 import spack.installer
+import spack.package_base
 import spack.spec
 from spack.llnl.util import tty
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import mirror_access
 
-def main(hashes, *arguments):
+
+class SourceWatch:
+    """Writes why Spack could not get the source of a package. The process that builds is forked, and watched as well."""
+
+    def __init__(self, report):
+        self.report = report
+        self.faults = []
+        self.get, self.fetch = spack.fetch_strategy.URLFetchStrategy._fetch_from_url, spack.package_base.PackageBase.do_fetch
+
+        def get(strategy, url):  # a bound method of ours would not get the strategy
+            return self.watched_get(strategy, url)
+
+        def fetch(package, *rest, **options):
+            return self.watched_fetch(package, *rest, **options)
+
+        for strategy in spack.fetch_strategy.all_strategies:
+            if issubclass(strategy, spack.fetch_strategy.VCSFetchStrategy):
+                strategy.fetch = self.watched_checkout(strategy.fetch)
+        spack.fetch_strategy.URLFetchStrategy._fetch_from_url = get
+        spack.package_base.PackageBase.do_fetch = fetch
+
+    def watched_get(self, strategy, url):
+        try:
+            return self.get(strategy, url)
+        except Exception as error:
+            kind, text = mirror_access.kind_and_text(error)
+            self.faults.append({"url": url, "kind": kind, "text": text})
+            raise
+
+    def watched_checkout(self, original):
+        def fetch(strategy):
+            try:
+                return original(strategy)
+            except Exception as error:  # of git, svn, hg …: their exit codes do not say what went wrong
+                self.faults.append({"url": str(strategy.url), "kind": "unknown", "text": mirror_access.text_of(error, "")})
+                raise
+
+        return fetch
+
+    def watched_fetch(self, package, *rest, **options):
+        try:
+            return self.fetch(package, *rest, **options)
+        except Exception as error:  # of any kind: some of them are not Spack's own
+            if isinstance(error, spack.fetch_strategy.ChecksumError):
+                self.faults.append(
+                    {"url": getattr(package.stage[0].fetcher, "url", ""), "kind": "checksum", "text": str(error.message)}
+                )
+            with open(self.report, "w", encoding="utf-8") as file:
+                json.dump({"text": f"{type(error).__name__}: {error}", "faults": self.faults}, file)
+            raise
+
+
+def main(hashes, report, *arguments):
+    mirror_access.bound_s3()
+    if report != "none":
+        SourceWatch(report)
     parser = argparse.ArgumentParser()
     spack.cmd.install.setup_parser(parser)
     args = parser.parse_args(arguments)

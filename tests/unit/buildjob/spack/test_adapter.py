@@ -49,19 +49,26 @@ def test_every_command_line_has_the_scopes_and_no_active_environment(tmp_path: P
 
 def test_a_package_is_built_alone_and_dependencies_are_only_fetched(tmp_path: Path) -> None:
     one = spack(tmp_path)
-    assert one.install_argv(APP, jobs=3)[-6:] == ["--verbose", "--no-cache", "--only=package", "-j", "3", "/specs/a.json"]
-    assert "-j" not in one.install_argv(APP, jobs=None)
+    assert one.install_argv(APP, jobs=3, fetch_report=Path("/r"))[-6:] == [
+        "--verbose",
+        "--no-cache",
+        "--only=package",
+        "-j",
+        "3",
+        "/specs/a.json",
+    ]
+    assert "-j" not in one.install_argv(APP, jobs=None, fetch_report=Path("/r"))
     assert one.fetch_argv([APP])[-3:] == ["none", "--cache-only", "/specs/a.json"]
 
 
 def test_only_what_is_asked_for_is_marked_as_explicit_and_only_changed_sources_are_built_again(tmp_path: Path) -> None:
     one = spack(tmp_path)
     root = msgspec.structs.replace(APP, is_explicit=True, hash="b" * 32)
-    assert one.install_argv(root, jobs=None)[-6:-3] == [str(_INSTALL), root.hash, "--verbose"]
-    assert one.fetch_argv([APP, root])[-4:-2] == [root.hash, "--cache-only"]
+    assert one.install_argv(root, jobs=None, fetch_report=Path("/r"))[-7:-3] == [str(_INSTALL), root.hash, "/r", "--verbose"]
+    assert one.fetch_argv([APP, root])[-5:-2] == [root.hash, "none", "--cache-only"]
     outdated = msgspec.structs.replace(root, installed=True, outdated=True)
-    assert "--overwrite" in one.install_argv(outdated, jobs=None)
-    assert "--overwrite" not in one.install_argv(root, jobs=None)
+    assert "--overwrite" in one.install_argv(outdated, jobs=None, fetch_report=Path("/r"))
+    assert "--overwrite" not in one.install_argv(root, jobs=None, fetch_report=Path("/r"))
 
 
 def test_what_packs_is_told_the_package_in_one_line_of_input(tmp_path: Path) -> None:

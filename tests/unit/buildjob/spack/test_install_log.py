@@ -55,7 +55,6 @@ def test_any_bytes_are_taken(chunks: list[bytes]) -> None:
 
 def test_a_marker_at_the_end_of_an_endless_line_is_no_marker() -> None:
     reader = read(*[b"x" * 60_000] * 50, b"==> Error: FetchError: no\n", b"==> libhello: Executing phase: 'build'\n")
-    assert not reader.fetch_failed
     assert [phase.name for phase in reader.phases] == ["build"]
     assert reader.phases[0].offset == 3_000_000 + len(b"==> Error: FetchError: no\n")
 
@@ -67,14 +66,10 @@ def test_the_tail_that_is_kept_is_bounded() -> None:
     assert len(reader._tail) < 8192  # noqa: SLF001  the bound is the promise
 
 
-def test_an_error_of_the_build_is_no_failed_fetch() -> None:
+def test_an_error_of_the_build_begins_no_phase() -> None:
     reader = read(b"==> Error: ProcessError: Command exited with status 2:\n    'make'\n")
-    assert not reader.fetch_failed
     assert not reader.began
-
-
-def test_a_failed_fetch_is_seen() -> None:
-    assert read(b"==> Error: FetchError: All fetchers failed for x\n").fetch_failed
+    assert reader.phases == []
 
 
 @pytest.mark.parametrize(
