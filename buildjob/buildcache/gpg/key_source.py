@@ -5,6 +5,7 @@ says who cannot read it there. Knows no gpg.
 """
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -20,6 +21,7 @@ _LARGEST_BYTES = 1 << 20
 _PIPE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _DESCRIPTOR = re.compile(r"(?:/dev/fd/|/proc/self/fd/)(\d+)|/dev/(stdin)")
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR)
 _GPG_HOME = ("private-keys-v1.d", "pubring.kbx")
 
 
@@ -66,13 +68,15 @@ def find_source(text: str, option: str) -> KeySource:
 
 
 def _absence(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError) or error.errno in _NO_SUCH_NAME:
+        return "there is no such file"
     if isinstance(error, FileNotFoundError):
         with contextlib.suppress(OSError):
             return f"it is a link to {path.readlink()}, which does not exist"
         return "there is no such file"
     if isinstance(error, PermissionError):
         return "this user can't read it"
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return error.strerror or str(error)
 
 
 def _export_advice(path: Path) -> str:
