@@ -14,8 +14,6 @@ import msgspec
 from buildjob.files import write_whole
 
 VERSION = 1
-HOLE_INTERVALS = 3
-"""A figure that was not read for more than this many intervals of the samples has a hole there."""
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +151,11 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """Peak within it."""
 
 
+def hole_after(interval_seconds: float) -> float:
+    """Return after how many seconds without a reading a figure has a hole: 3 intervals of its samples, at least 3 s."""
+    return 3 * max(interval_seconds, 1.0)
+
+
 class SampleRow(NamedTuple):
     """One sample. None: the figure was not read in this interval, or a document from elsewhere lacks the value."""
 
@@ -182,7 +185,7 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
     late_seconds: list[float] = []
     """How much later than planned the sample was taken; the maximum within the interval."""
     holes: int = 0
-    """How often more than 3 intervals (before thinning: 3 s) passed between two readings of the memory."""
+    """How often more than 3 s passed between two readings of the memory."""
     hole_seconds: float = 0.0
     """How long all these holes were. Peaks within them are not known."""
 

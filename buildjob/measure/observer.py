@@ -20,8 +20,9 @@ import msgspec
 from buildjob.measure.cgroup import Cgroup, find_cgroup
 from buildjob.measure.cgroup_position import cpu_limit_cores, memory_limit_bytes, read_position
 from buildjob.measure.measurement import Measurement, Observation
+from buildjob.measure.resident_code import keep_code_resident
 from buildjob.measure.slow_work import SlowWork
-from buildjob.telemetry import Machine
+from buildjob.telemetry import Machine, Samples
 
 __all__ = ["Cgroup", "Observation", "Observer", "find_cgroup", "machine"]
 
@@ -57,6 +58,7 @@ class Observer:
         self._orders: queue.SimpleQueue[_PhaseBegin | None] = queue.SimpleQueue()
         self._slow_work = SlowWork(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
+        self._is_resident = False
         self._result: Observation | None = None
         self._due = self._checkpoint_due = 0.0
 
@@ -82,6 +84,7 @@ class Observer:
                 self._note("the sampling thread did not end: the last figures are missing")
             self._slow_work.stop()
             self._result = self._observe()
+            self._note_holes(self._result.samples)
         return self._result
 
     def notes(self) -> list[str]:
@@ -89,6 +92,8 @@ class Observer:
         return list(self._notes)
 
     def __enter__(self) -> Self:
+        with contextlib.suppress(OSError, AttributeError):
+            self._is_resident = keep_code_resident()
         self._safely(lambda: self._measurement.begin(self._monotonic()))
         self._thread.start()
         self._slow_work.start()
@@ -138,6 +143,15 @@ class Observer:
 
     def _observe(self) -> Observation:
         return self._measurement.observation(self._monotonic(), disk_peak_bytes=self._slow_work.disk_peak_bytes)
+
+    def _note_holes(self, samples: Samples) -> None:
+        """Say for how long the memory was not read: a peak within that time is in no figure but the kernel's."""
+        if samples.holes:
+            places = "1 hole" if samples.holes == 1 else f"{samples.holes} holes"
+            advice = "" if self._is_resident else "; RLIMIT_MEMLOCK of 8 MiB (ulimit -l 8192) keeps it in memory"
+            self._note(
+                f"the memory was not read for {samples.hole_seconds:.0f} s in {places}: the agent was held up{advice}"
+            )
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:

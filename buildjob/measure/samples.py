@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from buildjob.telemetry import HOLE_INTERVALS, Samples
+from buildjob.telemetry import Samples, hole_after
 
 CAPACITY = 2000
 
@@ -68,7 +68,7 @@ class SampleBuffer:
         """Add the next reading; its time is not before the last one's."""
         if sample.memory_bytes is not None:
             unknown_seconds = sample.time_seconds - self._memory_known_at
-            if unknown_seconds > HOLE_INTERVALS * self._interval_seconds:
+            if unknown_seconds > hole_after(self._interval_seconds):
                 self._holes, self._hole_seconds = self._holes + 1, self._hole_seconds + unknown_seconds
             self._memory_known_at = sample.time_seconds
         self._filling = sample if self._filling is None else merge(self._filling, sample)

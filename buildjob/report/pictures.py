@@ -11,7 +11,7 @@ from buildjob.report.format import format_bytes, format_cores, format_seconds
 from buildjob.report.limits import read_limits
 from buildjob.report.markup import Html, element, join
 from buildjob.report.plots import Plot, Rule
-from buildjob.telemetry import HOLE_INTERVALS, MemoryKill, Samples, Telemetry
+from buildjob.telemetry import MemoryKill, Samples, Telemetry, hole_after
 
 _KILLS = 10
 _COMMAND = 240
@@ -85,7 +85,7 @@ def _cpu_plot(telemetry: Telemetry) -> Plot:
 
 def _hole_seconds(samples: Samples) -> float:
     """Return the distance of two points beyond which there is a hole; a document without a sensible interval has none."""
-    return HOLE_INTERVALS * samples.interval_seconds if samples.interval_seconds > 0 else math.inf
+    return hole_after(samples.interval_seconds) if samples.interval_seconds > 0 else math.inf
 
 
 def _write_cores(cores: float) -> str:
