@@ -3,7 +3,7 @@
 import msgspec
 
 _MOST_DIGITS = 20
-_UNLIMITED = 1 << 60  # v1 writes 2^63, rounded down to a page
+_UNLIMITED = 1 << 50  # 1 PiB; v1 writes "no limit" as 2^63, rounded down to a page
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,13 +29,15 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 def parse_counters(lines: list[str]) -> Counters:
     """Return one reading; other lines are skipped."""
     values = {key: parse_count(text) for key, _, text in (line.partition(" ") for line in lines)}
-    limit = values.get("memory.max") or None
+    for key in [key for key in values if key.startswith("memory.") and values[key] >= _UNLIMITED]:
+        del values[key]  # more than any node has
     return Counters(
-        memory_kills=values.get("events.oom_kill", 0) + values.get("events.oom_group_kill", 0),
+        # A kill of the whole group counts each of its processes in `oom_kill`, too.
+        memory_kills=max(values.get("events.oom_kill", 0), values.get("events.oom_group_kill", 0)),
         memory_bytes=values.get("memory.current", 0),
         inactive_file_bytes=values.get("memory.inactive_file", 0),
         peak_bytes=values.get("memory.peak", 0),
-        limit_bytes=limit if limit is not None and limit < _UNLIMITED else None,
+        limit_bytes=values.get("memory.max") or None,
         cpu_seconds=values.get("cpu.usage_usec", 0) / 1e6 + values.get("cpu.usage_nsec", 0) / 1e9,
     )
 

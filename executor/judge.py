@@ -91,26 +91,36 @@ def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, bui
         return Verdict(
             booking=Booking.SYSTEM_FAILURE, error=error, memory_killed_at_bytes=limit, build_dead=build_dead
         )  # fmt: skip
-    if bigger is not None:
-        advice = (
-            f"A retry of this job gets {in_gib(bigger)} (retry: exit_codes: [{KILLED}]); or raise KUBERNETES_MEMORY_LIMIT"
-        )
-    elif limit is None:
-        advice = "No limit is set, so the node itself ran out of memory: raise KUBERNETES_MEMORY_REQUEST"
-    else:
-        advice = "Use fewer build jobs, raise KUBERNETES_MEMORY_LIMIT, or ask the operator for a higher cap"
     return Verdict(
         booking=Booking.BUILD_FAILURE,
         exit_code=KILLED,
-        error=f"{happened}. {advice}",
+        error=f"{happened}. {_memory_advice(limit, bigger, settings)}",
         memory_killed_at_bytes=limit,
         build_dead=build_dead,
     )
 
 
+def _memory_advice(limit: int | None, bigger: int | None, settings: Settings) -> str:
+    """Return what to do after a kill at `limit`. A job's variable is named only where it may change something."""
+    kubernetes = settings.kubernetes
+    if limit is None:
+        reason = "No limit is set, so the node itself ran out of memory"
+        if kubernetes.memory_request_overwrite_max_allowed:
+            return f"{reason}: raise KUBERNETES_MEMORY_REQUEST"
+        return f"{reason}: ask the operator for a larger kubernetes.memory_request"
+    if bigger is not None:
+        other = "; or raise KUBERNETES_MEMORY_LIMIT" if kubernetes.memory_limit_overwrite_max_allowed else ""
+        return f"A retry of this job gets {in_gib(bigger)} (retry: exit_codes: [{KILLED}]){other}"
+    if kubernetes.memory_limit_overwrite_max_allowed:
+        return "A job cannot have more: ask the operator to raise kubernetes.memory_limit_overwrite_max_allowed"
+    return "Ask the operator for a larger kubernetes.memory_limit"
+
+
 def _limit_text(end: ScriptEnd, attempt: Attempt) -> str:
     limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
-    parts = [f"limit {in_gib(limit)}" if limit else "no limit", f"peak {in_gib(end.after.peak_bytes)}"]
+    parts = [f"limit {in_gib(limit)}" if limit else "no limit"]
+    if end.after.peak_bytes:
+        parts.append(f"peak {in_gib(min(end.after.peak_bytes, limit or end.after.peak_bytes))}")
     if attempt.size.memory_request_bytes:
         parts.append(f"request {in_gib(attempt.size.memory_request_bytes)}")
     return ", ".join(parts)

@@ -64,10 +64,10 @@ def run(call: Call) -> Verdict:
     """Run one script and return what its end means. Raises Terminated or RunnerGone once it has ended."""
     attempt = call.attempt
     assert attempt is not None, "the attempt has named this backend"
-    began = time.time()
+    began, began_monotonic = time.time(), time.monotonic()
     with Notices(call.invocation.runner_process) as notices:
         end = _run(read_script(call), attempt, call.invocation, call.settings, notices)
-    usage.report(end, attempt, call, began=began)
+    usage.report(end, attempt, call, began=began, wall_seconds=time.monotonic() - began_monotonic)
     container = container_of(call.stage)
     return judge_script(end, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
 

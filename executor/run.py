@@ -72,14 +72,14 @@ def _run_in_pod(content: bytes, attempt: Attempt, call: Call) -> Verdict:
     api = open_api(call.invocation.folder)
     container = container_of(call.stage)
     script = Script(content=content, container=container, stage=call.stage, folder=_new_folder(call.stage))
-    began = time.time()
+    began, began_monotonic = time.time(), time.monotonic()
     with Notices(call.invocation.runner_process) as notices:  # from here on TERM is noticed, and ends nothing
         end = _end_of(script, api, attempt, call, notices)
         if isinstance(end, PodLoss):
             verdict = judge_loss(end.pod, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
         else:
             verdict = judge_script(end, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
-            usage.report(end, attempt, call, began=began)
+            usage.report(end, attempt, call, began=began, wall_seconds=time.monotonic() - began_monotonic)
         _keep_fate(verdict, attempt, call, is_done=call.stage in attempt.last_stages and isinstance(end, ScriptEnd))
         _add_to_history(verdict, api, attempt, call)
     return verdict

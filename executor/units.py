@@ -39,22 +39,29 @@ def format_bytes(value: int) -> str:
 
 
 def in_gib(value: int) -> str:
-    """Return bytes for people: `11.8 GiB`, or `64 MiB` below a GiB."""
-    if value < 1 << 30:
+    """Return bytes for people: `11.8 GiB`, `64 MiB` below a GiB, `12 KiB` below a MiB. Only nothing reads `0 MiB`."""
+    kib = -(-value // 1024)
+    if 0 < kib < 1 << 10:
+        return f"{kib} KiB"
+    if value < 1023.5 * (1 << 20):  # above it, rounded, are 1024 MiB
         return f"{value / (1 << 20):.0f} MiB"
     return f"{value / (1 << 30):.1f} GiB"
 
 
-def in_cores(millicores: int) -> str:
-    """Return a CPU size for people: `3.4`, `4`."""
+def in_cores(millicores: float) -> str:
+    """Return a CPU size for people: `3.4`, `4`, `0.05`. Only nothing reads `0`."""
+    if 0 < millicores < 95:
+        return f"{max(millicores, 1) / 1000:.3f}".rstrip("0")
     return f"{millicores / 1000:.1f}".removesuffix(".0")
 
 
 def in_time(seconds: float) -> str:
-    """Return a duration for people: `41 s`, `41 min`, `3.2 h`."""
-    if seconds < 100:
+    """Return a duration for people: `0.4 s`, `41 s`, `41 min`, `3.2 h`. No time is negative, and none reads `0 s`."""
+    if seconds < 0.95:
+        return f"{max(seconds, 0.1):.1f} s"
+    if seconds < 99.5:
         return f"{seconds:.0f} s"
-    if seconds < 6000:
+    if seconds < 99.5 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
 

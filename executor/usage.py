@@ -7,7 +7,6 @@ required figure that it does not know is 0.
 
 import datetime as dt
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,9 @@ from executor.stream_state import ScriptEnd
 from executor.units import in_cores, in_gib, in_time
 from executor.version import VERSION
 
+_SHORTEST_RATE_SECONDS = 1.0
+"""CPU time is counted in ticks, and read a little before and after the script."""
+_MOST_CORES = 10_000
 _MOST_KILLS = 100
 """Listed one by one: the count comes from the job's container, which may report any number."""
 
@@ -30,19 +32,37 @@ _MOST_KILLS = 100
 def used_line(end: ScriptEnd, attempt: Attempt, *, wall_seconds: float) -> str:
     """Return `used 11.8 of 12.0 GiB (working set), 3.4 of 4 cores, 41 min`; without counters, only the time.
 
-    The working set is the container's peak since its start, the cores are the script's average.
+    The working set is the container's peak since its start, the cores are the script's average. A script that is too short
+    to have one has no cores.
     """
     parts = []
-    working_set = max(end.working_set_peak_bytes, end.after.working_set_bytes)
-    limit = end.after.limit_bytes or attempt.size.memory_limit_bytes
+    working_set = _working_set_peak_bytes(end, attempt)
     if working_set:
-        parts.append(f"{_memory(working_set, limit)} (working set)")
-    cpu_seconds = end.after.cpu_seconds - end.before.cpu_seconds
-    if end.after.cpu_seconds and wall_seconds > 0:
+        parts.append(f"{_memory(working_set, _limit_bytes(end, attempt))} (working set)")
+    cpu_seconds = _cpu_seconds(end, attempt, wall_seconds=wall_seconds)
+    if cpu_seconds and wall_seconds >= _SHORTEST_RATE_SECONDS:
         of = f" of {in_cores(attempt.size.cpu_limit_millicores)}" if attempt.size.cpu_limit_millicores else ""
-        parts.append(f"{cpu_seconds / wall_seconds:.1f}{of} cores")
+        parts.append(f"{in_cores(1000 * cpu_seconds / wall_seconds)}{of} cores")
     parts.append(in_time(wall_seconds))
     return f"used {', '.join(parts)}"
+
+
+def _limit_bytes(end: ScriptEnd, attempt: Attempt) -> int | None:
+    return end.after.limit_bytes or attempt.size.memory_limit_bytes
+
+
+def _working_set_peak_bytes(end: ScriptEnd, attempt: Attempt) -> int:
+    """Return the peak, at most the limit; 0 if it is not known."""
+    peak = max(end.working_set_peak_bytes, end.after.working_set_bytes)
+    return min(peak, _limit_bytes(end, attempt) or peak)
+
+
+def _cpu_seconds(end: ScriptEnd, attempt: Attempt, *, wall_seconds: float) -> float:
+    """Return the script's CPU time, at most what its limit, or else the largest machine, gives; 0 if it is not known."""
+    if not end.before.cpu_seconds or not end.after.cpu_seconds:
+        return 0.0  # one counter alone says what the container used since its start
+    most_cores = (attempt.size.cpu_limit_millicores or 1000 * _MOST_CORES) / 1000
+    return min(max(end.after.cpu_seconds - end.before.cpu_seconds, 0.0), most_cores * max(wall_seconds, 0.0))
 
 
 def _memory(used_bytes: int, limit_bytes: int | None) -> str:
@@ -55,13 +75,17 @@ def _memory(used_bytes: int, limit_bytes: int | None) -> str:
     return f"{number if limit.endswith(f' {unit}') else used} of {limit}"
 
 
-def report(end: ScriptEnd, attempt: Attempt, call: Call, *, began: float) -> None:
-    """Log what a user script has used, and write the document about a build script where the settings name a folder."""
+def report(end: ScriptEnd, attempt: Attempt, call: Call, *, began: float, wall_seconds: float) -> None:
+    """Log what a user script has used, and write the document about a build script where the settings name a folder.
+
+    `began` is a Unix time, `wall_seconds` is measured by a clock that nobody sets.
+    """
     if is_user_script(call.stage):
-        call.job_log.note(used_line(end, attempt, wall_seconds=time.time() - began))
+        call.job_log.note(used_line(end, attempt, wall_seconds=wall_seconds))
     if is_build_script(call.stage) and call.settings.telemetry.folder:
         job = read_job(call.invocation.response_file)
-        content = document(end, attempt, job, variables=call.invocation.variables, began=began, ended=time.time())
+        ended = began + wall_seconds
+        content = document(end, attempt, job, variables=call.invocation.variables, began=began, ended=ended)
         _write(content, Path(call.settings.telemetry.folder) / f"{attempt.pod}.json", call.job_log)
 
 
@@ -81,7 +105,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
     kill = {
         "process": None,
         "inferred": True,
-        "limit_bytes": end.after.limit_bytes or attempt.size.memory_limit_bytes,
+        "limit_bytes": _limit_bytes(end, attempt),
         "at_seconds": ended - began,
     }
     return {
@@ -118,8 +142,8 @@ def document(  # noqa: PLR0913 (each is a source of its own)
         "machine": {"cpus": 0, "memory_bytes": 0, "memory_limit_bytes": end.after.limit_bytes},
         "totals": {
             "wall_seconds": ended - began,
-            "cpu_seconds": max(end.after.cpu_seconds - end.before.cpu_seconds, 0.0),
-            "memory_working_set_peak_bytes": max(end.working_set_peak_bytes, end.after.working_set_bytes) or None,
+            "cpu_seconds": _cpu_seconds(end, attempt, wall_seconds=ended - began),
+            "memory_working_set_peak_bytes": _working_set_peak_bytes(end, attempt) or None,
             "memory_peak_bytes": end.after.peak_bytes or None,
         },
         "memory_kills": [kill] * kills,

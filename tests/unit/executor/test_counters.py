@@ -21,3 +21,12 @@ def test_what_is_not_understood_is_unknown() -> None:
 
 def test_a_working_set_is_never_negative() -> None:
     assert Counters(memory_bytes=5, inactive_file_bytes=9).working_set_bytes == 0
+
+
+def test_a_kill_of_a_whole_group_counts_each_process_once() -> None:
+    assert parse_counters(["events.oom_kill 3", "events.oom_group_kill 1"]).memory_kills == 3
+
+
+def test_more_memory_than_any_node_has_is_unknown() -> None:
+    lines = ["memory.current 9223372036854771712", "memory.peak 18446744073709551615", "memory.max 1125899906842624"]
+    assert parse_counters(lines) == Counters()

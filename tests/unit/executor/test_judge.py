@@ -75,6 +75,61 @@ def test_the_policy_retry_is_a_system_failure_only_while_a_bigger_size_is_left()
     assert (last.booking, last.exit_code) == (Booking.BUILD_FAILURE, 137)
 
 
+_RETRY = "A retry of this job gets 18.0 GiB (retry: exit_codes: [137])"
+
+
+@pytest.mark.parametrize(
+    ("limit_cap", "request_cap", "limit", "advice"),
+    [
+        ("24Gi", "", 12 * GIB, f"{_RETRY}; or raise KUBERNETES_MEMORY_LIMIT"),
+        ("", "24Gi", 12 * GIB, _RETRY),  # without its own cap the variable is ignored
+        (
+            "12Gi",
+            "",
+            12 * GIB,
+            "A job cannot have more: ask the operator to raise kubernetes.memory_limit_overwrite_max_allowed",
+        ),
+        ("", "", 12 * GIB, "Ask the operator for a larger kubernetes.memory_limit"),
+        ("", "24Gi", None, "No limit is set, so the node itself ran out of memory: raise KUBERNETES_MEMORY_REQUEST"),
+        (
+            "24Gi",
+            "",
+            None,
+            "No limit is set, so the node itself ran out of memory: ask the operator for a larger kubernetes.memory_request",
+        ),
+    ],
+)  # fmt: skip
+def test_what_to_do_after_a_memory_kill_is_what_helps(
+    limit_cap: str, request_cap: str, limit: int | None, advice: str
+) -> None:
+    base = settings(limit_cap)
+    kubernetes = msgspec.structs.replace(base.kubernetes, memory_request_overwrite_max_allowed=request_cap)
+    attempt = msgspec.structs.replace(ATTEMPT, size=Size(memory_limit_bytes=limit))
+    seen = ScriptEnd(
+        exit_code=2,
+        before=Counters(),
+        after=Counters(memory_kills=1, limit_bytes=limit),
+        working_set_peak_bytes=0,
+        log_is_whole=True,
+    )
+    verdict = judge_script(
+        seen,
+        stage="build_script",
+        container="build",
+        attempt=attempt,
+        settings=msgspec.structs.replace(base, kubernetes=kubernetes),
+    )
+    assert verdict.error.endswith(f"the script itself ended with 2. {advice}")
+    assert "peak" not in verdict.error, "a peak that is not known is no 0 MiB"
+
+
+def test_a_peak_is_not_above_its_limit() -> None:
+    after = Counters(memory_kills=1, peak_bytes=12 * GIB + 4096 * 300, limit_bytes=12 * GIB)
+    seen = ScriptEnd(exit_code=2, before=Counters(), after=after, working_set_peak_bytes=0, log_is_whole=True)
+    verdict = judge_script(seen, stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
+    assert "limit 12.0 GiB, peak 12.0 GiB" in verdict.error
+
+
 def test_a_helper_killed_for_memory_is_a_system_failure_that_names_the_setting() -> None:
     verdict = judge_script(end(1, 1), stage="archive_cache", container="helper", attempt=ATTEMPT, settings=settings())
     assert verdict.booking is Booking.SYSTEM_FAILURE

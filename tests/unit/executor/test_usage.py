@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from executor.attempt import Attempt
 from executor.counters import Counters
 from executor.job import GitInfo, Job, JobInfo, Variable
@@ -32,7 +34,7 @@ def test_the_line_of_figures_tells_what_was_used_of_what() -> None:
 
 
 def test_without_limits_the_line_tells_only_what_was_used() -> None:
-    end = ended(after=Counters(memory_bytes=64 << 20, cpu_seconds=3.0))
+    end = ended(before=Counters(cpu_seconds=0.5), after=Counters(memory_bytes=64 << 20, cpu_seconds=3.5))
     line = used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=2)
     assert line == "used 64 MiB (working set), 1.5 cores, 2 s"
 
@@ -44,6 +46,39 @@ def test_without_counters_the_line_is_the_time() -> None:
 def test_two_units_are_both_line() -> None:
     end = ended(after=Counters(memory_bytes=64 << 20, limit_bytes=2 * GIB))
     assert used_line(end, Attempt(pod="p", namespace="n"), wall_seconds=3) == "used 64 MiB of 2.0 GiB (working set), 3 s"
+
+
+CPU_4 = Attempt(pod="p", namespace="n", size=Size(cpu_limit_millicores=4000, memory_limit_bytes=GIB))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "peak", "wall", "line"),
+    [
+        # too short for a rate: 75 cores of 0.004 s
+        (Counters(cpu_seconds=1), Counters(cpu_seconds=1.3), 0, 0.004, "used 0.1 s"),
+        # the counter of before is unknown: the difference would be the container's whole life
+        (Counters(), Counters(cpu_seconds=900), 0, 10, "used 10 s"),
+        # the container was started again: its counter begins anew
+        (Counters(cpu_seconds=900), Counters(cpu_seconds=3), 0, 10, "used 10 s"),
+        # a period of the quota more than fits
+        (Counters(cpu_seconds=1), Counters(cpu_seconds=45), 0, 10, "used 4 of 4 cores, 10 s"),
+        (Counters(cpu_seconds=1), Counters(cpu_seconds=1.4), 0, 10, "used 0.04 of 4 cores, 10 s"),
+        # charges that the kernel cannot refuse
+        (Counters(), Counters(memory_bytes=5), GIB + (9 << 20), 3, "used 1.0 of 1.0 GiB (working set), 3 s"),
+        (Counters(), Counters(), int(0.9999 * GIB), 3, "used 1.0 of 1.0 GiB (working set), 3 s"),
+        # the clock was set back
+        (Counters(cpu_seconds=1), Counters(cpu_seconds=2), 0, -7, "used 0.1 s"),
+    ],
+)
+def test_no_figure_of_the_line_is_impossible(before: Counters, after: Counters, peak: int, wall: float, line: str) -> None:
+    assert used_line(ended(before=before, after=after, peak_bytes=peak), CPU_4, wall_seconds=wall) == line
+
+
+def test_the_document_has_no_cpu_time_that_the_limit_does_not_give() -> None:
+    end = ended(before=Counters(cpu_seconds=1), after=Counters(cpu_seconds=99), peak_bytes=2 * GIB)
+    content = document(end, CPU_4, Job(id=7), variables={}, began=1_750_000_000, ended=1_750_000_010)
+    assert content["totals"]["cpu_seconds"] == 40
+    assert content["totals"]["memory_working_set_peak_bytes"] == GIB
 
 
 def written(end: ScriptEnd, job: Job, **variables: str) -> dict[str, Any]:
