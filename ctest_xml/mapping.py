@@ -7,6 +7,7 @@ and warnings. The whole log, the spec and other files become notes and uploads. 
 resources/js/vue (instrumentation page: memory in KiB), app/cdash/app/Model/Build.php (trends: equal site, name and group).
 """
 
+import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def write_documents(folder: Path, build: PackageBuild) -> Reported:
     counts = document(
         "Build.xml", lambda out: write.build(out, site=site, build=_build(build, parts, watch), limit=build.limit)
     )
-    if build.phase_tests and build.phases:
+    if build.phase_tests and any(phase.is_step for phase in build.phases):
         document("Test.xml", lambda out: write.testing(out, site=site, testing=_testing(build, parts)))
     notes = tuple(_notes(build))
     if notes:
@@ -153,7 +154,7 @@ class _Watch:
 
 def _configure(build: PackageBuild, parts: list[PhaseLog]) -> Configure | None:
     """Return Configure.xml's content: the configure phases, or what failed before any phase; None: there is neither."""
-    phases = [phase for phase in build.phases if phase.name in CONFIGURE_PHASES]
+    phases = [phase for phase in build.phases if phase.is_step and phase.name in CONFIGURE_PHASES]
     if build.early_failure:
         end = phases[0].start_seconds if phases else build.end_seconds
         return Configure(
@@ -182,8 +183,9 @@ def _joined(parts: Iterable[PhaseLog]) -> Content:
 
 
 def _build(build: PackageBuild, parts: list[PhaseLog], watch: _Watch) -> Build:
-    later = [phase for phase in build.phases if phase.name not in CONFIGURE_PHASES]
-    commands = (*(phase_command(phase, build.working_directory) for phase in build.phases), *sample_commands(build.samples))
+    later = [phase for phase in build.phases if phase.is_step and phase.name not in CONFIGURE_PHASES]
+    bars = (phase_command(phase, build.working_directory) for phase in build.phases)
+    commands = (*bars, *sample_commands(build.samples, end_seconds=build.end_seconds))
     return Build(
         start_seconds=later[0].start_seconds if later else build.start_seconds,
         end_seconds=build.end_seconds,
@@ -241,8 +243,17 @@ def _tail(log: Path | None) -> str:
 
 
 def _testing(build: PackageBuild, parts: list[PhaseLog]) -> Testing:
-    logs = {part.name: part.part for part in parts}
-    tests = [phase_test(phase, build.package, phase.log or logs.get(phase.name, ""), build.images) for phase in build.phases]
+    """Return each step as a test; a name that appears again gets a number, since CDash knows a test by its name."""
+    logs: dict[str, list[Part]] = {}
+    for part in parts:
+        logs.setdefault(part.name, []).append(part.part)
+    seen: collections.Counter[str] = collections.Counter()
+    tests = []
+    for phase in build.phases:
+        if phase.is_step:
+            log = next(iter(logs.get(phase.name, [])[seen[phase.name] :]), "")
+            seen[phase.name] += 1
+            tests.append(phase_test(phase, build.package, phase.log or log, build.images, number=seen[phase.name]))
     return Testing(start_seconds=build.start_seconds, end_seconds=build.end_seconds, tests=tests)
 
 

@@ -165,6 +165,8 @@ class Phase:
     written_bytes: int | None = None
     log: Content = ""
     """Its part of the log; empty: not separated."""
+    is_step: bool = True
+    """It is a step of the package. Otherwise the build tool's own time: a bar of the timeline, but neither step nor test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

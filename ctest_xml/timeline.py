@@ -5,10 +5,13 @@ Pure. Obeys: CDash 5.3, resources/js/vue/components/BuildInstrumentation*.vue: e
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 
 from ctest_xml.model import Command, Content, Measurement, Phase, Sample, Test
 
+SHORTEST_RATE_SECONDS = 1.0
+"""CPU time is counted in ticks: over a shorter time it says nothing about the CPUs in use."""
 MOST_SAMPLES = 300
 """More would slow the page down and show nothing new."""
 _MIB = 1 << 20
@@ -46,7 +49,7 @@ def costs(phase: Phase) -> Iterator[Measurement]:
         "CPUTimeSeconds": phase.cpu_seconds,
         "CPUTimeUserSeconds": user,
         "CPUTimeSystemSeconds": system,
-        "CPUPercent": 100 * cpu / phase.wall_seconds if cpu is not None and phase.wall_seconds > 0 else None,
+        "CPUPercent": None if cpu is None or phase.wall_seconds < SHORTEST_RATE_SECONDS else 100 * cpu / phase.wall_seconds,
         "IOReadMiB": _mib(phase.read_bytes),
         "IOWrittenMiB": _mib(phase.written_bytes),
     }
@@ -59,8 +62,8 @@ def _mib(size: int | None) -> float | None:
     return None if size is None else size / _MIB
 
 
-def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
-    """Yield the memory curve: at most 300 intervals, each with the highest samples in it.
+def sample_commands(samples: tuple[Sample, ...], *, end_seconds: float = math.inf) -> Iterator[Command]:
+    """Yield the memory curve: at most 300 intervals, each with the highest samples in it. The last one ends by the end.
 
     They leave no gap, except where samples lie further apart than three times their usual distance.
     """
@@ -71,7 +74,7 @@ def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
     usual = distances[len(distances) // 2]
     for first in range(0, len(samples), width):
         inside = samples[first : first + width]
-        ends = inside[-1].time_seconds + usual
+        ends = min(inside[-1].time_seconds + usual, max(end_seconds, inside[-1].time_seconds))
         if first + width < len(samples) and samples[first + width].time_seconds - inside[-1].time_seconds <= 3 * usual:
             ends = samples[first + width].time_seconds
         cores = [sample.cpu_cores for sample in inside if sample.cpu_cores is not None]
@@ -86,10 +89,10 @@ def sample_commands(samples: tuple[Sample, ...]) -> Iterator[Command]:
         )
 
 
-def phase_test(phase: Phase, package: str, log: Content, images: tuple[Measurement, ...]) -> Test:
-    """Return a phase as a test, whose page draws the trend of each measurement."""
+def phase_test(phase: Phase, package: str, log: Content, images: tuple[Measurement, ...], *, number: int = 1) -> Test:
+    """Return a phase, the `number`th of its name, as a test, whose page draws the trend of each measurement."""
     return Test(
-        name=f"{package}.{phase.name}",
+        name=f"{package}.{phase.name}" + (f".{number}" if number > 1 else ""),
         status="failed" if phase.exit_code else "passed",
         command_line=f"spack phase: {phase.name}",
         start_seconds=phase.start_seconds,

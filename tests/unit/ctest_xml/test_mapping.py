@@ -150,6 +150,34 @@ def test_each_phase_is_a_bar_and_a_test_with_its_costs(folder: Path) -> None:
     assert (found["Execution Time"], found["PeakMemoryMiB"], found["CPUPercent"]) == ("2", "50", "150")
 
 
+def test_the_build_tools_own_time_is_a_bar_and_no_step(folder: Path) -> None:
+    start = Phase(name="spack-start", start_seconds=100, wall_seconds=0.5, is_step=False)
+    end = Phase(name="spack-end", start_seconds=112.5, wall_seconds=0.5, is_step=False)
+    write_one(folder, phases=(start, CMAKE, BUILD, end))
+    build = read(folder, "Build.xml")
+    assert [str(bar.get("command")) for bar in build.iter("Custom")] == [
+        f"spack phase: {name}" for name in ("spack-start", "cmake", "build", "spack-end")
+    ]
+    assert build.findtext(".//StartBuildTime") == "102", "the build begins with its first step after configure"
+    assert [node.text for node in read(folder, "Test.xml").findall(".//Testing/Test/Name")] == ["zlib.cmake", "zlib.build"]
+
+
+def test_without_a_step_there_are_no_tests(folder: Path) -> None:
+    write_one(folder, phases=(Phase(name="command", start_seconds=100, wall_seconds=13, is_step=False),))
+    assert not (folder / "Test.xml").exists()
+    assert read(folder, "Build.xml").findtext(".//StartBuildTime") == "100"
+
+
+def test_a_phase_that_appears_again_is_a_test_of_its_own_with_its_own_log(folder: Path) -> None:
+    again = Phase(name="cmake", start_seconds=112.5, wall_seconds=0.5)
+    write_one(folder, log=LOG + b"==> zlib: Executing phase: 'cmake'\nagain\n", phases=(CMAKE, BUILD, again))
+    tests = read(folder, "Test.xml").findall(".//Testing/Test")
+    assert [test.findtext("Name") for test in tests] == ["zlib.cmake", "zlib.build", "zlib.cmake.2"]
+    logs = [str(test.findtext(".//Results/Measurement/Value")) for test in tests]
+    assert logs[2].strip() == "==> zlib: Executing phase: 'cmake'\nagain"
+    assert "-- ok" in logs[0]
+
+
 def test_a_phase_carries_its_own_part_of_the_log(folder: Path) -> None:
     write_one(folder, log=LOG.replace(b"-- ok", b"-- ok\n" * 400), phases=(CMAKE,))
     value = read(folder, "Test.xml").find(".//Measurement/Value")

@@ -35,6 +35,8 @@ def test_the_phase_that_installs_has_a_kind_of_its_own() -> None:
             {"CPUTimeSeconds": 9.0, "CPUTimeUserSeconds": 3.0, "CPUTimeSystemSeconds": 2.0, "CPUPercent": 50},
         ),
         ({"cpu_seconds": 5.0, "wall_seconds": 0.0}, {"CPUTimeSeconds": 5.0}),
+        ({"cpu_seconds": 0.3, "wall_seconds": 0.004}, {"CPUTimeSeconds": 0.3}),
+        ({"cpu_seconds": 0.9, "wall_seconds": 0.999}, {"CPUTimeSeconds": 0.9}),
         ({"memory_peak_bytes": 3 << 20, "read_bytes": 0}, {"PeakMemoryMiB": 3, "IOReadMiB": 0}),
         ({"written_bytes": 1 << 19}, {"IOWrittenMiB": 0.5}),
     ],
@@ -74,6 +76,12 @@ def test_where_no_sample_was_taken_the_curve_has_a_gap() -> None:
         (21, 1),
     ]
     assert [sorted(values(command.measurements)) for command in commands] == [["BeforeHostMemoryUsed"]] * 5
+
+
+def test_the_curve_ends_with_the_build() -> None:
+    samples = tuple(Sample(time_seconds=time, memory_bytes=1, cpu_cores=1) for time in (11.0, 12.0, 12.4))
+    commands = list(sample_commands(samples, end_seconds=12.5))
+    assert commands[-1].start_seconds + commands[-1].duration_seconds == 12.5
 
 
 def test_samples_at_one_instant_have_no_negative_duration() -> None:
