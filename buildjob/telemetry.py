@@ -15,6 +15,15 @@ from buildjob.files import write_whole
 
 VERSION = 1
 
+SPACK_START = "spack-start"
+"""The phase in which Spack starts: from the start of the run to the first package that it installs."""
+SPACK_END = "spack-end"
+"""The phase in which Spack ends: from a package that is installed to the end of the run, or to the next package."""
+COMMAND = "command"
+"""The phase of a `--command` build, as far as its log names no others."""
+SURROUNDING_PHASES = frozenset({SPACK_START, SPACK_END, COMMAND})
+"""Phases that no package names: with them, the phases of a run have no gaps. Names of packages' phases have no hyphen."""
+
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
     """A direct dependency of the package."""
@@ -123,7 +132,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     memory_is_estimate: bool = False
     """No cgroup: the memory figures are sums over processes, in which shared pages may count more than once."""
     cpu_throttled_seconds: float | None = None
-    """Time in which the CPU quota throttled the build."""
+    """Time in which the CPU quota throttled the build, added up over its CPUs: may exceed the wall time."""
     memory_pressure_seconds: float | None = None
     """Time in which some process waited for memory (PSI `some`)."""
     read_bytes: int | None = None
@@ -137,18 +146,18 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """One phase of the build, in order of time."""
+    """One phase of the build, in order of time. The phases follow each other from the start of the run to its end."""
 
     name: str
-    """stage, configure, build, install …"""
+    """spack-start, stage, configure, build, install …, spack-end; command for a `--command` build."""
     start_seconds: float
     """After the start of the build."""
     wall_seconds: float
-    """Its duration."""
+    """Its duration. The sum over all phases is the run's."""
     cpu_seconds: float | None = None
-    """User and system time within it."""
+    """User and system time within it, never more than all CPUs can give. The sum over all phases is the run's."""
     memory_working_set_peak_bytes: int | None = None
-    """Peak within it."""
+    """Peak within it; None if it was over before anybody looked."""
 
 
 def hole_after(interval_seconds: float) -> float:

@@ -34,7 +34,7 @@ from buildjob.run_folder import FETCH_REPORT, SPEC, RunResult, find_folder, new_
 from buildjob.spack.adapter import Spack, install_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization
 from buildjob.spack.find import find
-from buildjob.spack.layout import install_times, silence_scope, stage_folder
+from buildjob.spack.layout import silence_scope, stage_folder
 
 
 def build(request: BuildRequest, log: Log) -> int:
@@ -269,11 +269,9 @@ def _build_one(
             if packs:
                 publishing.publish(recorder)
             return recorder.result
-        if recorder.outcome is Outcome.BUILT:
-            recorder.correct(install_times(Path(spec.prefix)))
-            if packs:
-                _write_page(session, recorder)  # before publishing: a kill while it lasts loses nothing
-                publishing.publish(recorder)
+        if recorder.outcome is Outcome.BUILT and packs:
+            _write_page(session, recorder)  # before publishing: a kill while it lasts loses nothing
+            publishing.publish(recorder)
     return _report(session, recorder)
 
 

@@ -6,7 +6,7 @@ of how a run is measured, of its log's text, or of what becomes of a binary.
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -127,7 +127,11 @@ class Recorder:
         self, observation: Observation | None, outcome: Outcome, *, signal_number: int, end: RunEnd | None = None
     ) -> None:
         """Write how the run ended and what it used; None if what was observed is not this package's build."""
-        measured = _with(self._document, observation) if observation else replace(self._document, ended_at=now())
+        measured = (
+            _with(self._document, observation)
+            if observation
+            else replace(self._document, ended_at=max(now(), self._document.started_at))
+        )
         known = end or RunEnd()
         document = replace(measured, build_process=known.process, full_disk=known.full_disk)
         self._write(_ended(document, outcome, signal_number=signal_number))
@@ -140,14 +144,6 @@ class Recorder:
             self._write(document)
         else:
             self._document = self._masked(document)
-
-    def correct(self, seconds: Mapping[str, float]) -> None:
-        """Write the durations of phases that the build tool itself measured: where ours differ, its are more exact."""
-        phases = [
-            replace(phase, wall_seconds=round(seconds[phase.name], 3)) if phase.name in seconds else phase
-            for phase in self._document.phases
-        ]
-        self._write_if_new(replace(self._document, phases=phases))
 
     def explain(self, first_error: telemetry.FirstError | None, memory_kills: list[telemetry.MemoryKill]) -> None:
         """Write what the log says about a failure: its first error, and memory kills with the names of their victims."""
@@ -215,7 +211,8 @@ def _ended(document: Telemetry, outcome: Outcome, *, signal_number: int = 0) -> 
 def _with(document: Telemetry, observation: Observation) -> Telemetry:
     return replace(
         document,
-        ended_at=now(),
+        # Not the clock: somebody may have set it back since, and a run does not end before it has begun.
+        ended_at=_later(document.started_at, observation.totals.wall_seconds),
         totals=observation.totals,
         phases=observation.phases,
         samples=observation.samples,
@@ -226,4 +223,12 @@ def _with(document: Telemetry, observation: Observation) -> Telemetry:
 
 def now() -> str:
     """Return the time in RFC 3339, UTC, to the millisecond."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _rfc_3339(dt.datetime.now(dt.UTC))
+
+
+def _later(time: str, seconds: float) -> str:
+    return _rfc_3339(dt.datetime.fromisoformat(time) + dt.timedelta(seconds=seconds))
+
+
+def _rfc_3339(time: dt.datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

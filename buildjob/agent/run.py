@@ -6,6 +6,7 @@ what is found, also while the build runs.
 
 import contextlib
 import functools
+import math
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from buildjob.report.explain import describe_full_disk
 from buildjob.run_folder import LOG, ROOM_BYTES
 from buildjob.spack.install_log import Reader
 from buildjob.spack.layout import take_fetch_report
-from buildjob.telemetry import BuildProcess, FullDisk
+from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, BuildProcess, FullDisk
 
 _ENDED_WAITING = (Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
 """Outcomes of a run in which Spack need not have begun to build anything."""
@@ -60,6 +61,16 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Returns the ids of the processes that `prestart` has started."""
 
 
+class _Watchers(msgspec.Struct, frozen=True):
+    """Who gets the bytes of the log."""
+
+    reader: Reader
+    observer: Observer
+    disks: DiskWatch
+    after: str
+    """The phase that follows the last one that the log names."""
+
+
 def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
     """Run the process to its end, watched; the recorder then knows how it ended. Raises OSError if it cannot begin."""
     reader = Reader()
@@ -78,7 +89,9 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
                 watched_folders=tuple(place.folder for place in process.writes_to),
             )
         )
-        listen = functools.partial(_listen, reader, observer, disks, around)
+        before, after = (SPACK_START, SPACK_END) if process.is_spack else (COMMAND, COMMAND)
+        observer.begin_phase(before, at=-math.inf)
+        listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
         output = child.Output(log, terminal=around.terminal, listen=listen)
         ended = _follow(_program(process, cgroup), output, observer, around)
         # at once: what the build leaves is deleted soon
@@ -139,11 +152,12 @@ def _follow(program: child.Program, output: child.Output, observer: Observer, ar
         return child.Ended(exit_code=127, has_started=False, log_error=f"{program.argv[0]} does not start: {error.strerror}")
 
 
-def _listen(reader: Reader, observer: Observer, disks: DiskWatch, around: Surroundings, chunk: bytes) -> None:
+def _listen(watchers: _Watchers, around: Surroundings, chunk: bytes) -> None:
     """Begin the phases that the next bytes of the log name; at the end of the last one, prestart what follows the build."""
+    reader, observer, disks = watchers.reader, watchers.observer, watchers.disks
     said_before = reader.no_space_at
     for phase in reader.feed(chunk):
-        observer.begin_phase(phase)
+        observer.begin_phase(phase or watchers.after)
         if not phase:
             around.prestart()
             for pid in around.standby():

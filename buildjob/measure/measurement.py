@@ -5,6 +5,7 @@ measure; `meters` has one meter for each figure. Single-threaded, never waits, a
 Decisions: docs/decisions/0002-what-memory-means.md.
 """
 
+import math
 import time
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from buildjob.measure.process_walks import Walk, Walker, WalkPace
 from buildjob.measure.samples import Sample, SampleBuffer
 from buildjob.measure.shared_memory import SharedMemory
 from buildjob.measure.top_processes import TopTable
-from buildjob.telemetry import MemoryKill, Phase, Samples, TopProcess, Totals
+from buildjob.telemetry import Machine, MemoryKill, Phase, Samples, TopProcess, Totals
 
 # The share of a core that walks may take: where they only find the largest processes, and where only they can measure.
 _WALK_SHARE = 0.005
@@ -49,9 +50,13 @@ class Measurement:
         cgroup: Cgroup | None,
         interval_seconds: float,
         note: Callable[[str], None],
+        where: Machine | None = None,
         thread_time: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`note` receives a message for each figure that can no longer be measured."""
+        """`note` receives a message for each figure that can no longer be measured.
+
+        No CPU time exceeds what the machine `where` can give, and no estimate of memory what a build can have there.
+        """
         self._note = note
         self._thread_time = thread_time
         self._readings = CgroupReadings(cgroup, note=note)
@@ -62,8 +67,12 @@ class Measurement:
         self._walked_usage_bytes = 0
         self._empty_samples = 0
 
-        self._cpu = CpuMeter(self._agent)
-        self._memory = MemoryMeter(self._agent, SharedMemory(thread_time=thread_time))
+        self._cpu = CpuMeter(self._agent, cpus=where.cpus if where else math.inf)
+        self._memory = MemoryMeter(
+            self._agent,
+            SharedMemory(thread_time=thread_time),
+            most_bytes=_most_memory_bytes(where) if where else None,
+        )
         self._processes = ProcessMeter(self._agent)
         self._io = IoMeter()
         self._top = TopTable()
@@ -124,7 +133,8 @@ class Measurement:
         self._phases.begin(
             name,
             at=at - self._started_at,
-            cpu_seconds=self._cpu.seconds,
+            # The line of the log is older than the reading: what was used since is the new phase's.
+            cpu_seconds=self._cpu.seconds_at(at),
             memory_bytes=self._memory.working_set_bytes,
         )
         return True
@@ -153,8 +163,9 @@ class Measurement:
         totals = Totals(
             wall_seconds=round(now - self._started_at, 3),
             cpu_seconds=round(self._cpu.seconds, 3),
-            memory_working_set_peak_bytes=self._memory.working_set_peak_bytes,
-            memory_anonymous_peak_bytes=self._memory.anonymous_peak_bytes,
+            # A build has processes and memory: 0 means that it was over before anybody looked.
+            memory_working_set_peak_bytes=self._memory.working_set_peak_bytes or None,
+            memory_anonymous_peak_bytes=self._memory.anonymous_peak_bytes or None,
             memory_peak_bytes=self._readings.known.high_water_mark_bytes,
             memory_peak_is_upper_bound=self._readings.high_water_mark_is_upper_bound,
             memory_is_estimate=self._memory.is_estimate,
@@ -163,7 +174,7 @@ class Measurement:
             read_bytes=self._io.read_bytes,
             written_bytes=self._io.written_bytes,
             disk_peak_bytes=disk_peak_bytes,
-            process_peak=self._processes.peak,
+            process_peak=self._processes.peak or None,
         )
         return Observation(
             totals=totals,
@@ -262,3 +273,7 @@ class Measurement:
             )
         )
         self._sampled_at = now
+
+
+def _most_memory_bytes(where: Machine) -> int:
+    return min(where.memory_limit_bytes or where.memory_bytes, where.memory_bytes)

@@ -5,7 +5,9 @@ keeps what it has: each figure has a time of its own, and a sample takes those t
 figures are the build's: what the agent uses itself is subtracted.
 """
 
+import collections
 import heapq
+import math
 
 from buildjob.measure.agent_use import AgentUse
 from buildjob.measure.cgroup_counters import Reading
@@ -14,24 +16,70 @@ from buildjob.measure.processes import read_io, reaped_io
 from buildjob.measure.shared_memory import SharedMemory
 
 _MOST_IO_FILES = 256
+_MOST_CPU_POINTS = 256
+
+
+class CpuCurve:
+    """CPU time as a line through its readings, by any clock.
+
+    Phases begin between two readings, and counters run behind. Whatever is read: the line never falls, and never rises
+    faster than all CPUs can run.
+    """
+
+    def __init__(self, *, cpus: float, begun_at: float = 0.0) -> None:
+        self._cpus = cpus
+        self._points = collections.deque([(begun_at, 0.0)], maxlen=_MOST_CPU_POINTS)
+
+    @property
+    def seconds(self) -> float:
+        """CPU time at the last reading."""
+        return self._points[-1][1]
+
+    def add(self, at: float, cpu_seconds: float) -> None:
+        """Add a reading. What no machine could have used since the one before it goes to the time that follows."""
+        before_at, before = self._points[-1]
+        at = max(at, before_at)
+        most = before + (at - before_at) * self._cpus if math.isfinite(self._cpus) else math.inf
+        self._points.append((at, min(max(cpu_seconds, before), most)))
+
+    def seconds_at(self, at: float) -> float:
+        """Return the CPU time at an earlier instant, as far back as the points reach."""
+        later_at, later = self._points[-1]
+        for before_at, before in reversed(self._points):
+            if before_at <= at:
+                share = (at - before_at) / (later_at - before_at) if later_at > before_at else 0.0
+                return before + (later - before) * min(share, 1.0)
+            later_at, later = before_at, before
+        return later
 
 
 class CpuMeter:
     """CPU time of all processes of the build, ended ones included."""
 
-    def __init__(self, agent: AgentUse) -> None:
+    def __init__(self, agent: AgentUse, *, cpus: float = math.inf) -> None:
+        """No span of time has more CPU time than `cpus` can give."""
         self._agent = agent
+        self._cpus = cpus
+        self._curve = CpuCurve(cpus=cpus)
         self._cgroup_base_seconds: float | None = None
         self._walk_base_seconds = 0.0
         self._read_at = self._taken_at = 0.0
         self._taken_seconds = 0.0
-        self.seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
         """Since `begin`."""
+        return self._curve.seconds
+
+    def seconds_at(self, at: float) -> float:
+        """Return what was used since `begin` until an instant between two readings."""
+        return self._curve.seconds_at(at)
 
     def begin(self, reading: Reading, walk: Walk, *, at: float) -> None:
         """Count from here on."""
         self._cgroup_base_seconds, self._walk_base_seconds = reading.cpu_seconds, walk.cpu_seconds
         self._read_at = self._taken_at = at
+        self._curve = CpuCurve(cpus=self._cpus, begun_at=at)
 
     def read(self, reading: Reading, walk: Walk | None, *, at: float) -> None:
         """Take the counter if it was there from the start, else the sum over the processes of a walk, if there was one."""
@@ -41,8 +89,8 @@ class CpuMeter:
             used = walk.cpu_seconds - self._walk_base_seconds
         else:
             return
-        # A sum over processes falls when a walk misses one that ends; time that was used does not.
-        self.seconds = max(self.seconds, used)
+        # A sum over processes falls when a walk misses one that ends; time that was used does not: the curve keeps it.
+        self._curve.add(at, used)
         self._read_at = at
 
     def take_cores(self) -> tuple[float | None, float]:
@@ -58,9 +106,11 @@ class CpuMeter:
 class MemoryMeter:
     """Working set and anonymous memory of the build."""
 
-    def __init__(self, agent: AgentUse, shared_memory: SharedMemory) -> None:
+    def __init__(self, agent: AgentUse, shared_memory: SharedMemory, *, most_bytes: int | None = None) -> None:
+        """An estimate never exceeds `most_bytes`, what the processes can have at most."""
         self._agent = agent
         self._shared_memory = shared_memory
+        self._most_bytes = most_bytes
         self._peak_since_sample_bytes: int | None = None
         self.working_set_bytes = 0
         self.working_set_peak_bytes: int | None = None
@@ -78,6 +128,8 @@ class MemoryMeter:
         elif walk is not None:
             estimate = self._shared_memory.estimate(walk.alive)
             working_set, anonymous = estimate.total_bytes, estimate.anonymous_bytes
+            if self._most_bytes:  # a sum counts shared pages more than once
+                working_set, anonymous = min(working_set, self._most_bytes), min(anonymous, self._most_bytes)
             self.is_estimate = True
         else:
             return

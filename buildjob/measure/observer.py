@@ -54,7 +54,9 @@ class Observer:
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
         self._notes: dict[str, None] = {}
-        self._measurement = Measurement(cgroup=cgroup, interval_seconds=interval_seconds, note=self._note)
+        self._measurement = Measurement(
+            cgroup=cgroup, interval_seconds=interval_seconds, note=self._note, where=machine(cgroup)
+        )
         self._orders: queue.SimpleQueue[_PhaseBegin | None] = queue.SimpleQueue()
         self._slow_work = SlowWork(checkpoint, watched_folders, note=self._note)
         self._thread = threading.Thread(target=self._run, name="observe", daemon=True)
@@ -71,7 +73,10 @@ class Observer:
         self._measurement.add_standby(pid)
 
     def begin_phase(self, name: str, *, at: float | None = None) -> None:
-        """Begin a phase, now or at a reading of `monotonic`; an empty name ends the current one and begins none."""
+        """Begin a phase, now or at a reading of `monotonic`; an empty name ends the current one and begins none.
+
+        A phase whose reading lies before the run begins with the run.
+        """
         self._orders.put(_PhaseBegin(name, self._monotonic() if at is None else at))
 
     def stop(self) -> Observation:

@@ -5,6 +5,7 @@ import msgspec
 from buildjob.telemetry import Phase
 
 _MOST_PHASES = 200
+_DIGITS = 3
 
 
 class _Open(msgspec.Struct):
@@ -32,13 +33,15 @@ class Phases:
     def begin(self, name: str, *, at: float, cpu_seconds: float, memory_bytes: int | None) -> None:
         """End the current phase and begin the next; an empty name begins none."""
         self.end(at=at, cpu_seconds=cpu_seconds)
+        if self._phases:
+            at, cpu_seconds = max(at, self._phases[-1].ended or 0.0), max(cpu_seconds, self._phases[-1].cpu_ended)
         self._phases.append(_Open(name, max(at, 0.0), cpu_seconds, memory_bytes))
 
     def end(self, *, at: float, cpu_seconds: float) -> None:
         """End the current phase, if there is one."""
         if self._phases and self._phases[-1].ended is None:
             self._phases[-1].ended = max(at, self._phases[-1].begun)
-            self._phases[-1].cpu_ended = cpu_seconds
+            self._phases[-1].cpu_ended = max(cpu_seconds, self._phases[-1].cpu_begun)
 
     def keep_peak(self, memory_bytes: int) -> None:
         """Keep the peak of the current phase."""
@@ -50,11 +53,17 @@ class Phases:
         return [
             Phase(
                 name=phase.name,
-                start_seconds=round(phase.begun, 3),
-                wall_seconds=round((now if phase.ended is None else phase.ended) - phase.begun, 3),
-                cpu_seconds=round((cpu_seconds if phase.ended is None else phase.cpu_ended) - phase.cpu_begun, 3),
-                memory_working_set_peak_bytes=phase.peak_bytes,
+                start_seconds=round(phase.begun, _DIGITS),
+                wall_seconds=_span(phase.begun, now if phase.ended is None else phase.ended),
+                cpu_seconds=_span(phase.cpu_begun, cpu_seconds if phase.ended is None else phase.cpu_ended),
+                # Processes have memory: 0 is what nobody looked at in time.
+                memory_working_set_peak_bytes=phase.peak_bytes or None,
             )
             for phase in self._phases
             if phase.name
         ]
+
+
+def _span(begun: float, ended: float) -> float:
+    """Return a difference of rounded figures: the sum over phases that follow each other is that of the whole, exactly."""
+    return round(max(round(ended, _DIGITS) - round(begun, _DIGITS), 0.0), _DIGITS)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from buildjob import telemetry
 from buildjob.outcome import Outcome
 from buildjob.report.cdash_names import CDashNames
-from buildjob.report.format import format_bytes
+from buildjob.report.clamp import clamp_document
+from buildjob.report.format import format_bytes, format_seconds
+from buildjob.report.limits import limit_bytes
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import Telemetry
 from ctest_xml import naming
@@ -18,7 +20,9 @@ from ctest_xml.mapping import PackageBuild
 from ctest_xml.mapping import write_documents as write
 from ctest_xml.model import Note, Phase, Sample, Site, Upload
 
-_BEFORE_ANY_PHASE = {
+_BEFORE_THE_PACKAGE = telemetry.SURROUNDING_PHASES | {"stage"}
+"""Phases before the first one that the package itself names."""
+_EARLY_FAILURES = {
     Outcome.FETCH_FAILED: "a source could not be fetched",
     Outcome.SPACK_UNUSABLE: "Spack could not be used",
     Outcome.DEPENDENCY_FAILED: "a dependency failed",
@@ -32,7 +36,7 @@ def write_documents(result: RunResult, cdash_names: CDashNames) -> None:
 
 def package_build(result: RunResult, cdash_names: CDashNames) -> PackageBuild:
     """Return the run as `ctest_xml` takes it; its files are named, not read."""
-    document = result.telemetry
+    document = clamp_document(result.telemetry)
     begun = dt.datetime.fromisoformat(document.started_at).timestamp()
     ended = max(dt.datetime.fromisoformat(document.ended_at).timestamp(), begun)
     spec, log = document.spec, result.folder / LOG
@@ -44,7 +48,7 @@ def package_build(result: RunResult, cdash_names: CDashNames) -> PackageBuild:
         command=result.command,
         log=log if log.exists() else None,
         exit_condition=_exit_condition(document, result.outcome),
-        early_failure="" if document.phases else _BEFORE_ANY_PHASE.get(result.outcome, ""),
+        early_failure=_early_failure(document, result.outcome),
         memory_kill=_memory_kill(document),
         phases=tuple(_phase(document, phase, begun, result.outcome) for phase in document.phases),
         samples=tuple(_samples(document.samples, begun)),
@@ -76,6 +80,11 @@ def _site(document: Telemetry, cdash_names: CDashNames, begun: float) -> Site:
     )
 
 
+def _early_failure(document: Telemetry, outcome: Outcome) -> str:
+    began = any(phase.name not in _BEFORE_THE_PACKAGE for phase in document.phases)
+    return "" if began else _EARLY_FAILURES.get(outcome, "")
+
+
 def _exit_condition(document: Telemetry, outcome: Outcome) -> str:
     if document.exit_code == 0:
         return "0"
@@ -87,9 +96,10 @@ def _memory_kill(document: Telemetry) -> str:
     if not document.memory_kills:
         return ""
     kill = document.memory_kills[0]
-    facts = [f"{kill.process or 'a process'} after {kill.at_seconds:.0f} s"]
-    if kill.limit_bytes:
-        facts.append(f"limit {format_bytes(kill.limit_bytes)}")
+    at = f"{kill.at_seconds:.0f} s" if kill.at_seconds >= 1 else format_seconds(kill.at_seconds)
+    facts = [f"{kill.process or 'a process'} after {at}"]
+    if limit := limit_bytes(kill.limit_bytes):
+        facts.append(f"limit {format_bytes(limit)}")
     if document.totals.memory_working_set_peak_bytes:
         facts.append(f"peak {format_bytes(document.totals.memory_working_set_peak_bytes)}")
     if kill.inferred:
@@ -107,6 +117,7 @@ def _phase(document: Telemetry, phase: telemetry.Phase, begun: float, outcome: O
         exit_code=1 if failed else 0,
         memory_peak_bytes=phase.memory_working_set_peak_bytes,
         cpu_seconds=phase.cpu_seconds,
+        is_step=phase.name not in telemetry.SURROUNDING_PHASES,
     )
 
 

@@ -1,6 +1,7 @@
 """What an outcome means for people, and what to do about it: the same sentences on the page and on the terminal.
 
-Pure: one telemetry document in, sentences out. Knows neither markup nor colors.
+Pure: one telemetry document in, sentences out. Knows neither markup nor colors. All sentences take their figures from one
+place, so that no advice contradicts what is said to have happened.
 """
 
 import enum
@@ -10,11 +11,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from buildjob.outcome import Outcome
+from buildjob.report.clamp import clamp_document
 from buildjob.report.foreign_text import cut
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share, round_up_bytes
-from buildjob.report.limits import read_limits
+from buildjob.report.limits import mean_cores, read_limits
 from buildjob.run_folder import LOG
-from buildjob.telemetry import FullDisk, Telemetry
+from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, FullDisk, Telemetry
 
 
 class Tone(enum.StrEnum):
@@ -41,6 +43,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def explain(telemetry: Telemetry) -> Explanation:
     """Return the explanation of a run's outcome. An outcome that this version does not know is quoted, not interpreted."""
+    telemetry = clamp_document(telemetry)
     if not telemetry.complete:
         return _unfinished(telemetry)
     return _explain_outcome(telemetry)
@@ -123,12 +126,11 @@ def _memory_killed(telemetry: Telemetry) -> Explanation:
     )
     peak = totals.memory_working_set_peak_bytes
     measured = f" The highest sample of its working set was {format_bytes(peak)}." if peak is not None else ""
-    fewer = f"Or build with fewer than {telemetry.spec.build_jobs} jobs at once." if telemetry.spec.build_jobs > 1 else ""
     return Explanation(
         tone=Tone.BAD,
         headline="Killed for memory",
         detail=f"The build reached {limit}, and the kernel killed {_killed(telemetry)}.{measured}",
-        advice=tuple(line for line in (_more_memory(telemetry), fewer) if line),
+        advice=(_more_memory(telemetry), *_fewer_jobs(telemetry)),
     )
 
 
@@ -203,16 +205,15 @@ def _timed_out(telemetry: Telemetry) -> Explanation:
             detail="The time was over before Spack began to build the package.",
             advice=("Another process may hold its lock: give it more time, or run it again when that process has ended.",),
         )
-    phase = f" in its {telemetry.phases[-1].name} phase" if telemetry.phases else ""
     used = mean_cores(telemetry)
-    busy = used is not None and used > 0.8 * limits.cores
+    busy = used is not None and limits.cores is not None and used > 0.8 * limits.cores
     return Explanation(
         tone=Tone.BAD,
         headline="Timed out",
-        detail=f"The build was stopped after {format_seconds(totals.wall_seconds)}{phase}.",
+        detail=f"The build was stopped after {format_seconds(totals.wall_seconds)}{_last_phase(telemetry, whose='its')}.",
         advice=(
             f"It kept its {format_cores(limits.cores)} busy: give it more time, or more cores."
-            if busy
+            if busy and limits.cores is not None
             else "Give it more time; if the CPU curve lies near zero at its end, the build hung and more time won't help.",
         ),
     )
@@ -223,12 +224,21 @@ def _interrupted(telemetry: Telemetry) -> Explanation:
     name = f" by {signal.Signals(number).name}" if number in _SIGNALS else ""
     seconds = telemetry.totals.wall_seconds
     when = f"after {format_seconds(seconds)}" if seconds else "before Spack began to build the package"
+    phase = _last_phase(telemetry, whose="the build's")
     return Explanation(
         tone=Tone.MIXED,
         headline="Interrupted",
-        detail=f"The agent was stopped{name} {when}.",
+        detail=f"The agent was stopped{name} {when}{phase}.",
         advice=("The job was canceled, or its node was lost. The package is not at fault: run it again.",),
     )
+
+
+def _last_phase(telemetry: Telemetry, *, whose: str) -> str:
+    """Return in which phase the run was when it ended, to follow a verb; nothing if it has no phases of its own."""
+    if not telemetry.phases:
+        return ""
+    name = telemetry.phases[-1].name
+    return _IN_PHASE.get(name, f" in {whose} {name} phase")
 
 
 def _killed(telemetry: Telemetry) -> str:
@@ -249,10 +259,28 @@ def _killed(telemetry: Telemetry) -> str:
 def _more_memory(telemetry: Telemetry) -> str:
     """Return how much memory to try: doubling takes the fewest tries while the need is unknown."""
     limit = read_limits(telemetry).memory_limit_bytes
-    peak = telemetry.totals.memory_working_set_peak_bytes or 0
     if not limit:
         return "Build where more memory is free."
-    return f"Ask for at least {format_bytes(round_up_bytes(2 * max(limit, peak)))} of memory, twice the limit that it hit."
+    return f"Ask for at least {format_bytes(2 * limit)} of memory, twice the limit that it hit."
+
+
+def _fewer_jobs(telemetry: Telemetry) -> tuple[str, ...]:
+    """Return the advice to build with fewer jobs, if several processes of the killed program shared the memory.
+
+    Fewer jobs do not help where one process alone takes most of it, or where nobody knows which processes were large.
+    """
+    jobs, kills = telemetry.spec.build_jobs, telemetry.memory_kills
+    limit = read_limits(telemetry).memory_limit_bytes or telemetry.machine.memory_bytes
+    program = _program(kills[0].process) if kills and kills[0].process else ""
+    alike = [top.memory_peak_bytes for top in telemetry.top_processes if program and _program(top.command) == program]
+    if jobs < 2 or len(alike) < 2 or max(alike) > limit / 2:
+        return ()
+    fewer = jobs // 2
+    return (f"Or build with {fewer} {'job' if fewer == 1 else 'jobs'} at once instead of {jobs}.",)
+
+
+def _program(command: str) -> str:
+    return command.partition(" ")[0].rpartition("/")[2]
 
 
 def _size_advice(telemetry: Telemetry) -> tuple[str, ...]:
@@ -276,12 +304,6 @@ def shorten_command(command: str) -> str:
     return cut(f"{program.rpartition('/')[2] or program}{space}{rest}", limit=60)
 
 
-def mean_cores(telemetry: Telemetry) -> float | None:
-    """Return CPU time over wall time; None without a measured wall time."""
-    totals = telemetry.totals
-    return totals.cpu_seconds / totals.wall_seconds if totals.wall_seconds > 0 else None
-
-
 _SHOWN_FAULTS = 3
 # How to have something else than the default place: the end of a sentence.
 _MOVED_BY = {
@@ -293,6 +315,12 @@ _MOVED_BY = {
 }
 
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
+
+_IN_PHASE = {
+    SPACK_START: " while Spack started",
+    SPACK_END: ", when its package was installed",
+    COMMAND: "",
+}
 
 _PUBLISHED = {
     "published": "The binary is signed and in the build cache.",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from buildjob.report import markup
 from buildjob.report.foreign_text import escape_and_cut
 from buildjob.report.format import format_bytes, format_cores
+from buildjob.report.limits import read_limits
 from buildjob.report.markup import Html, element, join
 from buildjob.telemetry import Job, PackageSpec, Telemetry
 
@@ -73,13 +74,14 @@ def job(telemetry: Telemetry) -> Html:
 def machine(telemetry: Telemetry) -> Html:
     """Return where the build ran, when, and with which programs."""
     where, versions = telemetry.machine, telemetry.versions
-    limit = f"limit {format_cores(where.cpu_limit_cores)}" if where.cpu_limit_cores else "no limit"
+    limits = read_limits(telemetry)
+    limit = f"limit {format_cores(limits.cores)}" if limits.has_cpu_limit and limits.cores else "no limit"
     facts = [
         ("Started", _code(telemetry.started_at)),
         ("Ended" if telemetry.complete else "Last written", _code(telemetry.ended_at)),
         ("Exit code", _code(str(telemetry.exit_code)) if telemetry.complete else Html()),
-        ("CPUs", markup.text(f"{where.cpus}, {limit}")),
-        ("Memory", markup.text(format_bytes(where.memory_bytes))),
+        ("CPUs", markup.text(f"{where.cpus}, {limit}") if where.cpus > 0 else Html()),
+        ("Memory", markup.text(format_bytes(where.memory_bytes)) if where.memory_bytes > 0 else Html()),
         ("Control group", markup.text(where.cgroup)),
         ("spack-farm", _code(versions.spack_farm)),
         ("Spack", _code(versions.spack)),

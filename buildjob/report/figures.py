@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from buildjob.report import markup
-from buildjob.report.explain import mean_cores
-from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share
-from buildjob.report.limits import Limits, read_limits
+from buildjob.report.format import format_bytes, format_core_number, format_cores, format_part, format_seconds, format_share
+from buildjob.report.limits import Limits, mean_cores, read_limits
 from buildjob.report.markup import Html, element, join
-from buildjob.telemetry import Phase, Telemetry
+from buildjob.report.phase_rows import PhaseRow, phase_rows
+from buildjob.telemetry import Telemetry
 
 _PHASES = 40
 _PROCESSES = 12
@@ -23,9 +23,15 @@ _RFC_3339 = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:
 def tiles(telemetry: Telemetry) -> Html:
     """Return the key figures."""
     totals, limits = telemetry.totals, read_limits(telemetry)
+    was_run = totals.wall_seconds > 0
     shown = [
-        _tile("Wall time", format_seconds(totals.wall_seconds), [_when(telemetry)]),
-        _tile("CPU time", format_seconds(totals.cpu_seconds), _cpu_notes(telemetry, limits), kind="cpu"),
+        _tile("Wall time", format_seconds(totals.wall_seconds) if was_run else _ABSENT, [_when(telemetry)]),
+        _tile(
+            "CPU time",
+            format_seconds(totals.cpu_seconds) if was_run else _ABSENT,
+            _cpu_notes(telemetry, limits),
+            kind="cpu",
+        ),
         _memory_tile(telemetry, limits),
     ]
     if totals.disk_peak_bytes is not None:
@@ -47,12 +53,9 @@ def details(telemetry: Telemetry) -> Html:
 
 def phase_table(telemetry: Telemetry) -> Html:
     """Return the phases with their figures; for a build without phases, nothing."""
-    phases = telemetry.phases
-    if not phases:
+    rows = [_phase_row(row) for row in phase_rows(telemetry, most=_PHASES)]
+    if not rows:
         return Html()
-    rows = [_phase_row(phase, wall_seconds=telemetry.totals.wall_seconds) for phase in phases[:_PHASES]]
-    if len(phases) > _PHASES:
-        rows.append(element("tr", element("td", f"and {len(phases) - _PHASES:,} more, in telemetry.json", colspan="6")))
     head = _head("Phase", "Wall time", "Share", "CPU time", "Cores", "Memory, peak")
     return _section("Phases", _table(head, rows, caption="Time, CPU and memory of each phase"), class_="phases")
 
@@ -141,10 +144,8 @@ def _memory_tile(telemetry: Telemetry, limits: Limits) -> Html:
             f"{format_share(peak, limits.memory_limit_bytes)} of the {format_bytes(limits.memory_limit_bytes)} limit"
         )
     if limits.memory_asked_bytes and limits.memory_asked_bytes != limits.memory_limit_bytes:
-        notes.append(
-            f"{format_share(peak, limits.memory_asked_bytes)} of the {format_bytes(limits.memory_asked_bytes)} asked for"
-        )
-    if not given:
+        notes.append(f"{format_part(peak, limits.memory_asked_bytes, of='of the')} asked for")
+    if not given and telemetry.machine.memory_bytes > 0:
         notes.append(f"no limit; the machine has {format_bytes(telemetry.machine.memory_bytes)}")
     notes.append("estimate: sum over processes" if totals.memory_is_estimate else "working set")
     return _tile("Memory, peak", format_bytes(peak), notes, kind="memory", extra=bar)
@@ -155,11 +156,11 @@ def _cpu_notes(telemetry: Telemetry, limits: Limits) -> list[str]:
     mean = mean_cores(telemetry)
     if mean is not None:
         notes.append(f"{format_cores(mean)} on average")
-    notes.append(
-        f"{format_cores(limits.cores)} allowed" if limits.has_cpu_limit else f"{format_cores(limits.cores)} in the machine"
-    )
+    if limits.cores is not None:
+        notes.append(f"{format_cores(limits.cores)} {'allowed' if limits.has_cpu_limit else 'in the machine'}")
     if telemetry.totals.cpu_throttled_seconds:
-        notes.append(f"throttled for {format_seconds(telemetry.totals.cpu_throttled_seconds)}")
+        over = ", added up over its CPUs" if telemetry.totals.cpu_throttled_seconds > telemetry.totals.wall_seconds else ""
+        notes.append(f"throttled for {format_seconds(telemetry.totals.cpu_throttled_seconds)}{over}")
     return notes
 
 
@@ -169,19 +170,16 @@ def _when(telemetry: Telemetry) -> str:
     return f"from {start}"
 
 
-def _phase_row(phase: Phase, *, wall_seconds: float) -> Html:
-    share = phase.wall_seconds / wall_seconds if wall_seconds > 0 else 0.0
-    cpu = phase.cpu_seconds
-    cores = format_cores(cpu / phase.wall_seconds).split()[0] if cpu is not None and phase.wall_seconds > 0 else _ABSENT
-    peak = phase.memory_working_set_peak_bytes
+def _phase_row(row: PhaseRow) -> Html:
+    peak = row.memory_peak_bytes
     return element(
         "tr",
-        element("th", markup.text(phase.name, limit=_NAME), scope="row"),
-        element("td", format_seconds(phase.wall_seconds), class_="number"),
-        element("td", format_share(phase.wall_seconds, wall_seconds), _bar(share, kind="faint"), class_="number share"),
-        element("td", format_seconds(cpu) if cpu is not None else _ABSENT, class_="number"),
-        element("td", cores, class_="number"),
-        element("td", format_bytes(peak) if peak is not None else _ABSENT, class_="number"),
+        element("th", markup.text(row.name, limit=_NAME), scope="row"),
+        element("td", format_seconds(row.wall_seconds), class_="number"),
+        element("td", row.share or _ABSENT, _bar(row.part or 0.0, kind="faint"), class_="number share"),
+        element("td", _ABSENT if row.cpu_seconds is None else format_seconds(row.cpu_seconds), class_="number"),
+        element("td", _ABSENT if row.cores is None else format_core_number(row.cores), class_="number"),
+        element("td", _ABSENT if peak is None else format_bytes(peak), class_="number"),
     )
 
 

@@ -27,14 +27,16 @@ def format_bytes(count: int) -> str:
 def format_seconds(seconds: float) -> str:
     """Return a duration with its two leading units: `4.31 s`, `41.3 s`, `2 min 31 s`, `1 h 02 min`, `3 d 04 h`.
 
-    An infinite number or NaN reads `unknown`.
+    Only nothing reads `0 s`: what is less than the last digit reads `< 0.01 s`. An infinite number or NaN reads `unknown`.
     """
     if not math.isfinite(seconds):
         return "unknown"
     if seconds < 0:
         return f"-{format_seconds(-seconds)}"
+    if seconds < 0.005:
+        return "< 0.01 s" if seconds else "0 s"
     if seconds < 9.995:
-        return f"{seconds:.2f} s" if seconds else "0 s"
+        return f"{seconds:.2f} s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(min(seconds, _MOST))
@@ -53,7 +55,14 @@ def format_cores(cores: float) -> str:
         return "unknown"
     if cores < 0:
         return f"-{format_cores(-cores)}"
+    if 0 < cores < 0.005:
+        return "< 0.01 cores"
     return f"{_three_digits(min(cores, _MOST), decimals=2)} {'core' if cores == 1 else 'cores'}"
+
+
+def format_core_number(cores: float) -> str:
+    """Return a number of cores without its unit."""
+    return format_cores(cores).removesuffix(" cores").removesuffix(" core")
 
 
 def format_share(part: float, whole: float) -> str:
@@ -61,7 +70,23 @@ def format_share(part: float, whole: float) -> str:
     if not (whole > 0 and part >= 0 and math.isfinite(part) and math.isfinite(whole)):
         return ""
     percent = 100 * min(part / whole, 1e6)
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
     return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+
+
+def format_tenths(tenths: int, *, is_zero: bool) -> str:
+    """Return tenths of a percent in percent. Only what `is_zero` reads `0 %`."""
+    if tenths == 0:
+        return "0 %" if is_zero else "< 0.1 %"
+    return f"{tenths / 10:.1f} %"
+
+
+def format_part(part: int, whole: int, *, of: str = "of") -> str:
+    """Return `part` of `whole`, to be followed by what the whole is: `84 % of 512 MiB`, `1.68 times the 512 MiB`."""
+    if part > whole:
+        return f"{_three_digits(min(part / whole, _MOST), decimals=2)} times the {format_bytes(whole)}"
+    return f"{format_share(part, whole)} {of} {format_bytes(whole)}"
 
 
 def round_up_bytes(count: int) -> int:

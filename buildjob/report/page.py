@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from buildjob.report import facts, figures, markup, pictures
-from buildjob.report.clamp import clamp_numbers
+from buildjob.report.clamp import clamp_document, clamp_numbers
 from buildjob.report.explain import Explanation, Tone, explain
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.format import format_seconds
@@ -39,7 +39,7 @@ def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Lin
     `excerpt` is the part of the log to show, None if there is none; `links` come below the headline; `reproduce` holds
     commands, one a line, and may be empty.
     """
-    telemetry, excerpt = clamp_numbers(telemetry), clamp_numbers(excerpt)
+    telemetry, excerpt = clamp_document(telemetry), clamp_numbers(excerpt)
     explanation = explain(telemetry)
     body = element(
         "main",

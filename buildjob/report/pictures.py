@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 from buildjob.report import axes, markup, plots
-from buildjob.report.format import format_bytes, format_cores, format_seconds
-from buildjob.report.limits import read_limits
+from buildjob.report.format import format_bytes, format_core_number, format_cores, format_seconds
+from buildjob.report.limits import limit_bytes, read_limits
 from buildjob.report.markup import Html, element, join
 from buildjob.report.plots import Plot, Rule
 from buildjob.telemetry import MemoryKill, Samples, Telemetry, hole_after
@@ -66,7 +66,7 @@ def _cpu_plot(telemetry: Telemetry) -> Plot:
     samples, limits = telemetry.samples, read_limits(telemetry)
     points = [(row.time_seconds, row.cpu_cores) for row in samples.rows() if row.cpu_cores is not None]
     rules = []
-    if limits.has_cpu_limit:
+    if limits.has_cpu_limit and limits.cores is not None:
         rules.append(Rule(label=f"limit {format_cores(limits.cores)}", value=limits.cores, kind="limit"))
     if limits.cores_asked and limits.cores_asked != (limits.cores if limits.has_cpu_limit else None):
         rules.append(Rule(label=f"asked {format_cores(limits.cores_asked)}", value=limits.cores_asked, kind="asked"))
@@ -90,7 +90,7 @@ def _hole_seconds(samples: Samples) -> float:
 
 def _write_cores(cores: float) -> str:
     """Return a number of cores without its unit; halves, as the axis has them, with one digit."""
-    return f"{cores:.1f}".removesuffix(".0") if cores * 2 == int(cores * 2) else format_cores(cores).split()[0]
+    return f"{cores:.1f}".removesuffix(".0") if cores * 2 == int(cores * 2) else format_core_number(cores)
 
 
 def _caption(plot: Plot) -> Html:
@@ -117,7 +117,8 @@ def _kills(kills: Sequence[MemoryKill]) -> Html:
             else "a process that no sample saw"
         )
         why = " (inferred from the last sample: the kernel's counter names no process)" if kill.inferred else ""
-        limit = f", at the limit of {format_bytes(kill.limit_bytes)}" if kill.limit_bytes is not None else ""
+        size = limit_bytes(kill.limit_bytes)
+        limit = f", at the limit of {format_bytes(size)}" if size else ""
         items.append(
             element(
                 "li", element("b", "✕ "), f"Killed for memory after {format_seconds(kill.at_seconds)}{limit}: ", who, why

@@ -8,11 +8,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from buildjob.report import foreign_text
-from buildjob.report.clamp import clamp_numbers
-from buildjob.report.explain import Tone, explain, mean_cores
-from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share
-from buildjob.report.limits import read_limits
+from buildjob.report.clamp import clamp_document
+from buildjob.report.explain import Tone, explain
+from buildjob.report.format import format_bytes, format_core_number, format_cores, format_part, format_seconds
+from buildjob.report.limits import mean_cores, read_limits
 from buildjob.report.link import Link
+from buildjob.report.phase_rows import phase_rows
 from buildjob.run_folder import LOG
 from buildjob.telemetry import Telemetry
 
@@ -56,7 +57,7 @@ def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = Fals
 
     Paths and URLs (`links`) are not wrapped, so that they can be copied: their lines may be wider.
     """
-    telemetry = clamp_numbers(telemetry)
+    telemetry = clamp_document(telemetry)
     terminal = _Terminal(color=color, width=width, unicode=unicode)
     parts = [
         _outcome(telemetry, terminal),
@@ -72,7 +73,7 @@ def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: boo
     if not rows:
         return ""
     terminal = _Terminal(color=color, width=width, unicode=unicode)
-    clamped = [clamp_numbers(row) for row in rows]
+    clamped = [clamp_document(row) for row in rows]
     cells = [
         ("package", "hash", "outcome", "wall", "CPU", "peak memory"),
         *(_overview_row(row, terminal) for row in clamped),
@@ -91,10 +92,16 @@ def _overview_row(telemetry: Telemetry, terminal: _Terminal) -> tuple[str, ...]:
         _name(telemetry, terminal),
         _short_hash(telemetry, terminal),
         terminal.one_line(explain(telemetry).headline, limit=_WORD),
-        format_seconds(totals.wall_seconds),
-        format_seconds(totals.cpu_seconds),
+        *_times(totals.wall_seconds, totals.cpu_seconds),
         _format_size(totals.memory_working_set_peak_bytes),
     )
+
+
+def _times(wall_seconds: float, cpu_seconds: float | None) -> tuple[str, str]:
+    """Return wall and CPU time; what took no time was not run."""
+    if wall_seconds <= 0:
+        return _ABSENT, _ABSENT
+    return format_seconds(wall_seconds), _ABSENT if cpu_seconds is None else format_seconds(cpu_seconds)
 
 
 def _name(telemetry: Telemetry, terminal: _Terminal) -> str:
@@ -124,15 +131,11 @@ def _outcome(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
 def _phases(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
     totals = telemetry.totals
     rows = [("phase", "wall", "CPU", "cores", "peak memory")]
-    for phase in telemetry.phases[:_PHASES]:
-        cpu = phase.cpu_seconds
-        cores = cpu / phase.wall_seconds if cpu is not None and phase.wall_seconds > 0 else None
-        times = (format_seconds(phase.wall_seconds), format_seconds(cpu) if cpu is not None else _ABSENT)
-        name = terminal.one_line(phase.name, limit=_NAME)
-        rows.append((name, *times, _format_number(cores), _format_size(phase.memory_working_set_peak_bytes)))
-    if len(telemetry.phases) > _PHASES:
-        rows.append((f"and {len(telemetry.phases) - _PHASES} more", "", "", "", ""))
-    times = (format_seconds(totals.wall_seconds), format_seconds(totals.cpu_seconds))
+    for row in phase_rows(telemetry, most=_PHASES):
+        times = (format_seconds(row.wall_seconds), _ABSENT if row.cpu_seconds is None else format_seconds(row.cpu_seconds))
+        name = terminal.one_line(row.name, limit=_NAME)
+        rows.append((name, *times, _format_number(row.cores), _format_size(row.memory_peak_bytes)))
+    times = _times(totals.wall_seconds, totals.cpu_seconds)
     rows.append(("total", *times, _format_number(mean_cores(telemetry)), _format_size(totals.memory_working_set_peak_bytes)))
     head, *lines = (_GAP + _GAP.join(line) for line in _align(rows, left=1, width=terminal.width - len(_GAP)))
     return [terminal.paint(head, _FAINT), *lines]
@@ -146,7 +149,7 @@ def _totals(telemetry: Telemetry, terminal: _Terminal) -> list[str]:
         bound = ", an upper bound" if totals.memory_peak_is_upper_bound else ""
         facts.append(("", f"{format_bytes(totals.memory_peak_bytes)} kernel's high-water mark, counts page cache{bound}"))
     mean = mean_cores(telemetry)
-    if mean is not None:
+    if mean is not None and limits.cores is not None:
         given = f"{format_cores(limits.cores)} {'allowed' if limits.has_cpu_limit else 'in the machine'}"
         asked = f", {format_cores(limits.cores_asked)} asked for" if limits.cores_asked else ""
         facts.append(("cores", f"{_format_number(mean)} on average; {given}{asked}"))
@@ -164,7 +167,7 @@ def _memory_text(telemetry: Telemetry) -> str:
     parts = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
     for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):
         if size:
-            parts.append(f"{format_share(peak, size)} of {format_bytes(size)} {name}")
+            parts.append(f"{format_part(peak, size)} {name}")
     return ", ".join(parts)
 
 
@@ -210,4 +213,4 @@ def _format_size(size: int | None) -> str:
 
 
 def _format_number(cores: float | None) -> str:
-    return _ABSENT if cores is None else format_cores(cores).split()[0]
+    return _ABSENT if cores is None else format_core_number(cores)

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from buildjob.run_folder import PhaseStart
 
 _LONGEST_MARKER_BYTES = 4096
+# A log may claim any number of phases; real builds have fewer than ten.
+_MOST_PHASES = 200
 # longer than each text of `_NO_SPACE`: what is kept of an overlong line still completes one that a chunk has cut
 _KEPT_BYTES = 63
 _MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<other>.*))$", re.MULTILINE)
-_PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>[^']+)'|(?P<done>Successfully installed) )")
+_PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>\w{1,100})'|(?P<done>Successfully installed) )")
 # What the errors ENOSPC and EDQUOT are called, without the first letter, which may be a capital.
 _NO_SPACE = (b"o space left", b"uota exceeded")
 # In small letters: other ways to say that something could not be written, which has many reasons. dash calls every error of
@@ -42,6 +44,8 @@ class Reader:
         self.bytes = 0
         self.lines = 0
         self.phases: list[PhaseStart] = []
+        """The first 200."""
+        self._in_phase = False
         self.began = False
         """Spack began to install a package."""
         self.no_space_at: int | None = None
@@ -60,7 +64,10 @@ class Reader:
         return self.no_space or any(sign in end for sign in _WRITE_FAILED)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Take the next bytes of the log; return the phases that begin in them, empty for the end of the last one."""
+        """Take the next bytes of the log; return the phases that begin in them, empty for the end of the last one.
+
+        After the 200th phase none begins.
+        """
         # the start of a cut line is read again with its end: markers and `_NO_SPACE` are found across chunks
         text = self._tail + chunk
         if says_no_space(text):
@@ -87,7 +94,12 @@ class Reader:
                 continue
             if phase:
                 self.began = True
+                if len(self.phases) >= _MOST_PHASES:
+                    continue
                 self.phases.append(PhaseStart(phase, start + found.start(), line))
+            elif not self._in_phase:
+                continue
+            self._in_phase = bool(phase)
             yield phase
 
     def _phase(self, marker: re.Match[bytes]) -> str | None:
@@ -97,4 +109,4 @@ class Reader:
         found = _PHASE.match(marker["other"])
         if found is None:
             return None
-        return "" if found["done"] else found["phase"].decode("utf-8", "replace")
+        return "" if found["done"] else found["phase"].decode()

@@ -67,12 +67,3 @@ def take_fetch_report(path: Path) -> FetchReport | None:
 def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
     """Return the folder in which Spack unpacks and builds a package; it need not exist."""
     return Path(concretization.stage_root) / spec.stage_name
-
-
-def install_times(prefix: Path) -> dict[str, float]:
-    """Return phase -> seconds as Spack measured them for an installed package; empty if it left no such file."""
-    try:
-        content = json.loads((prefix / ".spack" / "install_times.json").read_bytes())
-        return {phase["name"]: float(phase["seconds"]) for phase in content["phases"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

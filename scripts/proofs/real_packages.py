@@ -110,7 +110,7 @@ installed from there into another tree by stock Spack, signatures checked. Made 
 - Spack {first.versions.spack}; spack-packages {first.reproduce.packages_commit[:12]}; {first.spec.architecture or "?"}.
 - {first.machine.cpus} cores, {first.machine.memory_bytes / (1 << 30):.0f} GiB, control groups: {first.machine.cgroup}.
 
-A total covers the whole `spack install` of the package: Spack's own start and staging are what the phases leave over.
+A total covers the whole `spack install` of the package; `spack-start` and `spack-end` are Spack's own time.
 Peaks are working sets, Spack's Python included (about 75 MiB).
 
 | package | phase | wall s | CPU s | peak MiB | binary KiB |

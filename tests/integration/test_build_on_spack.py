@@ -10,7 +10,7 @@ import pytest
 
 from tests.labs.folder_server import served
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, cdash_faults, other_tree, read_telemetry
+from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, cdash_faults, other_tree, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -63,8 +63,13 @@ def test_each_package_has_a_run_a_log_and_telemetry_of_its_own(lab: SpackLab, tm
         assert cdash_faults(tmp_path, name) == []
         (page,) = tmp_path.glob(f"{name}-*/report.html")
         assert name in page.read_text()
-        assert {phase.name for phase in document.phases} >= {"stage", "build", "install"}
+        assert [phase.name for phase in document.phases] == ["spack-start", "stage", "build", "install", "spack-end"]
         assert all(phase.memory_working_set_peak_bytes for phase in document.phases)
+        assert_phases_are_the_run(document)
+        (cdash,) = tmp_path.glob(f"{name}-*/cdash")
+        bars = re.findall('command="spack phase: ([^"]+)"', (cdash / "Build.xml").read_text())
+        assert bars == [phase.name for phase in document.phases]
+        assert f"{name}.spack-start" not in (cdash / "Test.xml").read_text(), "Spack's own time is no test"
 
 
 def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: SpackLab, tmp_path: Path) -> None:
@@ -72,6 +77,7 @@ def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Spa
     assert done.returncode == 1
     assert read_telemetry(tmp_path, "hello-broken").outcome == "build_failed"
     assert "expected ',' or ';' before 'printf'" in done.stdout
+    assert_phases_are_the_run(read_telemetry(tmp_path, "hello-broken"))
     error = read_telemetry(tmp_path, "hello-broken").first_error
     assert error
     assert (error.file, error.phase) == ("broken.c:9", "build")

@@ -14,6 +14,7 @@ import pytest
 from buildjob import telemetry
 from buildjob.process import child
 from tests.labs.checkout import ROOT
+from tests.labs.spack.lab import assert_phases_are_the_run
 
 AGENT = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build"]
 
@@ -35,6 +36,28 @@ def test_any_bytes_pass_unchanged_to_terminal_and_log(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert (tmp_path / "x-1" / "build.log").read_bytes() == text
     assert text in done.stdout
+
+
+_NESTED = """
+sleep 0.1; echo "==> y: Executing phase: 'cmake'"
+sleep 0.1; echo "==> y: Executing phase: 'build'"
+sleep 0.1; echo '==> y: Successfully installed y-1'
+sleep 0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "phases"),
+    [("true", ["command"]), ("exit 3", ["command"]), (_NESTED, ["command", "cmake", "build", "command"])],
+    ids=["short", "failing", "nested"],
+)
+def test_the_phases_of_a_command_build_are_its_whole_time(tmp_path: Path, command: str, phases: list[str]) -> None:
+    done = run_command(tmp_path, command)
+    document = telemetry.read(tmp_path / "x-1" / "telemetry.json")
+    assert [phase.name for phase in document.phases] == phases
+    assert_phases_are_the_run(document)
+    assert b" 0 B" not in done.stdout, "what was over before anybody looked is not measured"
+    assert document.totals.process_peak != 0
 
 
 def test_a_line_of_a_gigabyte_passes_in_bounded_memory(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.labs.limits import limited_cgroup, small_disk
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, cdash_faults, read_telemetry
+from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, cdash_faults, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.spack
 def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: SpackLab, tmp_path: Path) -> None:
     with limited_cgroup(300 << 20) as enter:
         done = subprocess.run(
-            [*enter, *lab.agent_argv("hello-hungry", "--out", tmp_path, "--interval", "0.2")],
+            [*enter, *lab.agent_argv("hello-hungry", "--jobs", "2", "--out", tmp_path, "--interval", "0.2")],
             capture_output=True,
             text=True,
             env=lab.environment,
@@ -36,6 +36,10 @@ def test_a_compiler_killed_for_memory_is_named_and_the_exit_code_is_137(lab: Spa
     assert kill.limit_bytes == 300 << 20
     assert "Killed for memory" in done.stdout
     assert "300 MiB" in done.stdout, "the message names the limit"
+    assert "Ask for at least 600 MiB of memory, twice the limit that it hit." in done.stdout
+    assert "jobs" not in done.stdout, "one compiler was all: fewer jobs would not help"
+    assert (document.totals.memory_working_set_peak_bytes or 0) <= 300 << 20
+    assert_phases_are_the_run(document)
     (page,) = tmp_path.glob("hello-hungry-*/report.html")
     assert "Killed for memory" in page.read_text()
     assert cdash_faults(tmp_path, "hello-hungry") == []

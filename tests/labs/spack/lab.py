@@ -128,3 +128,15 @@ def mirror_in_s3(folder: Path, url: str, server: Server, *, signed: bool = True)
     }
     (scope / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"farm": farm}}))
     return scope
+
+
+def assert_phases_are_the_run(document: telemetry.Telemetry) -> None:
+    """Assert that the phases follow each other from the run's start to its end, and share out all that it used."""
+    at = 0.0
+    for phase in document.phases:
+        assert abs(phase.start_seconds - at) < 1e-6, f"a gap before {phase.name}"
+        at = phase.start_seconds + phase.wall_seconds
+        assert phase.cpu_seconds is not None
+        assert phase.cpu_seconds <= phase.wall_seconds * document.machine.cpus + 0.001, f"{phase.name}: {phase.cpu_seconds}"
+    assert abs(at - document.totals.wall_seconds) < 1e-6
+    assert abs(sum(phase.cpu_seconds or 0 for phase in document.phases) - document.totals.cpu_seconds) < 1e-6

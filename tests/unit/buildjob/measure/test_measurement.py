@@ -1,5 +1,6 @@
 """Readings become totals, phases and kills: on a made-up machine with a v2 cgroup, by a clock that the test sets."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from buildjob.measure.cgroup import Kind
 from buildjob.measure.measurement import Measurement, Observation
+from buildjob.telemetry import Machine
 from tests.labs.made_up_machine import MIB, MadeUpMachine, Process
 
 
@@ -82,6 +84,49 @@ def test_phases_share_out_wall_time_cpu_time_and_peaks(machine: MadeUpMachine) -
         ("build", 3.0, 2.0, 2.0),
     ]
     assert [phase.memory_working_set_peak_bytes for phase in phases] == [300 * MIB, 30 * MIB]
+
+
+def test_a_line_that_is_read_late_leaves_the_phase_what_was_used_in_it(machine: MadeUpMachine) -> None:
+    """The thread that samples may be late: what was used since the line is not the ended phase's."""
+    measurement = _measurement(machine)
+    measurement.begin(10.0)
+    measurement.begin_phase("spack-start", at=-math.inf, now=10.0)
+    machine.use(usage=10, cpu=1.0)
+    measurement.sample(11.0, late_seconds=0.0)
+    machine.use(usage=10, cpu=3.0)
+    measurement.begin_phase("edit", at=11.5, now=13.0)
+    measurement.begin_phase("build", at=11.501, now=13.0)
+    machine.use(usage=10, cpu=4.0)
+    observation = _end(measurement, 14.0)
+    assert [(phase.name, phase.wall_seconds, phase.cpu_seconds) for phase in observation.phases] == [
+        ("spack-start", 1.5, 1.5),
+        ("edit", 0.001, 0.001),
+        ("build", 2.499, 2.499),
+    ]
+    assert observation.totals.cpu_seconds == 4.0
+
+
+def test_what_was_over_before_anybody_looked_is_not_measured(machine: MadeUpMachine) -> None:
+    measurement = _measurement(machine)
+    measurement.begin(0.0)
+    totals = _end(measurement, 0.003).totals
+    assert totals.wall_seconds == 0.003
+    assert (totals.memory_working_set_peak_bytes, totals.memory_anonymous_peak_bytes, totals.process_peak) == (None,) * 3
+
+
+def test_no_sample_has_more_cores_than_the_machine(machine: MadeUpMachine) -> None:
+    measurement = Measurement(
+        cgroup=machine.cgroup(),
+        interval_seconds=1.0,
+        note=print,
+        where=Machine(cpus=2, memory_bytes=8 << 30),
+    )
+    measurement.begin(0.0)
+    machine.use(cpu=9.0)
+    measurement.sample(1.0, late_seconds=0.0)
+    observation = _end(measurement, 1.001)
+    assert max(cores or 0 for cores in observation.samples.cpu_cores) == 2.0
+    assert observation.totals.cpu_seconds == 2.002
 
 
 def test_the_current_phase_lasts_until_now(machine: MadeUpMachine) -> None:

@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buildjob.measure.agent_use import AgentUse
 from buildjob.measure.cgroup_counters import Reading
-from buildjob.measure.meters import CpuMeter, IoMeter, MemoryMeter, ProcessMeter
+from buildjob.measure.meters import CpuCurve, CpuMeter, IoMeter, MemoryMeter, ProcessMeter
 from buildjob.measure.process_walks import Walk, Walker
 from buildjob.measure.shared_memory import SharedMemory, Shares
 from tests.labs.made_up_machine import MIB, MadeUpMachine, Process
@@ -27,6 +29,15 @@ def _agent(*, shares_cgroup: bool = False) -> AgentUse:
 def _walk(machine: MadeUpMachine, **processes: Process | float) -> Walk:
     machine.run(**processes)
     return Walker(_agent(), note=print).walk(None, before=Walk())
+
+
+def test_an_estimate_of_memory_stays_below_what_there_is(machine: MadeUpMachine) -> None:
+    whole = SharedMemory(read=lambda _pid: Shares(50 * MIB, 50 * MIB, 50 * MIB))
+    meter = MemoryMeter(_agent(), whole, most_bytes=120 * MIB)
+    meter.read(Reading(), _walk(machine, cc1=100, cc1plus=100))
+    assert (meter.working_set_peak_bytes, meter.anonymous_peak_bytes) == (120 * MIB, 120 * MIB)
+    meter.read(Reading(working_set_bytes=150 * MIB, anonymous_bytes=140 * MIB), Walk())
+    assert meter.working_set_peak_bytes == 150 * MIB, "what the kernel counts is no estimate"
 
 
 def _memory_meter(*, shares_cgroup: bool = False) -> MemoryMeter:
@@ -82,6 +93,43 @@ def test_the_agents_own_cpu_time_is_not_the_builds(machine: MadeUpMachine, monke
     own[0] = 1.5
     meter.read(Reading(cpu_seconds=12.0), Walk(), at=1.0)
     assert meter.seconds == 1.25
+
+
+def test_cpu_time_between_two_readings_lies_on_the_line() -> None:
+    curve = CpuCurve(cpus=2)
+    curve.add(1.0, 0.5)
+    curve.add(3.0, 4.5)
+    assert [curve.seconds_at(at) for at in (-9.0, 0.0, 0.5, 1.0, 2.0, 3.0, 9.0)] == [0.0, 0.0, 0.25, 0.5, 2.5, 4.5, 4.5]
+
+
+def test_cpu_time_that_is_counted_late_goes_to_the_time_that_follows() -> None:
+    """A child that is reaped brings all of its CPU time at once: 75 cores in a phase of 0.01 s were seen."""
+    curve = CpuCurve(cpus=2)
+    curve.add(1.0, 1.0)
+    curve.add(1.01, 1.75)
+    assert curve.seconds == pytest.approx(1.02)
+    curve.add(2.0, 1.75)
+    assert curve.seconds == 1.75
+
+
+@given(
+    st.integers(1, 64),
+    st.lists(st.tuples(st.floats(0, 10), st.floats(-5, 50)), max_size=400),
+    st.floats(-1, 5000),
+    st.floats(0, 100),
+)
+def test_no_span_has_more_cpu_time_than_all_cpus_give(
+    cpus: int, steps: list[tuple[float, float]], start: float, span: float
+) -> None:
+    curve = CpuCurve(cpus=cpus)
+    at = used = 0.0
+    for after, more in steps:
+        at, used = at + after, used + more
+        curve.add(at, used)
+    assert 0 <= curve.seconds <= at * cpus + 1e-6
+    assert 0 <= curve.seconds_at(start) <= curve.seconds_at(start + span) <= curve.seconds
+    if len(steps) < 256:  # what is longer ago is forgotten
+        assert curve.seconds_at(start + span) - curve.seconds_at(start) <= span * cpus + 1e-6
 
 
 def test_memory_is_the_working_set_less_what_the_agent_holds(machine: MadeUpMachine) -> None:

@@ -1,5 +1,11 @@
 """Phases share out wall time, CPU time and memory; there is always one phase or none."""
 
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from buildjob.measure.phases import Phases
 from buildjob.telemetry import Phase
 
@@ -60,3 +66,25 @@ def test_no_phase_begins_before_the_run_or_ends_before_it_began() -> None:
     phases.end(at=-0.2, cpu_seconds=0.0)
     found = phases.phases(now=9.0, cpu_seconds=0.0)
     assert [(phase.start_seconds, phase.wall_seconds) for phase in found] == [(0.0, 0.0)]
+
+
+def test_a_phase_that_nobody_looked_at_in_time_has_no_peak() -> None:
+    phases = Phases()
+    phases.begin("build", at=0.0, cpu_seconds=0.0, memory_bytes=0)
+    phases.keep_peak(0)
+    assert [phase.memory_working_set_peak_bytes for phase in phases.phases(now=1.0, cpu_seconds=0.0)] == [None]
+
+
+@given(st.lists(st.tuples(st.floats(-1, 50), st.floats(0, 50)), max_size=30), st.floats(50, 60), st.floats(50, 60))
+def test_phases_without_gaps_add_up_to_the_run(marks: list[tuple[float, float]], wall: float, cpu: float) -> None:
+    """Whatever the order in which lines and counters were read."""
+    phases = Phases()
+    phases.begin("first", at=-math.inf, cpu_seconds=0.0, memory_bytes=None)
+    for number, (at, cpu_seconds) in enumerate(marks):
+        phases.begin(f"phase {number}", at=at, cpu_seconds=cpu_seconds, memory_bytes=None)
+    found = phases.phases(now=wall, cpu_seconds=cpu)
+    assert sum(phase.wall_seconds for phase in found) == pytest.approx(round(wall, 3), abs=1e-9)
+    assert sum(phase.cpu_seconds or 0 for phase in found) == pytest.approx(round(cpu, 3), abs=1e-9)
+    assert all(phase.wall_seconds >= 0 and (phase.cpu_seconds or 0) >= 0 for phase in found)
+    ends = [phase.start_seconds + phase.wall_seconds for phase in found]
+    assert [0.0, *ends[:-1]] == pytest.approx([phase.start_seconds for phase in found])

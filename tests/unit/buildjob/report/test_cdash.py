@@ -60,7 +60,14 @@ def test_a_clock_that_was_set_back_makes_no_build_of_negative_length(tmp_path: P
 def test_phases_and_samples_have_absolute_times(tmp_path: Path) -> None:
     document = sample()
     build = _build(tmp_path)
-    assert [phase.name for phase in build.phases] == ["configure", "build", "install"]
+    assert [(phase.name, phase.is_step) for phase in build.phases] == [
+        ("spack-start", False),
+        ("stage", True),
+        ("configure", True),
+        ("build", True),
+        ("install", True),
+        ("spack-end", False),
+    ]
     assert build.phases[1].start_seconds == _BEGUN + document.phases[1].start_seconds
     assert build.phases[1].memory_peak_bytes == document.phases[1].memory_working_set_peak_bytes
     assert len(build.samples) == len(document.samples.time_seconds)
@@ -80,15 +87,16 @@ def test_a_sample_without_memory_is_left_out_and_one_without_cpu_is_not(tmp_path
 @pytest.mark.parametrize(
     ("outcome", "codes"),
     [
-        (Outcome.BUILT, [0, 0, 0]),
-        (Outcome.PUBLISH_FAILED, [0, 0, 0]),  # the build itself is good
-        (Outcome.BUILD_FAILED, [0, 0, 1]),
-        (Outcome.MEMORY_KILLED, [0, 0, 1]),
-        (Outcome.TIMED_OUT, [0, 0, 1]),
+        (Outcome.BUILT, [0, 0, 0, 0, 0]),
+        (Outcome.PUBLISH_FAILED, [0, 0, 0, 0, 0]),  # the build itself is good
+        (Outcome.BUILD_FAILED, [0, 0, 0, 0, 1]),
+        (Outcome.MEMORY_KILLED, [0, 0, 0, 0, 1]),
+        (Outcome.TIMED_OUT, [0, 0, 0, 0, 1]),
     ],
 )
 def test_a_run_that_failed_did_so_in_its_last_phase(tmp_path: Path, outcome: Outcome, codes: list[int]) -> None:
-    assert [phase.exit_code for phase in _build(tmp_path, outcome=outcome).phases] == codes
+    phases = sample().phases[:-1]
+    assert [phase.exit_code for phase in _build(tmp_path, outcome=outcome, phases=phases).phases] == codes
 
 
 @pytest.mark.parametrize(
@@ -106,6 +114,9 @@ def test_the_exit_condition_names_the_outcome(tmp_path: Path, outcome: Outcome, 
 
 def test_what_fails_before_any_phase_is_an_early_failure(tmp_path: Path) -> None:
     assert "fetched" in _build(tmp_path, **_failed(Outcome.FETCH_FAILED, phases=[])).early_failure
+    early = sample().phases[:2]  # Spack's own start, and the fetching and unpacking of sources
+    assert "fetched" in _build(tmp_path, **_failed(Outcome.FETCH_FAILED, phases=early)).early_failure
+    assert "Spack" in _build(tmp_path, **_failed(Outcome.SPACK_UNUSABLE, phases=early[:1])).early_failure
     assert _build(tmp_path, **_failed(Outcome.FETCH_FAILED)).early_failure == ""
     assert _build(tmp_path, **_failed(Outcome.BUILD_FAILED, phases=[])).early_failure == ""
 

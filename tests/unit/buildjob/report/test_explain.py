@@ -8,9 +8,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildjob.outcome import Outcome
-from buildjob.report.explain import Tone, explain, mean_cores, shorten_command
-from buildjob.report.limits import read_limits
-from buildjob.telemetry import Asked, BuildProcess, FirstError, FullDisk, Machine, MemoryKill, Publish, Totals
+from buildjob.report.explain import Tone, explain, shorten_command
+from buildjob.report.format import format_bytes
+from buildjob.report.limits import mean_cores, read_limits
+from buildjob.telemetry import (
+    Asked,
+    BuildProcess,
+    FirstError,
+    FullDisk,
+    Machine,
+    MemoryKill,
+    Phase,
+    Publish,
+    TopProcess,
+    Totals,
+)
 from tests.labs.telemetry_samples import GIB, MIB, change, sample
 
 _KILL = MemoryKill(process="/usr/lib/gcc/cc1plus -O2 a.cc", inferred=True, limit_bytes=2 * GIB, at_seconds=75.0)
@@ -74,12 +86,53 @@ def test_a_state_of_the_binary_that_is_not_known_is_not_interpreted() -> None:
 
 def test_a_memory_kill_names_limit_peak_and_process_and_asks_for_twice_the_limit() -> None:
     totals = change(sample().totals, memory_working_set_peak_bytes=2040 * MIB)
-    explanation = explain(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals))
+    several = [TopProcess(command="/usr/bin/cc1plus x.cc", memory_peak_bytes=600 * MIB, cpu_seconds=1.0)] * 3
+    explanation = explain(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals, top_processes=several))
     for fact in ("limit of 2 GiB", "probably 'cc1plus -O2 a.cc'", "1.99 GiB"):
         assert fact in explanation.detail
     more_memory, fewer_jobs = explanation.advice
     assert "at least 4 GiB" in more_memory
-    assert "fewer than 4 jobs" in fewer_jobs
+    assert fewer_jobs == "Or build with 2 jobs at once instead of 4."
+
+
+@pytest.mark.parametrize("limit", [400 * MIB, 512 * MIB, 1000 * MIB, 3 * GIB, 2_000_000_000, 64 * MIB])
+def test_what_to_ask_for_after_a_kill_is_twice_the_limit_to_the_digit(limit: int) -> None:
+    """`832 MiB, twice the limit` stood here, of 400 MiB: number and name came from two figures."""
+    kill = msgspec.structs.replace(_KILL, limit_bytes=limit)
+    machine = change(sample().machine, memory_limit_bytes=limit)
+    for peak in (limit // 2, limit, limit + 4096, None):
+        totals = change(sample().totals, memory_working_set_peak_bytes=peak)
+        document = sample(outcome="memory_killed", memory_kills=[kill], totals=totals, machine=machine, asked=msgspec.UNSET)
+        wanted = f"Ask for at least {format_bytes(2 * limit)} of memory, twice the limit that it hit."
+        assert explain(document).advice[0] == wanted
+
+
+def _large(*processes: tuple[str, int]) -> list[TopProcess]:
+    return [TopProcess(command=command, memory_peak_bytes=size * MIB, cpu_seconds=1.0) for command, size in processes]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "victim", "top", "advice"),
+    [
+        (2, "cc1", _large(("cc1 big.c", 380), ("python3", 70)), None),  # one compiler was all
+        (2, "cc1 big.c", _large(("cc1 big.c", 300), ("cc1 b.c", 90)), None),  # it alone takes most of the limit
+        (2, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180), ("make", 3)), "1 job at once instead of 2."),
+        (16, "/usr/lib/cc1plus -O2", _large(("cc1plus a.cc", 90), ("cc1plus b.cc", 80)), "8 jobs at once instead of 16."),
+        (3, "ld", _large(("cc1 a.c", 150), ("cc1 b.c", 150)), None),  # the killed program ran once, or nobody saw it
+        (2, None, _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # nobody knows what was killed
+        (2, "cc1", [], None),
+        (1, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # there was one job already
+        (0, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # a command build: nobody knows its jobs
+    ],
+)
+def test_fewer_jobs_are_advised_only_where_several_processes_shared_the_memory(
+    jobs: int, victim: str | None, top: list[TopProcess], advice: str | None
+) -> None:
+    kill = MemoryKill(process=victim, inferred=False, limit_bytes=400 * MIB, at_seconds=1.0)
+    spec = change(sample().spec, build_jobs=jobs)
+    document = sample(outcome="memory_killed", memory_kills=[kill], top_processes=top, spec=spec)
+    found = [line for line in explain(document).advice if "job" in line]
+    assert found == ([f"Or build with {advice}"] if advice else [])
 
 
 def test_a_memory_kill_that_names_its_process_is_no_guess() -> None:
@@ -223,7 +276,8 @@ def test_a_failed_command_says_how_it_ended(ended: BuildProcess | None, hash_: s
 def test_a_timeout_tells_a_busy_build_from_one_that_hung() -> None:
     busy = change(sample().totals, wall_seconds=100.0, cpu_seconds=350.0)
     idle = change(sample().totals, wall_seconds=100.0, cpu_seconds=50.0)
-    explanations = [explain(sample(outcome="timed_out", totals=totals)) for totals in (busy, idle)]
+    phases = [Phase(name="install", start_seconds=0.0, wall_seconds=100.0)]
+    explanations = [explain(sample(outcome="timed_out", totals=totals, phases=phases)) for totals in (busy, idle)]
     assert all("after 1 min 40 s in its install phase" in explanation.detail for explanation in explanations)
     assert "4 cores busy" in explanations[0].advice[0]
     assert "the build hung" in explanations[1].advice[0]
@@ -233,6 +287,30 @@ def test_a_timeout_tells_a_busy_build_from_one_that_hung() -> None:
 def test_an_interruption_names_its_signal(code: int, name: str) -> None:
     explanation = explain(sample(outcome="interrupted", exit_code=code))
     assert f"stopped{name} after 2 min 31 s" in explanation.detail
+
+
+@pytest.mark.parametrize(
+    ("last", "where"),
+    [
+        ("build", "in the build's build phase"),
+        ("spack-start", "while Spack started"),
+        ("spack-end", "when its package was installed"),
+        ("command", "after 10.0 s."),
+        ("", "after 10.0 s."),
+    ],
+)
+def test_an_interruption_says_where_the_run_was(last: str, where: str) -> None:
+    phases = [Phase(name=last, start_seconds=0.0, wall_seconds=10.0)] if last else []
+    totals = change(sample().totals, wall_seconds=10.0)
+    assert where in explain(sample(outcome="interrupted", exit_code=143, phases=phases, totals=totals)).detail
+
+
+def test_a_quota_above_the_machine_keeps_no_build_from_being_busy() -> None:
+    """`It kept its 8 cores busy` is never true on a machine with 2."""
+    machine = Machine(cpus=2, memory_bytes=GIB, cpu_limit_cores=8.0)
+    totals = change(sample().totals, wall_seconds=100.0, cpu_seconds=195.0)
+    (advice,) = explain(sample(outcome="timed_out", machine=machine, totals=totals)).advice
+    assert advice.startswith("It kept its 2 cores busy")
 
 
 def test_an_unfinished_document_says_what_it_counts_as() -> None:

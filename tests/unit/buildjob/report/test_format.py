@@ -44,6 +44,9 @@ def test_bytes_are_written_with_three_digits(count: int, written: str) -> None:
     ("seconds", "written"),
     [
         (0, "0 s"),
+        (0.0001, "< 0.01 s"),
+        (0.00499, "< 0.01 s"),
+        (0.006, "0.01 s"),
         (0.431, "0.43 s"),
         (9.994, "9.99 s"),
         (9.996, "10.0 s"),
@@ -72,7 +75,8 @@ def test_seconds_are_written_with_their_two_leading_units(seconds: float, writte
     ("cores", "written"),
     [
         (0, "0 cores"),
-        (0.004, "0.00 cores"),
+        (0.004, "< 0.01 cores"),
+        (0.005, "0.01 cores"),
         (0.5, "0.50 cores"),
         (1, "1 core"),
         (1.682, "1.68 cores"),
@@ -92,6 +96,7 @@ def test_cores_are_written_with_three_digits(cores: float, written: str) -> None
     [
         (1, 4, "25 %"),
         (1, 64, "1.6 %"),
+        (1, 2001, "< 0.1 %"),
         (0, 4, "0 %"),
         (4, 3, "133 %"),
         (99.4, 1000, "9.9 %"),

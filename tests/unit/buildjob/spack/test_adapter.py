@@ -12,7 +12,7 @@ from buildjob.spack import adapter
 from buildjob.spack.adapter import Call, Spack, install_command, install_file_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
 from buildjob.spack.find import SpackInstallation
-from buildjob.spack.layout import install_times, mirror_scope, stage_folder, trusted_keys_home, version_of
+from buildjob.spack.layout import mirror_scope, stage_folder, trusted_keys_home, version_of
 
 APP = ConcreteSpec(
     hash="a" * 32, name="app", version="1.0", spec_file="/specs/a.json", prefix="/opt/app", external=False, installed=False,
@@ -157,16 +157,6 @@ def test_the_target_is_one_more_mirror(tmp_path: Path) -> None:
     assert mirror == {"url": "s3://b/x", "signed": True, "source": False, "binary": True, "endpoint_url": "http://h"}
     mirror_scope(scope, url="file:///m", signed=False, endpoint_url="http://h")
     assert "endpoint_url" not in (scope / "mirrors.yaml").read_text()
-
-
-def test_spacks_own_times_are_read_if_they_are_there(tmp_path: Path) -> None:
-    assert install_times(tmp_path) == {}
-    (tmp_path / ".spack").mkdir()
-    times = tmp_path / ".spack" / "install_times.json"
-    times.write_text('{"phases": [{"name": "build", "seconds": 2}, {"name": "install", "seconds": 0.5}]}')
-    assert install_times(tmp_path) == {"build": 2.0, "install": 0.5}
-    times.write_text('{"phases": [{}]}')
-    assert install_times(tmp_path) == {}
 
 
 def test_commands_as_people_write_them() -> None:

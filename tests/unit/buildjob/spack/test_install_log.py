@@ -108,3 +108,25 @@ def test_what_was_said_long_before_the_end_of_the_log_is_not_its_reason() -> Non
     assert read(said, b"y" * 1_000_000).no_space
     assert not read(said, b"y" * 1_100_000).no_space
     assert not read(b"echo: I/O error\n", b"y" * 20_000).write_failed
+
+
+def test_of_a_million_phases_the_first_200_are_taken() -> None:
+    reader = Reader()
+    started = [
+        phase
+        for block in range(100)
+        for phase in reader.feed(b"".join(b"==> x: Executing phase: 'p%d'\n" % (block * 100 + line) for line in range(100)))
+    ]
+    assert len(started) == len(reader.phases) == 200
+    assert reader.lines == 10_000
+    assert reader.feed(b"==> x: Successfully installed x-1\n") == [""], "the end is still noticed"
+    assert reader.feed(b"==> x: Successfully installed x-1\n" * 1000) == [], "and once"
+
+
+def test_a_name_that_no_phase_can_have_begins_none() -> None:
+    names = (b"a" * 101, b"b c", b"../x", b"spack-start", "größe".encode(), b"")
+    assert read(*(b"==> x: Executing phase: '%s'\n" % name for name in names)).phases == []
+
+
+def test_the_end_of_no_phase_is_no_end() -> None:
+    assert Reader().feed(b"==> x: Successfully installed x-1\n") == []
