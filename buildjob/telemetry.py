@@ -281,7 +281,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """How the binary was published."""
 
     state: str
-    """published, already_there, unpublished (left as an unsigned binary) or failed."""
+    """published, already_there, unpublished (left as an unsigned binary), not_redistributable, developed or failed."""
     url: str = ""
     """The manifest in the build cache, or the folder of the unsigned binary."""
     bytes: int = 0

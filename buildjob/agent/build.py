@@ -17,7 +17,7 @@ import msgspec
 from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
 from buildjob.agent.disks import Place, cannot_write, full_disks_named
-from buildjob.agent.publishing import Publishing, published_roots, send_telemetry
+from buildjob.agent.publishing import Publisher, Publishing, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
 from buildjob.agent.run import Process, Surroundings, run
@@ -111,35 +111,42 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
             spack = spack.in_environment(found.environment)
         with full_disks_named():
             found = planning.with_remote_binaries(session, spack, found, trust)
-        work = schedule(found.specs, found.roots, published=published_roots(session, found, trust))
+        publisher = Publisher(session, spack, found, trust=trust)
+        published = publisher.published_roots()
+        work = schedule(found.specs, found.roots, published=published)
+        if unpublishable := publisher.plan(work):
+            # known before an hour is spent on a binary that nobody gets
+            possible = [root for root in found.roots if root not in unpublishable]
+            work = schedule(found.specs, possible, published=published)
         planning.log_schedule(session.log, found, work)
         planning.check_sources(session.log, found, work)
         if silent := [fault for fault in found.mirror_faults if fault.is_silent]:
             spack = spack.with_scope(silence_scope(Path(scratch) / "silent", silent))
         try:
+            for spec in found.specs:
+                if spec.hash in unpublishable:
+                    yield _unpublishable(session, spec, found, unpublishable[spec.hash])
             _fetch(session, spack, work.fetch, trust)
             for spec in work.nothing:
                 yield _already_published(session, spec, found)
             for spec in work.publish_only:
-                yield _publish_only(session, spack, spec, found)
-            yield from _build_all(session, spack, work, found, trust)
+                yield _publish_only(publisher, spec, found)
+            yield from _build_all(publisher, work, found)
         finally:
             planning.refresh(session, spack, found, work)
 
 
-def _build_all(
-    session: Session, spack: Spack, work: Schedule, found: Concretization, trust: signing.TrustHome | None
-) -> Iterator[RunResult]:
+def _build_all(publisher: Publisher, work: Schedule, found: Concretization) -> Iterator[RunResult]:
     """Build what is to be built; before each, fetch what could not be fetched earlier."""
-    failed: set[str] = set()
+    session, failed = publisher.session, set[str]()
     for spec in work.build:
         late = work.fetch_before.get(spec.hash, [])
         for each in late:
             if blockers := blocked_by(each.binary_needs, failed):
                 session.log.error(f"{each.title}: not installed from the build cache, since {', '.join(blockers)} failed")
                 failed.add(each.hash)
-        _fetch(session, spack, [each for each in late if each.hash not in failed], trust)
-        result = _build_one(session, spack, spec, found, failed)
+        _fetch(session, publisher.spack, [each for each in late if each.hash not in failed], publisher.trust)
+        result = _build_one(publisher, spec, found, failed)
         # a package whose binary could not be published is installed all the same
         if result.outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE} and result.telemetry.publish is None:
             failed.add(spec.hash)
@@ -229,22 +236,30 @@ def _already_published(session: Session, spec: ConcreteSpec, found: Concretizati
     return _nothing_done(session, spec, found, telemetry.Publish(state="already_there", url=url))
 
 
-def _publish_only(session: Session, spack: Spack, spec: ConcreteSpec, found: Concretization) -> RunResult:
+def _unpublishable(session: Session, spec: ConcreteSpec, found: Concretization, fault: str) -> RunResult:
+    """Record a root that is not built, since the target could not serve it."""
+    session.log.error(f"{fault}. It is not built")
+    recorder = _recorder(session, spec, found)
+    recorder.skip(Outcome.PUBLISH_FAILED, publish=telemetry.Publish(state="failed"))
+    return _write_page(session, recorder)
+
+
+def _publish_only(publisher: Publisher, spec: ConcreteSpec, found: Concretization) -> RunResult:
     """Publish a package that Spack has installed already, if anything is to be published."""
+    session = publisher.session
     session.log.note(f"{spec.title}: already installed, nothing to build")
     if not session.request.packs:
         return _nothing_done(session, spec, found)
     recorder = _recorder(session, spec, found)
     recorder.skip(Outcome.ALREADY_THERE)
-    with Publishing(session, spack, spec, recorder.folder) as publishing:
+    with Publishing(publisher, spec, recorder.folder) as publishing:
         publishing.publish(recorder)
     return recorder.result
 
 
-def _build_one(
-    session: Session, spack: Spack, spec: ConcreteSpec, found: Concretization, failed: AbstractSet[str]
-) -> RunResult:
+def _build_one(publisher: Publisher, spec: ConcreteSpec, found: Concretization, failed: AbstractSet[str]) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
+    session, spack = publisher.session, publisher.spack
     recorder = _recorder(session, spec, found)
     if blockers := blocked_by(spec.build_needs, failed):
         session.log.error(f"{spec.title}: not built, since {', '.join(blockers)} failed")
@@ -260,13 +275,14 @@ def _build_one(
         needs=planning.prefixes(found, spec.build_needs),
         fetch_report=fetch_report,
     )
-    with Publishing(session, spack, spec, recorder.folder) as publishing:
+    with Publishing(publisher, spec, recorder.folder) as publishing:
         packs = session.request.packs
         run(process, recorder, around=_surroundings(session, publishing if packs else None))
         if recorder.outcome is Outcome.ALREADY_THERE:
             for note in recorder.result.notes:
                 session.log.note(f"{spec.title}: {note}")
             if packs:
+                publisher.learn_origins([spec])  # another process has installed it, maybe from anywhere
                 publishing.publish(recorder)
             return recorder.result
         if recorder.outcome is Outcome.BUILT and packs:

@@ -6,6 +6,7 @@ JSON of `spack-farm publish`, not S3.
 """
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,17 +65,29 @@ def published(
     keys = {spec.hash: layout.manifest_key(spec.name, spec.version, spec.hash) for spec in specs}
     signers = ["--trust", str(trust.home)] if target.signing_key_file and trust else ["--any-signer"]
     only = [argument for key in keys.values() for argument in ("--only", key)]
-    argv = _argv("verify", target.url, *signers, "--quick", "--json", *only)
+    # whether the build cache has what they need at run time is known already
+    argv = _argv("verify", target.url, *signers, "--quick", "--json", "--allow-missing", *only)
     code, printed = call(argv, _environment(variables))
     good = _answer(code, printed, list[str], good_codes=(0, _FAULTS_FOUND))
     return frozenset(dag_hash for dag_hash, key in keys.items() if key in good)
 
 
-def push_argv(target: Target, unsigned: Path) -> list[str]:
+def present(call: Call, target: Target, specs: Sequence[ConcreteSpec], *, variables: Mapping[str, str]) -> frozenset[str]:
+    """Return the hashes of those specs whose manifest is in the build cache. Raises as `published`."""
+    keys = {layout.manifest_key(spec.name, spec.version, spec.hash): spec.hash for spec in specs}
+    with tempfile.NamedTemporaryFile("w", prefix="spack-farm-keys-", suffix=".txt") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+        file.flush()
+        code, printed = call(_argv("ls", target.url, "--of", file.name, "--json"), _environment(variables))
+    return frozenset(keys[key] for key in _answer(code, printed, list[str]) if key in keys)
+
+
+def push_argv(target: Target, unsigned: Path, *, private: bool) -> list[str]:
     """Return the command line that signs and uploads the binary in a folder; it waits for `push_input`."""
     # what came from a pipe has no name that another process could open: it comes with `push_input`
     files = [argument for option, source in _secrets(target) if source.file for argument in (option, str(source.file))]
     signing = files if target.signing_key_file else ["--unsigned"]
+    signing += ["--private"] if private else []
     return _argv("push", str(unsigned), target.url, "--replace", "--json", "--prestarted", *signing)
 
 
@@ -89,11 +102,16 @@ def _secrets(target: Target) -> list[tuple[str, KeySource]]:
     return [(option, source) for option, source in given if source]
 
 
-def pushed(code: int, printed: bytes, *, begun: float) -> Publish:
-    """Return what a push that began at that reading of the monotonic clock has published. Raises AgentError if it failed."""
+def pushed(code: int, printed: bytes, *, dag_hash: str, begun: float) -> Publish:
+    """Return what a push has published, with the package's own manifest; it began at that reading of the monotonic clock.
+
+    Raises AgentError if it failed.
+    """
     answer = _answer(code, printed, _Pushed)
     seconds = round(time.monotonic() - begun, 3)
-    return Publish(state="published", url=answer.manifests[-1], bytes=answer.bytes, wall_seconds=seconds)
+    # what the package needs may have been pushed with it
+    url = next((each for each in answer.manifests if layout.hash_of(each) == dag_hash), answer.manifests[-1])
+    return Publish(state="published", url=url, bytes=answer.bytes, wall_seconds=seconds)
 
 
 def send_telemetry(call: Call, mirror_url: str, documents: Sequence[Path], *, variables: Mapping[str, str]) -> None:

@@ -7,40 +7,35 @@ built.
 import contextlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from buildjob import telemetry
 from buildjob.agent import publish_process
 from buildjob.agent.disks import NO_ROOM, FileSystemFull, Place, disk_full, find_full
 from buildjob.agent.recorder import Recorder
 from buildjob.agent.request import Target
+from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
-from buildjob.buildcache import signing
+from buildjob.agent.supply import Needs, Supply, shortened
+from buildjob.buildcache import layout, signing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
 from buildjob.errors import AgentError, DiskFull, Interrupted, PublishError, RequestError
 from buildjob.outcome import Outcome
 from buildjob.process.prestarted import Prestarted
 from buildjob.run_folder import TELEMETRY, RunResult
 from buildjob.spack.adapter import Spack
-from buildjob.spack.concrete import ConcreteSpec, Concretization
+from buildjob.spack.concrete import ConcreteSpec, Concretization, Origin, Packed
 from buildjob.spack.install_log import says_no_space
 
+_IF_PRIVATE = "--private if the build cache is private"
+NOT_REDISTRIBUTABLE = f"its recipe says that its binary must not be redistributed ({_IF_PRIVATE})"
+_VOUCH = "let Spack build it from source, or configure a signed mirror that has it and trust its key"
 _TELEMETRY_SECONDS = 60.0
 """For uploading telemetry, even if the time for the builds is over: those that took long matter most."""
-
-
-def published_roots(session: Session, found: Concretization, trust: signing.TrustHome | None) -> frozenset[str]:
-    """Return the hashes of the roots whose binary the target has, whole and, if it is signed, well signed."""
-    target = session.request.target
-    if target is None:
-        return frozenset()
-    roots = [spec for spec in found.specs if spec.hash in found.roots]
-    if target.folder is None:
-        return publish_process.published(session.call, target, roots, trust=trust, variables=session.request.variables)
-    folder, signed = target.folder, target.signing_key_file is not None
-    return frozenset(spec.hash for spec in roots if _is_published(folder, spec, trust, signed=signed))
 
 
 def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | None, *, signed: bool) -> bool:
@@ -57,11 +52,98 @@ def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | N
         return False
 
 
+class Publisher:
+    """What the publishing of all packages of one call shares."""
+
+    def __init__(self, session: Session, spack: Spack, found: Concretization, *, trust: signing.TrustHome | None) -> None:
+        """Ask the target which packages it has. Raises AgentError if that fails: what can't be published is not built."""
+        self.session, self.spack, self.trust = session, spack, trust
+        self._found = found
+        self._there = self._present()
+        self.supply = Supply(found.specs, there=self._there)
+
+    def _present(self) -> frozenset[str]:
+        """Return the hashes of the packages whose manifest the target has; whether it is any good is not checked."""
+        target = self.session.request.target
+        wanted = [spec for spec in self._found.specs if not spec.external]
+        if target is None:
+            return frozenset()
+        if target.folder is None:
+            return publish_process.present(self.session.call, target, wanted, variables=self.session.request.variables)
+        paths = {spec.hash: layout.manifest_key(spec.name, spec.version, spec.hash) for spec in wanted}
+        return frozenset(dag_hash for dag_hash, path in paths.items() if (target.folder / path).exists())
+
+    def published_roots(self) -> frozenset[str]:
+        """Return the hashes of the roots whose binary the target has, whole and, if it is signed, well signed.
+
+        A root counts only if what it needs at run time is there, too: otherwise it is published again, with that.
+        """
+        target = self.session.request.target
+        roots = [spec for spec in self._found.specs if spec.hash in self._found.roots and spec.hash in self._there]
+        if target is None or not roots:
+            return frozenset()
+        if not self.session.request.allow_missing:
+            if target.folder is not None:
+                # disks rot; of S3, `publish verify` is for that
+                needed = self.supply.run_time_dependencies(roots)
+                there = [spec for spec in needed if spec.hash in self._there]
+                self.supply.damaged(
+                    spec.hash for spec in there if not _is_published(target.folder, spec, None, signed=False)
+                )
+            self._ask_recipes(self.supply.missing(roots))
+            roots = [spec for spec in roots if not self.supply.missing([spec])]
+        if target.folder is None:
+            call, variables = self.session.call, self.session.request.variables
+            return publish_process.published(call, target, roots, trust=self.trust, variables=variables)
+        folder, signed = target.folder, target.signing_key_file is not None
+        return frozenset(spec.hash for spec in roots if _is_published(folder, spec, self.trust, signed=signed))
+
+    def plan(self, work: Schedule) -> dict[str, str]:
+        """Find out, before anything is built, where that may be had from which has to be published with the packages.
+
+        Returns which roots to be built can't be published, by hash, and why.
+        """
+        built = {spec.hash for spec in work.build}
+        self.learn_origins([*self.supply.missing([*work.build, *work.publish_only], built=built), *work.publish_only])
+        roots = [spec for spec in work.build if spec.hash in self._found.roots]
+        return {spec.hash: fault for spec in roots if (fault := self.fault(spec, built=built))}
+
+    def learn_origins(self, missing: Sequence[ConcreteSpec]) -> None:
+        """Find out where the binaries of packages that this call does not build may be had from, to be published."""
+        target, supply = self.session.request.target, self.supply
+        if target is None or not missing:
+            return
+        if target.signing_key_file is None or self.trust is None:
+            # nothing is vouched for: what Spack has installed is published as it is
+            supply.learn({spec.hash: Origin(kind="built") for spec in missing})
+            return
+        environment = self.spack.environment(self.session.environments.fetch, gpg_home=self.trust.home)
+        origins = self.spack.origins(missing, environment=environment)
+        supply.learn(origins)
+        self._ask_recipes([spec for spec in missing if origins[spec.hash].kind == "none"])
+
+    def _ask_recipes(self, specs: Sequence[ConcreteSpec]) -> None:
+        """Find out which of these must not be redistributed: nobody then waits for them."""
+        if specs and not self.session.request.private:
+            environment = self.spack.environment(self.session.environments.build)
+            said = self.spack.redistribution([spec.spec_file for spec in specs], environment=environment)
+            self.supply.learn({}, not_redistributable=said.not_redistributable)
+
+    def fault(self, spec: ConcreteSpec, *, built: Collection[str] = ()) -> str:
+        """Return why a package can't be published so that the target can serve it; empty if it can.
+
+        What is to be `built` is published before.
+        """
+        target = self.session.request.target
+        return self.supply.fault(spec, target.url, built=built) if target and not self.session.request.allow_missing else ""
+
+
 class Publishing:
     """Publishing one package. As a context manager it ends the programs that were prestarted and not needed."""
 
-    def __init__(self, session: Session, spack: Spack, spec: ConcreteSpec, folder: Path) -> None:
-        self._session, self._spack, self._spec = session, spack, spec
+    def __init__(self, publisher: Publisher, spec: ConcreteSpec, folder: Path) -> None:
+        session, spack = publisher.session, publisher.spack
+        self._publisher, self._session, self._spack, self._spec = publisher, session, spack, spec
         self._unsigned = folder / "unsigned"
         self._target = session.request.target
         # without secrets: a prestarted process receives them when the last process of the build has ended
@@ -69,7 +151,8 @@ class Publishing:
         self._packing = session.prestarted(spack.pack_argv(), spack.environment(variables))
         self._pushing: Prestarted | None = None
         if self._target and self._target.folder is None:
-            self._pushing = session.prestarted(publish_process.push_argv(self._target, self._unsigned), variables)
+            argv = publish_process.push_argv(self._target, self._unsigned, private=session.request.private)
+            self._pushing = session.prestarted(argv, variables)
 
     def __enter__(self) -> Self:
         return self
@@ -93,11 +176,13 @@ class Publishing:
         return frozenset().union(*(program.pids for program in self._programs))
 
     def publish(self, recorder: Recorder) -> None:
-        """Publish the installed package as the request asks; a failure changes the outcome, never the measurements."""
+        """Publish the installed package as the request asks; a failure changes the outcome, never the measurements.
+
+        What it needs at run time and the target lacks is published with it.
+        """
         log, title = self._session.log, self._spec.title
         try:
-            self._pack()
-            publish = self._push()
+            publish = self._publish()
         except Interrupted as stopped:
             recorder.published(None, Outcome.INTERRUPTED, signal_number=stopped.signal_number)
         except (AgentError, OSError) as error:
@@ -107,14 +192,66 @@ class Publishing:
             outcome = error.outcome if isinstance(error, (RequestError, DiskFull)) else Outcome.PUBLISH_FAILED
             full = error.full if isinstance(error, FileSystemFull) else None
             recorder.published(telemetry.Publish(state="failed"), outcome, full_disk=full)
+            self._publisher.supply.failed(self._spec.hash)
         else:
             if publish.state == "published":
                 log.note(f"{title}: published to {publish.url}")
             recorder.published(publish, recorder.outcome)
 
-    def _pack(self) -> None:
-        """Let Spack write the unsigned binary into the run folder."""
-        line = self._spack.pack_input(self._spec, self._unsigned)
+    def _publish(self) -> telemetry.Publish:
+        """Pack, download and push the package and what it needs. Raises AgentError."""
+        log, spec, supply, is_local = self._session.log, self._spec, self._publisher.supply, self._target is None
+        needs = Needs() if is_local else supply.needs(spec)
+        if not is_local and spec.develop_folders and not self._session.request.private:
+            # its hash does not say what is in the folder: others would take one developer's state for the package
+            log.note(f"{spec.title}: not published: it is built from {' and '.join(spec.develop_folders)} ({_IF_PRIVATE})")
+            return telemetry.Publish(state="developed")
+        if not is_local and supply.must_stay(spec):
+            return self._not_redistributable()
+        origin = Origin(kind="built") if is_local else supply.origin(spec)
+        if origin.kind == "none":
+            raise PublishError(f"it is not published, since nothing vouches for its binary: {origin.reason}; {_VOUCH}")
+        if fault := self._publisher.fault(spec):
+            raise PublishError(fault)
+        if origin.kind == "mirror":  # what a key has signed is published, not what lies in the tree
+            needs = msgspec.structs.replace(needs, copy=[*needs.copy, spec])
+        else:
+            needs = msgspec.structs.replace(needs, pack=[*needs.pack, spec])
+        packed = self._pack(needs, private=is_local or self._session.request.private)
+        forbidden = set(packed.not_redistributable) if not self._session.request.private else set()
+        copied = self._copy([each for each in needs.copy if each.hash not in forbidden])
+        forbidden |= {each.hash for each in needs.copy} - {each.hash for each in copied}
+        supply.learn({}, not_redistributable=forbidden)
+        if not is_local and spec.hash in forbidden:
+            return self._not_redistributable()
+        left_out = [] if is_local else [each.title for each in supply.needs(spec).left_out]
+        publish = self._push()
+        if is_local:
+            return publish
+        self._log_needs(needs, left_out)
+        supply.published([*packed.packed, *(each.hash for each in copied)])
+        return publish
+
+    def _not_redistributable(self) -> telemetry.Publish:
+        self._session.log.note(f"{self._spec.title}: not published: {NOT_REDISTRIBUTABLE}")
+        shutil.rmtree(self._unsigned, ignore_errors=True)
+        return telemetry.Publish(state="not_redistributable")
+
+    def _log_needs(self, needs: Needs, left_out: Sequence[str]) -> None:
+        log, title = self._session.log, self._spec.title
+        brought = [each.title for each in (*needs.pack, *needs.copy) if each.title not in (title, *left_out)]
+        if brought:
+            log.note(f"{title}: published with it, since it needs them at run time: {shortened(brought)}")
+        if left_out:
+            log.note(f"{title}: needs {shortened(left_out)} at run time, not published: {NOT_REDISTRIBUTABLE}")
+        if needs.lacking:
+            log.warning(f"{title}: published without {shortened(needs.lacking)}, needed at run time (--allow-missing)")
+
+    def _pack(self, needs: Needs, *, private: bool) -> Packed:
+        """Let Spack write unsigned binaries into the run folder."""
+        line = self._spack.pack_input(
+            self._unsigned, pack=needs.pack, copied=needs.copy, left_out=needs.left_out, private=private
+        )
         code, printed = self._session.finish(self._packing, line, standby=self.standby() - self._packing.pids)
         if code != 0:
             # half a binary serves nobody, and may take the room that the documents need
@@ -122,21 +259,42 @@ class Publishing:
             shutil.rmtree(self._unsigned, ignore_errors=True)
             if full:
                 raise FileSystemFull(full)
-            reason = printed.decode("utf-8", "replace").strip()[-500:]
-            raise PublishError(f"Spack could not write the binary: {reason}")
+        return self._spack.packed(code, printed)
+
+    def _copy(self, specs: Sequence[ConcreteSpec]) -> list[ConcreteSpec]:
+        """Download binaries into the run folder, with the text of which gpg says that a trusted key has signed it.
+
+        Returns those that may be redistributed; a mirror's manifest may say that its binary must not be.
+        """
+        if not specs:
+            return []
+        assert self._publisher.trust  # else nothing is on a mirror with a trusted signature
+        environment = self._spack.environment(self._session.environments.fetch, gpg_home=self._publisher.trust.home)
+        self._spack.download(specs, self._unsigned, environment=environment)
+        kept = []
+        for spec in specs:
+            path = self._unsigned / layout.manifest_key(spec.name, spec.version, spec.hash)
+            text = self._publisher.trust.signed_text(path.read_bytes())
+            path.write_bytes(text)
+            forbidden = parse_manifest(text, where=spec.title).not_redistributable or ()
+            if spec.hash in forbidden and not self._session.request.private:
+                path.unlink()
+            else:
+                kept.append(spec)
+        return kept
 
     def _push(self) -> telemetry.Publish:
         """Sign and upload the binary, if there is a target. The key is read here: every process of the build has ended."""
         if self._target is None:
             return telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
         if self._target.folder is not None:
-            publish = _push_to_folder(self._unsigned, self._target, self._target.folder)
+            publish = _push_to_folder(self._unsigned, self._target, self._target.folder, self._spec.hash)
         else:
             assert self._pushing
             begun = time.monotonic()
             line = publish_process.push_input(self._target, self._session.request.variables)
             code, printed = self._session.finish(self._pushing, line)
-            publish = publish_process.pushed(code, printed, begun=begun)
+            publish = publish_process.pushed(code, printed, dag_hash=self._spec.hash, begun=begun)
         shutil.rmtree(self._unsigned)
         return publish
 
@@ -155,12 +313,12 @@ def send_telemetry(session: Session, results: Sequence[RunResult]) -> None:
         session.log.warning(f"the telemetry was not uploaded to {url}: {error}")
 
 
-def _push_to_folder(unsigned: Path, target: Target, folder: Path) -> telemetry.Publish:
+def _push_to_folder(unsigned: Path, target: Target, folder: Path, dag_hash: str) -> telemetry.Publish:
     from buildjob.buildcache.push import publish  # noqa: PLC0415
     from buildjob.buildcache.storage.folder import FolderStore  # noqa: PLC0415  after the build: the agent stays small while it runs
 
     store = FolderStore(folder)
     if target.signing_key_file is None:
-        return publish(unsigned, store, sign=lambda text, _where: text)
+        return publish(unsigned, store, sign=lambda text, _where: text, dag_hash=dag_hash)
     with signing.signer(target.signing_key_file, target.passphrase_file) as signer:
-        return publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where))
+        return publish(unsigned, store, sign=lambda text, where: signer.clearsign(text, where=where), dag_hash=dag_hash)

@@ -4,6 +4,7 @@ Reads only: `push` writes manifests, `signing` checks signatures.
 Source: Spack 1.1, lib/spack/spack/url_buildcache.py, schema/url_buildcache_manifest.py.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from buildjob.errors import PublishError
 from buildjob.files import has_content
 
 LARGEST_MANIFEST_BYTES = 1 << 20
+NOT_REDISTRIBUTABLE = "spack-farm-not-redistributable"
+"""Our property in a manifest, signed with it; Spack's schema allows more properties. spack/inside/pack.py writes it, too."""
 
 
 class BlobRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -44,6 +47,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Literal[3]
     data: list[BlobRef]
+    not_redistributable: list[str] | None = msgspec.field(default=None, name=NOT_REDISTRIBUTABLE)
+    """DAG hashes whose binary must not be redistributed, of the binary itself and of what it needs at run time.
+
+    None if its push has not noted any: Spack never does.
+    """
 
 
 def parse_manifest(text: bytes, *, where: str) -> Manifest:
@@ -60,6 +68,12 @@ def parse_manifest(text: bytes, *, where: str) -> Manifest:
         if not is_sha256(blob.checksum):
             raise PublishError(f"{where}: '{blob.checksum[:80]}' is not a SHA-256")
     return manifest
+
+
+def with_mark(text: bytes, not_redistributable: list[str]) -> bytes:
+    """Return an unsigned manifest that says what must not be redistributed, in lines that gpg does not cut."""
+    said = json.loads(text) | {NOT_REDISTRIBUTABLE: not_redistributable}
+    return json.dumps(said, indent=0, separators=(",", ":")).encode()
 
 
 def find(folder: Path, name: str, version: str, dag_hash: str) -> bytes | None:

@@ -26,6 +26,12 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     manifest_key: str
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A binary that must not be redistributed: it stays where it is."""
+
+    manifest_key: str
+
+
 class NotarizeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to notarize."""
 
@@ -33,6 +39,8 @@ class NotarizeOptions(msgspec.Struct, frozen=True, kw_only=True):
     known_keys: frozenset[str] = frozenset()
     """Fingerprints that the release build cache may offer beside the release key's."""
     pushing: push.PushOptions = push.PushOptions()
+    private: bool = False
+    """The release build cache is private: it may have what must not be redistributed."""
 
 
 def require_known_keys(target: Store, signer: signing.Signer, known: frozenset[str]) -> None:
@@ -56,8 +64,8 @@ def require_known_keys(target: Store, signer: signing.Signer, known: frozenset[s
 
 def notarize(
     source: Store, target: Store, trust: signing.TrustHome, signer: signing.Signer, options: NotarizeOptions
-) -> Iterator[Taken | Fault]:
-    """Yield each binary that the target lacks, as taken or with the fault that kept it out; then update the index.
+) -> Iterator[Taken | Kept | Fault]:
+    """Yield each binary that the target lacks, as taken, kept, or with the fault that kept it out; then update the index.
 
     Raises PublishError if nothing may be written to the target.
     """
@@ -72,6 +80,10 @@ def notarize(
     for _key, found in checked:
         if isinstance(found, Fault):
             yield found
+            continue
+        # a manifest says so, signed, where its push knew; recipes are never read here, since they are code
+        if found.dag_hash in found.not_redistributable and not options.private:
+            yield Kept(manifest_key=found.manifest_key)
             continue
         batch.append(found)
         if len(batch) >= push_record.BINARIES_PER_RECORD:

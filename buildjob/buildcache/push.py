@@ -5,16 +5,15 @@ consistent build cache, and a repeated run finishes. Never writes keys.
 """
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from buildjob.buildcache import clearsigned, documents, index, layout, push_record, specs
+from buildjob.buildcache import clearsigned, dependencies, documents, index, layout, push_record, specs
 from buildjob.buildcache.indexing.pending_pushes import Known
-from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, matches, parse_manifest
+from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, matches, parse_manifest, with_mark
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
@@ -25,10 +24,6 @@ Sign = Callable[[bytes, str], bytes]
 """Takes a manifest's text and its key; returns what the build cache is to hold."""
 _SMALL_BYTES = 256 << 10
 """Up to this size, asking whether a blob is there costs more than uploading it on the condition that it is not."""
-_WORTH_LISTING = 32
-"""Manifests; for so many, a request that lists a thousand costs less than one for each."""
-_LISTED_FOR_EACH = 10
-"""In a build cache with more manifests than this for each wanted one, listing takes longer than asking, and ends."""
 _PRUNE_SECONDS = 3600.0
 """A prune that has not ended after this time was killed."""
 
@@ -42,6 +37,24 @@ class UnsignedBinary(msgspec.Struct, frozen=True, kw_only=True):
     text: bytes
     """The manifest, unsigned."""
     blobs: list[BlobRef]
+    not_redistributable: list[str] | None
+    """What the manifest says; None if it says nothing."""
+
+    @property
+    def must_stay(self) -> bool:
+        """Whether its manifest says that it must not be redistributed itself."""
+        return self.dag_hash in (self.not_redistributable or ())
+
+
+class Redistribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Which binaries must not be redistributed, beside those of which their manifests say so."""
+
+    private: bool = False
+    """The build cache may have them: they are pushed, with a manifest that says so."""
+    forbidden: frozenset[str] = frozenset()
+    """DAG hashes."""
+    is_known: bool = True
+    """Otherwise, whatever is pushed to a private build cache and says nothing counts as not redistributable."""
 
 
 class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +67,8 @@ class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of manifests that the build cache has already, and that stay as they are."""
     broken: list[str] = []
     """Keys of manifests that it has, and that Spack would not take: they are replaced."""
+    must_stay: list[str] = []
+    """Keys of manifests whose binaries must not be redistributed."""
 
     @property
     def bytes(self) -> int:
@@ -87,34 +102,49 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
     wall: Callable[[], float] = time.time
 
 
-def plan(unsigned: Path, store: Store, *, replace: bool, signs: bool = False, workers: int = 8) -> PushPlan:
-    """Read the unsigned folder, and find out what the build cache lacks of it. Raises PublishError.
+def plan(  # noqa: PLR0913  how a push may differ
+    unsigned: Path,
+    store: Store,
+    *,
+    replace: bool,
+    signs: bool = False,
+    workers: int = 8,
+    redistribution: Redistribution = Redistribution(),  # noqa: B008  frozen
+) -> PushPlan:
+    """Read the unsigned folder, and find out what the build cache lacks of it and may have. Raises PublishError.
 
     With `signs`, an unsigned manifest there is replaced, too: most clients would not take it.
     """
-    binaries = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
-    if not binaries:
+    read = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
+    if not read:
         raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
-    found = set() if replace else _there(store, {binary.manifest_key for binary in binaries}, workers=workers)
+    marked = [_marked(binary, redistribution) for binary in read]
+    must_stay = set() if redistribution.private else {each.manifest_key for each in marked if each.must_stay}
+    binaries = [binary for binary in marked if binary.manifest_key not in must_stay]
+    manifest_keys = {binary.manifest_key for binary in binaries}
+    found = set() if replace else dependencies.present(store, manifest_keys, workers=workers)
     there = {key for key, is_good in in_parallel(found, lambda key: _is_good(store, key, signs), workers=workers) if is_good}
     wanted = [binary for binary in binaries if binary.manifest_key not in there]
     nodes: dict[str, specs.SpecNode] = {}
     for binary in wanted:
         nodes |= _nodes(binary, unsigned)
-    return PushPlan(unsigned=unsigned, binaries=wanted, nodes=nodes, there=sorted(there), broken=sorted(found - there))
+    return PushPlan(
+        unsigned=unsigned,
+        binaries=wanted,
+        nodes=nodes,
+        there=sorted(there),
+        broken=sorted(found - there),
+        must_stay=sorted(must_stay),
+    )
 
 
-def _there(store: Store, manifest_keys: set[str], *, workers: int) -> set[str]:
-    """Return which of these manifests the build cache has: many by listing, the rest one by one."""
-    found: set[str] = set()
-    if len(manifest_keys) >= _WORTH_LISTING:
-        most = _LISTED_FOR_EACH * len(manifest_keys)
-        listed = {info.key for info in itertools.islice(store.list(layout.SPECS), most)}
-        found = manifest_keys & listed
-        if len(listed) < most:
-            return found  # the listing was complete
-    asked = in_parallel(manifest_keys - found, store.stat, workers=workers)
-    return found | {key for key, info in asked if info is not None}
+def _marked(binary: UnsignedBinary, redistribution: Redistribution) -> UnsignedBinary:
+    """Return the binary with a manifest that says so if it must not be redistributed, or if that is in doubt."""
+    in_doubt = redistribution.private and not redistribution.is_known and binary.not_redistributable is None
+    if not in_doubt and binary.dag_hash not in redistribution.forbidden:
+        return binary
+    said = sorted({*(binary.not_redistributable or ()), binary.dag_hash})
+    return msgspec.structs.replace(binary, text=with_mark(binary.text, said), not_redistributable=said)
 
 
 def _is_good(store: Store, manifest_key: str, signs: bool) -> bool:  # noqa: FBT001  passed on by a lambda
@@ -135,7 +165,13 @@ def _read(path: Path, unsigned: Path) -> UnsignedBinary:
     if text.startswith(b"-"):
         raise PublishError(f"{path}: it is signed already; publish notarize copies signed binaries")
     key = path.relative_to(unsigned).as_posix()
-    return UnsignedBinary(manifest_key=key, dag_hash=layout.hash_of(key), text=text, blobs=manifest.data)
+    return UnsignedBinary(
+        manifest_key=key,
+        dag_hash=layout.hash_of(key),
+        text=text,
+        blobs=manifest.data,
+        not_redistributable=manifest.not_redistributable,
+    )
 
 
 def _nodes(binary: UnsignedBinary, unsigned: Path) -> dict[str, specs.SpecNode]:
@@ -277,14 +313,19 @@ def wait_for_prune(store: Store, options: PushOptions) -> None:
         options.sleep(0.5)
 
 
-def publish(unsigned: Path, store: Store, *, sign: Sign, options: PushOptions | None = None) -> Publish:
-    """Push everything that Spack wrote into a folder, replacing what the build cache has; return it as telemetry has it."""
+def publish(unsigned: Path, store: Store, *, sign: Sign, options: PushOptions | None = None, dag_hash: str = "") -> Publish:
+    """Push everything that Spack wrote into a folder, replacing what the build cache has; return it as telemetry has it.
+
+    Its address is that of the binary with this hash; without one, of the last.
+    """
     begun = time.monotonic()
-    planned = plan(unsigned, store, replace=True)
+    # what must not be redistributed is in the folder only if the build cache may have it
+    planned = plan(unsigned, store, replace=True, redistribution=Redistribution(private=True))
     pushed = push(planned, store, sign=sign, options=options or PushOptions())
+    keys = pushed.manifest_keys
     return Publish(
         state="published",
-        url=f"{store.url}/{pushed.manifest_keys[-1]}",
+        url=f"{store.url}/{next((key for key in keys if layout.hash_of(key) == dag_hash), keys[-1])}",
         bytes=pushed.bytes,
         wall_seconds=round(time.monotonic() - begun, 3),
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from buildjob.buildcache import documents, index, inventory, layout, push_record, specs
+from buildjob.buildcache import dependencies, documents, index, inventory, layout, push_record, specs
 from buildjob.buildcache.indexing import merge
 from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, parse_manifest
@@ -22,6 +22,7 @@ from buildjob.errors import Denied, NotFound, PublishError, Unavailable
 
 _LONGEST_FAULT = 2000
 _MOST_BLOBS = 500
+_MOST_NEEDS = 200
 
 
 class CheckedBinary(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,8 @@ class CheckedBinary(msgspec.Struct, frozen=True, kw_only=True):
     blobs: list[BlobRef]
     nodes: dict[str, specs.SpecNode]
     """Of its concrete spec."""
+    not_redistributable: list[str] = []
+    """As its manifest says."""
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -48,6 +51,8 @@ class Findings(msgspec.Struct, kw_only=True):
     unreferenced: int = 0
     """Blobs that nothing names, and that were there when the verification began: not a fault."""
     unreferenced_bytes: int = 0
+    not_redistributable: set[str] = set()
+    """DAG hashes of what binaries need and must not be there, as their pushes have noted: not a fault."""
 
 
 class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,8 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For a large build cache, if this process can be forked; the workers are shared among them."""
     manifest_keys: list[str] = []
     """Check only these binaries, and not the index; everything if empty."""
+    allow_missing: bool = False
+    """Binaries may need at run time what is not in the build cache: another one has it."""
     wall: Callable[[], float] = time.time
 
 
@@ -73,18 +80,43 @@ def verify(store: Store, trust: TrustHome | None, findings: Findings, options: V
     there: set[str] = set()
     named = _Named()
     left_out: list[Fault] = []
+    graph = dependencies.Graph()
     for manifest_key, result in _checked(store, trust, options, left_out):
         findings.binaries += 1
         there.add(layout.hash_of(manifest_key))
         named.add(result.blobs)
         if result.fault:
             yield Fault(key=manifest_key, text=result.fault)
-        else:
-            findings.good_keys.append(manifest_key)
+            continue
+        findings.good_keys.append(manifest_key)
+        findings.not_redistributable |= set(result.not_redistributable)
+        graph.add(manifest_key, result.needs)
     yield from left_out
+    if not options.allow_missing:
+        yield from _dependency_faults(store, graph, there, findings, options)
     if is_whole:
         yield from _index_faults(store, there, announced, findings)
         _count_unreferenced(store, named, findings, before_seconds=begun)
+
+
+def _dependency_faults(
+    store: Store, graph: dependencies.Graph, there: set[str], findings: Findings, options: VerifyOptions
+) -> Iterator[Fault]:
+    """Yield which binaries need at run time what is not there; they are good no longer."""
+    known = there | findings.not_redistributable
+    if options.manifest_keys:
+        # the others were not listed: what these need is asked for
+        closure = [each for key in findings.good_keys for each in dependencies.missing_of(store, key, known)]
+        found = dependencies.present(store, {each.manifest_key for each in closure}, workers=options.workers)
+        known |= {layout.hash_of(key) for key in found}
+        lacking = [key for key in findings.good_keys if dependencies.missing_of(store, key, known)]
+    else:
+        lacking = graph.lacking(known)
+    bad = set(lacking[dependencies.LINES_AT_MOST :])
+    for key, text in dependencies.faults(store, lacking, known, workers=options.workers):
+        bad.add(key)
+        yield Fault(key=key, text=text)
+    findings.good_keys = [key for key in findings.good_keys if key not in bad]
 
 
 def check(store: Store, manifest_key: str, trust: TrustHome | None, *, read_blobs: bool) -> CheckedBinary | Fault:
@@ -113,7 +145,25 @@ def check(store: Store, manifest_key: str, trust: TrustHome | None, *, read_blob
     root, node = next(iter(nodes.items()))
     if not specs.is_named(manifest_key.removeprefix(layout.SPECS), root, node):
         return Fault(key=manifest_key, text=f"its spec is another one than its key names: {root}")
-    return CheckedBinary(manifest_key=manifest_key, dag_hash=root, text=text, blobs=manifest.data, nodes=nodes)
+    return CheckedBinary(
+        manifest_key=manifest_key,
+        dag_hash=root,
+        text=text,
+        blobs=manifest.data,
+        nodes=nodes,
+        not_redistributable=manifest.not_redistributable or [],
+    )
+
+
+def _result_of(found: CheckedBinary) -> "_Result":
+    blobs = [blob.checksum for blob in found.blobs][:_MOST_BLOBS]
+    try:
+        needs = dependencies.direct(found.dag_hash, found.nodes)
+    except PublishError as error:
+        return _Result(str(error)[:_LONGEST_FAULT], blobs)
+    # what it does not need says nothing about it, whoever wrote it
+    forbidden = [each for each in found.not_redistributable if each in found.nodes]
+    return _Result("", blobs, needs[:_MOST_NEEDS], forbidden[:_MOST_NEEDS])
 
 
 def _blob_fault(store: Store, blob: BlobRef, *, read: bool) -> str:
@@ -141,6 +191,10 @@ class _Result(msgspec.Struct, frozen=True):
     """Empty if there is none."""
     blobs: list[str]
     """What the manifest names, as far as it can be read at all; the first of very many."""
+    needs: list[str] = []
+    """DAG hashes of the binaries that it needs directly at run time; the first of very many."""
+    not_redistributable: list[str] = []
+    """Those of the DAG hashes that its manifest says must not be redistributed that it needs."""
 
 
 def _checked(
@@ -159,7 +213,7 @@ def _checked(
             if isinstance(found, Fault):
                 result = _Result(found.text[:_LONGEST_FAULT], _blobs_of(of, manifest_key)[:_MOST_BLOBS])
             else:
-                result = _Result("", [blob.checksum for blob in found.blobs][:_MOST_BLOBS])
+                result = _result_of(found)
             return msgspec.json.encode(result).decode()
 
         return result_of

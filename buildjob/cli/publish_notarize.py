@@ -16,18 +16,26 @@ def run(arguments: Arguments, log: Log) -> int:
     known = frozenset(each for file in arguments.known_key for each in keys.fingerprints(read(file, "--known-key")))
     workers = connections_of(arguments)
     options = notarize.NotarizeOptions(
-        workers=workers, known_keys=known, pushing=push.PushOptions(workers=workers, indexing=index_options(arguments))
+        workers=workers,
+        known_keys=known,
+        pushing=push.PushOptions(workers=workers, indexing=index_options(arguments)),
+        private=arguments.private,
     )
     source = open_existing(arguments, arguments.source, log)
     target = open_mirror(arguments, arguments.mirror, log)
-    taken = left = 0
+    taken = left = kept = 0
     with trust(arguments.trust) as builds, signer(arguments) as own:
         for found in notarize.notarize(source, target, builds, own, options):
             if isinstance(found, notarize.Taken):
                 taken += 1
                 sys.stdout.write(f"taken {found.manifest_key}\n")
+            elif isinstance(found, notarize.Kept):
+                kept += 1
+                sys.stdout.write(f"kept  {found.manifest_key}: it must not be redistributed\n")
             else:
                 left += 1
                 sys.stdout.write(f"left  {found.key}: {found.text}\n")
     log.note(f"{taken} binaries signed and copied to {target.url}, {left} left out")
+    if kept:
+        log.note(f"{kept} binaries must not be redistributed and stay where they are (--private if {target.url} is private)")
     return SOME_LEFT_OUT if left else 0

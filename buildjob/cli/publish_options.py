@@ -32,10 +32,11 @@ With --json, a verb that fails prints {"error": "…", "outcome": "…"} as the 
 Options may be given as variables too: SPACK_FARM_PUBLISH_ENDPOINT_URL, SPACK_FARM_PUBLISH_SIGNING_KEY_FILE, …; an option
 wins. Credentials come from boto3's sources: variables, profile, web identity, instance.
 """
+_PRIVATE = "MIRROR is private: it may have what must not be redistributed"
 # Options that variables may give; that of the switch is true or false.
 FROM_ENVIRONMENT = (
     "endpoint_url", "region", "profile", "ca_file", "path_style", "connections", "signing_key_file", "signing_key_command",
-    "signing_passphrase_file", "scratch",
+    "signing_passphrase_file", "scratch", "spack",
 )  # fmt: skip
 
 _POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURCE", "documents": "PATH"}
@@ -75,6 +76,11 @@ class Arguments(argparse.Namespace):
     apply: bool
     dry_run: bool
     add: list[str]
+    of: str | None
+    private: bool
+    allow_missing: bool
+    spack: str | None
+    config_scope: list[str] | None
     documents: list[str]
     place: Literal["protected", "other"] | None
     json: bool
@@ -99,6 +105,13 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     push.add_argument(
         "--unsigned", action="store_true", help="do not sign; users of the build cache must turn off signature checks"
     )
+    push.add_argument("--private", action="store_true", help=_PRIVATE)
+    push.add_argument(
+        "--spack",
+        metavar="FOLDER",
+        help="the Spack whose recipes say what must not be redistributed (default: $SPACK_ROOT, PATH, or none)",
+    )
+    push.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
     push.add_argument("--replace", action="store_true", help="upload also what the build cache has already")
     push.add_argument("--no-index", action="store_true", help="leave the index to a later publish index")
     push.add_argument(
@@ -122,6 +135,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     _mirror(notarize)
     _signing(notarize)
     notarize.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that builds sign with")
+    notarize.add_argument("--private", action="store_true", help=_PRIVATE)
     notarize.add_argument(
         "--known-key", metavar="FILE", action="append", default=[], help="further public keys that MIRROR may offer"
     )
@@ -138,6 +152,11 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
         help="print the good binaries' manifest keys as a JSON array, or the error as a JSON object",
     )
     verify.add_argument("--quick", action="store_true", help="check the blobs' sizes, not their bytes")
+    verify.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="binaries may need at run time what another build cache has: do not check that it is here",
+    )
     prune = _verb(
         verbs, "prune", "delete the binaries that no rule keeps: mark them now, delete them in a run after the grace period"
     )
@@ -150,7 +169,8 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     prune.add_argument("--apply", action="store_true", help="do it; without, only show what would be done")
     ls = _verb(verbs, "ls", "list the binaries that the index names")
     _mirror(ls)
-    ls.add_argument("--json", action="store_true", help="a JSON object a line")
+    ls.add_argument("--of", metavar="FILE", help="list only which of the manifest keys in FILE, one a line, are there")
+    ls.add_argument("--json", action="store_true", help="a JSON object a line; with --of, one array of manifest keys")
     keys = _verb(verbs, "keys", "list the public keys that a build cache offers, or add some")
     _mirror(keys)
     keys.add_argument("--add", metavar="FILE", action="append", default=[], help="public keys to offer")

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from buildjob import options
-from buildjob.buildcache import push, signing
+from buildjob.buildcache import layout, push, signing
 from buildjob.buildcache.storage.open import load_for
+from buildjob.cli import publish_recipes as recipes
 from buildjob.cli.publish_inputs import index_options, open_mirror, processes_for, signer_in_background
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
@@ -42,12 +43,21 @@ def run(arguments: Arguments, log: Log) -> int:
         raise RequestError(f"{folder}: there is no such folder")
     if arguments.unsigned and (arguments.signing_key_file or arguments.signing_key_command):
         raise RequestError("--unsigned and a signing key exclude each other")
+    redistribution = recipes.redistribution(arguments, folder, log)  # before a key is read: recipes are code
     with contextlib.ExitStack() as stack:
         # gpg imports the key while this process loads boto3 and asks what the build cache has
         signs = not arguments.unsigned and not arguments.dry_run
         signer = stack.enter_context(signer_in_background(arguments)) if signs else None
         store = open_mirror(arguments, arguments.mirror, log)
-        planned = push.plan(folder, store, replace=arguments.replace, signs=signs, workers=connections_of(arguments))
+        planned = push.plan(
+            folder,
+            store,
+            replace=arguments.replace,
+            signs=signs,
+            workers=connections_of(arguments),
+            redistribution=redistribution,
+        )
+        _log_must_stay(log, planned)
         if planned.there:
             log.note(f"{len(planned.there)} binaries are in the build cache already (--replace uploads them again)")
         for key in planned.broken:
@@ -67,6 +77,13 @@ def run(arguments: Arguments, log: Log) -> int:
         shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     return 0
+
+
+def _log_must_stay(log: Log, planned: push.PushPlan) -> None:
+    if planned.must_stay:
+        names = [key.rpartition("/")[2].removesuffix(layout.MANIFEST_END) for key in planned.must_stay[:5]]
+        more = f" and {len(planned.must_stay) - 5} more" if len(planned.must_stay) > 5 else ""
+        log.note(f"not pushed, since they must not be redistributed (--private): {', '.join(names)}{more}")
 
 
 def _show(planned: push.PushPlan, url: str, log: Log) -> int:

@@ -24,6 +24,7 @@ def run(arguments: Arguments, log: Log) -> int:
         workers=connections,
         processes=processes_for(connections),
         manifest_keys=arguments.only,
+        allow_missing=arguments.allow_missing,
     )
     findings, faults = verify.Findings(), 0
     with contextlib.ExitStack() as stack:
@@ -38,6 +39,10 @@ def run(arguments: Arguments, log: Log) -> int:
         sys.stdout.write(msgspec.json.encode(findings.good_keys).decode() + "\n")
     good = len(findings.good_keys)
     log.note(f"{good} of {findings.binaries} binaries are good, {findings.indexed} are indexed, {faults} faults")
+    if findings.not_redistributable:
+        log.note(
+            f"{len(findings.not_redistributable)} packages must not be redistributed; binaries that need them do without"
+        )
     if findings.unindexed:
         log.note(f"{findings.unindexed} binaries are announced and not yet in the index; publish index adds them")
     if findings.unreferenced:

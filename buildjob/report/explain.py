@@ -87,6 +87,28 @@ def _built(telemetry: Telemetry) -> Explanation:
     )
 
 
+def _already_there(telemetry: Telemetry) -> Explanation:
+    state = telemetry.publish.state if telemetry.publish else ""
+    detail = f"This hash was already installed: nothing was built. {_PUBLISHED.get(state, '')}".strip()
+    return Explanation(tone=Tone.GOOD, headline="Already there", detail=detail)
+
+
+def _publish_failed(telemetry: Telemetry) -> Explanation:
+    if telemetry.totals.wall_seconds == 0:
+        return Explanation(
+            tone=Tone.BAD,
+            headline="Not published",
+            detail="Nothing was built, since the package was there, or can't be published with what it needs at run time.",
+            advice=("The job log names the cause, and what to do.",),
+        )
+    return Explanation(
+        tone=Tone.MIXED,
+        headline="Built, not published",
+        detail="The build is good; signing or uploading its binary failed.",
+        advice=("The job log names the cause. Publishing can be repeated without building again.",),
+    )
+
+
 def _build_failed(telemetry: Telemetry) -> Explanation:
     error, ended = telemetry.first_error, _how_it_ended(telemetry)
     if error is None:
@@ -326,12 +348,16 @@ _PUBLISHED = {
     "published": "The binary is signed and in the build cache.",
     "already_there": "The build cache had this binary before.",
     "unpublished": "The binary was left as an unsigned build-cache entry; nothing was uploaded.",
+    "not_redistributable": "The binary was not published: its recipe says that it must not be redistributed.",
+    "developed": "The binary was not published: it is built from a developer's folder, which its hash does not describe.",
     "failed": "The binary could not be published.",
 }
 
 # Outcomes whose explanation needs the run's figures.
 _WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
     Outcome.BUILT: _built,
+    Outcome.ALREADY_THERE: _already_there,
+    Outcome.PUBLISH_FAILED: _publish_failed,
     Outcome.BUILD_FAILED: _build_failed,
     Outcome.MEMORY_KILLED: _memory_killed,
     Outcome.DISK_FULL: _disk_full,
@@ -342,9 +368,6 @@ _WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
 
 # The others, among them the driver's own two.
 _FIXED: dict[str, Explanation] = {
-    Outcome.ALREADY_THERE: Explanation(
-        tone=Tone.GOOD, headline="Already there", detail="This hash was already installed: nothing was built."
-    ),
     Outcome.BAD_REQUEST: Explanation(
         tone=Tone.BAD,
         headline="Bad request",
@@ -362,12 +385,6 @@ _FIXED: dict[str, Explanation] = {
         headline="Dependency failed",
         detail="The package was not built, because one of its dependencies is missing.",
         advice=("Fix the dependency first; its own report says what went wrong.",),
-    ),
-    Outcome.PUBLISH_FAILED: Explanation(
-        tone=Tone.MIXED,
-        headline="Built, not published",
-        detail="The build is good; signing or uploading its binary failed.",
-        advice=("The job log names the cause. Publishing can be repeated without building again.",),
     ),
     "script_succeeded": Explanation(tone=Tone.GOOD, headline="Script succeeded", detail=""),
     "script_failed": Explanation(

@@ -11,8 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.errors import RequestError, SpackError
-from buildjob.spack.concrete import ConcreteSpec, Concretization, Lookup, Wanted
+from buildjob.errors import PublishError, RequestError, SpackError
+from buildjob.spack.concrete import (
+    ConcreteSpec,
+    Concretization,
+    Lookup,
+    Origin,
+    Packed,
+    Redistribution,
+    Wanted,
+)
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import version_of
 
@@ -29,6 +37,10 @@ class _Rejection(msgspec.Struct):
 
 class _Refreshed(msgspec.Struct):
     faults: list[str]
+
+
+class _Origins(msgspec.Struct):
+    origins: dict[str, Origin]
 
 
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
@@ -119,12 +131,33 @@ class Spack:
         answer = self._ask({"refresh": folder, "mark": list(hashes)}, environment=environment)
         return msgspec.json.decode(answer, type=_Refreshed).faults
 
-    def _ask(self, question: Mapping[str, object], *, environment: Mapping[str, str]) -> bytes:
-        """Give `inside/concretize.py` a question; return its answer. Raises RequestError if Spack has none."""
+    def origins(self, specs: Sequence[ConcreteSpec], *, environment: Mapping[str, str]) -> dict[str, Origin]:
+        """Return by DAG hash where the binaries of those specs may be had from, to be signed.
+
+        `environment` has the mirrors' credentials and names the trusted keys; no package code runs. Raises as `concretize`.
+        """
+        question = {"origins": [spec.spec_file for spec in specs]}
+        answer = self._ask(question, environment=environment, script="provenance.py")
+        return msgspec.json.decode(answer, type=_Origins).origins
+
+    def redistribution(self, spec_files: Sequence[str], *, environment: Mapping[str, str]) -> Redistribution:
+        """Return what the recipes of concrete specs in files say about redistributing their binaries. Package code runs."""
+        answer = self._ask({"redistribution": spec_files}, environment=environment, script="provenance.py")
+        return msgspec.json.decode(answer, type=Redistribution)
+
+    def download(self, specs: Sequence[ConcreteSpec], folder: Path, *, environment: Mapping[str, str]) -> None:
+        """Download signed binaries from the mirrors into a folder, as they are there; `environment` as for `origins`."""
+        question = {"download": [spec.spec_file for spec in specs], "folder": str(folder)}
+        self._ask(question, environment=environment, script="provenance.py")
+
+    def _ask(
+        self, question: Mapping[str, object], *, environment: Mapping[str, str], script: str = "concretize.py"
+    ) -> bytes:
+        """Give a script of `inside/` a question; return its answer. Raises RequestError if Spack has none."""
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
             question_file, answer_file = Path(scratch) / "question.json", Path(scratch) / "answer.json"
             question_file.write_bytes(msgspec.json.encode(question))
-            self._run("python", _INSIDE / "concretize.py", question_file, answer_file, environment=environment)
+            self._run("python", _INSIDE / script, question_file, answer_file, environment=environment)
             try:
                 answer = answer_file.read_bytes()
             except FileNotFoundError as error:
@@ -154,9 +187,35 @@ class Spack:
         """Return the command line that writes an installed package's unsigned binary; it waits for `pack_input`."""
         return self.argv("python", _INSIDE / "pack.py")
 
-    def pack_input(self, spec: ConcreteSpec, unsigned: Path) -> bytes:
-        """Return the line of input that names the package, and the folder for its binary."""
-        return msgspec.json.encode({"hash": spec.hash, "url": unsigned.as_uri()})
+    def pack_input(
+        self,
+        unsigned: Path,
+        *,
+        pack: Sequence[ConcreteSpec],
+        copied: Sequence[ConcreteSpec] = (),
+        left_out: Sequence[ConcreteSpec] = (),
+        private: bool,
+    ) -> bytes:
+        """Return the line of input that names the packages to pack, those that are copied, and the folder for the binaries.
+
+        What must not be redistributed is only packed if the folder is `private`; some is `left_out` already.
+        """
+        question = {
+            "url": unsigned.as_uri(),
+            "pack": [spec.hash for spec in pack],
+            "copied": [spec.spec_file for spec in copied],
+            "left_out": [spec.hash for spec in left_out],
+            "private": private,
+        }
+        return msgspec.json.encode(question)
+
+    def packed(self, code: int, printed: bytes) -> Packed:
+        """Return what the program that packs answered. Raises PublishError with Spack's message if it failed."""
+        lines = [line for line in printed.splitlines() if line.startswith(b"{")]
+        if code != 0 or not lines:
+            reason = printed.decode("utf-8", "replace").strip()[-500:]
+            raise PublishError(f"Spack could not write the binary: {reason}")
+        return msgspec.json.decode(lines[-1], type=Packed)
 
     def _run(self, *arguments: str | Path, environment: Mapping[str, str]) -> str:
         """Run Spack to its end and return what it printed. Raises SpackError with its last line."""

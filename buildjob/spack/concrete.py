@@ -68,6 +68,31 @@ class ConcreteSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name}@{self.version}/{self.hash[:7]}"
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the binary of a concrete spec may be had from, to be signed."""
+
+    kind: Literal["built", "mirror", "none"]
+    """`built` from source in this tree, on a `mirror` with a signature that is trusted, or `none`."""
+    reason: str = ""
+    """Why it is `none`."""
+
+
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the packages that were to be packed. DAG hashes."""
+
+    packed: list[str]
+    not_redistributable: list[str]
+    """Of those to pack and those copied: their recipe says that their binary must not be redistributed."""
+
+
+class Redistribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What recipes say about redistributing binaries. DAG hashes."""
+
+    not_redistributable: list[str]
+    unknown: list[str]
+    """No package repository has the recipe, or it can't be loaded."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What to concretize, or to read from where it is concrete already."""
 

@@ -1,6 +1,7 @@
 """Prestarted processes: they are no part of the build, and know no secret until they are resumed."""
 
 import ctypes
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -95,26 +96,27 @@ def test_the_process_that_pushes_knows_no_secret_until_it_is_resumed(
     add_entry(tmp_path / "unsigned", "app", ["gmake"])
     store = versitygw.store(f"s3://{versitygw.bucket()}/x")
     target = Target(url=store.url, folder=None, signing_key_file=find_source(str(key.secret), "--signing-key-file"))
-    pushing = Prestarted(program(publish_process.push_argv(target, tmp_path / "unsigned"), tmp_path, HOME="/nonexistent"))
+    argv = publish_process.push_argv(target, tmp_path / "unsigned", private=False)
+    pushing = Prestarted(program(argv, tmp_path, HOME="/nonexistent"))
     pid = pushing.start()
     assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
     variables = {"PATH": os.environ["PATH"], "SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}
     code, printed = followed(pushing, publish_process.push_input(target, variables), tmp_path, others)
     assert code == 0, printed
-    assert publish_process.pushed(code, printed, begun=0.0).url.startswith(store.url)
+    assert publish_process.pushed(code, printed, dag_hash="", begun=0.0).url.startswith(store.url)
     assert len(installs(store)) == 3
 
 
 def test_one_that_gets_no_input_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
     target = Target(url="s3://nowhere/x", folder=None, signing_key_file=None)
-    ended = run(program(publish_process.push_argv(target, tmp_path), tmp_path), tmp_path / "log", others)
+    ended = run(program(publish_process.push_argv(target, tmp_path, private=False), tmp_path), tmp_path / "log", others)
     assert (ended.exit_code, (tmp_path / "log").read_bytes()) == (0, b"")
 
 
 @pytest.mark.spack
 def test_spack_that_cannot_pack_says_why_in_one_line(others: frozenset[int], lab: SpackLab, tmp_path: Path) -> None:
     script = Path(adapter.__file__).parent / "inside" / "pack.py"
-    word = f'{{"hash": "{"a" * 32}", "url": "{(tmp_path / "u").as_uri()}"}}'
+    word = json.dumps({"url": (tmp_path / "u").as_uri(), "pack": ["a" * 32], "copied": [], "left_out": [], "private": False})
     piped = f"echo {shlex.quote(word)} | {lab.spack.program} -C {lab.scope} python {script}"
     packing = child.Program(argv=["/bin/sh", "-c", piped], environment=lab.environment, folder=tmp_path)
     ended = run(packing, tmp_path / "log", others)

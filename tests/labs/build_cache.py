@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buildjob.buildcache import layout
-from buildjob.buildcache.manifest import parse_manifest
+from buildjob.buildcache.manifest import NOT_REDISTRIBUTABLE, parse_manifest
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import in_parallel
 
@@ -22,17 +22,21 @@ def dag_hash(text: str) -> str:
     return base64.b32encode(hashlib.sha1(text.encode()).digest()).decode().lower()
 
 
-def nodes_of(name: str, dependencies: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Return the nodes of a concrete spec, the root first; every dependency depends on glibc alone."""
+def nodes_of(name: str, dependencies: Iterable[str] = (), *, types: Iterable[str] = ("build",)) -> list[dict[str, Any]]:
+    """Return the nodes of a concrete spec, the root first; every dependency depends on glibc alone, which is external."""
     needed = [*dependencies, "glibc"]
-    made = [node(name, needed)]
+    made = [node(name, needed, types=types)]
     made += [node(each, ["glibc"] if each != "glibc" else []) for each in dict.fromkeys(needed)]
     return made
 
 
-def node(name: str, dependencies: Iterable[str]) -> dict[str, Any]:
+def node(name: str, dependencies: Iterable[str], *, types: Iterable[str] = ()) -> dict[str, Any]:
     edges = [
-        {"name": each, "hash": dag_hash(each), "parameters": {"deptypes": ["build", "link"], "virtuals": []}}
+        {
+            "name": each,
+            "hash": dag_hash(each),
+            "parameters": {"deptypes": ["link"] if each == "glibc" else list(types), "virtuals": []},
+        }
         for each in sorted(set(dependencies))
     ]
     return {
@@ -43,14 +47,27 @@ def node(name: str, dependencies: Iterable[str]) -> dict[str, Any]:
         "parameters": {"tricky": 'a "quoted" } , { \\ text', "cflags": []},
         "package_hash": "x" * 52,
         **({"dependencies": edges} if edges else {}),
+        **({"external": {"path": "/usr", "module": None, "extra_attributes": {}}} if name == "glibc" else {}),
         "annotations": {"original_specfile_version": 5},
         "hash": dag_hash(name),
     }
 
 
-def add_entry(folder: Path, name: str, dependencies: Iterable[str] = (), *, content: bytes = b"") -> str:
-    """Add one unsigned binary to a tree; return its manifest's key."""
-    spec = {"spec": {"_meta": {"version": 5}, "nodes": nodes_of(name, dependencies)}, "buildcache_layout_version": 2}
+def add_entry(
+    folder: Path,
+    name: str,
+    dependencies: Iterable[str] = (),
+    *,
+    content: bytes = b"",
+    types: Iterable[str] = ("build",),
+    mark: list[str] | None = None,
+) -> str:
+    """Add one unsigned binary to a tree; return its manifest's key. Its dependencies are of these types.
+
+    `mark` names what must not be redistributed.
+    """
+    nodes = nodes_of(name, dependencies, types=types)
+    spec = {"spec": {"_meta": {"version": 5}, "nodes": nodes}, "buildcache_layout_version": 2}
     rows = []
     for data, kind in (
         (content or f"tarball of {name}".encode() * 50, "application/vnd.spack.install.v2.tar+gzip"),
@@ -72,7 +89,8 @@ def add_entry(folder: Path, name: str, dependencies: Iterable[str] = (), *, cont
     key = f"{layout.SPECS}{name}/{name}-1.0-{dag_hash(name)}{layout.MANIFEST_END}"
     path = folder / key
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 3, "data": rows}, indent=0, separators=(",", ":")))
+    manifest = {"version": 3, "data": rows} | ({} if mark is None else {NOT_REDISTRIBUTABLE: mark})
+    path.write_text(json.dumps(manifest, indent=0, separators=(",", ":")))
     return key
 
 

@@ -1,5 +1,6 @@
 """What the agent reads of `spack-farm publish`: its JSON, and its last line where it died without any."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,9 +31,14 @@ def published(code: int, printed: bytes) -> frozenset[str]:
 
 
 def test_a_push_says_what_it_has_published() -> None:
-    printed = b'spack-farm: warning: slow\n{"manifests": ["s3://b/1", "s3://b/2"], "bytes": 7}\nspack-farm: done\n'
-    publish = publish_process.pushed(0, printed, begun=0.0)
-    assert (publish.state, publish.url, publish.bytes) == ("published", "s3://b/2", 7)
+    own, other = f"s3://b/{APP_KEY}", f"s3://b/{APP_KEY.replace('a' * 32, 'b' * 32)}"
+    printed = (
+        b"spack-farm: warning: slow\n"
+        + json.dumps({"manifests": [own, other], "bytes": 7}).encode()
+        + b"\nspack-farm: done\n"
+    )
+    publish = publish_process.pushed(0, printed, dag_hash="a" * 32, begun=0.0)
+    assert (publish.state, publish.url, publish.bytes) == ("published", own, 7)
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -53,7 +59,7 @@ def test_what_is_published_is_an_answer_also_where_something_is_missing(code: in
 )
 def test_an_error_keeps_its_class_and_its_message(printed: bytes, error: AgentError) -> None:
     for ask in (
-        lambda: publish_process.pushed(3, printed, begun=0.0),
+        lambda: publish_process.pushed(3, printed, dag_hash="", begun=0.0),
         lambda: published(3, printed),
         lambda: publish_process.send_telemetry(lambda _argv, _variables: (3, printed), "s3://b", [], variables={}),
     ):
@@ -77,15 +83,15 @@ def test_the_whole_environment_is_given_in_one_line_with_spacks_own_address() ->
 def test_a_key_and_its_passphrase_are_named_on_the_command_line_never_given() -> None:
     key, phrase = KeySource(title="k", file=Path("/key")), KeySource(title="p", file=Path("/phrase"))
     target = Target(url="s3://b/x", folder=None, signing_key_file=key, passphrase_file=phrase)
-    argv = publish_process.push_argv(target, Path("/unsigned"))
+    argv = publish_process.push_argv(target, Path("/unsigned"), private=False)
     assert argv[-4:] == ["--signing-key-file", "/key", "--signing-passphrase-file", "/phrase"]
     assert msgspec.json.decode(publish_process.push_input(target, {}))["held"] == {}
-    assert "--unsigned" in publish_process.push_argv(S3, Path("/unsigned"))
+    assert "--unsigned" in publish_process.push_argv(S3, Path("/unsigned"), private=False)
 
 
 def test_a_key_from_a_pipe_is_given_with_the_input_and_is_on_no_command_line() -> None:
     target = Target(url="s3://b/x", folder=None, signing_key_file=KeySource(title="k", held=b"a\nkey"))
-    argv = publish_process.push_argv(target, Path("/unsigned"))
+    argv = publish_process.push_argv(target, Path("/unsigned"), private=False)
     assert not {"--signing-key-file", "--unsigned"} & set(argv)
     line = publish_process.push_input(target, {"X": "y"})
     assert b"\n" not in line
@@ -104,3 +110,15 @@ def test_only_the_binaries_that_are_asked_for_are_verified() -> None:
     assert asked[asked.index("--only") + 1] == APP_KEY
     assert asked.count("--only") == 2
     assert "--any-signer" in asked
+
+
+def test_a_list_of_binaries_is_asked_for_in_a_file_and_answered_by_hash() -> None:
+    asked: list[str] = []
+
+    def call(argv: list[str], _variables: Mapping[str, str]) -> tuple[int, bytes]:
+        asked.extend(Path(argv[argv.index("--of") + 1]).read_text().split())
+        return 0, json.dumps([APP_KEY, "foreign"]).encode()
+
+    assert publish_process.present(call, S3, SPECS, variables={}) == {"a" * 32}
+    assert asked[0] == APP_KEY
+    assert len(asked) == 2

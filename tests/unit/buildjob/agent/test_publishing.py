@@ -10,13 +10,21 @@ from buildjob.agent import ci_facts
 from buildjob.agent.publishing import Publishing
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import Target
+from buildjob.agent.supply import Supply
 from buildjob.errors import Interrupted, TimedOut
 from buildjob.outcome import Outcome
+from buildjob.spack.adapter import Spack
+from buildjob.spack.concrete import ConcreteSpec
 from buildjob.telemetry import PackageSpec, Reproduce
 
 S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
 PUSHED = (0, b'{"manifests": ["s3://bucket/x/m"], "bytes": 7}\n')
-PACKED = (0, b"")
+PACKED = (0, b'{"packed": ["app"], "not_redistributable": []}\n')
+APP = ConcreteSpec(
+    hash="app", name="app", version="1", spec_file="", prefix="", stage_name="",
+    external=False, installed=True, binary="", architecture="",
+    compiler="", variants={}, dependencies=[],
+)  # fmt: skip
 
 
 class Program:
@@ -32,7 +40,7 @@ class Session:
     """A session whose programs answer from a list; an exception in it is raised."""
 
     def __init__(self, target: Target | None, *answers: Any) -> None:
-        self.request = SimpleNamespace(target=target, variables={})
+        self.request = SimpleNamespace(target=target, variables={}, private=False, allow_missing=False)
         self.environments = SimpleNamespace(build={})
         self.lines: list[str] = []
         self.log = SimpleNamespace(note=self.lines.append, error=self.lines.append)
@@ -49,7 +57,12 @@ class Session:
         return answer  # type: ignore[no-any-return]
 
 
-SPACK: Any = SimpleNamespace(pack_argv=list, environment=lambda variables: variables, pack_input=lambda _spec, _folder: b"")
+SPACK: Any = SimpleNamespace(
+    pack_argv=list,
+    environment=lambda variables: variables,
+    pack_input=lambda _folder, **_wanted: b"",
+    packed=lambda code, printed: Spack.packed(SPACK, code, printed),
+)
 
 
 def published(folder: Path, target: Target | None, *answers: Any) -> tuple[Recorder, list[str]]:
@@ -64,9 +77,9 @@ def published(folder: Path, target: Target | None, *answers: Any) -> tuple[Recor
     recorder = Recorder(folder, subject, secret_values=frozenset())
     recorder.skip(Outcome.BUILT)
     session: Any = Session(target, *answers)
-    spec: Any = SimpleNamespace(title="app@1")
+    publisher: Any = SimpleNamespace(session=session, spack=SPACK, trust=None, supply=Supply([APP]), fault=lambda _spec: "")
     (folder / "unsigned").mkdir()
-    with Publishing(session, SPACK, spec, folder) as publishing:
+    with Publishing(publisher, APP, folder) as publishing:
         assert publishing.standby() == frozenset()
         publishing.publish(recorder)
     return recorder, session.lines
@@ -77,7 +90,7 @@ def test_a_binary_that_was_pushed_is_published_and_its_copy_deleted(tmp_path: Pa
     publish = recorder.result.telemetry.publish
     assert publish
     assert (recorder.outcome, publish.state, publish.url) == (Outcome.BUILT, "published", "s3://bucket/x/m")
-    assert lines == ["app@1: published to s3://bucket/x/m"]
+    assert lines == ["app@1/app: published to s3://bucket/x/m"]
     assert not (tmp_path / "unsigned").exists()
 
 
@@ -112,7 +125,7 @@ def test_a_failure_has_the_class_of_its_error(
     assert (recorder.outcome, document.exit_code) == (outcome, code)
     assert document.publish
     assert document.publish.state == "failed"
-    assert lines == [f"app@1: {message}"]
+    assert lines == [f"app@1/app: {message}"]
 
 
 def test_half_a_binary_is_deleted(tmp_path: Path) -> None:
@@ -125,3 +138,19 @@ def test_an_interruption_is_not_a_failure_to_publish(tmp_path: Path) -> None:
     document = recorder.result.telemetry
     assert (recorder.outcome, document.exit_code, document.publish) == (Outcome.INTERRUPTED, 143, None)
     assert lines == []
+
+
+def test_what_must_not_be_redistributed_is_not_pushed_and_that_is_no_failure(tmp_path: Path) -> None:
+    recorder, lines = published(tmp_path, S3, (0, b'{"packed": [], "not_redistributable": ["app"]}\n'))
+    publish = recorder.result.telemetry.publish
+    assert publish
+    assert (recorder.outcome, publish.state, publish.url) == (Outcome.BUILT, "not_redistributable", "")
+    assert lines[0].startswith("app@1/app: not published: its recipe says that its binary must not be redistributed")
+    assert not (tmp_path / "unsigned").exists()
+
+
+def test_on_this_machine_it_may_stay_as_an_unsigned_binary(tmp_path: Path) -> None:
+    recorder, _ = published(tmp_path, None, (0, b'{"packed": ["app"], "not_redistributable": ["app"]}\n'))
+    publish = recorder.result.telemetry.publish
+    assert publish
+    assert publish.state == "unpublished"

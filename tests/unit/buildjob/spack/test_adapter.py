@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buildjob.errors import RequestError, SpackError
+from buildjob.errors import PublishError, RequestError, SpackError
 from buildjob.spack import adapter
 from buildjob.spack.adapter import Call, Spack, install_command, install_file_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
@@ -74,7 +74,18 @@ def test_only_what_is_asked_for_is_marked_as_explicit_and_only_changed_sources_a
 def test_what_packs_is_told_the_package_in_one_line_of_input(tmp_path: Path) -> None:
     one = spack(tmp_path)
     assert one.pack_argv()[-1].endswith("inside/pack.py")
-    assert json.loads(one.pack_input(APP, Path("/u"))) == {"hash": APP.hash, "url": "file:///u"}
+    assert json.loads(one.pack_input(Path("/u"), pack=[APP], private=False)) == {
+        "url": "file:///u", "pack": [APP.hash], "copied": [], "left_out": [], "private": False,
+    }  # fmt: skip
+
+
+def test_what_packs_answers_in_its_last_line_or_has_failed(tmp_path: Path) -> None:
+    one = spack(tmp_path)
+    answer = one.packed(0, b'a line of Spack\n{"packed": ["a"], "not_redistributable": ["b"]}\n')
+    assert (answer.packed, answer.not_redistributable) == (["a"], ["b"])
+    for code, printed in ((1, b"==> Error: full\n"), (0, b"==> Error: full\n")):
+        with pytest.raises(PublishError, match="Spack could not write the binary: ==> Error: full"):
+            one.packed(code, printed)
 
 
 def test_the_environment_gets_what_spack_needs(tmp_path: Path) -> None:
