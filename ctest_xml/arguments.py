@@ -26,15 +26,15 @@ class Arguments(argparse.Namespace):
     limit: int
     out: Path
     site: str
-    build_name: str
+    build_name: str | None
     group: str
-    command: str
+    command: str | None
     files: list[Path]
     folder: Path
     url: str
     project: str
     token_file: Path | None
-    ca_file: str
+    ca_file: str | None
     again: bool
     dry_run: bool
 
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="convert|check|submit")
     convert = _verb(verbs, "convert", "write Build.xml, Notes.xml and Upload.xml of each log; print what was found")
-    convert.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="a build log, plain or gzipped")
+    convert.add_argument("logs", nargs="+", type=_path, metavar="LOG", help="a build log, plain or gzipped")
     convert.add_argument(
         "--rules", choices=["spack", "ctest"], default="spack", help="what counts as an error (default: spack)"
     )
@@ -57,22 +57,24 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, default=EVENTS, help=f"errors and warnings of each kind; 0: all (default: {EVENTS})"
     )
     convert.add_argument(
-        "--out", type=Path, default=Path(), help="folder to write to; with several logs, one folder in it for each"
+        "--out", type=_path, default=Path(), help="folder to write to; with several logs, one folder in it for each"
     )
     convert.add_argument(
-        "--site", default=platform.node() or "site", help="site name, stable over runs (default: this host)"
+        "--site", type=_text, default=platform.node() or "site", help="site name, stable over runs (default: this host)"
     )
-    convert.add_argument("--build-name", default="", help="build name, stable over runs (default: the log's name)")
-    convert.add_argument("--group", default="Experimental", help="group of the project (default: Experimental)")
-    convert.add_argument("--command", default="", help="the command that was run, for display")
+    convert.add_argument(
+        "--build-name", type=_text, default=None, help="build name, stable over runs (default: the log's name)"
+    )
+    convert.add_argument("--group", type=_text, default="Experimental", help="group of the project (default: Experimental)")
+    convert.add_argument("--command", type=_text, default=None, help="the command that was run, for display")
     check = _verb(verbs, "check", "print what CDash would reject, cut or lose of each document")
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    check.add_argument("files", nargs="+", type=_path, metavar="FILE")
     submit = _verb(verbs, "submit", "send a folder's documents, each once; what CDash did not take stays there")
-    submit.add_argument("folder", type=Path, metavar="DIR", help="holds the documents of one build, or folders that do")
+    submit.add_argument("folder", type=_path, metavar="DIR", help="holds the documents of one build, or folders that do")
     submit.add_argument("--url", type=_address, required=True, help="address of CDash, such as https://cdash.example.org")
     submit.add_argument("--project", type=_project, required=True, help="CDash project")
-    submit.add_argument("--token-file", type=Path, default=None, help="file with a submit token")
-    submit.add_argument("--ca-file", default="", help="certificates to trust instead of the system's")
+    submit.add_argument("--token-file", type=_path, default=None, help="file with a submit token")
+    submit.add_argument("--ca-file", type=_text, default=None, help="certificates to trust instead of the system's")
     submit.add_argument("--again", action="store_true", help="also send what was refused or may already have been taken")
     submit.add_argument("--dry-run", action="store_true", help="only print what would be sent")
     return parser
@@ -96,7 +98,19 @@ def _address(text: str) -> str:
     return text
 
 
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the value is empty; give one, or omit the option")
+    return text
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def _project(text: str) -> str:
-    if not text:
+    if not text.strip():
         raise argparse.ArgumentTypeError("the name is empty; give the project's name on CDash")
     return text

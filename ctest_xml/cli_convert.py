@@ -1,5 +1,6 @@
 """`convert`: a folder of documents from each log, and one line for each on what was found in it."""
 
+import os
 import sys
 
 from ctest_xml.arguments import Arguments
@@ -14,9 +15,9 @@ def run(arguments: Arguments) -> int:
     names = [log.name.removesuffix(".gz") for log in arguments.logs]
     if len(set(names)) != len(names):
         raise BadInput("two of the logs have the same name, so they would share a folder; convert them one by one")
-    how = Conversion(rules=arguments.rules, limit=arguments.limit, command=arguments.command)
+    how = Conversion(rules=arguments.rules, limit=arguments.limit, command=arguments.command or "")
     for log, name in zip(arguments.logs, names, strict=True):
-        if not log.is_file():
+        if not os.path.isfile(log):  # noqa: PTH113  a name that is too long is an error to pathlib, and not absence
             raise BadInput(f"{log} is not a file; give the path of a build log")
         stamp = build_stamp(start_seconds=log.stat().st_mtime, group=arguments.group)
         site = Site(name=arguments.site, build_name=arguments.build_name or name, build_stamp=stamp)

@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
             states = ", ".join(f"{name} ({state})" for name, state in spool.documents(folder).items())
             sys.stdout.write(f"{folder} -> {arguments.url} project {arguments.project}: {states}\n")
             continue
-        server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file)
+        server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file or "")
         report = submit(folder, server=server, again=arguments.again, progress=_progress())
         _print(report)
         complete = complete and not report.left

@@ -38,11 +38,20 @@ def convert(log: Path, out: Path, *, site: Site, how: Conversion) -> write.Count
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(_no_folder(error, out)) from error
+    try:
         time_seconds = log.stat().st_mtime
         with _plain(log, out) as plain:
             return _write(plain, out, log.name.removesuffix(".gz"), site, how, time_seconds)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{log}: {error}; give a readable log and a folder that can be written to") from error
+        # an error of writing names another file than the log, or none
+        of_log = not isinstance(error, OSError) or isinstance(error, gzip.BadGzipFile) or error.filename == str(log)
+        raise BadInput(f"{log}: {error}; give a readable log" if of_log else _no_folder(error, out)) from error
+
+
+def _no_folder(error: Exception, out: Path) -> str:
+    return f"--out {out}: {error}; make room there, or give a folder that can be written to"
 
 
 def _write(plain: Path, out: Path, name: str, site: Site, how: Conversion, time_seconds: float) -> write.Counts:  # noqa: PLR0913, PLR0917

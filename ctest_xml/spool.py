@@ -10,6 +10,7 @@ Knows nothing of HTTP.
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ _RECEIPTS = "receipts.jsonl"
 
 def folders(top: Path) -> list[Path]:
     """Return the folders at and below `top` that hold documents. Raises BadInput when there is none."""
-    if not top.is_dir():
+    if not os.path.isdir(top):  # noqa: PTH112  a name that is too long is an error to pathlib, and not absence
         raise BadInput(f"{top} is not a folder; give the one that holds Build.xml and the others")
     found = [folder for folder in (top, *sorted(path for path in top.rglob("*") if path.is_dir())) if documents(folder)]
     if not found:

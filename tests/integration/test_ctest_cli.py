@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.cdash import CDash
 from tests.labs.cdash_schemas import fault
+from tests.labs.limits import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 TO_CDASH = ("--url", "http://127.0.0.1:9", "--project", "x")
@@ -104,6 +105,9 @@ def test_a_dry_run_sends_nothing(log: Path, tmp_path: Path) -> None:
         (["convert", "{tmp}/log", "--rules", "mine"], "invalid choice"),
         (["convert", "{tmp}/broken.gz"], "give a readable log"),
         ([], "required"),
+        (["convert", "{tmp}/" + "n" * 300], "is not a file; give"),
+        (["submit", "{tmp}/" + "n" * 300, *TO_CDASH], "is not a folder; give"),
+        (["submit", "", *TO_CDASH], "the path is empty"),
     ],
 )
 def test_bad_input_exits_2_with_one_clear_error(arguments: list[str], words: str, tmp_path: Path) -> None:
@@ -117,6 +121,17 @@ def test_bad_input_exits_2_with_one_clear_error(arguments: list[str], words: str
 
 def _out(arguments: list[str], tmp_path: Path) -> list[str]:
     return ["--out", str(tmp_path / "out")] if arguments[:1] == ["convert"] else []
+
+
+@pytest.mark.parametrize("out", ["/proc/x", "/dev/null/x", "{tmp}/log", "{tmp}/full/out"])
+def test_a_folder_that_takes_no_documents_is_named(out: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(LOG * 1000)
+    with small_disk(tmp_path / "full", megabytes=1) as disk:
+        (disk / "filling").write_bytes(b"0" * (1 << 20))
+        result = ctest("convert", tmp_path / "log", "--out", out.format(tmp=tmp_path))
+    assert result.returncode == 2
+    assert f"--out {out.format(tmp=tmp_path)}: [Errno " in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("verb", [[], ["convert"], ["check"], ["submit"]])
