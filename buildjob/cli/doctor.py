@@ -4,26 +4,48 @@ Each check is a small function that returns its result; nothing is changed and n
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from buildjob.agent import request
-from buildjob.cli import build
+from buildjob.agent.disks import Place, cannot_write, existing_folder, read_figures, require_temporary_folder
+from buildjob.cli import build, publish_options
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup import find_cgroup
-from buildjob.options import environment
+from buildjob.options import environment, likely_slips, reject_empty, reject_misspelled
+from buildjob.outcome import EXIT_CODES
 from buildjob.paths import from_environment
+from buildjob.report.explain import how_to_move
+from buildjob.report.format import format_bytes
+from buildjob.run_folder import require_room
 from buildjob.spack.adapter import Spack
-from buildjob.spack.find import SpackInstallation, find
+from buildjob.spack.find import find
 
-_ROOM_BYTES = 5 << 30
+_ROOM_BYTES = {"stage folder": 5 << 30, "install tree": 5 << 30}
+_LEAST_ROOM_BYTES = 1 << 30
+# One line: `spack python -c` takes a single statement, or several between semicolons.
+_ASK_SPACK = (
+    "import json, clingo, spack.config, spack.store, spack.util.path; "
+    "found = spack.config.get('config:build_stage'); "
+    "stages = [found] if isinstance(found, str) else list(found); "
+    "stages = [spack.util.path.canonicalize_path(stage) for stage in stages]; "
+    "print(json.dumps({'stages': stages, 'tree': str(spack.store.STORE.root)}))"
+)
 _TIMEOUT_SECONDS = 60
+
+
+class _SpackFolders(msgspec.Struct):
+    stages: list[str]
+    """Candidates for the stage folder."""
+    tree: str
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -47,6 +69,7 @@ example:
 exit codes:
   0 a build can start here
   1 something must be fixed first
+  2 bad request
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -58,9 +81,14 @@ exit codes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the result of each check; return 1 if something must be fixed."""
+    """Print the result of each check; return 1 if something must be fixed, 2 for an option that can't be right."""
     arguments = parser().parse_args(argv)
     log = Log()
+    try:
+        reject_empty(vars(arguments))
+    except RequestError as error:
+        log.error(str(error))
+        return EXIT_CODES[error.outcome]
     is_good = True
     for check in checks(arguments):
         advice = f"\n      {check.advice}" if check.advice else ""
@@ -71,17 +99,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     """Yield the result of each check."""
-    yield from _spack(arguments.spack or "")
+    variables = environment()
+    yield from _variables(variables)
+    places = yield from _spack(arguments.spack or "", variables)
     yield _program("gcc", "--version", "install a C compiler; on Debian: apt-get install gcc")
     yield _program("gpg", "--version", "signatures need GnuPG; on Debian: apt-get install gnupg")
-    yield _disk(Path(arguments.out))
+    for place in places:
+        yield from _room(place)
+    try:
+        require_temporary_folder(variables)
+        yield from _room(Place("temporary files", Path(tempfile.gettempdir())))
+    except AgentError as error:
+        yield Check(False, str(error))
+    yield _run_folders(Path(arguments.out))
     if arguments.mirror:
         yield _mirror(arguments.mirror)
     yield _cgroup()
 
 
-def _spack(named: str) -> Iterator[Check]:
-    variables = environment()
+def _variables(variables: dict[str, str]) -> Iterator[Check]:
+    """Yield what a build would reject, or ignore although it looks like one of its variables."""
+    known = {request.PREFIX: request.FROM_ENVIRONMENT, publish_options.PREFIX: publish_options.FROM_ENVIRONMENT}
+    for prefix, options in known.items():
+        try:
+            reject_misspelled(variables, prefix, options)
+        except RequestError as error:
+            yield Check(False, str(error))
+    for slip in likely_slips(variables, tuple(known), [request.PREFIX + name.upper() for name in request.FROM_ENVIRONMENT]):
+        yield Check(True, slip)
+
+
+def _spack(named: str, variables: dict[str, str]) -> Generator[Check, None, list[Place]]:
+    """Check Spack; return the places where it builds and installs, as far as they are known."""
     try:
         installation = find(named, variables, from_environment(variables))
         spack = Spack(installation, call=_call)
@@ -89,26 +138,38 @@ def _spack(named: str) -> Iterator[Check]:
         yield Check(True, f"Spack {spack.version(variables)} at {installation.root}, found in {installation.found}")
     except AgentError as error:
         yield Check(False, str(error))
-        return
-    yield _concretizer(installation, spack, variables)
+        return []
+    code, printed = _call(spack.argv("python", "-c", _ASK_SPACK), spack.environment(variables))
+    text = printed.decode("utf-8", "replace").strip()
+    if code != 0:
+        yield Check(
+            False,
+            f"Spack at {installation.root} can't import clingo: {text[-200:]}",
+            "run 'spack bootstrap now', or use the Spack of scripts/get-spack",
+        )
+        return []
+    yield Check(True, "Spack can concretize: it imports clingo")
+    answer = msgspec.json.decode(text.splitlines()[-1], type=_SpackFolders)
+    return [Place("stage folder", Path(_first_writable(answer.stages))), Place("install tree", Path(answer.tree))]
 
 
-def _concretizer(installation: SpackInstallation, spack: Spack, variables: dict[str, str]) -> Check:
-    code, printed = _call(spack.argv("python", "-c", "import clingo"), spack.environment(variables))
-    if code == 0:
-        return Check(True, "Spack can concretize: it imports clingo")
-    return Check(
-        False,
-        f"Spack at {installation.root} can't import clingo: {printed.decode('utf-8', 'replace').strip()[-200:]}",
-        "run 'spack bootstrap now', or use the Spack of scripts/get-spack",
-    )
+def _first_writable(folders: Sequence[str]) -> str:
+    """Return the first folder that this user can write to, as Spack chooses its stage folder; else the first one."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if os.access(existing_folder(Path(folder)), os.W_OK | os.X_OK):
+                return folder
+    return folders[0]
 
 
 def _call(argv: list[str], variables: object) -> tuple[int, bytes]:
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=variables, timeout=_TIMEOUT_SECONDS, check=False,  # type: ignore[call-overload]
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=variables, timeout=_TIMEOUT_SECONDS, check=False,  # type: ignore[call-overload]
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 124, f"no answer within {_TIMEOUT_SECONDS} s".encode()
     return done.returncode, done.stdout
 
 
@@ -120,17 +181,32 @@ def _program(name: str, option: str, advice: str) -> Check:
     return Check(True, f"{path}: {printed.splitlines()[0] if printed else 'it prints nothing'}")
 
 
-def _disk(out: Path) -> Check:
-    existing = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    text = f"{free / (1 << 30):.1f} GiB free below {existing}"
-    if not os.access(existing, os.W_OK):
-        return Check(False, f"this user can't write to {existing}", "choose another --out")
-    if free < _ROOM_BYTES:
-        return Check(
-            False, text, f"large packages need more than {_ROOM_BYTES >> 30} GiB: make room, or choose another --out"
-        )
-    return Check(True, text)
+def _room(place: Place) -> Iterator[Check]:
+    """Check one of the places that a build fills."""
+    try:
+        folder = existing_folder(place.folder)
+        figures = read_figures(folder)
+    except OSError as error:
+        yield Check(False, f"{place.use} {place.folder}: {error.strerror}")
+        return
+    text = f"{format_bytes(figures.free_bytes)} of {format_bytes(figures.size_bytes)} are free at {folder} ({place.use})"
+    needed = _ROOM_BYTES.get(place.use, _LEAST_ROOM_BYTES)
+    if not os.access(folder, os.W_OK | os.X_OK) or figures.is_read_only:
+        yield Check(False, f"this user can't write to {folder} ({place.use})", f"use another folder{how_to_move(place.use)}")
+    elif figures.free_bytes < needed:
+        advice = f"large packages need more than {format_bytes(needed)} there: make room"
+        yield Check(False, text, f"{advice}{how_to_move(place.use)}")
+    else:
+        yield Check(True, text)
+
+
+def _run_folders(out: Path) -> Check:
+    try:
+        require_room(out.resolve())
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        reason = cannot_write(error, out, option="--out") if isinstance(error, OSError) else f"--out {out}: {error}"
+        return Check(False, str(reason))
+    return Check(True, f"run folders can be made in {out.resolve()}")
 
 
 def _mirror(text: str) -> Check:

@@ -205,7 +205,12 @@ def advise_full_disk(full: FullDisk) -> str:
         "inodes": "use a file system with more inodes",
         "quota": "have the quota raised",
     }.get(full.lacks, f"use a file system of at least {format_bytes(round_up_bytes(2 * full.size_bytes))}")
-    return f"Make room at {full.mount}, or {larger}{_MOVED_BY.get(full.use, '')}"
+    return f"Make room at {full.mount}, or {larger}{how_to_move(full.use)}"
+
+
+def how_to_move(use: str) -> str:
+    """Return what names the folder for a use, as the end of a sentence; empty if nothing does."""
+    return _MOVED_BY.get(use, "")
 
 
 def _more_disk(full: FullDisk | None, *, asked_bytes: int | None, used_bytes: int) -> Iterator[str]:
