@@ -16,7 +16,7 @@ import msgspec
 
 from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
-from buildjob.agent.disks import Place, cannot_write, full_disks_named
+from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.publishing import Publisher, Publishing, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
@@ -96,20 +96,21 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
 def _build_with_spack(session: Session) -> Iterator[RunResult]:
     """Plan, fetch, and build each package that needs it; yield how each went as soon as it is known."""
     request = session.request
+    require_temporary_folder(request.variables)
     installation = find(request.spack, request.variables, request.paths)
     planning.check_signing_key(request, session.log, now=time.time())
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(request, installation) as trust:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()
         session.log.step(f"planning with Spack of {installation.found}")
-        with full_disks_named():
+        with full_disks_named(request.variables):
             found, split = planning.concretize(session, spack, Path(scratch), trust)
         # from here on the credentials of the mirrors are known: no build gets them, and this process hides them
         session = msgspec.structs.replace(session, environments=split)
         environments.forget(split.secret_names)
         if found.environment:
             spack = spack.in_environment(found.environment)
-        with full_disks_named():
+        with full_disks_named(request.variables):
             found = planning.with_remote_binaries(session, spack, found, trust)
         publisher = Publisher(session, spack, found, trust=trust)
         published = publisher.published_roots()
@@ -163,7 +164,7 @@ def _fetch(session: Session, spack: Spack, specs: Sequence[ConcreteSpec], trust:
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
     code, printed = session.call(spack.fetch_argv(specs), environment)
     if code != 0:
-        with full_disks_named():
+        with full_disks_named(session.request.variables):
             raise planning.fetch_failure(session, spack, specs, printed, trust)
 
 

@@ -9,9 +9,10 @@ import contextlib
 import errno
 import os
 import re
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,8 @@ _TRIED_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0
 _RECENT_SECONDS = 10.0
 """A program may have deleted what filled the disk before it says that the disk was full."""
+_QUOTED_PATH = re.compile(r"'(/[^'\n]+)'")
+_SPACKS_FOLDERS = ("TMPDIR", "SPACK_USER_CACHE_PATH", "SPACK_ROOT", "HOME")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -83,7 +86,7 @@ def find_full(places: Iterable[Place], *, tries_to_write: bool = True) -> FullDi
     known: dict[int, tuple[Place, Path, Figures]] = {}
     for place in places:
         with contextlib.suppress(OSError):
-            folder = _existing(place.folder)
+            folder = existing_folder(place.folder)
             known.setdefault(folder.stat().st_dev, (place, folder, read_figures(folder)))
     for place, folder, figures in known.values():
         if lack := lacks(figures):
@@ -114,6 +117,18 @@ def writable_mounts(mountinfo: str) -> list[str]:
     return found
 
 
+def require_temporary_folder(variables: Mapping[str, str]) -> None:
+    """Raise AgentError if no folder takes temporary files: DiskFull if one of them is full."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        named = [variables["TMPDIR"]] if variables.get("TMPDIR") else []
+        folders = [*named, "/tmp", "/var/tmp"]  # noqa: S108  where Python looks
+        if full := find_full([Place("temporary files", Path(folder)) for folder in folders]):
+            raise FileSystemFull(full) from error
+        raise RequestError(f"no file can be written to {', '.join(folders)}: give another folder by TMPDIR") from error
+
+
 def cannot_write(error: OSError, folder: Path, *, option: str) -> AgentError:
     """Return the error to raise where a folder that an option names cannot be written to."""
     if error.errno in NO_ROOM:
@@ -129,7 +144,7 @@ def disk_full(error: OSError, place: Place | None = None) -> DiskFull:
     full = find_full(places)
     if full is None and place:  # it has room now, or too little for this file: the figures say how much
         with contextlib.suppress(OSError):
-            folder = _existing(place.folder)
+            folder = existing_folder(place.folder)
             figures = read_figures(folder)
             full = _full_disk(place, folder, figures, _lack_of(error, figures))
     return (
@@ -151,12 +166,19 @@ class FileSystemFull(DiskFull):
 
 
 @contextlib.contextmanager
-def full_disks_named() -> Iterator[None]:
-    """Raise DiskFull instead of an error whose message says that a disk is full, if a file system is."""
+def full_disks_named(variables: Mapping[str, str]) -> Iterator[None]:
+    """Raise DiskFull instead of an error of Spack whose message says that a disk is full, if a file system is.
+
+    Where several are, it is the one with a path that the message quotes, else one that Spack is known to write to.
+    """
     try:
         yield
     except (FetchError, RequestError, SpackError) as error:
-        full = find_full(writable_places()) if says_no_space(str(error).encode()) else None
+        if not says_no_space(str(error).encode()):
+            raise
+        quoted = [Place("file system", Path(path)) for path in _QUOTED_PATH.findall(str(error))]
+        known = [Place("file system", Path(variables[name])) for name in _SPACKS_FOLDERS if variables.get(name)]
+        full = find_full([*quoted, *known, *writable_places()])
         if full is None:
             raise
         raise DiskFull(f"{error}; {message_of(full)}") from error
@@ -208,7 +230,7 @@ class DiskWatch:
                 self._seen = (self._monotonic(), full)
 
 
-def _existing(folder: Path) -> Path:
+def existing_folder(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists. Raises OSError for one that cannot be looked at."""
     for path in (folder, *folder.parents):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -117,6 +117,66 @@ def test_a_shell_says_i_o_error_of_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode == 5, done.stdout
 
 
+_QUOTA = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int over_quota(int file) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    const char *folder = getenv("OVER_QUOTA");
+    if (length < 0 || !folder) return 0;
+    path[length] = 0;
+    return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+ssize_t write(int file, const void *data, size_t size) {
+    if (over_quota(file)) { errno = EDQUOT; return -1; }
+    return ((ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(file, data, size);
+}
+
+int posix_fallocate(int file, off_t at, off_t size) {
+    if (over_quota(file)) return EDQUOT;
+    return ((int (*)(int, off_t, off_t))dlsym(RTLD_NEXT, "posix_fallocate"))(file, at, size);
+}
+
+int posix_fallocate64(int file, off64_t at, off64_t size) {
+    if (over_quota(file)) return EDQUOT;
+    return ((int (*)(int, off64_t, off64_t))dlsym(RTLD_NEXT, "posix_fallocate64"))(file, at, size);
+}
+"""
+"""A library that refuses writes below a folder as a quota does: few test machines can set a real one."""
+
+
+@pytest.fixture(scope="module")
+def quota(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quota")
+    (folder / "quota.c").write_text(_QUOTA)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", folder / "quota.so", folder / "quota.c", "-ldl"], check=True)
+    return folder / "quota.so"
+
+
+def test_a_quota_that_is_used_up_is_found_though_the_file_system_has_room(quota: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    variables = {"LD_PRELOAD": str(quota), "OVER_QUOTA": str(tmp_path / "mine"), "TMPDIR": str(tmp_path / "mine")}
+    done = run(tmp_path / "out", f"dd if=/dev/zero of={tmp_path}/mine/x bs=1k count=1", **variables)
+    assert done.returncode == 5, done.stdout + done.stderr
+    document = telemetry.read(tmp_path / "out" / "x-1" / "telemetry.json")
+    assert document.full_disk
+    assert (document.full_disk.lacks, document.full_disk.folder) == ("quota", str(tmp_path / "mine"))
+    assert "have the quota raised: TMPDIR" in re.sub(r"\s+", " ", done.stdout)
+    done = run(tmp_path / "mine" / "out", "true", **variables)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "this user's quota is used up" in done.stderr
+
+
 @pytest.mark.parametrize("out", ["/proc/x", "/sys/x", "/dev/null", "/dev/null/x", "{}/file", "{}/loop", "{}/" + "n" * 300])
 def test_an_output_folder_that_cannot_be_one_is_a_bad_request(out: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
@@ -145,3 +205,15 @@ def test_stage_and_tree_on_a_full_disk_before_and_while_spack_builds(lab: SpackL
             assert document.full_disk.mount == str(disk)
             (page,) = (tmp_path / str(number)).glob("*/report.html")
             assert "Disk full" in page.read_text()
+
+
+@pytest.mark.spack
+def test_a_tree_in_which_spack_cannot_even_plan(lab: SpackLab, tmp_path: Path) -> None:
+    scope = tmp_path / "scope"
+    scope.mkdir()
+    with small_disk(tmp_path / "disk", megabytes=4, options="nr_inodes=2") as disk:
+        (scope / "config.yaml").write_text(json.dumps({"config": {"install_tree": {"root": f"{disk}/opt"}}}))
+        done = lab.build("-C", scope, "libhello", "--out", tmp_path / "out")
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert f"the file system at {disk} is full, no inode is free" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -122,8 +122,20 @@ def concrete_roots(request, environment):
         found += from_environment(environment, request["hash"].lstrip("/"))
     found += [from_file(path) for path in request["spec_files"]]
     if request["specs"]:
+        for text in request["specs"]:
+            require_spec(text)
         found += spack.cmd.parse_specs(request["specs"], concretize=True)
     return list({spec.dag_hash(): spec for spec in found}.values())
+
+
+def require_spec(text):
+    """Raise ValueError for what Spack's parser breaks at; what it rejects itself is left to it."""
+    try:
+        spack.cmd.parse_specs([text])
+    except (spack.error.SpackError, spack.error.SpecSyntaxError):
+        raise
+    except Exception as error:  # of any kind: the parser does not expect the end of the text everywhere
+        raise ValueError(f"{text}: not a spec ({type(error).__name__}: {error})") from error
 
 
 def from_environment(environment, wanted):

@@ -82,8 +82,21 @@ def test_the_message_of_a_full_disk_has_figures_and_what_to_do(tmp_path: Path) -
 
 
 def test_an_error_that_says_so_while_all_disks_have_room_stays_what_it_is() -> None:
-    with pytest.raises(FetchError, match="No space left"), full_disks_named():
+    with pytest.raises(FetchError, match="No space left"), full_disks_named({}):
         raise FetchError("a dependency: [Errno 28] No space left on device")
+
+
+@pytest.mark.parametrize("variables", [{}, {"TMPDIR": "/nowhere"}])
+def test_without_a_folder_for_temporary_files_there_is_a_message(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    disks.require_temporary_folder(variables)
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    with pytest.raises(RequestError, match=r"no file can be written to .*/tmp, /var/tmp: give another folder by TMPDIR"):
+        disks.require_temporary_folder(variables)
 
 
 class Clock:
