@@ -18,6 +18,7 @@ from buildjob.errors import AgentError, FetchError, Interrupted, RequestError
 from buildjob.log import Log
 from buildjob.process import environments
 from buildjob.process.environments import Environments
+from buildjob.report.format import format_seconds
 from buildjob.run_folder import SPEC
 from buildjob.spack.adapter import Spack, install_file_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Edge, Wanted
@@ -67,8 +68,8 @@ def check_signing_key(request: BuildRequest, log: Log, *, now: float) -> None:
     key = request.target.signing_key_file.title
     left = max(expires_at - now, 0.0)
     if request.timeout_seconds is not None and left < request.timeout_seconds:
-        raise RequestError(f"{key}: the key expires in {left / 60:.0f} min, before --timeout has passed; renew it first")
-    log.warning(f"{key}: the key expires in {left / 60:.0f} min; a binary that is built later can't be signed")
+        raise RequestError(f"{key}: the key expires in {format_seconds(left)}, before --timeout has passed; renew it first")
+    log.warning(f"{key}: the key expires in {format_seconds(left)}; a binary that is built later can't be signed")
 
 
 def scopes(request: BuildRequest, scratch: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from buildjob.cli.publish_inputs import index_options, open_mirror, processes_fo
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
+from buildjob.report.format import format_bytes
 
 
 def wait_for_environment(arguments: Arguments) -> bool:
@@ -71,7 +72,7 @@ def run(arguments: Arguments, log: Log) -> int:
     if pushed.is_new:
         log.note(f"{store.url}: there was no build cache; this push has made one")
     if planned.binaries:
-        log.note(f"uploaded {len(pushed.manifest_keys)} binaries, {pushed.bytes / 1e6:.1f} MB, to {store.url}")
+        log.note(f"uploaded {len(pushed.manifest_keys)} binaries, {format_bytes(pushed.bytes)}, to {store.url}")
     _log_index(log, pushed)
     if arguments.json:
         shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
@@ -89,7 +90,7 @@ def _log_must_stay(log: Log, planned: push.PushPlan) -> None:
 def _show(planned: push.PushPlan, url: str, log: Log) -> int:
     for binary in planned.binaries:
         sys.stdout.write(f"{url}/{binary.manifest_key}\n")
-    log.note(f"would upload {len(planned.binaries)} binaries, {planned.bytes / 1e6:.1f} MB at most")
+    log.note(f"would upload {len(planned.binaries)} binaries, {format_bytes(planned.bytes)} at most")
     return 0
 
 
@@ -114,7 +115,7 @@ def _progress() -> Callable[[int, int, int], None]:
         return lambda _done, _all, _bytes: None
 
     def show(done: int, every: int, size: int) -> None:
-        sys.stderr.write(f"\rspack-farm: {done} of {every} binaries, {size / 1e6:.1f} MB\x1b[K")
+        sys.stderr.write(f"\rspack-farm: {done} of {every} binaries, {format_bytes(size)}\x1b[K")
         if done == every:
             sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()

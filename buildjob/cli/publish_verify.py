@@ -10,6 +10,7 @@ from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_fo
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
+from buildjob.report.format import format_bytes
 
 _FAULTS = 1
 
@@ -46,6 +47,6 @@ def run(arguments: Arguments, log: Log) -> int:
     if findings.unindexed:
         log.note(f"{findings.unindexed} binaries are announced and not yet in the index; publish index adds them")
     if findings.unreferenced:
-        size = f"{findings.unreferenced_bytes / 1e6:.1f} MB"
+        size = format_bytes(findings.unreferenced_bytes)
         log.note(f"{findings.unreferenced} blobs, {size}, are named by no manifest; publish prune deletes them")
     return _FAULTS if faults else 0

@@ -122,6 +122,8 @@ class MemoryMeter:
         """Take the working set from the cgroup, else estimate it over the processes of a walk, if there was one."""
         working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
         if working_set is not None:
+            # The usage is read a moment before the rest: what cannot be given back is a part of the working set.
+            working_set = max(working_set, anonymous or 0)
             own = self._agent.memory_bytes()
             working_set = max(working_set - own, 0)
             anonymous = None if anonymous is None else max(anonymous - own, 0)

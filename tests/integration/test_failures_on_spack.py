@@ -92,7 +92,12 @@ def test_a_timeout_ends_the_build_with_124(lab: SpackLab, tmp_path: Path) -> Non
 def test_a_source_that_is_nowhere_is_a_failed_fetch(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("hello-needs-unfetchable", "--out", tmp_path)
     assert done.returncode == 4, done.stdout
-    assert read_telemetry(tmp_path, "hello-unfetchable").outcome == "fetch_failed"
+    document = read_telemetry(tmp_path, "hello-unfetchable")
+    assert document.outcome == "fetch_failed"
+    assert [phase.name for phase in document.phases] == ["spack-start", "stage"]
+    (configure,) = tmp_path.glob("hello-unfetchable-*/cdash/Configure.xml")
+    assert b"<ConfigureStatus>1<" in configure.read_bytes(), "on CDash it fails before the first step"
+    assert cdash_faults(tmp_path, "hello-unfetchable") == []
     assert read_telemetry(tmp_path, "hello-needs-unfetchable").outcome == "dependency_failed"
 
 

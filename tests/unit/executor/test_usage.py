@@ -1,8 +1,11 @@
 """What a script has used: the line of the job log, and the document with the keys of telemetry.json."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from executor.attempt import Attempt
 from executor.counters import Counters
@@ -72,6 +75,30 @@ CPU_4 = Attempt(pod="p", namespace="n", size=Size(cpu_limit_millicores=4000, mem
 )
 def test_no_figure_of_the_line_is_impossible(before: Counters, after: Counters, peak: int, wall: float, line: str) -> None:
     assert used_line(ended(before=before, after=after, peak_bytes=peak), CPU_4, wall_seconds=wall) == line
+
+
+_COUNTERS = st.builds(
+    Counters,
+    memory_bytes=st.integers(0, 1 << 49),
+    inactive_file_bytes=st.integers(0, 1 << 49),
+    peak_bytes=st.integers(0, 1 << 49),
+    limit_bytes=st.none() | st.integers(1, 1 << 49),
+    cpu_seconds=st.floats(0, 1e9),
+)
+
+
+@settings(max_examples=200)
+@given(_COUNTERS, _COUNTERS, st.integers(0, 1 << 49), st.floats(-10, 1e6))
+def test_whatever_is_counted_the_line_stays_within_the_limits(
+    before: Counters, after: Counters, peak: int, wall: float
+) -> None:
+    line = used_line(ended(before=before, after=after, peak_bytes=peak), CPU_4, wall_seconds=wall)
+    assert "-" not in line
+    assert not re.search(r"(?<![\d.])0(\.0+)? (of|s|cores|MiB|GiB)\b", line), line
+    for cores in re.findall(r"([\d.]+) of 4 cores", line):
+        assert float(cores) <= 4
+    for used, limit in re.findall(r"used ([\d.]+) of ([\d.]+) \w+ \(working set\)", line):
+        assert float(used) <= float(limit)
 
 
 def test_the_document_has_no_cpu_time_that_the_limit_does_not_give() -> None:
