@@ -23,7 +23,7 @@ from buildjob.agent.session import Session
 from buildjob.agent.supply import Needs, Supply, shortened
 from buildjob.buildcache import layout, signing
 from buildjob.buildcache.manifest import find, is_whole, parse_manifest
-from buildjob.errors import AgentError, DiskFull, Interrupted, PublishError, RequestError
+from buildjob.errors import AgentError, DiskFull, Interrupted, PublishError, RequestError, TimedOut
 from buildjob.outcome import Outcome
 from buildjob.process.prestarted import Prestarted
 from buildjob.run_folder import TELEMETRY, RunResult
@@ -189,7 +189,9 @@ class Publishing:
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 error = disk_full(error)
             log.error(f"{title}: {error}")
-            outcome = error.outcome if isinstance(error, (RequestError, DiskFull)) else Outcome.PUBLISH_FAILED
+            outcome = Outcome.PUBLISH_FAILED
+            if isinstance(error, (RequestError, DiskFull, TimedOut)):
+                outcome = error.outcome
             full = error.full if isinstance(error, FileSystemFull) else None
             recorder.published(telemetry.Publish(state="failed"), outcome, full_disk=full)
             self._publisher.supply.failed(self._spec.hash)
@@ -252,7 +254,11 @@ class Publishing:
         line = self._spack.pack_input(
             self._unsigned, pack=needs.pack, copied=needs.copy, left_out=needs.left_out, private=private
         )
-        code, printed = self._session.finish(self._packing, line, standby=self.standby() - self._packing.pids)
+        try:
+            code, printed = self._session.finish(self._packing, line, standby=self.standby() - self._packing.pids)
+        except (Interrupted, TimedOut):
+            shutil.rmtree(self._unsigned, ignore_errors=True)
+            raise
         if code != 0:
             # half a binary serves nobody, and may take the room that the documents need
             full = find_full([Place("run folder", self._unsigned)]) if says_no_space(printed) else None
@@ -288,6 +294,7 @@ class Publishing:
         if self._target is None:
             return telemetry.Publish(state="unpublished", url=self._unsigned.as_uri())
         if self._target.folder is not None:
+            self._session.require_time(f"{self._spec.title} was published")  # what follows is done in this process
             publish = _push_to_folder(self._unsigned, self._target, self._target.folder, self._spec.hash)
         else:
             assert self._pushing

@@ -48,6 +48,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         deadline = self.deadline if within_seconds is None else _after(within_seconds)
         return self._follow(child.start(_program(argv, environment)), argv, deadline)
 
+    def require_time(self, what: str) -> None:
+        """Raise TimedOut if the session's deadline is over; `what` would come next."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimedOut(f"--timeout passed before {what}")
+
     def prestarted(self, argv: list[str], environment: Mapping[str, str]) -> Prestarted:
         """Return a program that can be started before it is needed."""
         return Prestarted(_program(argv, environment))

@@ -249,11 +249,11 @@ class _Work:
         try:
             nodes = documents.read_spec(self._store, manifest_key)
         except NotFound as error:  # a prune deletes the manifest first
-            return Fault(key=manifest_key, text=str(error)) if self._store.stat(manifest_key) else None
+            return inventory.fault_from(error, manifest_key, self._store) if self._store.stat(manifest_key) else None
         except (Denied, Unavailable):
             raise
         except PublishError as error:
-            return Fault(key=manifest_key, text=str(error))
+            return inventory.fault_from(error, manifest_key, self._store)
         root, node = next(iter(nodes.items()))
         if not specs.is_named(manifest_key.removeprefix(layout.SPECS), root, node):
             return Fault(key=manifest_key, text=f"its spec is another one than its key names: {root}")

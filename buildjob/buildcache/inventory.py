@@ -11,6 +11,7 @@ import msgspec
 
 from buildjob.buildcache import layout
 from buildjob.buildcache.storage.store import Store, Unlisted
+from buildjob.errors import PublishError
 
 # Spack's own form, which its clients ask for: zlib/zlib-1.3-HASH.spec.manifest.json
 _FORM = re.compile(r"(?P<name>[^/]+)/(?P=name)-[^/]+-[a-z2-7]{32}" + re.escape(layout.MANIFEST_END))
@@ -27,6 +28,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 def fault_of(key: str, text: str) -> Fault:
     """Return a fault of an object whose name may be anything a file system allows, also bytes that are not text."""
     return Fault(key=key if key.isprintable() else ascii(key)[1:-1], text=text)
+
+
+def fault_from(error: PublishError, key: str, store: Store) -> Fault:
+    """Return what an error says of an object, without its address, which most errors begin with."""
+    return fault_of(key, str(error).removeprefix(f"{store.url}/{key}: "))
 
 
 def manifest_keys(store: Store, left_out: Callable[[Fault], object]) -> Iterator[str]:
@@ -57,4 +63,5 @@ def is_manifest(key: str, left_out: Callable[[Fault], object]) -> bool:
 
 def unlisted_fault(key: str) -> Fault:
     """Return the fault of what a listing came upon and could not read."""
-    return fault_of(key, "can't be read: a folder without permission, a link that leads nowhere, or not a file")
+    text = "can't be read: no permission, or a link that leads nowhere" if key.endswith("/") else "not a file"
+    return fault_of(key.rstrip("/"), text)

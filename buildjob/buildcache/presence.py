@@ -61,5 +61,5 @@ def fault_of(presence: Presence) -> str:
         Presence.BUILD_CACHE: "",
         Presence.OLD_LAYOUT: "has a build cache of layout 2; spack buildcache migrate makes one of layout 3 of it",
         Presence.NOTHING: f"there is no build cache; check the address. {_MAKES_ONE}",
-        Presence.NOT_A_FOLDER: f"is a file, not a folder; check the address. {_MAKES_ONE}",
+        Presence.NOT_A_FOLDER: "is a file, not a folder; check the address",
     }[presence]

@@ -105,11 +105,12 @@ def plan(store: Store, rules: KeepRules, *, wall: Callable[[], float] = time.tim
     sweepable = {key: modified for key, modified in marked.items() if key in marked_before}
     named: set[str] = set()
     named_by_sweepable: set[str] = set()
-    keeps_blobs = bool(unlisted)
+    keeps_blobs = any(key.endswith("/") for key in unlisted)
     for key, found in in_parallel((info.key for info in manifests), lambda key: _named_by(store, key), workers=workers):
         if found.fault:
-            if all(fault.key != key for fault in left_out):
-                left_out.append(inventory.fault_of(key, found.fault))
+            fault = inventory.fault_of(key, found.fault.removeprefix(f"{store.url}/{key}: "))
+            if all(fault.key != known.key for known in left_out):
+                left_out.append(fault)
             keeps_blobs = keeps_blobs or found.blobs is None
             marked.pop(key, None)
             sweepable.pop(key, None)
@@ -235,7 +236,7 @@ def _named_now(store: Store) -> tuple[set[str], bool]:
             found = _named_by(store, info.key)
             named |= found.blobs or set()
             is_certain = is_certain and found.blobs is not None
-    return named, is_certain and not unlisted
+    return named, is_certain and not any(key.endswith("/") for key in unlisted)
 
 
 def _announced_keys(store: Store) -> set[str]:

@@ -17,6 +17,7 @@ from buildjob.buildcache.storage.store import ObjectInfo, Store
 from buildjob.errors import NotFound, PublishError
 
 BINARIES_PER_RECORD = 500
+_END = ".json.gz"
 _WORTH_COMPLETING = 8
 """Binaries; for fewer, completing the record takes as many requests as it saves other updates."""
 _LARGEST_RECORD_BYTES = 64 << 20
@@ -75,7 +76,7 @@ def announce(
         needed = specs.reachable((binary.dag_hash for binary in some), nodes)
         record = PushRecord(binaries=some, nodes=needed, at_once=at_once)
         now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
-        key = f"{layout.PENDING}{now}-{secrets.token_hex(8)}.json.gz"
+        key = f"{layout.PENDING}{now}-{secrets.token_hex(8)}{_END}"
         _write(store, key, record)
         records[key] = record
     return records
@@ -95,8 +96,8 @@ def _write(store: Store, key: str, record: PushRecord) -> None:
 
 
 def pending(store: Store) -> Iterator[ObjectInfo]:
-    """Yield the records in the build cache, oldest first."""
-    return store.list(layout.PENDING)
+    """Yield the records in the build cache, oldest first; not what others have put among them."""
+    return (info for info in store.list(layout.PENDING) if info.key.endswith(_END))
 
 
 def read(store: Store, key: str) -> PushRecord | None:

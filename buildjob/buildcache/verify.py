@@ -141,7 +141,7 @@ def check(store: Store, manifest_key: str, trust: TrustHome | None, *, read_blob
     except (Denied, Unavailable):
         raise
     except PublishError as error:
-        return Fault(key=manifest_key, text=str(error))
+        return inventory.fault_from(error, manifest_key, store)
     root, node = next(iter(nodes.items()))
     if not specs.is_named(manifest_key.removeprefix(layout.SPECS), root, node):
         return Fault(key=manifest_key, text=f"its spec is another one than its key names: {root}")
@@ -209,7 +209,7 @@ def _checked(
             except Denied as error:
                 if options.manifest_keys:  # who asks for some binaries must know that they could not be looked at
                     raise
-                found = Fault(key=manifest_key, text=str(error))
+                found = inventory.fault_from(error, manifest_key, of)
             if isinstance(found, Fault):
                 result = _Result(found.text[:_LONGEST_FAULT], _blobs_of(of, manifest_key)[:_MOST_BLOBS])
             else:
@@ -269,8 +269,11 @@ def _count_unreferenced(store: Store, named: _Named, findings: Findings, *, befo
 
 
 def _index_faults(store: Store, there: set[str], announced: set[str], findings: Findings) -> Iterator[Fault]:
-    """Yield where the index differs from the binaries that are there, and from its own dependencies."""
-    missing = set(there)
+    """Yield where the index differs from the binaries that are there, and from its own dependencies.
+
+    A binary with a fault of its own need not be indexed: a rebuild leaves it out.
+    """
+    missing = set(map(layout.hash_of, findings.good_keys))
     counts: dict[str, int] = {}
     needed: dict[str, int] = {}
     """How often each node is a dependency in the index: what its entry has to count."""
@@ -278,7 +281,7 @@ def _index_faults(store: Store, there: set[str], announced: set[str], findings: 
         try:
             file = stack.enter_context(index.opened(store))
         except PublishError as error:
-            if there - announced:
+            if missing - announced:
                 yield Fault(key=layout.INDEX, text=str(error))
             return
         for dag_hash, entry, spec in merge.entries(file):

@@ -1,6 +1,7 @@
 """`spack-farm doctor`: checks everything that a build here needs, and says how to fix what is missing.
 
-Each check is a small function that returns its result; nothing is changed and nothing is built.
+Each check is a small function that returns its result; nothing is changed and nothing is built. Runs without any extra, and
+names those that are missing.
 """
 
 import argparse
@@ -8,15 +9,21 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from buildjob.agent import request
+from buildjob import extra
+from buildjob.agent import publish_process, request
 from buildjob.agent.disks import Place, cannot_write, existing_folder, read_figures, require_temporary_folder
-from buildjob.cli import build, publish_options
+from buildjob.buildcache import documents, presence
+from buildjob.buildcache.layout import LAYOUT
+from buildjob.buildcache.presence import Presence
+from buildjob.buildcache.storage.retry import RetryPolicy
+from buildjob.cli import build, publish_inputs, publish_options
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup import find_cgroup
@@ -55,6 +62,36 @@ class Check(msgspec.Struct, frozen=True):
     text: str
     advice: str = ""
     """What to do; empty if nothing is to be done."""
+    is_needed: bool = True
+    """A build here needs it."""
+
+    @property
+    def mark(self) -> str:
+        """How the line begins."""
+        if self.is_good:
+            return "ok   "
+        return "FIX  " if self.is_needed else "note "
+
+
+class Extra(msgspec.Struct, frozen=True, kw_only=True):
+    """What one extra brings."""
+
+    verbs: str
+    packages: tuple[str, ...]
+    """As they are imported."""
+    is_needed: bool = False
+    """By builds."""
+
+
+# A test holds the names to those in pyproject.toml.
+EXTRAS = {
+    "agent": Extra(verbs="build, publish", packages=("boto3", "gnupg", "lxml", "psutil", "re2", "requests"), is_needed=True),
+    "ctest": Extra(verbs="ctest", packages=("lxml", "re2", "requests")),
+    "driver": Extra(verbs="executor", packages=("kubernetes", "websocket")),
+    "completion": Extra(verbs="completion, man", packages=("argparse_manpage", "shtab")),
+}
+_OPTIONAL = {"re2"}
+"""Python's own module does its work, more slowly."""
 
 
 def parser(prog: str = "spack-farm doctor") -> argparse.ArgumentParser:
@@ -92,13 +129,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_good = True
     for check in checks(arguments):
         advice = f"\n      {check.advice}" if check.advice else ""
-        log.plain(f"{'ok   ' if check.is_good else 'FIX  '} {check.text}{advice}")
-        is_good = is_good and check.is_good
+        log.plain(f"{check.mark} {check.text}{advice}")
+        is_good = is_good and (check.is_good or not check.is_needed)
     return int(not is_good)
 
 
 def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     """Yield the result of each check."""
+    yield from _extras()
     variables = environment()
     yield from _variables(variables)
     places = yield from _spack(arguments.spack or "", variables)
@@ -115,6 +153,18 @@ def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     if arguments.mirror:
         yield _mirror(arguments.mirror)
     yield _cgroup()
+
+
+def _extras() -> Iterator[Check]:
+    absent = set(extra.missing({package for each in EXTRAS.values() for package in each.packages}))
+    if not absent:
+        yield Check(True, "the Python packages of every verb are installed")
+    for name, each in EXTRAS.items():
+        lacks = [package for package in each.packages if package in absent]
+        if lacks:
+            is_needed = each.is_needed and not _OPTIONAL.issuperset(lacks)
+            text = f"spack-farm {each.verbs}: {', '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not installed"
+            yield Check(False, text, f"pip install 'spack-farm[{name}]'", is_needed)
 
 
 def _variables(variables: dict[str, str]) -> Iterator[Check]:
@@ -210,17 +260,39 @@ def _run_folders(out: Path) -> Check:
 
 
 def _mirror(text: str) -> Check:
+    variables = environment()
     try:
         argv = ["x", "--mirror", text, "--unsigned"]
         asked = request.parse(build.parser().parse_args(argv), {})
     except RequestError as error:
         return Check(False, str(error))
     assert asked.target
-    if asked.target.folder is None:
-        return Check(True, f"mirror {asked.target.url}: not checked here; spack-farm publish ls reads it")
-    layout = asked.target.folder / "v3" / "layout.json"
-    state = "a build cache of layout 3" if layout.exists() else "not a build cache yet; the first build makes one"
-    return Check(True, f"mirror {asked.target.folder}: {state}")
+    folder = asked.target.folder
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder) if folder else None
+    if existing and not os.access(existing, os.W_OK):
+        return Check(False, f"mirror {folder}: this user can't write to {existing}", "choose another mirror")
+    try:
+        return _what_stands_at(asked.target.url, variables)
+    except AgentError as error:
+        return Check(False, f"mirror {error}")
+    except ImportError as error:
+        return Check(False, f"mirror {asked.target.url}: not checked: {extra.advice(error) or error}")
+
+
+def _what_stands_at(url: str, variables: dict[str, str]) -> Check:
+    """Ask the storage, as a build would; one that does not answer is asked twice only."""
+    arguments = publish_options.parser().parse_args(["ls", url], namespace=publish_options.Arguments())
+    publish_options.add_environment(arguments, variables)
+    arguments.endpoint_url = arguments.endpoint_url or publish_process.endpoint_url(variables) or None
+    store = publish_inputs.open_mirror(arguments, url, Log(sys.stderr), retries=RetryPolicy(tries=2), answer_seconds=10)
+    found = presence.of(store)
+    if found is Presence.NOTHING:
+        return Check(True, f"mirror {store.url}: it can be read; not a build cache yet, the first build makes one")
+    if found is not Presence.BUILD_CACHE:
+        return Check(False, f"mirror {store.url}: {presence.fault_of(found)}")
+    if fault := documents.layout_fault(store):
+        return Check(False, f"mirror {store.url}: {LAYOUT} {fault}")
+    return Check(True, f"mirror {store.url}: it can be read; a build cache of layout 3")
 
 
 def _cgroup() -> Check:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -36,22 +36,25 @@ class _Failure(msgspec.Struct, frozen=True, kw_only=True):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm publish` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv, namespace=Arguments())
+    code = _run(arguments)
     if not getattr(arguments, "prestarted", False):
-        return _run(arguments)
-    from buildjob.cli import publish_push  # noqa: PLC0415  as all verbs
-
-    code = _run(arguments) if publish_push.wait_for_environment(arguments) else 0
+        return code
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # the agent waits for the end, and Python would take a while to free all that boto3 has loaded
 
 
 def _run(arguments: Arguments) -> int:
-    variables = options.environment()
-    color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
-    log = Log(sys.stderr, color=color)
+    log = _log(options.environment())
     try:
         with interrupted_by_signals():
+            if getattr(arguments, "prestarted", False):
+                from buildjob.cli import publish_push  # noqa: PLC0415  as all verbs
+
+                if not publish_push.wait_for_environment(arguments):
+                    return 0
+            variables = options.environment()
+            log = _log(variables)
             add_environment(arguments, variables)
             verb = importlib.import_module(f"buildjob.cli.publish_{arguments.verb}")  # --help need not load it
             code: int = verb.run(arguments, log)
@@ -71,6 +74,11 @@ def _run(arguments: Arguments) -> int:
             return _failed(arguments, log, advice, Outcome.BAD_REQUEST, EXIT_CODES[Outcome.BAD_REQUEST])
         message = "a bug in spack-farm; please report it with these lines\n" + traceback.format_exc()
         return _failed(arguments, log, message, None, BUG)
+
+
+def _log(variables: Mapping[str, str]) -> Log:
+    color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
+    return Log(sys.stderr, color=color)
 
 
 def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | None, code: int) -> int:

@@ -14,6 +14,7 @@ from buildjob.buildcache.gpg.key_source import KeySource, find_source
 from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.open import open_store
+from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import Store
 from buildjob.cli.publish_options import Arguments, connections_of, is_on
 from buildjob.errors import PublishError, RequestError
@@ -26,7 +27,9 @@ _MOST_PROCESSES = 4
 """More would wait for the server and the network; each takes about 20 MiB."""
 
 
-def open_mirror(arguments: Arguments, url: str, log: Log) -> Store:
+def open_mirror(
+    arguments: Arguments, url: str, log: Log, *, retries: RetryPolicy | None = None, answer_seconds: float = 60
+) -> Store:
     """Return the storage of a build cache, which need not exist. Raises RequestError for an address that can't be one."""
     if arguments.ca_file and not Path(arguments.ca_file).is_file():
         raise RequestError(f"--ca-file {arguments.ca_file}: there is no such file")
@@ -39,8 +42,10 @@ def open_mirror(arguments: Arguments, url: str, log: Log) -> Store:
             ca_file=arguments.ca_file,
             path_style=is_on(arguments.path_style, "--path-style"),
             connections=connections_of(arguments),
+            answer_seconds=answer_seconds,
         ),
         notice=log.note,
+        retries=retries,
     )
     if presence.is_file(store):
         raise RequestError(f"{store.url}: {presence.fault_of(presence.Presence.NOT_A_FOLDER)}")

@@ -21,8 +21,8 @@ examples:
 
 exit codes:
   0 success
-  1 verify found faults, or notarize left binaries out
-  2 bad request
+  1 verify found faults; notarize, index --rebuild or prune left something out
+  2 bad request, also: there is no build cache at MIRROR (push makes one)
  70 a bug in spack-farm
 100 publishing failed; the build cache is consistent, and the same command continues from there
 128+n interrupted by signal n

@@ -22,7 +22,7 @@ def wait_for_environment(arguments: Arguments) -> bool:
     """Load what a push needs, then wait for one line of JSON on standard input and take it on as environment.
 
     Returns False if the input ends without a line: the push is not needed. The agent starts the process before it has the
-    credentials to give.
+    credentials to give. Raises RequestError if the line is something else.
     """
     load_for(arguments.mirror)
     if not arguments.unsigned:
@@ -30,11 +30,15 @@ def wait_for_environment(arguments: Arguments) -> bool:
 
         del gnupg
     line = sys.stdin.readline()
-    if line:
+    if not line:
+        return False
+    try:
         given = msgspec.json.decode(line, type=options.PrestartedInput)
         options.take_on(given.environment)
         arguments.held = given.held
-    return bool(line)
+    except (msgspec.MsgspecError, ValueError) as error:  # of a name with "=" or a NUL; the line has secrets: not shown
+        raise RequestError("--prestarted: the line on standard input is not an environment in JSON") from error
+    return True
 
 
 def run(arguments: Arguments, log: Log) -> int:

@@ -225,6 +225,13 @@ def _more_disk(full: FullDisk | None, *, asked_bytes: int | None, used_bytes: in
 
 def _timed_out(telemetry: Telemetry) -> Explanation:
     totals, limits = telemetry.totals, read_limits(telemetry)
+    if telemetry.publish and telemetry.publish.state == "failed":
+        return Explanation(
+            tone=Tone.BAD,
+            headline="Timed out",
+            detail="The time was over while the binary was being published. The package is built and installed.",
+            advice=("Give it more time and run it again: it publishes what is installed, without building it.",),
+        )
     if not totals.wall_seconds:
         return Explanation(
             tone=Tone.BAD,

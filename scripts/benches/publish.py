@@ -91,9 +91,16 @@ class Bench:
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
-        self.lab = SpackLab(folder / "lab", find("", os.environ, from_environment(os.environ)))
+        self._spack = find("", os.environ, from_environment(os.environ))
+        self.lab: SpackLab
+        """That of the part that is measured."""
         self.key = Key(folder / "k")
         self.environment = server.environment | {"MY_S3_SECRET": server.environment["AWS_SECRET_ACCESS_KEY"]}
+
+    def new_lab(self, name: str) -> SpackLab:
+        """Return a laboratory in which nothing is installed."""
+        (self.folder / name).mkdir()
+        return SpackLab(self.folder / name, self._spack)
 
     def timed(self, argv: Sequence[str | Path], environment: dict[str, str]) -> tuple[float, str]:
         """Run a program, which must succeed; return its seconds and its output."""
@@ -295,12 +302,13 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="spack-farm-bench-") as folder:
         place = Path(folder)
-        for name in ("s3", "lab"):
-            (place / name).mkdir()
+        (place / "s3").mkdir()
         with versitygw(Path(got.stdout.strip()), place / "s3") as server:
             os.environ.update({name: value for name, value in server.environment.items() if not name.endswith("_URL")})
             bench = Bench(place, server)
-            for name in asked.only or _PARTS:
+            for name in dict.fromkeys(asked.only or _PARTS):
+                # of its own: what one part installs, another would reuse, as the made-up packages of "small"
+                bench.lab = bench.new_lab(f"lab-{name}")
                 rows += (found := _PARTS[name](bench, int(asked.quick)))
                 _tell(found)
     print(json.dumps({"bench": "publish", "id": secrets.token_hex(4), "rows": msgspec.to_builtins(rows)}))

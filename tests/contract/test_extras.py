@@ -16,6 +16,7 @@ import pytest
 import buildjob.extra
 import ctest_xml.extra
 import executor.extra
+from buildjob.cli.doctor import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -39,11 +40,15 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-def started(folder: Path, argv: list[str], *absent: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def started(
+    folder: Path, argv: list[str], *absent: str, given: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a Python in which some packages cannot be imported."""
     (folder / "sitecustomize.py").write_text(_BLOCKER.format(absent=set(absent)))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": f"{folder}:{ROOT}"} | variables
-    return subprocess.run([sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *argv], cwd=folder, env=environment, capture_output=True, text=True, check=False, input=given
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,68 @@ def test_a_missing_package_of_the_driver_is_a_system_failure(
     assert done.stdout.count("\n") == 1
     assert f"'{absent}' is not installed" in done.stdout
     assert "pip install 'spack-farm[driver]'" in done.stdout
+
+
+PRESTARTED = ["-m", "spack_farm", "publish", "push", "u", "s3://bucket/prefix", "--prestarted", "--json"]
+
+
+@pytest.mark.parametrize("absent", ["boto3", "botocore", "gnupg"])
+def test_a_prestarted_push_that_cannot_load_a_package_says_it_in_one_line(absent: str, tmp_path: Path) -> None:
+    done = started(tmp_path, PRESTARTED, absent)
+    failure = json.loads(done.stdout)
+    assert (done.returncode, failure["outcome"]) == (2, "bad_request")
+    assert f"'{absent}' is not installed" in failure["error"]
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "reason"),
+    [
+        ("boto3.py", "import jmespath_of_no_version", "No module named 'jmespath_of_no_version'"),
+        ("boto3.py", "raise ImportError('libx.so: cannot open shared object file', name='boto3')", "libx.so: cannot open"),
+        ("gnupg.py", "from boto3 import no_such_name", "cannot import name 'no_such_name'"),
+    ],
+)
+def test_a_package_that_is_broken_is_named_with_what_to_do(module: str, text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / module).write_text(text)
+    done = started(tmp_path, PRESTARTED)
+    failure = json.loads(done.stdout)
+    assert (done.returncode, failure["outcome"]) == (2, "bad_request")
+    assert reason in failure["error"]
+    assert "pip install --force-reinstall 'spack-farm[agent]'" in failure["error"]
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["", "no json\n", '{"environment": {"A=B": "x"}}\n', '{"A": 1}\n'])
+def test_a_prestarted_push_takes_one_environment_or_none(line: str, tmp_path: Path) -> None:
+    done = started(tmp_path, [*PRESTARTED, "--unsigned"], given=line)
+    assert done.returncode == (2 if line else 0)
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == bool(line)
+
+
+def test_doctor_names_each_missing_extra_of_each_verb(tmp_path: Path) -> None:
+    every = {module for extra in PROJECT["optional-dependencies"] for module in modules_of(extra)}
+    done = started(tmp_path, ["-m", "spack_farm", "doctor", "--mirror", "s3://bucket/prefix"], *every, "botocore")
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    found = {
+        line.partition(":")[0]: lines[number + 1].strip()
+        for number, line in enumerate(lines)
+        if "not installed" in line and "mirror" not in line
+    }
+    assert found == {
+        "FIX   spack-farm build, publish": "pip install 'spack-farm[agent]'",
+        "note  spack-farm ctest": "pip install 'spack-farm[ctest]'",
+        "note  spack-farm executor": "pip install 'spack-farm[driver]'",
+        "note  spack-farm completion, man": "pip install 'spack-farm[completion]'",
+    }
+    assert "FIX   mirror s3://bucket/prefix: not checked: the Python package 'boto" in done.stdout
+
+
+def test_doctor_knows_what_each_extra_brings() -> None:
+    extras = {name for name in PROJECT["optional-dependencies"] if name != "all"}
+    assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {name: set(modules_of(name)) for name in extras}
 
 
 @pytest.mark.parametrize("verb", ["build", "ctest", "executor", "publish", "doctor"])

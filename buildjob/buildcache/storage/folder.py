@@ -5,6 +5,7 @@ as it has links, renames and flock(2).
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -134,7 +135,7 @@ class FolderStore:
         return self
 
     def _path(self, key: str) -> Path:
-        if not key.isprintable() or ".." in key.split("/") or key.startswith("/"):
+        if "\0" in key or ".." in key.split("/") or key.startswith("/"):
             raise StoreError(f"{key!r} is not a key of a build cache")
         return self.root / key
 
@@ -162,11 +163,12 @@ class FolderStore:
             state = entry.stat()
         except FileNotFoundError:
             if unlisted is not None and entry.is_symlink():
-                unlisted.append(key)
-        except OSError:
-            if unlisted is None:
+                unlisted.append(f"{key}/")  # perhaps to a disk that is not mounted
+        except OSError as error:
+            if unlisted is None and error.errno != errno.ELOOP:
                 raise
-            unlisted.append(key)
+            if unlisted is not None:
+                unlisted.append(key if error.errno == errno.ELOOP else f"{key}/")
         else:
             if stat.S_ISREG(state.st_mode):
                 yield ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
@@ -176,6 +178,8 @@ class FolderStore:
     @contextlib.contextmanager
     def _temporary(self, key: str) -> Iterator[Path]:
         """Give the path of a file that does not exist, in the key's folder; delete it afterwards."""
+        if not key.isprintable():  # others may have made such a one, and it can be read
+            raise StoreError(f"{key!r} is not a key of a build cache")
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

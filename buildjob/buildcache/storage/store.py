@@ -19,7 +19,7 @@ LARGEST_DOCUMENT_BYTES = 16 << 20
 """The default limit of `read`: it is for documents, not for binaries."""
 
 Unlisted = list[str]
-"""Receives the keys of what a listing comes upon and can't read; of a folder with a slash at its end."""
+"""Receives the keys of what a listing comes upon and can't read; what may hide further objects has a slash at its end."""
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,7 +109,8 @@ def test_without_a_target_the_unsigned_binary_stays(tmp_path: Path) -> None:
         ([PACKED, (100, b'{"error": "refused", "outcome": "publish_failed"}')], Outcome.PUBLISH_FAILED, 100, "refused"),
         ([PACKED, (2, b'{"error": "no such key", "outcome": "bad_request"}')], Outcome.BAD_REQUEST, 2, "no such key"),
         ([PACKED, (137, b"")], Outcome.PUBLISH_FAILED, 100, "spack-farm publish ended with 137, and printed nothing"),
-        ([TimedOut("too late")], Outcome.PUBLISH_FAILED, 100, "too late"),
+        ([TimedOut("too late")], Outcome.TIMED_OUT, 124, "too late"),
+        ([PACKED, TimedOut("too late")], Outcome.TIMED_OUT, 124, "too late"),
         ([OSError("no memory")], Outcome.PUBLISH_FAILED, 100, "no memory"),
         # the disk has room: what Spack printed is not enough
         ([(1, b"[Errno 28] No space left on device")], Outcome.PUBLISH_FAILED, 100,

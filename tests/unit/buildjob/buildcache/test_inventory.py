@@ -79,6 +79,7 @@ def test_a_folder_may_hold_anything(tmp_path: Path) -> None:
     (specs / "away.spec.manifest.json").symlink_to("nowhere")
     (specs / "round").symlink_to("round")
     (specs / "above").symlink_to(tmp_path)
+    (specs / "elsewhere").symlink_to("/proc/1/no-such-disk")
     os.mkfifo(specs / "pipe.spec.manifest.json")
     (specs / f"{GOOD}2.spec.manifest.json").mkdir()
     (specs / f"{GOOD}2.spec.manifest.json" / "x").touch()
@@ -92,6 +93,7 @@ def test_a_folder_may_hold_anything(tmp_path: Path) -> None:
         "\\udcff.spec.manifest.json",
         "above",
         "away.spec.manifest.json",
+        "elsewhere",
         "pipe.spec.manifest.json",
         "round",
         f"{GOOD}2.spec.manifest.json/x",
@@ -104,7 +106,7 @@ def test_a_folder_without_permission_is_left_out_only_where_somebody_is_told(tmp
     closed.mkdir(parents=True)
     closed.chmod(0)
     try:
-        assert [fault.key for fault in sorted_out(FolderStore(tmp_path))[1]] == [f"{layout.SPECS}zlib/"]
+        assert [fault.key for fault in sorted_out(FolderStore(tmp_path))[1]] == [f"{layout.SPECS}zlib"]
         with pytest.raises(StoreError):
             list(FolderStore(tmp_path).list(layout.SPECS))
     finally:

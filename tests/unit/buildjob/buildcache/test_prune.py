@@ -210,7 +210,9 @@ def test_a_folder_without_permission_keeps_every_blob(tmp_path: Path) -> None:
     farm.store.now += 2000
     planned = farm.plan()
     assert planned.keeps_blobs
-    assert [fault.key for fault in planned.left_out] == [layout.SPECS + "zlib/"]
+    assert [fault.key for fault in planned.left_out] == [layout.SPECS + "zlib"]
+    farm.store.unlisted[:] = [layout.SPECS + "pipe"]
+    assert not farm.plan().keeps_blobs, "it hides nothing"
 
 
 def test_what_was_not_marked_by_a_prune_marks_nothing(farm: Farm) -> None:

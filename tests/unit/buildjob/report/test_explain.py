@@ -63,6 +63,11 @@ def test_an_end_before_the_build_began_is_said_as_such(outcome: Outcome) -> None
     assert "before Spack began to build the package" in explain(waited).detail
 
 
+def test_an_end_while_publishing_says_that_the_package_is_installed() -> None:
+    late = change(sample(outcome=Outcome.TIMED_OUT), publish=Publish(state="failed"))
+    assert "while the binary was being published. The package is built and installed." in explain(late).detail
+
+
 def test_no_outcome_is_forgotten() -> None:
     assert [outcome for outcome in Outcome if explain(sample(outcome=outcome)).tone is Tone.OPEN] == []
 
