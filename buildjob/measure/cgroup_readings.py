@@ -50,10 +50,14 @@ class CgroupReadings:
         self.first = self.latest = self.known = Reading()
 
     def lose(self) -> None:
-        """Forget the cgroup, and keep what was read from it: it was the build's, and no longer exists."""
+        """Forget the cgroup, and keep what was read from it: it was the build's, and no longer exists.
+
+        Not its high-water mark: nobody keeps it up from now on.
+        """
         self.close()
         self.cgroup = self._counters = None
         self.latest = Reading()
+        self.known = msgspec.structs.replace(self.known, high_water_mark_bytes=None)
 
     def close(self) -> None:
         """Close the files; idempotent."""

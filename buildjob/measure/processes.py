@@ -33,6 +33,7 @@ class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
     tree_cpu_seconds: float
     """The same and that of the children it has waited for."""
     is_zombie: bool
+    """All of its threads have ended, and nobody has waited for it yet."""
 
 
 def proc_folder() -> Path:
@@ -48,6 +49,11 @@ def read_process(pid: int) -> ProcessUse | None:
         with process.oneshot():
             memory, times = process.memory_info(), process.cpu_times()
             own = times.user + times.system
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            living = next((thread for thread in _threads(pid) if int(thread.name) != pid), None) if is_zombie else None
+            if living:
+                # Only its first thread has ended. The kernel shows the memory of all with each of the others.
+                memory, is_zombie = psutil.Process(int(living.name)).memory_info(), False
             return ProcessUse(
                 key=process,
                 pid=pid,
@@ -56,7 +62,7 @@ def read_process(pid: int) -> ProcessUse | None:
                 memory_bytes=max(memory.rss - memory.shared, 0),
                 cpu_seconds=own,
                 tree_cpu_seconds=own + times.children_user + times.children_system,
-                is_zombie=process.status() == psutil.STATUS_ZOMBIE,
+                is_zombie=is_zombie,
             )
     except (psutil.Error, OSError):  # psutil passes some faults of the kernel on as they are
         return None

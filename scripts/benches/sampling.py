@@ -43,7 +43,7 @@ _WINDOWS = {
     "psutil": (8.0, 1.0),
     "psutil_pss": (8.0, 1.0),
 }
-_ROUNDS = (3, 1)
+_ROUNDS = (2, 1)
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

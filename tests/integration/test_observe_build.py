@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from buildjob.measure.cgroup import Kind
+from buildjob.measure.cgroup_counters import Counters
 from buildjob.measure.observer import Cgroup, Observation, Observer, find_cgroup, machine
 from tests.labs.waiting import wait_until
 
@@ -130,6 +132,44 @@ def test_without_a_cgroup_the_memory_is_an_estimate_near_the_truth(hog: Path, tm
     assert held.totals.process_peak is not None
     assert held.totals.process_peak >= 1
     assert [phase.name for phase in result.phases] == ["held"]
+
+
+_FORKS = """
+import mmap, os, time
+shared, held = mmap.mmap(-1, 20 << 20), bytearray(60 << 20)
+for place in range(0, len(shared), 4096): shared[place] = 1
+for place in range(0, len(held), 4096): held[place] = 1
+reader, writer = os.pipe()
+for _ in range(6):
+    if os.fork() == 0:
+        for place in range(0, 5 << 20, 4096): held[place] = 2
+        sum(shared[place] for place in range(0, len(shared), 4096))
+        os.write(writer, b".")
+        time.sleep(600)
+for _ in range(6): os.read(reader, 1)
+print("held", flush=True)
+input()
+"""
+
+
+@pytest.mark.cgroup
+def test_memory_that_forks_share_is_counted_once_without_a_cgroup_too(cgroup: Cgroup) -> None:
+    """Six children that psutil shows with 60 MiB of their own each, of which they have written to 5."""
+    marks = _Marks()
+    with Observer(cgroup=None, checkpoint=marks.take) as observer:
+        child = _start([sys.executable, "-c", _FORKS], cgroup)
+        observer.watch(child.pid)
+        assert child.stdout
+        assert child.stdout.readline() == b"held\n"
+        observer.begin_phase("held")
+        marks.wait_for("held")
+        result = observer.stop()
+        truth = Counters(cgroup, note=print).read().anonymous_bytes
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+    assert truth is not None
+    assert truth >= 100 * _MIB
+    assert result.totals.memory_anonymous_peak_bytes == pytest.approx(truth, rel=0.03)
 
 
 _BUSY = "import time\nend = time.process_time() + 0.8\nwhile time.process_time() < end: pass"

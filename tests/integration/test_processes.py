@@ -146,6 +146,24 @@ def test_a_zombie_has_its_cpu_time_and_no_memory_and_then_it_is_gone() -> None:
     assert processes.read_parent(child.pid) is None
 
 
+def test_a_process_whose_first_thread_has_ended_lives_on_in_the_others() -> None:
+    script = (
+        "import ctypes, os, sys, threading\n"
+        "held = b'x' * (40 << 20)\n"
+        "def live():\n"
+        "    while ') Z ' not in open(f'/proc/self/task/{os.getpid()}/stat').read(): pass\n"
+        "    os.write(1, b'ready\\n'); os.read(0, 1); os._exit(0)\n"
+        "threading.Thread(target=live).start()\n"
+        # exit(2) of this thread alone; CDLL, as the other one needs the interpreter's lock
+        "ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)"
+    )
+    with _running(sys.executable, "-c", script) as child:
+        use = read_process(child.pid)
+    assert use is not None
+    assert not use.is_zombie
+    assert use.memory_bytes >= 40 << 20
+
+
 def test_what_children_used_counts_with_their_parent() -> None:
     script = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; echo ready; read line"
     with _running("sh", "-c", script) as child:

@@ -34,6 +34,8 @@ class Process(msgspec.Struct, kw_only=True):
     reaped_cpu: float = 0.0
     """CPU seconds of the children that it has waited for."""
     is_zombie: bool = False
+    started: int = 77
+    """Clock ticks since boot."""
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,10 @@ class MadeUpMachine:
         """Give the process of this name a new pid from the next `run` on: it is another one."""
         self._pids.pop(name, None)
 
+    def set_clock(self, seconds: int) -> None:
+        """Set the clock, after which the kernel names another time of its start."""
+        (self.proc / "stat").write_text(f"btime {1_000_000 + seconds}\n")
+
     def pid(self, name: str) -> int:
         """Return the process id that goes with a name."""
         if name not in self._pids:
@@ -132,7 +138,9 @@ class MadeUpMachine:
         own, reaped = round(process.cpu * _TICKS), round(process.reaped_cpu * _TICKS)
         pages, shared = round(process.mib * MIB / _PAGE_BYTES), round(process.shared_mib * MIB / _PAGE_BYTES)
         state = "Z" if process.is_zombie else "S"
-        fields = f"{state} {os.getpid()} 1 1 0 -1 0 0 0 0 0 {own} 0 {reaped} 0 20 0 1 0 77 0 {pages} 0" + " 0" * 30
+        fields = (
+            f"{state} {os.getpid()} 1 1 0 -1 0 0 0 0 0 {own} 0 {reaped} 0 20 0 1 0 {process.started} 0 {pages} 0" + " 0" * 30
+        )
         (folder / "stat").write_text(f"{pid} ({name}) {fields}\n")
         (folder / "statm").write_text(f"0 {pages + shared} {shared} 0 0 0 0\n")
 

@@ -45,6 +45,26 @@ def test_our_descendants_count_but_those_from_before_the_build(machine: MadeUpMa
     assert _names(walks.walk()) == {"daemon", "make", "cc1"}
 
 
+def test_a_clock_that_is_set_makes_no_process_another_one(machine: MadeUpMachine) -> None:
+    walks = _Walks(machine)
+    machine.run(daemon=5)
+    walks.walker.begin()
+    machine.run(daemon=5, make=2)
+    before = walks.walk()
+    machine.set_clock(3600)
+    assert walks.walk().processes.keys() == before.processes.keys()
+
+
+def test_a_pid_that_is_used_again_is_another_process(machine: MadeUpMachine) -> None:
+    walks = _Walks(machine)
+    machine.run(cc1=5)
+    before = walks.walk()
+    machine.run(cc1=Process(mib=5, started=99))
+    after = walks.walk()
+    assert [use.pid for use in before.processes.values()] == [use.pid for use in after.processes.values()]
+    assert not before.processes.keys() & after.processes.keys()
+
+
 def test_in_a_cgroup_all_its_members_count(machine: MadeUpMachine) -> None:
     walks = _Walks(machine)
     machine.run(daemon=5, make=2)
