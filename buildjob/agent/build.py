@@ -97,8 +97,8 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
     """Plan, fetch, and build each package that needs it; yield how each went as soon as it is known."""
     request = session.request
     require_temporary_folder(request.variables)
-    installation = find(request.spack, request.variables, request.paths)
     planning.check_signing_key(request, session.log, now=time.time())
+    installation = find(request.spack, request.variables, request.paths)
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(request, installation) as trust:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
         spack.require_supported()

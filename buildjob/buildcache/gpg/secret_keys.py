@@ -137,9 +137,11 @@ def absence_fault(text: bytes, shown: Sequence[SecretKey], status: Mapping[str, 
     if count:
         return "it holds a public key only; gpg --armor --export-secret-keys FINGERPRINT writes the secret one"
     found = re.match(rb"\s*-----BEGIN ([A-Z0-9 ]{1,40})-----", text)
-    if found and not found[1].startswith(b"PGP "):
+    if found and found[1].startswith(b"PGP "):
+        return f"the key in it is damaged or cut off: {reason}"
+    if found:
         return f"it holds a '{found[1].decode()}' block, which is not a key of GnuPG"
-    return "gpg finds no key in it" + (f": {reason}" if found else "")
+    return "gpg finds no key in it"
 
 
 def statuses(output: str) -> dict[str, str]:

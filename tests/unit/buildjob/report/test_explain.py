@@ -14,6 +14,7 @@ from buildjob.report.limits import mean_cores, read_limits
 from buildjob.telemetry import (
     Asked,
     BuildProcess,
+    FetchFault,
     FirstError,
     FullDisk,
     Machine,
@@ -365,3 +366,21 @@ def test_limits_in_a_pod_are_what_it_was_given() -> None:
     assert (limits.cores_asked, limits.cores, limits.has_cpu_limit) == (2.0, 4.0, True)
     assert (limits.memory_asked_bytes, limits.memory_limit_bytes) == (512 * MIB, 2 * GIB)
     assert limits.disk_asked_bytes == 4 * GIB
+
+
+@pytest.mark.parametrize(
+    ("may_pass", "advises_a_retry"), [([], True), ([True, False], True), ([False], False), ([False, False], False)]
+)
+def test_a_failed_fetch_advises_a_retry_only_where_one_may_help(may_pass: list[bool], advises_a_retry: bool) -> None:  # noqa: FBT001  a column
+    faults = [FetchFault(url=f"http://host-{n}/x", reason="because", may_pass=each) for n, each in enumerate(may_pass)]
+    found = explain(sample(outcome="fetch_failed", fetch_faults=faults))
+    assert any("often passes" in line for line in found.advice) is advises_a_retry
+    assert all(fault.url in found.detail for fault in faults)
+
+
+def test_of_many_addresses_only_some_are_shown() -> None:
+    faults = [FetchFault(url=f"http://host-{n}/x", reason="because", may_pass=True) for n in range(20)]
+    detail = explain(sample(outcome="fetch_failed", fetch_faults=faults)).detail
+    assert "host-2/x" in detail
+    assert "host-3/x" not in detail
+    assert "and 17 more" in detail
