@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from buildjob.report.limits import rate, read_limits
+from buildjob.report.limits import Limits, rate, read_limits
 from buildjob.telemetry import Asked, Phase, Telemetry
 
 _MOST_INTEGER = 1 << 60
@@ -21,6 +21,7 @@ _MOST_CORES = 10_000.0
 _MOST_DISK_BYTES = 1 << 50
 # How far a limit is exceeded while it holds: charges that the kernel cannot refuse, quotas whose periods begin anew.
 _SLACK = 1.05
+_SLACK_OF_SAMPLE = 1.15
 
 _Value = TypeVar("_Value")
 
@@ -34,9 +35,8 @@ def clamp_document(document: Telemetry) -> Telemetry:
     """Return a document whose figures can be true together: none negative, none beyond the machine, phases one by one."""
     document = _with_limits_that_held(clamp_numbers(document))
     machine, totals, samples = document.machine, document.totals, document.samples
-    most_bytes = min(
-        read_limits(document).memory_limit_bytes or _MOST_INTEGER, _above_zero(machine.memory_bytes) or _MOST_INTEGER
-    )
+    limits = read_limits(document)
+    most_bytes = min(limits.memory_limit_bytes or _MOST_INTEGER, _above_zero(machine.memory_bytes) or _MOST_INTEGER)
     most_cores = float(machine.cpus) if machine.cpus > 0 else _MOST_CORES
     wall_seconds = totals.wall_seconds if 0 < totals.wall_seconds < _MOST_SECONDS else 0.0
     run_seconds = wall_seconds or _MOST_SECONDS  # a document may lack it
@@ -65,7 +65,7 @@ def clamp_document(document: Telemetry) -> Telemetry:
             hole_seconds=_between(samples.hole_seconds, run_seconds),
             time_seconds=[_between(time, run_seconds) for time in samples.time_seconds],
             memory_bytes=[size if size is None else min(max(size, 0), most_bytes) for size in samples.memory_bytes],
-            cpu_cores=[_within(cores, most_cores) for cores in samples.cpu_cores],
+            cpu_cores=[_cores_of_sample(cores, most_cores, limits) for cores in samples.cpu_cores],
         ),
         top_processes=[
             replace(
@@ -77,6 +77,18 @@ def clamp_document(document: Telemetry) -> Telemetry:
         ],
         memory_kills=[replace(kill, at_seconds=_between(kill.at_seconds, run_seconds)) for kill in document.memory_kills],
     )
+
+
+def _cores_of_sample(cores: float | None, most_cores: float, limits: Limits) -> float | None:
+    """Return the cores of a sample. A second has up to 11 of a quota's periods, of which 10 are its own."""
+    if (
+        cores is not None
+        and limits.has_cpu_limit
+        and limits.cores
+        and limits.cores < cores <= limits.cores * _SLACK_OF_SAMPLE
+    ):
+        return limits.cores
+    return _within(cores, most_cores)
 
 
 def _with_limits_that_held(document: Telemetry) -> Telemetry:

@@ -140,18 +140,18 @@ def _how_it_ended(telemetry: Telemetry) -> str:
 
 
 def _memory_killed(telemetry: Telemetry) -> Explanation:
-    limits, totals = read_limits(telemetry), telemetry.totals
-    limit = (
-        f"the limit of {format_bytes(limits.memory_limit_bytes)}"
-        if limits.memory_limit_bytes
-        else "all memory of the machine"
-    )
-    peak = totals.memory_working_set_peak_bytes
+    limit, peak = _reached_limit(telemetry), telemetry.totals.memory_working_set_peak_bytes
+    if limit:
+        happened = f"The build reached the limit of {format_bytes(limit)}"
+    elif _stayed_below_half_of(telemetry, telemetry.machine.memory_bytes):
+        happened = "The machine, or a group that the build is in, ran out of memory, most of which was not the build's"
+    else:
+        happened = "The build reached all memory of the machine"
     measured = f" The highest sample of its working set was {format_bytes(peak)}." if peak is not None else ""
     return Explanation(
         tone=Tone.BAD,
         headline="Killed for memory",
-        detail=f"The build reached {limit}, and the kernel killed {_killed(telemetry)}.{measured}",
+        detail=f"{happened}, and the kernel killed {_killed(telemetry)}.{measured}",
         advice=(_more_memory(telemetry), *_fewer_jobs(telemetry)),
     )
 
@@ -290,9 +290,25 @@ def _killed(telemetry: Telemetry) -> str:
     return f"'{name}'{more}"
 
 
+def _reached_limit(telemetry: Telemetry) -> int | None:
+    """Return the limit at which the kernel killed; None if there is none, or if the build was far below it.
+
+    The kernel also kills in a build whose limit is not reached: when the machine or a group above runs out of memory.
+    """
+    limit = read_limits(telemetry).memory_limit_bytes
+    return None if limit is None or _stayed_below_half_of(telemetry, limit) else limit
+
+
+def _stayed_below_half_of(telemetry: Telemetry, size: int) -> bool:
+    """Return whether the kernel's own mark says so: samples may have missed a peak."""
+    totals = telemetry.totals
+    mark = totals.memory_peak_bytes
+    return mark is not None and max(mark, totals.memory_working_set_peak_bytes or 0) < size / 2
+
+
 def _more_memory(telemetry: Telemetry) -> str:
     """Return how much memory to try: doubling takes the fewest tries while the need is unknown."""
-    limit = read_limits(telemetry).memory_limit_bytes
+    limit = _reached_limit(telemetry)
     if not limit:
         return "Build where more memory is free."
     return f"Ask for at least {format_bytes(2 * limit)} of memory, twice the limit that it hit."
@@ -304,7 +320,7 @@ def _fewer_jobs(telemetry: Telemetry) -> tuple[str, ...]:
     Fewer jobs do not help where one process alone takes most of it, or where nobody knows which processes were large.
     """
     jobs, kills = telemetry.spec.build_jobs, telemetry.memory_kills
-    limit = read_limits(telemetry).memory_limit_bytes or telemetry.machine.memory_bytes
+    limit = _reached_limit(telemetry) or telemetry.machine.memory_bytes
     program = _program(kills[0].process) if kills and kills[0].process else ""
     alike = [top.memory_peak_bytes for top in telemetry.top_processes if program and _program(top.command) == program]
     if jobs < 2 or len(alike) < 2 or max(alike) > limit / 2:

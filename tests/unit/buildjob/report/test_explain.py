@@ -107,10 +107,19 @@ def test_what_to_ask_for_after_a_kill_is_twice_the_limit_to_the_digit(limit: int
     kill = msgspec.structs.replace(_KILL, limit_bytes=limit)
     machine = change(sample().machine, memory_limit_bytes=limit)
     for peak in (limit // 2, limit, limit + 4096, None):
-        totals = change(sample().totals, memory_working_set_peak_bytes=peak)
+        totals = change(sample().totals, memory_working_set_peak_bytes=peak, memory_peak_bytes=limit)
         document = sample(outcome="memory_killed", memory_kills=[kill], totals=totals, machine=machine, asked=msgspec.UNSET)
         wanted = f"Ask for at least {format_bytes(2 * limit)} of memory, twice the limit that it hit."
         assert explain(document).advice[0] == wanted
+
+
+def test_a_kill_far_below_the_limit_was_not_the_limits() -> None:
+    """The node ran out of memory: twice a limit that was not reached would not help."""
+    totals = change(sample().totals, memory_working_set_peak_bytes=300 * MIB, memory_peak_bytes=400 * MIB)
+    explanation = explain(sample(outcome="memory_killed", memory_kills=[_KILL], totals=totals))
+    assert explanation.detail.startswith("The machine, or a group that the build is in, ran out of memory")
+    assert "limit" not in explanation.detail
+    assert explanation.advice == ("Build where more memory is free.",)
 
 
 def _large(*processes: tuple[str, int]) -> list[TopProcess]:
@@ -149,7 +158,7 @@ def test_a_memory_kill_that_names_its_process_is_no_guess() -> None:
 
 
 def test_a_memory_kill_without_limit_peak_process_or_jobs_still_says_what_is_known() -> None:
-    totals = change(sample().totals, memory_working_set_peak_bytes=None)
+    totals = change(sample().totals, memory_working_set_peak_bytes=None, memory_peak_bytes=None)
     kill = MemoryKill(process=None, inferred=False, limit_bytes=None, at_seconds=1.0)
     spec = change(sample().spec, build_jobs=1)
     for kills, who in (([], "a process"), ([kill], "a process that no sample saw")):

@@ -292,6 +292,13 @@ def test_a_quota_of_more_than_the_machine_is_none() -> None:
     assert (limits.cores, limits.has_cpu_limit) == (2.0, False)
 
 
+def test_a_second_with_one_period_of_a_quota_too_many_is_at_the_quota() -> None:
+    machine = Machine(cpus=4, memory_bytes=GIB, cpu_limit_cores=0.5)
+    samples = Samples(time_seconds=[1.0, 2.0, 3.0], cpu_cores=[0.55, 0.4, 3.0])
+    totals = Totals(wall_seconds=3.0, cpu_seconds=1.4)
+    assert clamp_document(sample(machine=machine, samples=samples, totals=totals)).samples.cpu_cores == [0.5, 0.4, 3.0]
+
+
 def test_a_machine_that_is_not_known_is_not_shown() -> None:
     """The driver's documents have 0 for what it does not know."""
     document = sample(machine=Machine(cpus=0, memory_bytes=0), asked=msgspec.UNSET)
