@@ -90,8 +90,12 @@ class Publisher:
                 self.supply.damaged(
                     spec.hash for spec in there if not _is_published(target.folder, spec, None, signed=False)
                 )
-            self._ask_recipes(self.supply.missing(roots))
-            roots = [spec for spec in roots if not self.supply.missing([spec])]
+            if self._is_lenient:
+                self.learn_origins(self.supply.missing(roots))
+                roots = [spec for spec in roots if not self.supply.needs(spec).brought]
+            else:
+                self._ask_recipes(self.supply.missing(roots))
+                roots = [spec for spec in roots if not self.supply.missing([spec])]
         if target.folder is None:
             call, variables = self.session.call, self.session.request.variables
             return publish_process.published(call, target, roots, trust=self.trust, variables=variables)
@@ -113,12 +117,12 @@ class Publisher:
         target, supply = self.session.request.target, self.supply
         if target is None or not missing:
             return
-        if target.signing_key_file is None or self.trust is None:
-            # nothing is vouched for: what Spack has installed is published as it is
-            supply.learn({spec.hash: Origin(kind="built") for spec in missing})
-            return
-        environment = self.spack.environment(self.session.environments.fetch, gpg_home=self.trust.home)
+        home = self.trust.home if self.trust else None
+        environment = self.spack.environment(self.session.environments.fetch, gpg_home=home)
         origins = self.spack.origins(missing, environment=environment)
+        if home is None:  # Spack may trust it, but what is copied is checked here as well
+            unchecked = Origin(kind="none", reason="there is no key to check its signature with (--trust)")
+            origins = {dag_hash: unchecked if origin.kind == "mirror" else origin for dag_hash, origin in origins.items()}
         supply.learn(origins)
         self._ask_recipes([spec for spec in missing if origins[spec.hash].kind == "none"])
 
@@ -135,7 +139,13 @@ class Publisher:
         What is to be `built` is published before.
         """
         target = self.session.request.target
-        return self.supply.fault(spec, target.url, built=built) if target and not self.session.request.allow_missing else ""
+        return self.supply.fault(spec, target.url, built=built) if target and not self._is_lenient else ""
+
+    @property
+    def _is_lenient(self) -> bool:
+        """Whether a package is published also without what it needs: who takes unsigned binaries has them from anywhere."""
+        target = self.session.request.target
+        return self.session.request.allow_missing or target is None or target.signing_key_file is None
 
 
 class Publishing:
@@ -211,7 +221,7 @@ class Publishing:
         if not is_local and supply.must_stay(spec):
             return self._not_redistributable()
         origin = Origin(kind="built") if is_local else supply.origin(spec)
-        if origin.kind == "none":
+        if origin.kind == "none" and self._target and self._target.signing_key_file:
             raise PublishError(f"it is not published, since nothing vouches for its binary: {origin.reason}; {_VOUCH}")
         if fault := self._publisher.fault(spec):
             raise PublishError(fault)
@@ -241,13 +251,13 @@ class Publishing:
 
     def _log_needs(self, needs: Needs, left_out: Sequence[str]) -> None:
         log, title = self._session.log, self._spec.title
-        brought = [each.title for each in (*needs.pack, *needs.copy) if each.title not in (title, *left_out)]
+        brought = [each.title for each in needs.brought if each.title not in (title, *left_out)]
         if brought:
             log.note(f"{title}: published with it, since it needs them at run time: {shortened(brought)}")
         if left_out:
             log.note(f"{title}: needs {shortened(left_out)} at run time, not published: {NOT_REDISTRIBUTABLE}")
         if needs.lacking:
-            log.warning(f"{title}: published without {shortened(needs.lacking)}, needed at run time (--allow-missing)")
+            log.warning(f"{title}: published without {shortened(needs.lacking)}, which it needs at run time")
 
     def _pack(self, needs: Needs, *, private: bool) -> Packed:
         """Let Spack write unsigned binaries into the run folder."""

@@ -26,6 +26,11 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[ConcreteSpec] = []
     """What must not be redistributed."""
 
+    @property
+    def brought(self) -> list[ConcreteSpec]:
+        """What is published with the package."""
+        return [*self.pack, *self.copy]
+
 
 class Supply:
     """What the target has, and what may be published to it. Grows while packages are published."""

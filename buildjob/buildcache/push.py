@@ -198,6 +198,8 @@ def _require_checksum(path: Path, blob: BlobRef) -> None:
 def push(planned: PushPlan, store: Store, *, sign: Sign, options: PushOptions) -> Pushed:
     """Upload what is planned, then update the index. Raises PublishError; the build cache stays consistent."""
     appeared = frozenset(planned.there)
+    if not planned.binaries and not planned.there:
+        return Pushed(manifest_keys=[], bytes=0, index=index.Updated())
     if not planned.binaries:
         return Pushed(manifest_keys=planned.there, bytes=0, index=_update(store, Known(appeared=appeared), options))
     first, *_ = planned.binaries

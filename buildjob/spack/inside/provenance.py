@@ -54,8 +54,9 @@ def origin(spec, faults):
         return {"kind": "built"}
     if mirror_with(spec, faults):
         return {"kind": "mirror"}
-    # a mirror that does not answer may have it
-    unasked = "".join(f"; mirror {fault['mirror']}: {fault['text']}" for fault in faults.all())
+    # a mirror that does not answer may have it; the target's folder need not exist yet
+    silent = [fault for fault in faults.all() if fault["kind"] not in (*mirror_access.PARTIAL, "no_folder")]
+    unasked = "".join(f"; mirror {fault['mirror']}: {fault['text']}" for fault in silent)
     return {"kind": "none", "reason": reason + unasked}
 
 
