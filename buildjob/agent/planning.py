@@ -227,5 +227,5 @@ def log_schedule(log: Log, found: Concretization, work: Schedule) -> None:
     for spec in work.fetched:
         log.note(f"{spec.title}: from the build cache")
     for spec in work.build:
-        again = f" again: sources in {' and '.join(spec.develop_folders)} have changed" if spec.outdated else ""
+        again = f" again: files in {' or '.join(spec.develop_folders)} have changed" if spec.outdated else ""
         log.note(f"{spec.title}: to be built{again}")
