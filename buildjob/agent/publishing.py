@@ -52,6 +52,14 @@ def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | N
         return False
 
 
+def _is_withheld(session: Session, spec: ConcreteSpec) -> bool:
+    """Return whether it is built from a developer's folder, and the target is not private.
+
+    Its hash does not say what is in the folder: others would take one developer's state for the package.
+    """
+    return bool(spec.develop_folders) and not session.request.private
+
+
 class Publisher:
     """What the publishing of all packages of one call shares."""
 
@@ -109,7 +117,7 @@ class Publisher:
         """
         built = {spec.hash for spec in work.build}
         self.learn_origins([*self.supply.missing([*work.build, *work.publish_only], built=built), *work.publish_only])
-        roots = [spec for spec in work.build if spec.hash in self._found.roots]
+        roots = [spec for spec in work.build if spec.hash in self._found.roots and not _is_withheld(self.session, spec)]
         return {spec.hash: fault for spec in roots if (fault := self.fault(spec, built=built))}
 
     def learn_origins(self, missing: Sequence[ConcreteSpec]) -> None:
@@ -214,8 +222,7 @@ class Publishing:
         """Pack, download and push the package and what it needs. Raises AgentError."""
         log, spec, supply, is_local = self._session.log, self._spec, self._publisher.supply, self._target is None
         needs = Needs() if is_local else supply.needs(spec)
-        if not is_local and spec.develop_folders and not self._session.request.private:
-            # its hash does not say what is in the folder: others would take one developer's state for the package
+        if not is_local and _is_withheld(self._session, spec):
             log.note(f"{spec.title}: not published: it is built from {' and '.join(spec.develop_folders)} ({_IF_PRIVATE})")
             return telemetry.Publish(state="developed")
         if not is_local and supply.must_stay(spec):

@@ -82,7 +82,8 @@ def notarize(
             yield found
             continue
         # a manifest says so, signed, where its push knew; recipes are never read here, since they are code
-        if found.dag_hash in found.not_redistributable and not options.private:
+        must_stay = found.dag_hash in found.not_redistributable or specs.is_developed(found.nodes.values())
+        if must_stay and not options.private:
             yield Kept(manifest_key=found.manifest_key)
             continue
         batch.append(found)

@@ -126,11 +126,18 @@ def plan(  # noqa: PLR0913  how a push may differ
     there = {key for key, is_good in in_parallel(found, lambda key: _is_good(store, key, signs), workers=workers) if is_good}
     wanted = [binary for binary in binaries if binary.manifest_key not in there]
     nodes: dict[str, specs.SpecNode] = {}
+    allowed: list[UnsignedBinary] = []
     for binary in wanted:
-        nodes |= _nodes(binary, unsigned)
+        own = _nodes(binary, unsigned)
+        is_developed = specs.is_developed(own.values())
+        if is_developed and not redistribution.private:
+            must_stay.add(binary.manifest_key)
+            continue
+        allowed.append(_says_it_must_stay(binary) if is_developed else binary)
+        nodes |= own
     return PushPlan(
         unsigned=unsigned,
-        binaries=wanted,
+        binaries=allowed,
         nodes=nodes,
         there=sorted(there),
         broken=sorted(found - there),
@@ -141,7 +148,13 @@ def plan(  # noqa: PLR0913  how a push may differ
 def _marked(binary: UnsignedBinary, redistribution: Redistribution) -> UnsignedBinary:
     """Return the binary with a manifest that says so if it must not be redistributed, or if that is in doubt."""
     in_doubt = redistribution.private and not redistribution.is_known and binary.not_redistributable is None
-    if not in_doubt and binary.dag_hash not in redistribution.forbidden:
+    is_forbidden = in_doubt or binary.dag_hash in redistribution.forbidden
+    return _says_it_must_stay(binary) if is_forbidden else binary
+
+
+def _says_it_must_stay(binary: UnsignedBinary) -> UnsignedBinary:
+    """Return the binary with a manifest that says that it must not be redistributed."""
+    if binary.must_stay:
         return binary
     said = sorted({*(binary.not_redistributable or ()), binary.dag_hash})
     return msgspec.structs.replace(binary, text=with_mark(binary.text, said), not_redistributable=said)

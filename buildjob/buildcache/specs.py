@@ -103,6 +103,25 @@ def is_named(path: str, dag_hash: str, node: SpecNode) -> bool:
     return layout.SPECS + path == layout.manifest_key(head.name, head.version, dag_hash)
 
 
+class _Parameters(msgspec.Struct, frozen=True):
+    """The parameter of a node that `spack develop` sets."""
+
+    dev_path: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Built(msgspec.Struct):
+    parameters: _Parameters = _Parameters()
+
+
+_BUILT = msgspec.json.Decoder(_Built)
+
+
+def is_developed(nodes: Iterable[SpecNode]) -> bool:
+    """Return whether one of the nodes is built from a developer's folder: its hash does not say what was in it."""
+    suspects = (node.text for node in nodes if b'"dev_path"' in node.text)  # a look at each byte is cheaper than decoding
+    return any(_BUILT.decode(text).parameters.dev_path is not msgspec.UNSET for text in suspects)
+
+
 def reachable(roots: Iterable[str], nodes: Mapping[str, SpecNode]) -> dict[str, SpecNode]:
     """Return the nodes that can be reached from the roots. Raises PublishError if one is missing."""
     found: dict[str, SpecNode] = {}

@@ -1,8 +1,6 @@
 """What a build leaves in Spack's tree and in an environment is what stock `spack install` would leave."""
 
-import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -82,8 +80,8 @@ def tree(lab: SpackLab, concretized: Path, tmp_path: Path) -> Tree:
 
 
 def test_a_build_leaves_marks_and_views_as_stock_spack_does(tree: Tree, tmp_path: Path) -> None:
-    """And what only tests need is neither built nor missed."""
-    done = tree.build(tree.folder, "--out", tmp_path / "out")
+    """What only tests need is neither built nor missed; what is asked for later is marked, and a lost view is made."""
+    done = tree.build(tree.folder, "--out", tmp_path / "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert tree.explicit() == {"top-thing", "side-thing"}
     assert tree.linked() == {"made-top-thing", "made-mid-thing", "made-low-thing", "made-side-thing"}
@@ -92,43 +90,58 @@ def test_a_build_leaves_marks_and_views_as_stock_spack_does(tree: Tree, tmp_path
     stock.spack("-e", stock.folder, "install")
     assert (stock.explicit(), stock.linked()) == (tree.explicit(), tree.linked())
 
-
-def test_an_installed_dependency_that_is_asked_for_becomes_explicit(tree: Tree, tmp_path: Path) -> None:
-    """And a view that is missing is made, although nothing is built."""
-    assert tree.build(tree.folder, "--out", tmp_path / "1").returncode == 0
     (tree.folder / "view").unlink()
-    write(tree, specs=["top-thing", "side-thing", "low-thing"])
+    write(tree, specs=["low-thing"])
     tree.spack("-e", tree.folder, "concretize", "--force")
-    done = tree.build(tree.folder, "--out", tmp_path / "2")
-    assert done.returncode == 0, done.stdout
-    assert tree.explicit() == {"top-thing", "side-thing", "low-thing"}
-    assert "made-low-thing" in tree.linked()
+    again = tree.build(tree.folder, "--out", tmp_path / "2")
+    assert again.returncode == 0, again.stdout
+    assert "to be built" not in again.stdout
+    assert (tree.explicit(), tree.linked()) == ({"low-thing"}, {"made-low-thing"})
+
+
+def test_a_cached_package_over_one_that_is_not_cached_is_fetched_in_between(tree: Tree, tmp_path: Path) -> None:
+    """Spack installs nothing from a build cache before its link dependencies are there."""
+    hashes, mirror = tree.hashes(), tmp_path / "mirror"
+    tree.spack("-e", tree.folder, "install", "mid-thing")
+    tree.spack("-e", tree.folder, "buildcache", "push", "--unsigned", "--only=package", mirror, "mid-thing")
+    shutil.rmtree(tree.folder / "tree")
+    done = tree.build(
+        tree.folder, "--hash", hashes["top-thing"], "--mirror", mirror, "--unsigned", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name.split("-1.0")[0] for path in (tmp_path / "out").iterdir()) == ["low-thing", "top-thing"]
+    assert tree.explicit() == {"top-thing"}
 
 
 def test_a_view_that_cannot_be_made_is_a_warning(tree: Tree, tmp_path: Path) -> None:
     (tree.folder / "view").mkdir()
     (tree.folder / "view" / "mine").touch()
-    done = tree.build(tree.folder, "--hash", tree.hashes()["side-thing"], "--out", tmp_path / "out")
+    done = tree.build(tree.folder, "--hash", tree.hashes()["low-thing"], "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout
     assert f"{tree.folder}/view" in done.stdout
     assert "env view regenerate" in done.stdout
-    assert read_telemetry(tmp_path / "out", "side-thing").outcome == "built"
+    assert read_telemetry(tmp_path / "out", "low-thing").outcome == "built"
 
 
-def test_changed_sources_of_a_developer_are_built_again_with_what_uses_them(tree: Tree, tmp_path: Path) -> None:
-    source = tree.folder / "source"
-    write(tree, develop={"low-thing": {"spec": "low-thing@1.0", "path": str(source)}})
+def test_changed_sources_of_a_developer_are_built_again_and_published_only_to_a_private_mirror(
+    tree: Tree, tmp_path: Path
+) -> None:
+    source, mirror = tree.folder / "source", tmp_path / "mirror"
+    write(tree, specs=["mid-thing"], develop={"low-thing": {"spec": "low-thing@1.0", "path": str(source)}})
     tree.spack("-e", tree.folder, "concretize", "--force")
-    first = tree.build(tree.folder, "--out", tmp_path / "1")
+    target = ("--mirror", mirror, "--unsigned")
+    first = tree.build(tree.folder, *target, "--private", "--out", tmp_path / "1")
     assert first.returncode == 0, first.stdout
-    same = tree.build(tree.folder, "--out", tmp_path / "2")
-    assert "to be built" not in same.stdout, same.stdout
-    time.sleep(0.01)
+    manifests = {path: path.stat().st_mtime_ns for path in mirror.glob("v3/manifests/spec/*/*")}
+    assert sorted(path.parent.name for path in manifests) == ["low-thing", "mid-thing"]
+    same = tree.build(tree.folder, *target, "--out", tmp_path / "2")
+    assert "already in the build cache" in same.stdout, same.stdout
     (source / "source").write_text("second")
-    os.utime(source / "source")
-    again = tree.build(tree.folder, "--out", tmp_path / "3")
+    again = tree.build(tree.folder, *target, "--out", tmp_path / "3")
     assert again.returncode == 0, again.stdout
-    built = sorted(path.name.split("-1.0")[0] for path in (tmp_path / "3").iterdir())
-    assert built == ["low-thing", "mid-thing", "side-thing", "top-thing"]
+    for name in ("low-thing", "mid-thing"):
+        document = read_telemetry(tmp_path / "3", name)
+        assert document.publish
+        assert (document.outcome, document.publish.state) == ("built", "developed")
+    assert {path: path.stat().st_mtime_ns for path in mirror.glob("v3/manifests/spec/*/*")} == manifests
     assert (tree.folder / "view" / "made-low-thing").read_text() == "second"
-    assert tree.explicit() == {"top-thing", "side-thing"}

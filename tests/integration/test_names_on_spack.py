@@ -69,7 +69,7 @@ def test_versions_from_git_are_built_published_found_again_and_installed_by_stoc
 ) -> None:
     commit = repository(tmp_path / "repository")
     variables = {"HELLO_GIT": (tmp_path / "repository").as_uri()}
-    specs = ["hello-git@git.feature/foo=1.0", f"hello-git@git.{commit}=develop", "hello-git@develop"]
+    specs = ["hello-git@git.feature/foo=1.0", f"hello-git@git.{commit}=develop"]
     (tmp_path / "several").mkdir()
     (tmp_path / "several" / "concretizer.yaml").write_text("concretizer: {unify: false}\n")
     mirror = tmp_path / "mirror"
@@ -77,7 +77,7 @@ def test_versions_from_git_are_built_published_found_again_and_installed_by_stoc
     first = lab.build(*specs, *unsigned, "--out", tmp_path / "1", environment=variables)
     assert first.returncode == 0, first.stdout + first.stderr
     folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "1").iterdir())
-    assert folders == [f"hello-git-{each}" for each in ("develop", f"git.{commit}_develop", "git.feature_foo_1.0")]
+    assert folders == [f"hello-git-{each}" for each in (f"git.{commit}_develop", "git.feature_foo_1.0")]
     lab.forget("hello-git")
     again = lab.build(*specs, *unsigned, "--out", tmp_path / "2", environment=variables)
     assert again.returncode == 0, again.stdout + again.stderr

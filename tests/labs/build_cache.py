@@ -61,12 +61,16 @@ def add_entry(
     content: bytes = b"",
     types: Iterable[str] = ("build",),
     mark: list[str] | None = None,
+    developed: str = "",
 ) -> str:
     """Add one unsigned binary to a tree; return its manifest's key. Its dependencies are of these types.
 
-    `mark` names what must not be redistributed.
+    `mark` names what must not be redistributed, `developed` the package that is built from a developer's folder.
     """
     nodes = nodes_of(name, dependencies, types=types)
+    for each in nodes:
+        if each["name"] == developed:
+            each["parameters"]["dev_path"] = "/home/me"
     spec = {"spec": {"_meta": {"version": 5}, "nodes": nodes}, "buildcache_layout_version": 2}
     rows = []
     for data, kind in (

@@ -70,6 +70,9 @@ def installed(dag_hash):
 
 
 def is_redistributable(spec, private):
+    # one developer's state of a folder is not the package, and a hash does not say which state it was
+    if any("dev_path" in node.variants for node in spec.traverse()):
+        return False
     try:
         return bool(spec.package.redistribute_binary)
     except spack.repo.UnknownEntityError as error:

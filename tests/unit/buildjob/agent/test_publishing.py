@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from buildjob.agent import ci_facts
@@ -15,7 +16,7 @@ from buildjob.errors import Interrupted, TimedOut
 from buildjob.outcome import Outcome
 from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import ConcreteSpec
-from buildjob.telemetry import PackageSpec, Reproduce
+from buildjob.telemetry import PackageSpec, Publish, Reproduce
 
 S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
 PUSHED = (0, b'{"manifests": ["s3://bucket/x/m"], "bytes": 7}\n')
@@ -65,7 +66,9 @@ SPACK: Any = SimpleNamespace(
 )
 
 
-def published(folder: Path, target: Target | None, *answers: Any) -> tuple[Recorder, list[str]]:
+def published(
+    folder: Path, target: Target | None, *answers: Any, spec: ConcreteSpec = APP, private: bool = False
+) -> tuple[Recorder, list[str]]:
     """Publish a package that has been built; return the recorder, and what was logged."""
     subject = Subject(
         spec=PackageSpec(name="app", version="1"),
@@ -77,9 +80,10 @@ def published(folder: Path, target: Target | None, *answers: Any) -> tuple[Recor
     recorder = Recorder(folder, subject, secret_values=frozenset())
     recorder.skip(Outcome.BUILT)
     session: Any = Session(target, *answers)
-    publisher: Any = SimpleNamespace(session=session, spack=SPACK, trust=None, supply=Supply([APP]), fault=lambda _spec: "")
+    session.request.private = private
+    publisher: Any = SimpleNamespace(session=session, spack=SPACK, trust=None, supply=Supply([spec]), fault=lambda _spec: "")
     (folder / "unsigned").mkdir()
-    with Publishing(publisher, APP, folder) as publishing:
+    with Publishing(publisher, spec, folder) as publishing:
         assert publishing.standby() == frozenset()
         publishing.publish(recorder)
     return recorder, session.lines
@@ -92,6 +96,19 @@ def test_a_binary_that_was_pushed_is_published_and_its_copy_deleted(tmp_path: Pa
     assert (recorder.outcome, publish.state, publish.url) == (Outcome.BUILT, "published", "s3://bucket/x/m")
     assert lines == ["app@1/app: published to s3://bucket/x/m"]
     assert not (tmp_path / "unsigned").exists()
+
+
+def test_what_is_built_from_a_developers_folder_is_published_only_if_the_target_is_private(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(APP, develop_folders=["/home/me/app"])
+    for name in ("public", "private"):
+        (tmp_path / name).mkdir()
+    recorder, lines = published(tmp_path / "public", S3, spec=spec)
+    assert recorder.result.telemetry.publish == Publish(state="developed")
+    assert recorder.outcome is Outcome.BUILT
+    assert lines == ["app@1/app: not published: it is built from /home/me/app (--private if the build cache is private)"]
+    recorder, _ = published(tmp_path / "private", S3, PACKED, PUSHED, spec=spec, private=True)
+    assert recorder.result.telemetry.publish
+    assert recorder.result.telemetry.publish.state == "published"
 
 
 def test_without_a_target_the_unsigned_binary_stays(tmp_path: Path) -> None:

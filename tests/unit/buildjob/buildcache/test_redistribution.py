@@ -56,6 +56,16 @@ def test_what_a_push_leaves_out_and_marks(tmp_path: Path, case: str) -> None:
     assert pushed(tmp_path, redistribution) == (expected, left_out)
 
 
+@pytest.mark.parametrize("developed", ["app", "lib"], ids=["itself", "a dependency"])
+def test_what_is_built_from_a_developers_folder_is_pushed_to_private_build_caches_only(
+    tmp_path: Path, developed: str
+) -> None:
+    add_entry(tmp_path, "free")
+    add_entry(tmp_path, "app", ["lib"], developed=developed)
+    assert pushed(tmp_path, Redistribution()) == ({"free": None}, ["app"])
+    assert pushed(tmp_path, Redistribution(private=True)) == ({"free": None, "app": [dag_hash("app")]}, [])
+
+
 def test_if_everything_is_left_out_nothing_is_written_but_an_index(tmp_path: Path) -> None:
     add_entry(tmp_path, "sealed", mark=[SEALED])
     assert pushed(tmp_path, Redistribution()) == ({}, ["sealed"])

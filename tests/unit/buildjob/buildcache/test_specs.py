@@ -78,6 +78,21 @@ def test_a_node_without_a_name_is_named_by_no_path() -> None:
     assert not specs.is_named("app/app-1.0.spec.manifest.json", dag_hash("app"), specs.parse_node(text))
 
 
+@pytest.mark.parametrize(
+    ("parameters", "is_developed"),
+    [
+        ({"dev_path": "/home/me/app", "build_system": "cmake"}, True),
+        ({"build_system": "cmake"}, False),
+        ({"cflags": ['-DX="dev_path"']}, False),
+        ({}, False),
+    ],
+)
+def test_what_is_built_from_a_developers_folder_is_recognized(parameters: dict[str, object], *, is_developed: bool) -> None:
+    developed = specs.parse_node(json.dumps(node("lib", []) | {"parameters": parameters}).encode())
+    other = specs.parse_node(json.dumps(node("app", ["lib"])).encode())
+    assert specs.is_developed([other, developed]) == is_developed
+
+
 def test_what_roots_reach_is_found_once_and_a_gap_is_an_error() -> None:
     nodes = specs.parse_spec(spec_file(nodes_of("app", ["lib", "gmake"])), where="here")
     assert specs.reachable([dag_hash("lib")], nodes).keys() == {dag_hash("lib"), dag_hash("glibc")}
