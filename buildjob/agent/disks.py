@@ -191,6 +191,8 @@ class DiskWatch:
         self._places = places
         self._monotonic = monotonic
         self._seen: tuple[float, FullDisk] | None = None
+        self._roomy: list[Place] = []
+        """Every file system that had room at the beginning."""
         self._asked_at = float("-inf")
         self._answer: FullDisk | None = None
         self._ended = threading.Event()
@@ -209,7 +211,7 @@ class DiskWatch:
     def suspect(self) -> None:
         """Note what is full now, for the log says so; asked again within a second it does nothing."""
         if self._monotonic() - self._asked_at >= _LOOK_SECONDS:
-            self._answer = self.find_full() or self._answer
+            self._answer = self.find_full(anywhere=True) or self._answer
             self._asked_at = self._monotonic()
 
     @property
@@ -217,17 +219,32 @@ class DiskWatch:
         """What was full when `suspect` was called, at any time; None if it never found anything."""
         return self._answer
 
-    def find_full(self) -> FullDisk | None:
-        """Return the file system that is full now, or was in the last seconds."""
+    def find_full(self, *, anywhere: bool = False) -> FullDisk | None:
+        """Return the file system that is full now, or was in the last seconds.
+
+        With `anywhere` it may also be one that is not among the places and has become full since the beginning.
+        """
         if full := find_full(self._places):
             return full
         seen = self._seen
-        return seen[1] if seen and self._monotonic() - seen[0] < _RECENT_SECONDS else None
+        if seen and self._monotonic() - seen[0] < _RECENT_SECONDS:
+            return seen[1]
+        return _in_time(lambda: find_full(self._roomy, tries_to_write=False)) if anywhere else None
 
     def _run(self) -> None:
+        self._roomy = [place for place in writable_places() if not find_full([place], tries_to_write=False)]
         while not self._ended.wait(_LOOK_SECONDS):
             if full := find_full(self._places, tries_to_write=False):
                 self._seen = (self._monotonic(), full)
+
+
+def _in_time(look: Callable[[], FullDisk | None]) -> FullDisk | None:
+    """Return what `look` returns, or None if that takes long: a network's file system that nobody uses may hang for ever."""
+    found: list[FullDisk | None] = []
+    thread = threading.Thread(target=lambda: found.append(look()), name="all disks", daemon=True)
+    thread.start()
+    thread.join(2 * _LOOK_SECONDS)
+    return found[0] if found else None
 
 
 def existing_folder(folder: Path) -> Path:

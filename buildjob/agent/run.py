@@ -26,6 +26,8 @@ from buildjob.spack.install_log import Reader
 from buildjob.spack.layout import take_fetch_report
 from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, BuildProcess, FullDisk
 
+_SIGBUS = int(signal.SIGBUS)
+"""A program gets it that writes to memory which is a file on a full disk."""
 _ENDED_WAITING = (Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED, Outcome.TIMED_OUT, Outcome.INTERRUPTED)
 """Outcomes of a run in which Spack need not have begun to build anything."""
 
@@ -95,7 +97,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         output = child.Output(log, terminal=around.terminal, listen=listen)
         ended = _follow(_program(process, cgroup), output, observer, around)
         # at once: what the build leaves is deleted soon
-        full = disks.find_full() if ended.exit_code else None
+        full = disks.find_full(anywhere=reader.no_space) if ended.exit_code else None
         room.close()
         observation = observer.stop()
     full = (disks.suspected if reader.no_space else None) or full  # that of the moment first: it may have room by now
@@ -108,7 +110,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         began=reader.began,
         lacks_dependency=bool(missing),
         fetch_failed=report is not None,
-        no_space=reader.write_failed and full is not None,
+        no_space=(reader.write_failed or _SIGBUS in {ended.signal_number, ended.exit_code - 128}) and full is not None,
     )
     outcome = classify(evidence)
     if process.is_spack and not reader.began and outcome in _ENDED_WAITING:

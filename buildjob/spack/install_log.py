@@ -21,9 +21,9 @@ _NO_SPACE = (b"o space left", b"uota exceeded")
 # In small letters: other ways to say that something could not be written, which has many reasons. dash calls every error of
 # `echo` an I/O error; SIGBUS is what a program gets that writes to memory which is a file on a full disk.
 _WRITE_FAILED = (
-    b"i/o error", b"write error", b"error writing", b"failed to write", b"could not write", b"cannot write", b"can't write",
-    b"unable to write", b"bus error", b"disk full", b"disk is full", b"disk space", b"enough space", b"enospc", b"edquot",
-    b"curl: (23)",
+    b"i/o error", b"write error", b"write failed", b"short write", b"wrote only", b"error writing", b"failed writing",
+    b"failed to write", b"could not write", b"cannot write", b"can't write", b"unable to write", b"bus error",
+    b"disk full", b"disk is full", b"disk space", b"enough space", b"enospc", b"edquot", b"curl: (23)",
 )  # fmt: skip
 _END_BYTES = 1 << 14
 _LAST_BYTES = 1 << 20

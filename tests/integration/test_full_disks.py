@@ -109,6 +109,32 @@ def test_a_full_disk_alone_makes_no_build_fail_for_it_and_is_a_warning(tmp_path:
     assert f"the log does not say that the disk is full, but the file system at {disk} is full" in done.stdout
 
 
+def test_a_disk_that_is_nobody_s_default_and_fills_up_while_the_build_runs(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        command = f"sleep 0.5; head -c 9000000 /dev/zero > {disk}/x"
+        done = run(tmp_path / "out", command)
+        again = run(tmp_path / "out", command)  # full before: it may have nothing to do with this build
+    assert (done.returncode, again.returncode) == (5, 1), done.stdout
+    document = telemetry.read(tmp_path / "out" / "x-1" / "telemetry.json")
+    assert document.full_disk
+    assert document.full_disk.mount == str(disk)
+
+
+def test_a_program_that_writes_to_memory_which_is_a_file_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "import mmap, sys\n"
+        "with open(sys.argv[1], 'w+b') as file:\n"
+        "    file.truncate(50 << 20)\n"
+        "    memory = mmap.mmap(file.fileno(), 50 << 20)\n"
+        "    for at in range(0, 50 << 20, 4096):\n"
+        "        memory[at] = 1\n"
+    )
+    with small_disk(tmp_path / "disk", megabytes=4) as disk:
+        command = f"{sys.executable} {tmp_path}/a.py {disk}/x"
+        for number, each in enumerate((command, f"exec {command}", f"{command} 2> /dev/null; exit $?")):
+            assert run(tmp_path / str(number), each, TMPDIR=str(disk)).returncode == 5, each
+
+
 def test_a_shell_says_i_o_error_of_a_full_disk(tmp_path: Path) -> None:
     assert run(tmp_path / "out", "echo x > /dev/full").returncode == 1
     with small_disk(tmp_path / "disk", megabytes=4) as disk:

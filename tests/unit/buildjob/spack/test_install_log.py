@@ -87,6 +87,7 @@ def test_an_error_of_the_build_begins_no_phase() -> None:
         b"java.io.IOException: No space left on device",
         b"/bin/sh: 1: echo: echo: I/O error",
         b"make: write error: stdout",
+        b"tar: x.tar: Wrote only 2048 of 10240 bytes",
         b"curl: (23) Failure writing output to destination",
         b"LLVM ERROR: IO failure on output stream: No space left on device",
         b"sqlite3.OperationalError: database or disk is full",
