@@ -192,11 +192,12 @@ class _Work:
             stored = self._store.read(layout.INDEX)
         except NotFound:
             return Current()
-        manifest = parse_manifest(stored.data, where=f"{self._store.url}/{layout.INDEX}")
-        blobs = [blob for blob in manifest.data if blob.media_type == layout.INDEX_MEDIA_TYPE]
-        if len(blobs) != 1 or blobs[0].content_length > _LARGEST_INDEX_BYTES:
-            raise PublishError(f"{self._store.url}/{layout.INDEX}: names no index of Spack 1.1; run publish index --rebuild")
-        sha256 = blobs[0].checksum
+        try:
+            sha256 = _index_named_by(stored.data, where=f"{self._store.url}/{layout.INDEX}")
+        except PublishError:
+            if self._options.rebuild:
+                return Current(etag=stored.etag)  # it is replaced, whatever it is
+            raise
         overwritten = ""
         if self._held and (newest := _newest_if_stale(self._store, stored.data)) not in {"", sha256}:
             overwritten, sha256 = sha256, newest
@@ -279,6 +280,17 @@ class _Work:
             # before any push record is deleted: until then, the next update can do all of this again
             self._held.require()
             self._held.delete_older_tokens()
+
+
+def _index_named_by(manifest: bytes, *, where: str) -> str:
+    """Return the SHA-256 of the index that a manifest names. Raises PublishError, with what to do, if it names none."""
+    try:
+        blobs = [blob for blob in parse_manifest(manifest, where=where).data if blob.media_type == layout.INDEX_MEDIA_TYPE]
+    except PublishError as error:
+        raise PublishError(f"{error}; run publish index --rebuild") from error
+    if len(blobs) != 1 or blobs[0].content_length > _LARGEST_INDEX_BYTES:
+        raise PublishError(f"{where}: names no index of Spack 1.1; run publish index --rebuild")
+    return blobs[0].checksum
 
 
 class _Fenced(msgspec.Struct):

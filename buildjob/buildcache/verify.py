@@ -92,10 +92,11 @@ def verify(store: Store, trust: TrustHome | None, findings: Findings, options: V
         findings.not_redistributable |= set(result.not_redistributable)
         graph.add(manifest_key, result.needs)
     yield from left_out
+    intact = set(map(layout.hash_of, findings.good_keys))  # what a rebuild would index, whatever else these need
     if not options.allow_missing:
         yield from _dependency_faults(store, graph, there, findings, options)
     if is_whole:
-        yield from _index_faults(store, there, announced, findings)
+        yield from _index_faults(store, there, announced, findings, intact=intact)
         _count_unreferenced(store, named, findings, before_seconds=begun)
 
 
@@ -268,12 +269,14 @@ def _count_unreferenced(store: Store, named: _Named, findings: Findings, *, befo
             findings.unreferenced_bytes += info.size_bytes
 
 
-def _index_faults(store: Store, there: set[str], announced: set[str], findings: Findings) -> Iterator[Fault]:
+def _index_faults(
+    store: Store, there: set[str], announced: set[str], findings: Findings, *, intact: set[str]
+) -> Iterator[Fault]:
     """Yield where the index differs from the binaries that are there, and from its own dependencies.
 
     A binary with a fault of its own need not be indexed: a rebuild leaves it out.
     """
-    missing = set(map(layout.hash_of, findings.good_keys))
+    missing = set(intact)
     counts: dict[str, int] = {}
     needed: dict[str, int] = {}
     """How often each node is a dependency in the index: what its entry has to count."""

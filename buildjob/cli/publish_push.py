@@ -130,7 +130,12 @@ def _progress() -> Callable[[int, int, int], None]:
 def _log_index(log: Log, pushed: push.Pushed) -> None:
     if pushed.index is None:
         log.note("the index was not updated; publish index does it")
-    elif pushed.index.replaced:
+        return
+    if pushed.index.left_out:
+        log.warning(
+            f"{len(pushed.index.left_out)} objects look like manifests and are none; publish index --rebuild names them"
+        )
+    if pushed.index.replaced:
         log.note(f"{pushed.index.added} binaries added to the index")
     else:
         log.note("the index is up to date")

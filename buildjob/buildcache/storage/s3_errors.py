@@ -78,7 +78,7 @@ def classified(answer: ErrorAnswer, *, where: str, server: str = "") -> StoreErr
     is_s3s = bool(code) and not code.isdigit()
     kind = _kind(status, code)
     reason = f"{status} {code if is_s3s else _phrase(status)}"
-    text = _printable(message) if is_s3s and message != code else ""
+    text = _printable(message).rstrip(".") if is_s3s and message != code else ""
     if is_s3s and code in _ADVICE:
         advice = f"; {_ADVICE[code]}{f' {region}' if region and _ADVICE[code] is _REGION else ''}"
     else:

@@ -304,3 +304,13 @@ def test_a_draft_is_a_value_and_only_its_own_files_are_deleted(tmp_path: Path) -
     assert len(second.manifest_keys) == 2
     assert first.file.exists()
     assert {path.name for path in first.folder.iterdir()} == {first.file.name, second.file.name if second.file else ""}
+
+
+@pytest.mark.parametrize("broken", [b"", b"garbage", b"{}", b'{"version":3,"data":[]}', b"\xff"])
+def test_a_rebuild_replaces_a_manifest_that_names_no_index(farm: Farm, broken: bytes) -> None:
+    farm.push("a")
+    farm.store.write(layout.INDEX, broken)
+    with pytest.raises(PublishError, match="run publish index --rebuild"):
+        farm.update()
+    assert farm.update(rebuild=True).replaced
+    assert installs(farm.store) == expected({"a": []})
