@@ -39,7 +39,8 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
         f"command terminated with exit code {KILLED}: {_kills(kills)} killed for memory ({_limit_text(end, attempt)}); "
         f"the script itself ended with {end.exit_code}"
     )
-    return _memory_verdict(happened, limit, settings, build_dead="")
+    is_far_below = bool(limit and end.after.peak_bytes) and end.after.peak_bytes < (limit or 0) / 2
+    return _memory_verdict(happened, limit, settings, build_dead="", is_far_below=is_far_below)
 
 
 def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
@@ -83,8 +84,13 @@ def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdi
     return None
 
 
-def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, build_dead: str) -> Verdict:
-    """Return the verdict on a build that was killed for memory, by the operator's policy, with advice."""
+def _memory_verdict(
+    happened: str, limit: int | None, settings: Settings, *, build_dead: str, is_far_below: bool = False
+) -> Verdict:
+    """Return the verdict on a build that was killed for memory, by the operator's policy, with advice.
+
+    If it `is_far_below` its limit, the kernel killed since the node ran out of memory.
+    """
     bigger = next_memory_limit(settings, limit) if limit else None
     if settings.memory.kill == "retry" and bigger is not None:
         error = f"{happened}. The next attempt gets {in_gib(bigger)}"
@@ -94,7 +100,7 @@ def _memory_verdict(happened: str, limit: int | None, settings: Settings, *, bui
     return Verdict(
         booking=Booking.BUILD_FAILURE,
         exit_code=KILLED,
-        error=f"{happened}. {_memory_advice(limit, bigger, settings)}",
+        error=f"{happened}. {_node_advice(limit, settings) if is_far_below else _memory_advice(limit, bigger, settings)}",
         memory_killed_at_bytes=limit,
         build_dead=build_dead,
     )
@@ -104,16 +110,21 @@ def _memory_advice(limit: int | None, bigger: int | None, settings: Settings) ->
     """Return what to do after a kill at `limit`. A job's variable is named only where it may change something."""
     kubernetes = settings.kubernetes
     if limit is None:
-        reason = "No limit is set, so the node itself ran out of memory"
-        if kubernetes.memory_request_overwrite_max_allowed:
-            return f"{reason}: raise KUBERNETES_MEMORY_REQUEST"
-        return f"{reason}: ask the operator for a larger kubernetes.memory_request"
+        return _node_advice(limit, settings)
     if bigger is not None:
         other = "; or raise KUBERNETES_MEMORY_LIMIT" if kubernetes.memory_limit_overwrite_max_allowed else ""
         return f"A retry of this job gets {in_gib(bigger)} (retry: exit_codes: [{KILLED}]){other}"
     if kubernetes.memory_limit_overwrite_max_allowed:
         return "A job cannot have more: ask the operator to raise kubernetes.memory_limit_overwrite_max_allowed"
     return "Ask the operator for a larger kubernetes.memory_limit"
+
+
+def _node_advice(limit: int | None, settings: Settings) -> str:
+    """Return what to do after a kill that no limit has caused: a larger request keeps other pods off the node."""
+    reason = "No limit is set" if limit is None else "The script stayed far below its limit"
+    if settings.kubernetes.memory_request_overwrite_max_allowed:
+        return f"{reason}, so the node itself ran out of memory: raise KUBERNETES_MEMORY_REQUEST"
+    return f"{reason}, so the node itself ran out of memory: ask the operator for a larger kubernetes.memory_request"
 
 
 def _limit_text(end: ScriptEnd, attempt: Attempt) -> str:

@@ -123,6 +123,16 @@ def test_what_to_do_after_a_memory_kill_is_what_helps(
     assert "peak" not in verdict.error, "a peak that is not known is no 0 MiB"
 
 
+def test_a_kill_far_below_the_limit_is_the_nodes() -> None:
+    after = Counters(memory_kills=1, peak_bytes=2 * GIB, limit_bytes=12 * GIB)
+    seen = ScriptEnd(exit_code=2, before=Counters(), after=after, working_set_peak_bytes=0, log_is_whole=True)
+    verdict = judge_script(seen, stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
+    assert verdict.error.endswith(
+        "The script stayed far below its limit, so the node itself ran out of memory: "
+        "ask the operator for a larger kubernetes.memory_request"
+    )
+
+
 def test_a_peak_is_not_above_its_limit() -> None:
     after = Counters(memory_kills=1, peak_bytes=12 * GIB + 4096 * 300, limit_bytes=12 * GIB)
     seen = ScriptEnd(exit_code=2, before=Counters(), after=after, working_set_peak_bytes=0, log_is_whole=True)
