@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from buildjob.errors import PublishError, RequestError, SpackError
+from buildjob.errors import FetchError, PublishError, RequestError, SpackError
 from buildjob.spack.concrete import (
     ConcreteSpec,
     Concretization,
@@ -33,6 +33,7 @@ _OLD_INSTALLER = ("-c", "config:installer:old")
 
 class _Rejection(msgspec.Struct):
     error: str
+    is_fetch: bool = False
 
 
 class _Refreshed(msgspec.Struct):
@@ -163,7 +164,10 @@ class Spack:
             except FileNotFoundError as error:
                 raise SpackError(f"{self.installation.program} gave no answer and no error") from error
         if answer.startswith(b'{"error"'):
-            raise RequestError(f"Spack says: {msgspec.json.decode(answer, type=_Rejection).error}")
+            rejection = msgspec.json.decode(answer, type=_Rejection)
+            if rejection.is_fetch:
+                raise FetchError(f"Spack could not fetch what planning needs; a retry may help. It says: {rejection.error}")
+            raise RequestError(f"Spack says: {rejection.error}")
         return answer
 
     def install_argv(self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path) -> list[str]:

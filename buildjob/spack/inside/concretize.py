@@ -2,15 +2,16 @@
 
 QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, name or "", "hash": text, "fresh": bool,
 "folder": path}; or {"lookup": [path of a concrete spec], "silent": [mirror], "read": bool}; or {"refresh": environment's
-path or "", "mark": [hash]}. ANSWER gets {"error": text}; or the concretization (each concrete spec is in FOLDER/HASH.json);
-or which of the specs the remote mirrors have, without asking the silent ones: {"available": {hash: mirror}, "mirror_faults":
-[fault]}; or {"faults": [text]}: why views could not be refreshed.
+path or "", "mark": [hash]}. ANSWER gets {"error": text, "is_fetch": bool}; or the concretization (each concrete spec is in
+FOLDER/HASH.json); or which of the specs the remote mirrors have, without asking the silent ones: {"available": {hash:
+mirror}, "mirror_faults": [fault]}; or {"faults": [text]}: why views could not be refreshed.
 Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
 """
 
 import json
 import os
 import sys
+import traceback
 
 import spack
 import spack.caches
@@ -25,8 +26,10 @@ import spack.spec
 import spack.stage
 import spack.store
 import spack.traverse
+import spack.util.executable
 import spack.util.git
 import spack.util.url
+import spack.util.web
 import spack.version
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
@@ -47,9 +50,20 @@ def main(question_path, answer_path):
         else:
             answer = concretize(question)
     except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
-        answer = {"error": str(error).strip() or type(error).__name__}
+        answer = {"error": str(error).strip() or type(error).__name__, "is_fetch": failed_to_fetch(error)}
     with open(answer_path, "w", encoding="utf-8") as file:
         json.dump(answer, file)
+
+
+def failed_to_fetch(error):
+    """Whether an error came up where Spack needs the network to plan: a version of git, or what a recipe downloads."""
+    if isinstance(error, (spack.error.FetchError, spack.util.web.SpackWebError)):
+        return True
+    if mirror_access.kind_and_text(error)[0] in mirror_access.OF_THE_NETWORK:
+        return True
+    # git's exit codes do not say what went wrong. There it is asked for its server first, and then only for what it has
+    modules = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, spack.util.executable.ProcessError) and "spack.version.git_ref_lookup" in modules
 
 
 def concretize(request):

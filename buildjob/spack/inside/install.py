@@ -25,6 +25,12 @@ from spack.llnl.util import tty
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
 import mirror_access
 
+# exit codes of curl(1) where Spack is configured to use it; 22 stands for every HTTP status from 400 on
+CURL_KINDS = {
+    5: "name", 6: "name", 7: "refused", 18: "disconnected", 22: "unknown", 28: "timeout", 35: "tls", 37: "absent",
+    51: "certificate", 52: "disconnected", 56: "disconnected", 58: "configuration", 60: "certificate",
+}  # fmt: skip
+
 
 class SourceWatch:
     """Writes why Spack could not get the source of a package. The process that builds is forked, and watched as well."""
@@ -51,6 +57,8 @@ class SourceWatch:
             return self.get(strategy, url)
         except Exception as error:
             kind, text = mirror_access.kind_and_text(error)
+            if strategy._curl:  # Spack says of it only that it failed
+                kind = CURL_KINDS.get(strategy._curl.returncode, "unknown")
             self.faults.append({"url": url, "kind": kind, "text": text})
             raise
 

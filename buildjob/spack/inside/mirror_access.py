@@ -43,6 +43,9 @@ BOTO_KINDS = {
     "InvalidProxiesConfigError": "configuration",
 }  # fmt: skip
 RESOLVED_LATER = (socket.EAI_AGAIN, socket.EAI_FAIL)
+OF_THE_NETWORK = (
+    "timeout", "refused", "disconnected", "unreachable", "name", "name_later", "certificate", "tls", "busy",
+)  # fmt: skip
 NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 # the first that applies: some are subclasses of later ones
 KINDS = (
@@ -107,7 +110,7 @@ def kind_and_text(error):
         kind = kind_of(one)
         if kind:
             return kind, text_of(one, kind)
-        waiting += [getattr(one, "reason", None), *one.args, one.__cause__, one.__context__]
+        waiting += [getattr(one, "reason", None), *getattr(one, "exceptions", ()), *one.args, one.__cause__, one.__context__]
     kind = "unknown" if isinstance(error, OSError) else "garbled"
     return kind, text_of(error, kind)
 

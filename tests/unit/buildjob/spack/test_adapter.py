@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from buildjob.errors import PublishError, RequestError, SpackError
+from buildjob.errors import FetchError, PublishError, RequestError, SpackError
 from buildjob.spack import adapter
 from buildjob.spack.adapter import Call, Spack, install_command, install_file_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
@@ -103,6 +103,8 @@ def test_spack_answers_with_a_concretization_or_with_its_reason(tmp_path: Path) 
     assert spack(tmp_path, answering(FOUND)).concretize(Wanted(specs=["app"]), tmp_path, environment={}) == FOUND
     with pytest.raises(RequestError, match="Spack says: no such package"):
         spack(tmp_path, answering({"error": "no such package"})).concretize(Wanted(), tmp_path, environment={})
+    with pytest.raises(FetchError, match=r"a retry may help\. It says: git clone"):
+        spack(tmp_path, answering({"error": "git clone", "is_fetch": True})).concretize(Wanted(), tmp_path, environment={})
     with pytest.raises(SpackError, match="gave no answer and no error"):
         spack(tmp_path, answering(None)).concretize(Wanted(), tmp_path, environment={})
 
