@@ -5,6 +5,7 @@ built.
 """
 
 import contextlib
+import errno
 import shutil
 import time
 from collections.abc import Collection, Sequence
@@ -36,6 +37,17 @@ NOT_REDISTRIBUTABLE = f"its recipe says that its binary must not be redistribute
 _VOUCH = "let Spack build it from source, or configure a signed mirror that has it and trust its key"
 _TELEMETRY_SECONDS = 60.0
 """For uploading telemetry, even if the time for the builds is over: those that took long matter most."""
+
+
+def _is_present(folder: Path, spec: ConcreteSpec) -> bool:
+    path = folder / layout.manifest_key(spec.name, spec.version, spec.hash)
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
+            return False
+        raise PublishError(f"{path}: {error.strerror}; whether it is published can't be known") from error
+    return True
 
 
 def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | None, *, signed: bool) -> bool:
@@ -78,8 +90,8 @@ class Publisher:
             return frozenset()
         if target.folder is None:
             return publish_process.present(self.session.call, target, wanted, variables=self.session.request.variables)
-        paths = {spec.hash: layout.manifest_key(spec.name, spec.version, spec.hash) for spec in wanted}
-        return frozenset(dag_hash for dag_hash, path in paths.items() if (target.folder / path).exists())
+        folder = target.folder
+        return frozenset(spec.hash for spec in wanted if _is_present(folder, spec))
 
     def published_roots(self) -> frozenset[str]:
         """Return the hashes of the roots whose binary the target has, whole and, if it is signed, well signed.

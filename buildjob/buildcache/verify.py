@@ -93,6 +93,7 @@ def verify(store: Store, trust: TrustHome | None, findings: Findings, options: V
         graph.add(manifest_key, result.needs)
     yield from left_out
     intact = set(map(layout.hash_of, findings.good_keys))  # what a rebuild would index, whatever else these need
+    findings.not_redistributable -= there
     if not options.allow_missing:
         yield from _dependency_faults(store, graph, there, findings, options)
     if is_whole:

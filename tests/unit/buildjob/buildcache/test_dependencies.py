@@ -169,3 +169,9 @@ def test_a_line_names_few_of_many_and_few_lines_name_many(tmp_path: Path) -> Non
     assert found[-1].endswith("3 more binaries need at run time what is not in the build cache")
     assert findings.good_keys == []
     assert len(keys) == 103
+
+
+def test_what_must_not_be_redistributed_and_is_there_is_not_counted(tmp_path: Path) -> None:
+    store, _ = filled(tmp_path, ["app"], mark=[dag_hash("app")])
+    found, findings = faults(store)
+    assert (found, findings.not_redistributable) == ([], set())
