@@ -29,7 +29,7 @@ ROOMS = (
         "conditions documents index keys listing notarize prune push push_record send_telemetry signing verify workers",
     ),
     Room(92.0, "buildjob/buildcache/indexing", "lock pending_pushes"),
-    Room(97.0, "buildjob/measure", "cgroup processes"),
+    Room(97.0, "buildjob/measure", "cgroup processes resident_code"),
     Room(98.0, "buildjob/report", "cdash write"),
     Room(98.0, "buildjob/spack", "adapter layout"),
     Room(98.0, "ctest_xml", "__main__ answers arguments cdash cli_* convert errors extra identity naming spool submit"),

@@ -6,12 +6,14 @@ threads of ours read and wrote. Everything reads below `psutil.PROCFS_PATH`. Kno
 
 import contextlib
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
 import psutil
+
+_READ_BYTES = 16384
 
 Key = Hashable
 """What names a process for good, though its pid is used again: psutil's identity. No setting of the clock changes it."""
@@ -50,10 +52,10 @@ def read_process(pid: int) -> ProcessUse | None:
             memory, times = process.memory_info(), process.cpu_times()
             own = times.user + times.system
             is_zombie = process.status() == psutil.STATUS_ZOMBIE
-            living = next((thread for thread in _threads(pid) if int(thread.name) != pid), None) if is_zombie else None
+            living = [thread for thread in _threads(pid) if thread != str(pid)] if is_zombie else []
             if living:
                 # Only its first thread has ended. The kernel shows the memory of all with each of the others.
-                memory, is_zombie = psutil.Process(int(living.name)).memory_info(), False
+                memory, is_zombie = psutil.Process(int(living[0])).memory_info(), False
             return ProcessUse(
                 key=process,
                 pid=pid,
@@ -75,13 +77,13 @@ def walk_members(pids: Iterable[int], *, own_pid: int) -> dict[Key, ProcessUse]:
 
 
 def walk_descendants(
-    roots: Iterable[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset()
+    roots: Collection[int], *, own_pid: int, strangers: AbstractSet[Key] = frozenset()
 ) -> dict[Key, ProcessUse]:
     """Return the descendants of this process and the roots with theirs; neither itself nor children that are `strangers`."""
-    children = _children_of if _kernel_lists_children(own_pid) else _children_by_parent()
+    children = _children_of if _kernel_lists_children(own_pid) else _children_by_parent([own_pid, *roots])
     found: dict[Key, ProcessUse] = {}
-    seen = {own_pid}
-    waiting = [*((pid, strangers) for pid in children(own_pid)), *((pid, frozenset[Key]()) for pid in roots)]
+    seen, nobody = {own_pid}, frozenset[Key]()
+    waiting = [*((pid, strangers) for pid in children(own_pid)), *((pid, nobody) for pid in roots)]
     while waiting:
         pid, excluded = waiting.pop()
         use = None if pid in seen else read_process(pid)
@@ -89,15 +91,8 @@ def walk_descendants(
             continue
         seen.add(pid)
         found[use.key] = use
-        waiting.extend((child, frozenset[Key]()) for child in children(pid))
+        waiting.extend((child, nobody) for child in children(pid))
     return found
-
-
-def read_parent(pid: int) -> int | None:
-    """Return a process's parent, 0 if it has none that can be seen; None if it no longer exists or may not be read."""
-    with contextlib.suppress(psutil.Error, OSError):
-        return psutil.Process(pid).ppid()
-    return None
 
 
 def read_command_line(pid: int) -> list[str]:
@@ -133,8 +128,9 @@ def reaped_io() -> tuple[int, int]:
     The kernel adds it to our own figure, but not to our threads' figures: the difference is theirs (kernel/exit.c).
     """
     read, written = read_io(os.getpid())
-    for thread in (proc_folder() / str(os.getpid()) / "task").glob("*"):
-        rows = dict(line.split(b": ", 1) for line in _content(thread / "io").splitlines() if b": " in line)
+    for thread in _threads(os.getpid()):
+        text = _content(f"{psutil.PROCFS_PATH}/{os.getpid()}/task/{thread}/io")
+        rows = dict(line.split(b": ", 1) for line in text.splitlines() if b": " in line)
         read, written = read - int(rows.get(b"read_bytes", 0)), written - int(rows.get(b"write_bytes", 0))
     return max(read, 0), max(written, 0)
 
@@ -148,28 +144,40 @@ def _children_of(pid: int) -> list[int]:
     """Return the children of one process: each thread lists its own. Of the host's processes only the build's are read."""
     found: list[int] = []
     for thread in _threads(pid):
-        found.extend(map(int, _content(thread / "children").split()))
+        found.extend(map(int, _content(f"{psutil.PROCFS_PATH}/{pid}/task/{thread}/children").split()))
     return found
 
 
-def _threads(pid: int) -> list[Path]:
+def _threads(pid: int) -> list[str]:
     with contextlib.suppress(OSError):
-        return list((proc_folder() / str(pid) / "task").iterdir())
+        return os.listdir(f"{psutil.PROCFS_PATH}/{pid}/task")  # noqa: PTH208 - a thousand Path objects cost more
     return []
 
 
-def _children_by_parent() -> Callable[[int], list[int]]:
-    """Return the same function from one look at all processes of the host."""
+def _children_by_parent(tops: Iterable[int]) -> Callable[[int], list[int]]:
+    """Return the same function for these processes and their descendants, from looks at all processes of the host."""
     children: dict[int, list[int]] = {}
-    for pid in psutil.pids():
-        parent = read_parent(pid)
-        if parent is not None:
-            children.setdefault(parent, []).append(pid)
+    for pid in tops:
+        with contextlib.suppress(psutil.Error, OSError):
+            for process in psutil.Process(pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error, OSError):
+                    children.setdefault(process.ppid(), []).append(process.pid)
     return lambda pid: children.get(pid, [])
 
 
-def _content(path: Path) -> bytes:
-    """Return a small file; empty if it no longer exists or is denied: both are common in /proc."""
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
-    return b""
+def _content(path: str) -> bytes:
+    """Return a file; empty if it no longer exists or is denied: both are common in /proc."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    text = b""
+    try:
+        # The kernel hands out a long list in parts.
+        while part := os.read(descriptor, _READ_BYTES):
+            text += part
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+    return text
