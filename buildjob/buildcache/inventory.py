@@ -32,7 +32,7 @@ def fault_of(key: str, text: str) -> Fault:
 
 def fault_from(error: PublishError, key: str, store: Store) -> Fault:
     """Return what an error says of an object, without its address, which most errors begin with."""
-    return fault_of(key, str(error).removeprefix(f"{store.url}/{key}: "))
+    return fault_of(key, str(error).removeprefix("build cache ").removeprefix(f"{store.url}/{key}: "))
 
 
 def manifest_keys(store: Store, left_out: Callable[[Fault], object]) -> Iterator[str]:

@@ -108,7 +108,7 @@ def plan(store: Store, rules: KeepRules, *, wall: Callable[[], float] = time.tim
     keeps_blobs = any(key.endswith("/") for key in unlisted)
     for key, found in in_parallel((info.key for info in manifests), lambda key: _named_by(store, key), workers=workers):
         if found.fault:
-            fault = inventory.fault_of(key, found.fault.removeprefix(f"{store.url}/{key}: "))
+            fault = inventory.fault_from(PublishError(found.fault), key, store)
             if all(fault.key != known.key for known in left_out):
                 left_out.append(fault)
             keeps_blobs = keeps_blobs or found.blobs is None

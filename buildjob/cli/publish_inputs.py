@@ -64,7 +64,7 @@ def log_left_out(log: Log, left_out: Sequence[Fault]) -> int:
     for fault in left_out:
         sys.stdout.write(f"{fault.key}: {fault.text}\n")
     if left_out:
-        log.warning(f"{len(left_out)} objects look like manifests of binaries and are none: they were left out")
+        log.warning(f"{len(left_out)} objects can't be read as manifests of binaries: they were left out")
     return SOME_LEFT_OUT if left_out else 0
 
 

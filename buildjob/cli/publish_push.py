@@ -132,9 +132,7 @@ def _log_index(log: Log, pushed: push.Pushed) -> None:
         log.note("the index was not updated; publish index does it")
         return
     if pushed.index.left_out:
-        log.warning(
-            f"{len(pushed.index.left_out)} objects look like manifests and are none; publish index --rebuild names them"
-        )
+        log.warning(f"{len(pushed.index.left_out)} objects can't be read as manifests; publish index --rebuild names them")
     if pushed.index.replaced:
         log.note(f"{pushed.index.added} binaries added to the index")
     else:

@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +19,8 @@ from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.open import open_store
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import Store
+from buildjob.cli import doctor
 from buildjob.errors import Denied, NoSuchBucket, NotFound, RequestError, StoreError, Unavailable
-from tests.labs.checkout import ROOT
 from tests.labs.s3.server import SECRET_KEY, Server
 
 ONCE = RetryPolicy(tries=2, first_seconds=0.01)
@@ -234,26 +233,29 @@ def test_no_credentials_are_said_so(versitygw: Server, monkeypatch: pytest.Monke
         store_at(versitygw.url, bucket="b-c-d").read("key")
 
 
-def doctor(mirror: str, environment: dict[str, str]) -> tuple[int, str]:
-    """Run doctor; return its exit code, and its lines about the mirror, those that it logs among them."""
-    argv = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "doctor", "--mirror", mirror, "--spack", "/nonexistent"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
-    return done.returncode, "\n".join(line for line in (done.stdout + done.stderr).splitlines() if "mirror" in line)
-
-
-def test_doctor_asks_the_mirror(versitygw: Server, tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
-    environment |= versitygw.environment
+def test_doctor_asks_the_mirror(
+    versitygw: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"SPACK_FARM_PUBLISH_PATH_STYLE": "true", **versitygw.environment}.items():
+        monkeypatch.setenv(name, value)
     url = f"s3://{versitygw.bucket()}/farm"
-    assert "ok    mirror" in doctor(url, environment)[1]
-    assert "FIX   mirror" in doctor("s3://no-such-bucket/x", environment)[1]
-    _, said = doctor(url, environment | {"AWS_ACCESS_KEY_ID": "nobody"})
-    assert "FIX   mirror" in said
-    assert "does not know this access key" in said
+
+    def asked() -> tuple[int, str]:
+        """Return the exit code, and the line about the mirror."""
+        code = doctor.main(["--mirror", url, "--spack", "/nonexistent"])
+        return code, "\n".join(line for line in capfd.readouterr().out.splitlines() if "mirror s3" in line)
+
+    assert asked()[1].startswith(f"ok    mirror {url}: it can be read")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    code, line = asked()
+    assert code == 1
+    assert line.startswith("FIX   mirror")
+    assert "does not know this access key" in line
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    code, said = doctor(url, environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
+    for name in ("AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    code, line = asked()
     assert code == 1
-    assert f"no answer from http://127.0.0.1:{port}: it refused the connection" in said
-    (tmp_path / "file").touch()
-    assert f"FIX   --mirror {tmp_path}/file" in doctor(str(tmp_path / "file"), environment)[1]
+    assert f"no answer from http://127.0.0.1:{port}: it refused the connection" in line
