@@ -45,12 +45,21 @@ def _has(store: Store, *prefixes: str) -> bool:
     return any(list(itertools.islice(store.list(prefix, unlisted=unlisted), 1)) or unlisted for prefix in prefixes)
 
 
-def require(store: Store) -> None:
-    """Raise RequestError, with what to do, unless there is a build cache; StoreError if that can't be found out."""
+def require_access(store: Store) -> Presence:
+    """Return what stands at a store's address, which need not be a build cache.
+
+    Raises RequestError if there is no bucket, StoreError if nothing can be read there. To the question for a single object
+    S3 servers say "not there" in both cases.
+    """
     try:
-        found = of(store)
+        return of(store)
     except NoSuchBucket as error:
         raise RequestError(str(error)) from error
+
+
+def require(store: Store) -> None:
+    """Raise RequestError, with what to do, unless there is a build cache; StoreError if that can't be found out."""
+    found = require_access(store)
     if found is not Presence.BUILD_CACHE:
         raise RequestError(f"{store.url}: {fault_of(found)}")
 

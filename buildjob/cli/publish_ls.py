@@ -4,7 +4,7 @@ import sys
 
 import msgspec
 
-from buildjob.buildcache import dependencies, listing
+from buildjob.buildcache import dependencies, listing, presence
 from buildjob.cli.publish_inputs import open_existing, open_mirror, read
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.log import Log
@@ -27,5 +27,7 @@ def _which(arguments: Arguments, keys: list[str], log: Log) -> int:
     store = open_mirror(arguments, arguments.mirror, log)
     there = dependencies.present(store, keys, workers=connections_of(arguments), believe_index=True)
     found = [key for key in keys if key in there]
+    if not found:  # none of them, or no access: the agent would build for hours and then fail to publish
+        presence.require_access(store)
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if arguments.json else "".join(f"{key}\n" for key in found))
     return 0

@@ -19,7 +19,7 @@ from buildjob.buildcache.storage.access import Access
 from buildjob.buildcache.storage.open import open_store
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import Store
-from buildjob.cli import doctor
+from buildjob.cli import doctor, publish
 from buildjob.errors import Denied, NoSuchBucket, NotFound, RequestError, StoreError, Unavailable
 from tests.labs.s3.server import SECRET_KEY, Server
 
@@ -225,6 +225,32 @@ def test_a_bucket_and_an_object_that_are_missing_are_two_things(versitygw: Serve
     assert presence.of(store_at(versitygw.url, bucket=bucket)) is presence.Presence.NOTHING
     with pytest.raises(RequestError, match="make the bucket first"):
         presence.require(store_at(versitygw.url, bucket="no-such-bucket"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("", "testing", 0, ""),
+        ("", "nobody", 100, "does not know this access key"),
+        ("no-such-bucket", "testing", 2, "make the bucket first"),
+    ],
+)
+def test_the_agent_learns_before_it_builds_that_it_may_not_publish(
+    versitygw: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    case: tuple[str, str, int, str],
+) -> None:
+    """A HEAD says "not there" in all three cases."""
+    bucket, key, code, text = case
+    for name, value in {**versitygw.environment, "AWS_ACCESS_KEY_ID": key, "SPACK_FARM_PUBLISH_PATH_STYLE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "keys").write_text(f"{layout.SPECS}a/a-1-x{layout.MANIFEST_END}\n")
+    assert publish.main(["ls", f"s3://{bucket or versitygw.bucket()}/new", "--of", str(tmp_path / "keys"), "--json"]) == code
+    said = capsys.readouterr()
+    assert text in said.err
+    assert (said.out == "[]\n") == (code == 0)
 
 
 def test_no_credentials_are_said_so(versitygw: Server, monkeypatch: pytest.MonkeyPatch) -> None:
