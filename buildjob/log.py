@@ -15,11 +15,15 @@ _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 class Log:
     """Writes the agent's own lines, each with a prefix that the build's output does not have."""
 
-    def __init__(self, stream: TextIO | None = None, *, errors: TextIO | None = None, color: bool = False) -> None:
-        """Without a stream errors go to standard error and all else to standard output, with one everything goes there."""
+    def __init__(self, stream: TextIO | None = None, *, color: bool = False, error_color: bool | None = None) -> None:
+        """Without a stream errors go to standard error and all else to standard output, with one everything goes there.
+
+        `error_color` is that of errors, where it is another one.
+        """
         self._stream: TextIO = stream if stream is not None else sys.stdout
-        self._errors: TextIO = errors or stream or sys.stderr
+        self._errors: TextIO = stream if stream is not None else sys.stderr
         self.color = color
+        self._error_color = color if error_color is None else error_color
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
         """Columns that tables may take."""
 
@@ -37,24 +41,28 @@ class Log:
 
     def error(self, text: str) -> None:
         """Log what went wrong and what to do next."""
-        self._line("error", f"spack-farm: error: {text}", self._errors)
+        self._line("error", f"spack-farm: error: {text}", is_error=True)
 
     def plain(self, text: str) -> None:
         """Write a block of text as it is, such as a table."""
         self._write(text if text.endswith("\n") else text + "\n", self._stream)
 
-    def _line(self, kind: str, text: str, stream: TextIO | None = None) -> None:
-        style = _STYLES[kind]
-        self._write(f"\x1b[{style}m{text}\x1b[0m\n" if self.color and style else f"{text}\n", stream or self._stream)
+    def _line(self, kind: str, text: str, *, is_error: bool = False) -> None:
+        style, color = _STYLES[kind], self._error_color if is_error else self.color
+        self._write(
+            f"\x1b[{style}m{text}\x1b[0m\n" if color and style else f"{text}\n", self._errors if is_error else self._stream
+        )
 
-    @staticmethod
-    def _write(text: str, stream: TextIO) -> None:
+    def _write(self, text: str, stream: TextIO) -> None:
         encoding = stream.encoding or "utf-8"
         try:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
-        except BrokenPipeError:
-            # The reader closed the pipe. Python flushes again when it exits, and would end with 120: let it write nowhere.
+        except OSError as error:
+            # The reader closed the pipe, or the disk of a file is full: the work goes on without its lines. Python flushes
+            # again when it exits, and would end with 120: let it write nowhere.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+            if not isinstance(error, BrokenPipeError) and stream is not self._errors:
+                self.error(f"standard output takes no more lines: {error.strerror or error}")

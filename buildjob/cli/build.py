@@ -115,8 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm build` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv)
     variables = options.environment()
-    color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stdout.isatty())
-    log = Log(color=color)
+    color, error_color = (
+        not variables.get("NO_COLOR") and (bool(variables.get("CI")) or stream.isatty())
+        for stream in (sys.stdout, sys.stderr)
+    )
+    log = Log(color=color, error_color=error_color)
     try:
         from buildjob.agent import request  # noqa: PLC0415  --help need not load it
 

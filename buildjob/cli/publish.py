@@ -5,13 +5,16 @@ and the exit code of its kind. Options may come from variables `SPACK_FARM_PUBLI
 """
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -58,6 +61,7 @@ def _run(arguments: Arguments) -> int:
             add_environment(arguments, variables)
             verb = importlib.import_module(f"buildjob.cli.publish_{arguments.verb}")  # --help need not load it
             code: int = verb.run(arguments, log)
+            sys.stdout.flush()  # here, where an error becomes a line
             return code
     except Interrupted as stopped:
         message = "stopped; the build cache is consistent, and the same command continues from here"
@@ -65,15 +69,36 @@ def _run(arguments: Arguments) -> int:
     except AgentError as error:
         return _failed(arguments, log, str(error), error.outcome, EXIT_CODES[error.outcome])
     except BrokenPipeError:
+        _write_nowhere()
         return _BROKEN_PIPE
     except OSError as error:  # a full disk where the index passes through, a folder that must not be read
-        message = f"{error.filename or 'a local file'}: {error.strerror or error}; the build cache is consistent"
+        message = f"{_fault_of(error, arguments)}; the build cache is consistent"
         return _failed(arguments, log, message, Outcome.PUBLISH_FAILED, EXIT_CODES[Outcome.PUBLISH_FAILED])
     except Exception as error:  # noqa: BLE001  the one place that catches broadly
         if advice := extra.advice(error):
             return _failed(arguments, log, advice, Outcome.BAD_REQUEST, EXIT_CODES[Outcome.BAD_REQUEST])
         message = "a bug in spack-farm; please report it with these lines\n" + traceback.format_exc()
         return _failed(arguments, log, message, None, BUG)
+
+
+def _fault_of(error: OSError, arguments: Arguments) -> str:
+    """Return what failed. An error of writing names no file: it is of temporary files, or of standard output."""
+    if error.filename or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return f"{error.filename or 'a local file'}: {error.strerror or error}"
+    from buildjob.agent import disks  # noqa: PLC0415  as all verbs
+
+    use = "--scratch" if arguments.scratch else "temporary files"
+    if full := disks.find_full([disks.Place(use, Path(arguments.scratch or tempfile.gettempdir()))]):
+        return disks.message_of(full)
+    _write_nowhere()
+    return f"standard output or a local file: {error.strerror}"
+
+
+def _write_nowhere() -> None:
+    """Let standard output write nowhere: Python writes again what is left when it exits, and would end with 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _log(variables: Mapping[str, str]) -> Log:

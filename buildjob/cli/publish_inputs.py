@@ -77,6 +77,8 @@ def processes_for(connections: int) -> int:
 
 def index_options(arguments: Arguments) -> index.IndexOptions:
     """Return how the index is to be updated."""
+    if arguments.scratch and not os.path.isdir(arguments.scratch):  # noqa: PTH112  of any name
+        raise RequestError(f"--scratch {arguments.scratch}: there is no such folder")
     return index.IndexOptions(
         workers=connections_of(arguments),
         scratch=Path(arguments.scratch) if arguments.scratch else None,

@@ -362,6 +362,7 @@ _MOVED_BY = {
     "temporary files": ": TMPDIR names the folder",
     "run folder": ": --out names the folder",
     "--out": ": --out names the folder",
+    "--scratch": ": --scratch names the folder",
 }
 
 _SIGNALS = frozenset(int(number) for number in signal.Signals)

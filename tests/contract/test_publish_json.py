@@ -40,7 +40,11 @@ def failure_of(done: subprocess.CompletedProcess[str]) -> Failure:
         (("push", "u", "file", "--unsigned"), Outcome.BAD_REQUEST, "is a file, not a folder"),
         (("verify", "m", "--any-signer"), Outcome.BAD_REQUEST, "there is no build cache"),
         (("push", "u", "m", "--signing-key-command", "exit 3"), Outcome.PUBLISH_FAILED, "ended with 3"),
-        (("push", "u", "m", "--unsigned", "--scratch", "none"), Outcome.PUBLISH_FAILED, "No such file or directory"),
+        (
+            ("push", "u", "m", "--unsigned", "--scratch", "none"),
+            Outcome.BAD_REQUEST,
+            "--scratch none: there is no such folder",
+        ),
         (("verify", "m"), Outcome.BAD_REQUEST, "--any-signer"),
         (("verify", "m", "--trust", "none"), Outcome.BAD_REQUEST, "none"),
         (("telemetry", "none", "m"), Outcome.PUBLISH_FAILED, "none"),

@@ -135,6 +135,19 @@ def test_a_program_that_writes_to_memory_which_is_a_file_on_a_full_disk(tmp_path
             assert run(tmp_path / str(number), each, TMPDIR=str(disk)).returncode == 5, each
 
 
+@pytest.mark.parametrize(("command", "code"), [("echo hello", 0), ("exit 3", 1)])
+def test_an_output_that_takes_no_more_lines_changes_no_verdict(command: str, code: int, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "--command", command, "--name", "x",
+             "--version", "1", "--out", str(tmp_path / "out")],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == code
+    assert done.stderr == "spack-farm: error: standard output takes no more lines: No space left on device\n"
+    assert (tmp_path / "out" / "x-1" / "report.html").exists()
+
+
 def test_a_shell_says_i_o_error_of_a_full_disk(tmp_path: Path) -> None:
     assert run(tmp_path / "out", "echo x > /dev/full").returncode == 1
     with small_disk(tmp_path / "disk", megabytes=4) as disk:

@@ -17,6 +17,7 @@ from buildjob.buildcache.storage.store import Store
 from buildjob.errors import PublishError
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs, node
 from tests.labs.checkout import ROOT
+from tests.labs.limits import small_disk
 from tests.labs.spack.keys import Key
 from tests.labs.telemetry_samples import SAMPLE, sample
 
@@ -199,12 +200,30 @@ def test_notarize_leaves_out_what_an_expired_key_has_signed(tmp_path: Path, key:
     assert not list(target.list(layout.SPECS))
 
 
-def test_a_scratch_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, key: Key) -> None:
+def test_a_scratch_folder_that_is_not_there_is_rejected_before_anything_is_uploaded(tmp_path: Path, key: Key) -> None:
     add_entry(tmp_path / "u", "tool")
     done = farm("push", tmp_path / "u", tmp_path / "m", "--signing-key-file", key.secret, "--scratch", tmp_path / "none")
+    assert done.returncode == 2
+    assert f"--scratch {tmp_path}/none: there is no such folder" in done.stderr
+    assert not (tmp_path / "m").exists()
+
+
+def test_no_room_for_the_index_or_for_what_is_printed_is_one_line(signed: tuple[Key, Path], tmp_path: Path) -> None:
+    _, mirror = signed
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        (disk / "filling").write_bytes(b"0" * (1 << 20))
+        done = farm("index", mirror, "--rebuild", "--scratch", disk)
     assert done.returncode == 100
-    assert "No such file or directory; the build cache is consistent" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert f"the file system at {disk} is full" in done.stderr
+    assert "--scratch names the folder; the build cache is consistent" in done.stderr
+    with Path("/dev/full").open("w") as full:
+        printed = subprocess.run(
+            [sys.executable, str(ROOT / "spack_farm/__main__.py"), "publish", "ls", mirror],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert printed.returncode == 100
+    assert printed.stderr.count("\n") == 1
+    assert "No space left on device" in printed.stderr
 
 
 def test_pruning_takes_two_runs_and_keeps_what_is_locked_or_announced(make_store: MakeStore, tmp_path: Path) -> None:

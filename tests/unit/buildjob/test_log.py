@@ -36,6 +36,14 @@ def test_errors_go_to_standard_error_and_all_else_to_standard_output(capsys: pyt
     assert printed.out == "spack-farm: building\nspack-farm: warning: look\na table\n"
 
 
+def test_each_stream_has_its_own_color(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(color=True, error_color=False)
+    log.step("building")
+    log.error("what, which, what next")
+    printed = capsys.readouterr()
+    assert ("\x1b" in printed.out, "\x1b" in printed.err) == (True, False)
+
+
 def test_color_changes_the_looks_only() -> None:
     plain = said(color=True)
     assert "\x1b[" in plain
