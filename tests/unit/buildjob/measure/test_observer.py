@@ -71,6 +71,24 @@ def test_a_slow_checkpoint_does_not_hold_up_the_samples() -> None:
     assert observer.notes() == []
 
 
+def test_a_hole_in_the_samples_is_noted() -> None:
+    asked = [0]
+    later = threading.Event()
+
+    def monotonic() -> float:
+        """The clock goes on by 20 s at once, as for a process that was suspended."""
+        asked[0] += 1
+        if asked[0] > 200:
+            later.set()
+        return asked[0] / 100 + (20.0 if asked[0] > 100 else 0.0)
+
+    with Observer(cgroup=None, interval_seconds=0.01, monotonic=monotonic) as observer:
+        assert later.wait(60)
+    samples = observer.stop().samples
+    assert (samples.holes, round(samples.hole_seconds)) == (1, 20)
+    assert observer.notes()[0].startswith("the memory was not read for 20 s in 1 hole: the agent was held up")
+
+
 def test_a_phase_begins_when_its_line_was_read() -> None:
     with Observer(cgroup=None, monotonic=lambda: 50.0) as observer:
         observer.begin_phase("build", at=49.5)
