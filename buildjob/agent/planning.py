@@ -147,6 +147,8 @@ def check_sources(log: Log, found: Concretization, work: Schedule) -> None:
             raise RequestError(f"{spec.title}: {spec.unfetchable}")
     dependencies = [spec for spec in work.build if spec.hash not in found.roots]
     for fault in found.mirror_faults:
+        if fault.mirror == TARGET_MIRROR and fault.kind == "no_folder":
+            continue  # the first binary makes it
         if fault.is_silent and dependencies:
             raise FetchError(
                 f"{fault.sentence}. It may have {dependencies[0].title}, which would be built from source here; "

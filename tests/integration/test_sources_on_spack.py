@@ -46,6 +46,7 @@ def published(lab: SpackLab, key: Key, tmp_path: Path) -> Path:
     done = lab.build("hello-app", "--mirror", tmp_path / "m", "--signing-key-file", key.secret, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "published with it, since it needs them at run time: gcc-runtime" in done.stdout
+    assert "no such folder" not in done.stdout + done.stderr, "that the build cache did not exist is no news"
     return tmp_path / "m"
 
 
