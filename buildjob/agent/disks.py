@@ -140,8 +140,7 @@ def disk_full(error: OSError, place: Place | None = None) -> DiskFull:
     """Return the error to raise where the kernel says that there is no room; by the error's file if no place is given."""
     if place is None and isinstance(error.filename, str):
         place = Place("agent", Path(error.filename).absolute())
-    places = [place] if place else writable_places()
-    full = find_full(places)
+    full = find_full([place]) if place else find_full_anywhere()
     if full is None and place:  # it has room now, or too little for this file: the figures say how much
         with contextlib.suppress(OSError):
             folder = existing_folder(place.folder)
@@ -178,7 +177,7 @@ def full_disks_named(variables: Mapping[str, str]) -> Iterator[None]:
             raise
         quoted = [Place("file system", Path(path)) for path in _QUOTED_PATH.findall(str(error))]
         known = [Place("file system", Path(variables[name])) for name in _SPACKS_FOLDERS if variables.get(name)]
-        full = find_full([*quoted, *known, *writable_places()])
+        full = find_full([*quoted, *known]) or find_full_anywhere()
         if full is None:
             raise
         raise DiskFull(f"{error}; {message_of(full)}") from error
@@ -236,6 +235,11 @@ class DiskWatch:
         while not self._ended.wait(_LOOK_SECONDS):
             if full := find_full(self._places, tries_to_write=False):
                 self._seen = (self._monotonic(), full)
+
+
+def find_full_anywhere() -> FullDisk | None:
+    """Return the first file system of this machine that may be written to and is full."""
+    return _in_time(lambda: find_full(writable_places()))
 
 
 def _in_time(look: Callable[[], FullDisk | None]) -> FullDisk | None:

@@ -27,7 +27,7 @@ _READ_BYTES = 1 << 16
 GRACE_SECONDS = 10.0
 """Between TERM and KILL."""
 _LEFTOVER_GRACE_SECONDS = 2.0
-_SETTLE_SECONDS = 0.5
+_SETTLE_SECONDS = 1.0
 """After the program's end: what ends by itself within it has not outlived the program."""
 _REAP_SECONDS = 1.0
 _POLL_SECONDS = 0.01
@@ -181,13 +181,13 @@ def follow(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) ->
         timed_out, kill_at = _pass_on(child, exited, output, until)
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
-        ending = _Ending(standby=until.standby(), between=lambda: _read_some(pipe, output))
+        ending = _Ending(standby=until.standby(), between=lambda: _read_some(pipe, output, at_most=16))
         if kill_at is not None:  # the grace period of a stop counts from its TERM, which the whole process group received
             grace = max(kill_at - time.monotonic(), 0.0)
             ending = msgspec.structs.replace(ending, grace_seconds=grace, group=child.pid)
         leftovers = stop_descendants(ending)
         # nothing writes to the pipe any more: every descendant has ended
-        while _read_some(pipe, output):
+        while _read_some(pipe, output, at_most=16):
             pass
     code = child.returncode
     return Ended(
@@ -248,12 +248,15 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _read_some(pipe: int, output: Output) -> bool:
-    """Pass on what one reading of the pipe gives; return whether it gave anything."""
+def _read_some(pipe: int, output: Output, *, at_most: int) -> bool:
+    """Pass on what so many readings of the pipe give; return whether there may be more."""
     with contextlib.suppress(BlockingIOError):
-        if chunk := os.read(pipe, _READ_BYTES):
+        for _ in range(at_most):
+            chunk = os.read(pipe, _READ_BYTES)
+            if not chunk:
+                return False
             output.write(chunk)
-            return True
+        return True
     return False
 
 
@@ -273,7 +276,7 @@ class _Ending(msgspec.Struct, frozen=True, kw_only=True):
 def stop_descendants(ending: _Ending) -> list[str]:
     """Stop every descendant but those on standby; return the names of those that outlived the program.
 
-    Each has half a second to end by itself. TERM follows, and KILL after the grace period. Who ends in that half second has
+    Each has a second to end by itself. TERM follows, and KILL after the grace period. Who ends in that second has
     not outlived the program; who appears after it was started by the ending of another. Of a group that has received TERM
     only those count that need KILL.
     """

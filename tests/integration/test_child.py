@@ -108,10 +108,10 @@ def test_a_daemon_that_holds_the_pipe_does_not_hold_the_agent(tmp_path: Path) ->
     "command",
     [
         "true & true & true & true",
-        "(sleep 0.2; echo late) &",  # ends by itself, soon after the command
-        "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.1 & done; exit 0",
+        "(sleep 0.1; echo late) &",  # ends by itself, soon after the command
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.05 & done; exit 0",
         # ends by itself while a reader is still needed: its output is more than a pipe holds
-        "(sleep 0.1; head -c 300000 /dev/zero | tr '\\0' x) & exit 0",
+        "(head -c 300000 /dev/zero | tr '\\0' x) & exit 0",
     ],
 )
 def test_what_is_ending_by_itself_has_not_outlived_the_build(tmp_path: Path, command: str) -> None:
