@@ -244,7 +244,11 @@ class IndexWatch:
             raise spack.binary_distribution.FetchIndexError(f"mirror {mirror.name} was left out")
         try:
             with at_most(LARGE_SECONDS):
-                if not mirror.fetch_url.startswith((*LOCAL, "oci://")):
+                if mirror.fetch_url.startswith((*LOCAL, "oci://")):
+                    pass
+                elif url_and_version.version >= 3:
+                    read_index_manifest(mirror)
+                else:
                     layout = spack.url_buildcache.get_url_buildcache_class(layout_version=url_and_version.version)
                     request(layout.get_index_url(mirror.fetch_url), "HEAD")
                 return self.fetch(url_and_version, cache_entry=cache_entry)
@@ -284,15 +288,20 @@ def by_url(url):
 
 def probe(mirror, faults):
     """Ask a remote mirror for the manifest of its index: whether it answers at all, and as a build cache does."""
-    url = spack.url_buildcache.URLBuildcacheEntry.get_index_url(mirror.fetch_url)
-    entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, allow_unsigned=True)
     try:
-        with at_most(patience()):
-            entry.read_manifest(manifest_url=url)
+        read_index_manifest(mirror)
     except Exception as error:
         kind, text = kind_and_text(error)
         if kind != "absent":
             faults.add(mirror, "index" if kind == "garbled" else kind, text)
+
+
+def read_index_manifest(mirror):
+    """Read the manifest of a mirror's index, which is small; raises what went wrong."""
+    entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, allow_unsigned=True)
+    try:
+        with at_most(patience()):
+            entry.read_manifest(manifest_url=entry.get_index_url(mirror.fetch_url))
     finally:
         entry.destroy()
 
