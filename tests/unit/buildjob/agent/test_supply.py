@@ -110,3 +110,19 @@ def test_a_fault_groups_its_reasons_and_has_a_bounded_length() -> None:
 def test_titles_are_shortened() -> None:
     assert shortened("abcde") == "a, b, c, d, e"
     assert shortened("abcdef") == "a, b, c, d, e and 1 more"
+
+
+def test_what_is_damaged_in_the_target_counts_as_missing() -> None:
+    supply = Supply(SPECS, there="abcd")
+    supply.damaged("b")
+    supply.learn({"b": MIRROR})
+    assert [each.name for each in supply.needs(APP).brought] == ["b"]
+
+
+def test_a_package_of_this_call_is_built_unless_something_else_is_known_of_it() -> None:
+    supply = Supply(SPECS)
+    assert supply.origin(APP) == BUILT
+    assert not supply.must_stay(APP)
+    supply.learn({"app": NONE}, not_redistributable=["app"])
+    assert supply.origin(APP) == NONE
+    assert supply.must_stay(APP)
