@@ -196,7 +196,7 @@ def _waiting_notes(outcome: Outcome, missing: list[Path]) -> list[str]:
     if outcome is Outcome.ALREADY_THERE:
         return ["another process installed it while Spack waited; nothing was built or measured"]
     if outcome is Outcome.DEPENDENCY_FAILED:
-        return [f"no longer installed, though it was before: {prefix}" for prefix in missing]
+        return [f"{prefix} was installed when this was planned, and is not any more; run it again" for prefix in missing]
     return ["Spack had not begun to build it; another process in the same tree may hold its lock"]
 
 
