@@ -17,7 +17,8 @@ import msgspec
 from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
 from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
-from buildjob.agent.publishing import Publisher, Publishing, send_telemetry
+from buildjob.agent.publisher import Publisher
+from buildjob.agent.publishing import Publishing, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.request import BuildRequest, CommandBuild
 from buildjob.agent.run import Process, Surroundings, run
