@@ -1,6 +1,8 @@
 """Little memory for a program, little room on a disk."""
 
 import contextlib
+import ctypes
+import functools
 import os
 import subprocess
 import time
@@ -8,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+_CLONE_NEWNS = 0x20000
+"""A mount namespace of its own, to unshare(2); `os.unshare` exists from Python 3.12 on."""
 
 
 @contextlib.contextmanager
@@ -29,9 +34,17 @@ def limited_cgroup(limit_bytes: int) -> Iterator[list[str]]:
             time.sleep(0.02)
 
 
+@functools.cache
+def _mount_for_this_process_alone() -> None:
+    """Hide from other processes what is mounted from now on: their tests must not find a full disk."""
+    if ctypes.CDLL(None).unshare(_CLONE_NEWNS) == 0:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, *, megabytes: int, options: str = "") -> Iterator[Path]:
     """Mount a small tmpfs, with further options of its own. Skips without the right to."""
+    _mount_for_this_process_alone()
     folder.mkdir()
     every = f"size={megabytes}m" + (f",{options}" if options else "")
     mounted = subprocess.run(

@@ -84,9 +84,10 @@ class SpackLab:
         )
 
     def forget(self, *names: str) -> None:
-        """Uninstall packages, so that the next call builds them again."""
+        """Uninstall packages, and what needs them, so that the next call builds them again."""
         for name in names:
-            self.stock_spack("uninstall", "-y", "--all", name)
+            done = self.stock_spack("uninstall", "-y", "--all", "--dependents", name)
+            assert done.returncode == 0 or "does not match any installed packages" in done.stdout + done.stderr, done.stderr
 
 
 def cdash_faults(out: Path, name: str) -> list[str]:
