@@ -264,7 +264,7 @@ def _target(values: Mapping[str, Any]) -> Target | None:
         url=folder.as_uri() if folder else values["mirror"].rstrip("/"),
         folder=folder,
         signing_key_file=find_source(key, "--signing-key-file") if key else None,
-        passphrase_file=find_source(passphrase, "--signing-passphrase-file") if passphrase else None,
+        passphrase_file=(find_source(passphrase, "--signing-passphrase-file", holds="passphrase") if passphrase else None),
     )
 
 

@@ -6,6 +6,7 @@ it.
 
 import base64
 import binascii
+import codecs
 import contextlib
 import os
 import shutil
@@ -188,7 +189,8 @@ def key_text(path: Path) -> bytes:
 
 
 def plain_key(text: bytes) -> bytes:
-    """Return a key as gpg reads it: base64 of an armored text becomes that text, anything else stays."""
+    """Return a key as gpg reads it: base64 of an armored text becomes that text, a mark of UTF-8 before it is dropped."""
+    text = text.removeprefix(codecs.BOM_UTF8)
     if text.lstrip().startswith(b"-----BEGIN"):
         return text
     with contextlib.suppress(binascii.Error, ValueError):
@@ -199,7 +201,11 @@ def plain_key(text: bytes) -> bytes:
 
 
 def _reason(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.startswith("gpg: ")]
+    lines = [
+        line
+        for line in stderr.splitlines()
+        if line.startswith("gpg: ") and not line.startswith("gpg: Total number processed")
+    ]
     return lines[-1].removeprefix("gpg: ") if lines else "no reason given"
 
 

@@ -113,7 +113,8 @@ def _signing_key(arguments: Arguments) -> KeySource:
 def _source(arguments: Arguments, option: str, text: str | None) -> KeySource | None:
     if option in arguments.held:
         return KeySource(title=option, held=arguments.held[option])
-    return find_source(text, option) if text else None
+    holds = "passphrase" if option == "--signing-passphrase-file" else "key"
+    return find_source(text, option, holds=holds) if text else None
 
 
 @contextlib.contextmanager

@@ -62,14 +62,14 @@ def rejection(key: Path, passphrase: Path | None = None) -> str:
 
 
 def test_an_expired_key_is_named_with_the_day(home: Home, tmp_path: Path) -> None:
-    home.make("sign", "--faked-system-time", "20200101T000000", expires="seconds=60")
+    home.make("sign", "--faked-system-time", "20200101T000000!", expires="seconds=60")
     (tmp_path / "key").write_bytes(home.gpg("--export-secret-keys"))
     assert "expired on 2020-01-01 00:01 UTC" in rejection(tmp_path / "key")
 
 
 def test_a_key_from_the_future_asks_for_a_look_at_the_clock(home: Home, tmp_path: Path) -> None:
-    home.make("sign", "--faked-system-time", "20450101T000000")
-    (tmp_path / "key").write_bytes(home.gpg("--faked-system-time", "20450102T000000", "--export-secret-keys"))
+    home.make("sign", "--faked-system-time", "20450101T000000!")
+    (tmp_path / "key").write_bytes(home.gpg("--faked-system-time", "20450102T000000!", "--export-secret-keys"))
     assert "is valid from 2045-01-01 00:00 UTC only; is the clock of this machine right?" in rejection(tmp_path / "key")
 
 
@@ -81,6 +81,8 @@ def test_a_passphrase_that_is_missing_is_asked_for_and_only_its_first_line_count
     assert "the key has a passphrase; give --signing-passphrase-file FILE" in rejection(key)
     phrase.write_text("correct horse\r\na second line\n")
     assert check(key, phrase) is None
+    phrase.write_text("x" * 256)
+    assert f"{phrase} is not its passphrase: its first line is longer" in rejection(key, phrase)
 
 
 def test_a_key_that_was_revoked_or_only_certifies_or_left_its_secret_at_home_is_rejected(home: Home, tmp_path: Path) -> None:
@@ -101,6 +103,10 @@ def test_what_is_no_secret_key_is_said_as_such(key: Key, tmp_path: Path) -> None
     assert "it holds a public key only" in rejection(key.public)
     (tmp_path / "cut").write_bytes(key.secret.read_bytes()[:200])
     assert "damaged or cut off" in rejection(tmp_path / "cut")
+    (tmp_path / "one line").write_bytes(key.secret.read_bytes().replace(b"\n", b" "))
+    assert rejection(tmp_path / "one line").endswith("or has lost its line ends: no valid OpenPGP data found.")
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + key.secret.read_bytes())
+    assert check(tmp_path / "marked") is None
     (tmp_path / "noise").write_bytes(bytes(range(1, 120)))
     assert "gpg finds no key in it" in rejection(tmp_path / "noise")
     (tmp_path / "pem").write_text("-----BEGIN RSA PRIVATE KEY-----\nMII=\n-----END RSA PRIVATE KEY-----\n")

@@ -18,6 +18,8 @@ import msgspec
 from buildjob.errors import RequestError
 
 _LARGEST_BYTES = 1 << 20
+_LONGEST_SHOWN = 200
+"""Characters; a key on one line is longer, in base64, too."""
 _PIPE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _DESCRIPTOR = re.compile(r"(?:/dev/fd/|/proc/self/fd/)(\d+)|/dev/(stdin)")
@@ -44,15 +46,21 @@ class KeySource(msgspec.Struct, frozen=True, kw_only=True):
         return f"KeySource({self.title!r})"  # never what is held
 
 
-def find_source(text: str, option: str) -> KeySource:
+def find_source(text: str, option: str, *, holds: str = "key") -> KeySource:
     """Return the source that an option names; a pipe is read to its end, for at most a minute.
 
-    Raises RequestError, naming the option, if it is not a file with something in it that this user can read.
+    `holds` is what is in it: "key" or "passphrase". Raises RequestError, naming the option, if it is not a file with
+    something in it that this user can read.
     """
     title, path = f"{option} {text}", Path.cwd() / text
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
+        if _may_be_secret(text, path, holds):
+            raise RequestError(
+                f"{option}: there is no file of that name. The value is not shown, as it may be the {holds} itself; "
+                "give a file that holds it, on GitLab a variable of type File"
+            ) from error
         raise RequestError(f"{title}: {_absence(path, error)}") from error
     if stat.S_ISDIR(status.st_mode):
         raise RequestError(f"{title}: this is a folder; give a file{_export_advice(path)}")
@@ -65,6 +73,14 @@ def find_source(text: str, option: str) -> KeySource:
     if stat.S_ISBLK(status.st_mode) or (stat.S_ISSOCK(status.st_mode) and not _DESCRIPTOR.fullmatch(text)):
         raise RequestError(f"{title}: this is neither a file nor a pipe")
     return KeySource(title=title, held=_read_once(text, title))
+
+
+def _may_be_secret(text: str, path: Path, holds: str) -> bool:
+    """Return whether a name at which there is nothing may be the content that a file was to hold."""
+    if "\n" in text or "-----BEGIN" in text or len(text) > _LONGEST_SHOWN:
+        return True
+    # a passphrase looks like a file's name, but hardly like the path of one in a folder that exists
+    return holds == "passphrase" and not ("/" in text and os.path.isdir(path.parent))  # noqa: PTH112  too long a path is no error
 
 
 def _absence(path: Path, error: OSError | ValueError) -> str:

@@ -13,6 +13,7 @@ import msgspec
 # error codes of gpg, without the source in their upper bits
 _NO_PASSPHRASE = frozenset({177, 99})  # none was given; the prompt for it was canceled
 _BAD_PASSPHRASE = 11
+_LONG_PASSPHRASE = 273  # more than gpg-agent takes, 255 bytes
 _CODE_BITS = 0xFFFF
 _USES = {"c": "certifying keys", "e": "encryption", "a": "authentication"}
 
@@ -138,7 +139,7 @@ def absence_fault(text: bytes, shown: Sequence[SecretKey], status: Mapping[str, 
         return "it holds a public key only; gpg --armor --export-secret-keys FINGERPRINT writes the secret one"
     found = re.match(rb"\s*-----BEGIN ([A-Z0-9 ]{1,40})-----", text)
     if found and found[1].startswith(b"PGP "):
-        return f"the key in it is damaged or cut off: {reason}"
+        return f"the key in it is damaged or cut off, or has lost its line ends: {reason}"
     if found:
         return f"it holds a '{found[1].decode()}' block, which is not a key of GnuPG"
     return "gpg finds no key in it"
@@ -157,6 +158,8 @@ def passphrase_fault(status: Mapping[str, str], *, given: str) -> str:
     """
     code = status.get("FAILURE", "").rpartition(" ")[2]
     number = int(code) & _CODE_BITS if code.isdecimal() else 0
+    if number == _LONG_PASSPHRASE and given:
+        return f"{given} is not its passphrase: its first line is longer than the 255 bytes that gpg takes"
     if number == _BAD_PASSPHRASE and given:
         return f"{given} is not its passphrase"
     if number in {_BAD_PASSPHRASE, *_NO_PASSPHRASE}:

@@ -193,7 +193,7 @@ def test_a_spec_may_be_longer_than_a_path() -> None:
         (("--mirror", "file://", "--unsigned"), "whole path"),
         (("--mirror", "file://host/m", "--unsigned"), "whole path"),
         (("--telemetry-mirror", "file:m"), "whole path"),
-        (("--trust", "n" * 300), "there is no such file"),
+        (("--trust", "n" * 300), "there is no file of that name"),
         (("-C", "n" * 300), "there is no such folder"),
     ],
 )

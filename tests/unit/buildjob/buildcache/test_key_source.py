@@ -73,7 +73,7 @@ def test_what_is_no_file_with_something_in_it_is_rejected_as_what_it_is(
         "dangling": "it is a link to nowhere, which does not exist",
         "circle": "Too many levels of symbolic links",
         "empty/below": "there is no such file",
-        "n" * 300: "there is no such file",
+        "n" * 200: "there is no such file",
         "a\0b": "there is no such file",
         "/dev/null": "nothing came from it",
         "/dev/zero": "larger than 1 MiB",
@@ -85,3 +85,31 @@ def test_what_is_no_file_with_something_in_it_is_rejected_as_what_it_is(
             find_source(text, "--key")
         assert str(rejected.value).startswith(f"--key {text}: "), text
         assert fault in str(rejected.value), text
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nsecret\n-----END PGP PRIVATE KEY BLOCK-----", "key"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK----- secret", "key"),
+        ("secret\nsecret", "key"),
+        ("secret/" * 60, "key"),
+        ("secret" * 60, "key"),
+        ("secret", "passphrase"),
+        ("secret/horse", "passphrase"),
+        ("/secret/battery", "passphrase"),
+        ("secret\0", "passphrase"),
+    ],
+)
+def test_a_secret_that_is_given_instead_of_a_file_is_not_shown(text: str, holds: str) -> None:
+    with pytest.raises(RequestError) as rejected:
+        find_source(text, "--key", holds=holds)
+    assert str(rejected.value).startswith("--key: there is no file of that name")
+    assert f"the {holds} itself" in str(rejected.value)
+    assert "variable of type File" in str(rejected.value)
+    assert "secret" not in str(rejected.value)
+
+
+def test_the_path_of_a_missing_passphrase_in_a_folder_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=f"^--key {tmp_path}/phrase: there is no such file"):
+        find_source(f"{tmp_path}/phrase", "--key", holds="passphrase")

@@ -89,6 +89,7 @@ def test_why_a_text_gave_no_secret_key(case: str) -> None:
     [
         ("FAILURE sign 67108875", "--p FILE", "--p FILE is not its passphrase"),
         ("FAILURE sign 67109041", "--p FILE", "--p FILE has an empty line first"),
+        ("FAILURE sign 67109137", "--p FILE", "longer than the 255 bytes that gpg takes"),
         ("FAILURE sign 67108875", "", "give --signing-passphrase-file FILE"),
         ("FAILURE sign 67109041", "", "give --signing-passphrase-file FILE"),
         ("FAILURE sign 67108963", "", "give --signing-passphrase-file FILE"),
