@@ -161,7 +161,7 @@ def _fetch(session: Session, spack: Spack, specs: Sequence[ConcreteSpec], trust:
     """Install from the build caches what they have. Raises FetchError if one of them can't be installed."""
     if not specs:
         return
-    session.log.step(f"installing {len(specs)} packages from the build cache")
+    session.log.step(f"installing {len(specs)} package{'s' * (len(specs) != 1)} from the build cache")
     environment = spack.environment(session.environments.fetch, gpg_home=trust.home if trust else None)
     code, printed = session.call(spack.fetch_argv(specs), environment)
     if code != 0:

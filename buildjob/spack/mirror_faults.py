@@ -80,6 +80,7 @@ _OF_SOURCES = {
     "absent": "it is not there",
     "checksum": "it is not the file that the recipe names, or only a part of it",
     "garbled": "its answer can't be read",
+    "program": "a program that fetches it is missing",
 }
 _LATER = "try again later"
 _TYPO = "correct its address in mirrors.yaml"

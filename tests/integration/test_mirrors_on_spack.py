@@ -101,6 +101,21 @@ def test_packages_come_by_hash_from_a_mirror_with_a_broken_index_past_a_dead_one
     assert "installing 2 packages from the build cache" in printed
 
 
+def test_a_mirror_whose_server_forbids_what_it_lacks_is_used(lab: SpackLab, key: Key, tmp_path: Path) -> None:
+    """S3 behind HTTP says 403 to what is not there, unless its users may list it."""
+    mirror = tmp_path / "mirror"
+    sent = lab.build("gcc-runtime", "--mirror", mirror, "--signing-key-file", key.secret, "--out", tmp_path / "1")
+    assert sent.returncode == 0, sent.stdout
+    other = other_tree(tmp_path, mirror)
+    with served(mirror, absent=403) as url:
+        (other / "mirrors.yaml").write_text(json.dumps({"mirrors:": {"net": {"url": url, "signed": True}}}))
+        done = lab.build("-C", other, "libhello", "--trust", key.public, "--out", tmp_path / "2")
+    printed = done.stdout + done.stderr
+    assert "mirror 'net'" not in printed
+    assert "gcc-runtime@12.2.0" in printed
+    assert "installing 1 package from the build cache" in printed
+
+
 def test_what_is_not_a_build_cache_is_named_where_a_package_of_it_may_be_needed(
     lab: SpackLab, scope: WriteScope, tmp_path: Path
 ) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder by HTTP on loopback; give its URL."""
+def served(folder: Path, *, absent: int = 404) -> Iterator[str]:
+    """Serve a folder by HTTP on loopback; give its URL. `absent` is the status of what is not there."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+            super().send_error(absent if code == 404 else code, message, explain)
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
             pass
 

@@ -20,6 +20,7 @@ import spack.fetch_strategy
 import spack.installer
 import spack.package_base
 import spack.spec
+import spack.util.executable
 from spack.llnl.util import tty
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
@@ -67,7 +68,8 @@ class SourceWatch:
             try:
                 return original(strategy)
             except Exception as error:  # of git, svn, hg …: their exit codes do not say what went wrong
-                self.faults.append({"url": str(strategy.url), "kind": "unknown", "text": mirror_access.text_of(error, "")})
+                kind = "program" if isinstance(error, spack.util.executable.CommandNotFoundError) else "unknown"
+                self.faults.append({"url": str(strategy.url), "kind": kind, "text": mirror_access.text_of(error, "")})
                 raise
 
         return fetch

@@ -79,6 +79,7 @@ class Faults:
 
     def __init__(self, known=()):
         self.known = set(known)  # names of mirrors that are not to be asked again
+        self.answered = set()  # names of those that have an index, or a manifest, that could be read
         self.found = {}
 
     def add(self, mirror, kind, text):
@@ -120,7 +121,7 @@ def text_of(error, kind):
         return f"no answer within {seconds():g} s (config:connect_timeout)"
     # the first line: a schema's error quotes the whole schema. It may hold what a server sent
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines() or [type(error).__name__]
-    return "".join(letter if letter.isprintable() else "?" for letter in lines[0])[:300]
+    return "".join(letter if letter.isprintable() else "?" for letter in lines[0])[:300].rstrip(" .:")
 
 
 def kind_of(error):
@@ -247,14 +248,15 @@ class IndexWatch:
                 if mirror.fetch_url.startswith((*LOCAL, "oci://")):
                     pass
                 elif url_and_version.version >= 3:
-                    read_index_manifest(mirror)
+                    read_index_manifest(mirror, self.faults)
                 else:
                     layout = spack.url_buildcache.get_url_buildcache_class(layout_version=url_and_version.version)
                     request(layout.get_index_url(mirror.fetch_url), "HEAD")
                 return self.fetch(url_and_version, cache_entry=cache_entry)
         except Exception as error:
             kind, text = kind_and_text(error)
-            if kind == "absent":
+            # a mirror of the new layout need not have the old one, and some servers call what they lack forbidden
+            if kind == "absent" or (url_and_version.version < 3 and mirror.name in self.faults.answered):
                 return False
             self.note(mirror, kind, text)
             raise spack.binary_distribution.FetchIndexError(text) from error
@@ -289,19 +291,20 @@ def by_url(url):
 def probe(mirror, faults):
     """Ask a remote mirror for the manifest of its index: whether it answers at all, and as a build cache does."""
     try:
-        read_index_manifest(mirror)
+        read_index_manifest(mirror, faults)
     except Exception as error:
         kind, text = kind_and_text(error)
         if kind != "absent":
             faults.add(mirror, "index" if kind == "garbled" else kind, text)
 
 
-def read_index_manifest(mirror):
-    """Read the manifest of a mirror's index, which is small; raises what went wrong."""
+def read_index_manifest(mirror, faults):
+    """Read the manifest of a mirror's index, which is small, and note that it could be; raises what went wrong."""
     entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, allow_unsigned=True)
     try:
         with at_most(patience()):
             entry.read_manifest(manifest_url=entry.get_index_url(mirror.fetch_url))
+        faults.answered.add(mirror.name)
     finally:
         entry.destroy()
 
@@ -317,8 +320,10 @@ def state(mirror, spec, faults, *, read=False):
         faults.add(mirror, "no_folder", "there is no such folder")
         return ""
     entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
+    manifest = None
     try:
         manifest = read_manifest(entry)
+        faults.answered.add(mirror.name)
         if manifest is None:
             return "untrusted"
         component = spack.url_buildcache.BuildcacheComponent.TARBALL
@@ -329,7 +334,7 @@ def state(mirror, spec, faults, *, read=False):
             faults.add(mirror, "damaged", fault)
         return "available"
     except Exception as error:
-        note_entry(mirror, spec, error, faults)
+        note_entry(mirror, spec, error, faults, is_listed=manifest is not None)
         return ""
     finally:
         entry.destroy()
@@ -360,14 +365,28 @@ def damage(url, blob):
     return f"{os.path.basename(url)} has {size} bytes of {blob.content_length}, and another checksum"
 
 
-def note_entry(mirror, spec, error, faults):
-    """Keep the fault of a mirror that was asked for a binary, unless it only means that the binary is not there."""
+def note_entry(mirror, spec, error, faults, *, is_listed):
+    """Keep the fault of a mirror that was asked for a binary, unless it only means that the binary is not there.
+
+    `is_listed` tells whether its manifest was read.
+    """
     kind, text = kind_and_text(error)
-    # the mirror has answered before: without the right to list, S3 says 403 to what is not there
-    if kind == "absent" or (kind == "denied" and mirror.fetch_url.startswith(WITH_CREDENTIALS)):
+    if kind == "absent" or (kind == "denied" and not is_listed and means_absent(mirror, faults)):
         return
     if kind == "garbled":
         known = faults.found.get(mirror.name)
         text = f"{spec.name}@{spec.version}: {text}"
         kind = "garbled" if known and known["kind"] == "index" else "entry"
     faults.add(mirror, kind, text)
+
+
+def means_absent(mirror, faults):
+    """Whether a mirror that denies access to a manifest only lacks it: without the right to list, S3 says 403 to that.
+
+    Its index shows whether it lets this user read what it has.
+    """
+    if mirror.fetch_url.startswith(WITH_CREDENTIALS):
+        return True
+    if mirror.name not in faults.answered:
+        probe(mirror, faults)
+    return mirror.name in faults.answered
