@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import pytest
 
+from buildjob.agent import disks
+
 
 @pytest.fixture(autouse=True)
 def pure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +21,9 @@ def pure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system"):
         monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.fixture(autouse=True)
+def no_other_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what is mounted on this machine: a full disk that a test has nothing to do with must not change what it finds."""
+    monkeypatch.setattr(disks, "writable_places", list)

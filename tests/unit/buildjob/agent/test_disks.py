@@ -86,6 +86,21 @@ def test_an_error_that_says_so_while_all_disks_have_room_stays_what_it_is() -> N
         raise FetchError("a dependency: [Errno 28] No space left on device")
 
 
+def _one_disk_is_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine have one file system that may be written to, and let that be full."""
+    monkeypatch.setattr(disks, "writable_places", lambda: [Place("file system", folder)])
+    monkeypatch.setattr(disks, "read_figures", lambda _folder: figures(size=500 * MIB, free=0))
+
+
+def test_an_error_that_names_no_file_is_of_the_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_disk_is_full(tmp_path, monkeypatch)
+    assert f"is full, 0 B of 500 MiB are free (file system: {tmp_path})" in str(
+        disk_full(OSError(errno.ENOSPC, "No space left"))
+    )
+    with pytest.raises(DiskFull, match=r"a dependency: .* is full, 0 B of 500 MiB are free"), full_disks_named({}):
+        raise FetchError("a dependency: [Errno 28] No space left on device")
+
+
 @pytest.mark.parametrize("variables", [{}, {"TMPDIR": "/nowhere"}])
 def test_without_a_folder_for_temporary_files_there_is_a_message(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
