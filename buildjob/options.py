@@ -86,12 +86,12 @@ def switch(text: str, name: str) -> bool:
     return _SWITCH[text.lower()]
 
 
-def seconds(text: str, option: str) -> float:
+def seconds(text: str, option: str, *, such_as: str = "such as 90s, 15m or 1h30m") -> float:
     """Return a duration such as `90s` or `1h30m` in seconds. Raises RequestError if it is malformed or not positive."""
     found = _DURATION.fullmatch(text.strip())
     total = (
         sum(float(part or 0) * factor for part, factor in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
     )
     if total <= 0:
-        raise RequestError(f"{option} {text!r}: give a time such as 90s, 15m or 1h30m")
+        raise RequestError(f"{option} {text!r}: give a time {such_as}")
     return total

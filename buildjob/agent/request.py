@@ -347,7 +347,8 @@ def _count(text: str | int | None) -> int | None:
 
 
 def _interval(text: str | None) -> float:
-    value = seconds(text, "--interval") if text else 1.0
+    possible = "from 0.1s to 60s"
+    value = seconds(text, "--interval", such_as=possible) if text else 1.0
     if not 0.1 <= value <= 60:
-        raise RequestError(f"--interval {text}: give a time from 0.1s to 60s")
+        raise RequestError(f"--interval {text}: give a time {possible}")
     return value
