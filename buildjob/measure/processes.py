@@ -102,6 +102,13 @@ def read_command_line(pid: int) -> list[str]:
     return []
 
 
+def read_program(pid: int) -> str:
+    """Return the path of the program that a process runs; empty if it no longer exists, or may not be looked at."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"{psutil.PROCFS_PATH}/{pid}/exe")  # noqa: PTH115 - of each process: a Path costs more than the call
+    return ""
+
+
 def private_bytes(pid: int) -> int:
     """Return the resident memory of a process that no file and no shared memory backs; 0 if there is no such process."""
     with contextlib.suppress(psutil.Error, OSError):

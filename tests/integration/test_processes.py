@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,8 @@ def test_a_process_that_becomes_another_program_stays_the_same_process() -> None
         assert before is not None
         assert after is not None
         assert after.key == before.key
+        assert Path(processes.read_program(child.pid)) == Path(shutil.which("sleep") or "").resolve()
+    assert processes.read_program(child.pid) == ""
 
 
 def test_a_zombie_has_its_cpu_time_and_no_memory_and_then_it_is_gone() -> None:

@@ -1,5 +1,7 @@
 """The greatest processes are kept, the rest is forgotten."""
 
+import pytest
+
 from buildjob.measure.processes import Key, ProcessUse
 from buildjob.measure.top_processes import LENGTH, TopTable
 from tests.labs.process_uses import process_use, walked
@@ -52,6 +54,28 @@ def test_after_exec_a_process_is_called_by_its_new_program() -> None:
     table.update({})
     assert [process.command for process in table.top()] == ["cc1plus a.cpp"]
     assert table.command(next(iter(seen.values()))) == "cc1plus a.cpp"
+
+
+def test_a_program_is_not_charged_with_what_the_one_before_it_used() -> None:
+    name = "python3"
+    table = TopTable(read=lambda _pid: [f"/usr/bin/{name}"], program=lambda _pid: f"/usr/bin/{name}")
+    table.update(_seen((1, "python3", 200, 3)))
+    name = "sleep"
+    seen = _seen((1, "sleep", 1, 5))
+    table.update(seen)
+    table.update({})
+    rows = [(process.command, process.memory_peak_bytes, process.cpu_seconds) for process in table.top()]
+    assert rows == [("python3", 200 * _MIB, 3.0), ("sleep", 1 * _MIB, 2.0)]
+    assert table.command(next(iter(seen.values()))) == "sleep"
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/python3", ""])
+def test_a_process_that_only_takes_another_name_stays_one(program: str) -> None:
+    """As `setproctitle` does it; and a process whose program may not be looked at counts as one, too."""
+    table = TopTable(read=lambda _pid: [], program=lambda _pid: program)
+    for turn in range(5):
+        table.update(_seen((1, f"worker{turn}", 10, turn)))
+    assert [(process.command, process.cpu_seconds) for process in table.top()] == [("worker4", 4.0)]
 
 
 def test_command_lines_are_read_of_the_greatest_only() -> None:
