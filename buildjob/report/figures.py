@@ -148,6 +148,8 @@ def _memory_tile(telemetry: Telemetry, limits: Limits) -> Html:
     if not given and telemetry.machine.memory_bytes > 0:
         notes.append(f"no limit; the machine has {format_bytes(telemetry.machine.memory_bytes)}")
     notes.append("estimate: sum over processes" if totals.memory_is_estimate else "working set")
+    if telemetry.samples.holes > 0:
+        notes.append(f"at least: not read for {format_seconds(telemetry.samples.hole_seconds)}")
     return _tile("Memory, peak", format_bytes(peak), notes, kind="memory", extra=bar)
 
 

@@ -164,7 +164,9 @@ def _memory_text(telemetry: Telemetry) -> str:
     peak = totals.memory_working_set_peak_bytes
     if peak is None:
         return "could not be measured"
-    parts = [f"{format_bytes(peak)} peak {'(estimate: sum over processes)' if totals.memory_is_estimate else 'working set'}"]
+    least = "at least " if telemetry.samples.holes > 0 else ""  # the build may have used more while nobody looked
+    what = "(estimate: sum over processes)" if totals.memory_is_estimate else "working set"
+    parts = [f"{least}{format_bytes(peak)} peak {what}"]
     for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):
         if size:
             parts.append(f"{format_part(peak, size)} {name}")

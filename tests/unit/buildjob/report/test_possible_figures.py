@@ -273,6 +273,21 @@ def test_a_peak_stands_against_a_limit_that_held(limit: int, peak: int, text: st
         assert f"  memory  {text}\n" in table(document, color=False, width=120)
 
 
+@pytest.mark.parametrize(("holes", "least"), [(0, ""), (1, "at least ")])
+def test_a_peak_with_a_hole_beside_it_is_a_lower_bound_and_no_reason_to_ask_for_less(holes: int, least: str) -> None:
+    document = sample(
+        samples=Samples(interval_seconds=1.0, holes=holes, hole_seconds=8.8 * holes),
+        machine=Machine(cpus=2, memory_bytes=24 * GIB),
+        asked=Asked(memory_bytes=GIB),
+        totals=Totals(wall_seconds=12.0, cpu_seconds=4.0, memory_working_set_peak_bytes=10 * MIB),
+        memory_kills=[],
+        outcome="built",
+    )
+    assert f"  memory  {least}10 MiB peak working set" in table(document, color=False, width=120)
+    assert any("would do" in advice for advice in explain(document).advice) == (not holes)
+    assert ("at least: not read for 8.80 s" in render(document, excerpt=None, links=(), reproduce="")) == bool(holes)
+
+
 def test_an_estimate_beyond_the_limit_is_the_limit() -> None:
     totals = Totals(wall_seconds=9.0, memory_working_set_peak_bytes=900 * MIB, memory_is_estimate=True)
     document = sample(machine=Machine(cpus=2, memory_bytes=GIB, memory_limit_bytes=400 * MIB), totals=totals)
