@@ -13,8 +13,8 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from buildjob import files
 from buildjob.buildcache.storage.store import (
     ABSENT,
     LARGEST_DOCUMENT_BYTES,
@@ -40,7 +40,7 @@ class FolderStore:
 
     def read(self, key: str, *, limit_bytes: int = LARGEST_DOCUMENT_BYTES) -> StoredObject:
         """Return an object."""
-        with self._faults(key), self._path(key).open("rb") as file:
+        with self._faults(key), self._opened(key) as file:
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
             raise StoreError(f"{self.url}/{key}: larger than {limit_bytes} bytes, the most that such an object may be")
@@ -49,7 +49,7 @@ class FolderStore:
     def download(self, key: str, path: Path) -> str:
         """Copy an object to a local file; return its SHA-256."""
         digest = hashlib.sha256()
-        with self._faults(key), self._path(key).open("rb") as source, path.open("wb") as target:
+        with self._faults(key), self._opened(key) as source, path.open("wb") as target:
             for chunk in chunks_of(source):
                 digest.update(chunk)
                 target.write(chunk)
@@ -57,9 +57,12 @@ class FolderStore:
 
     def digest(self, key: str) -> tuple[int, str]:
         """Return an object's size and SHA-256."""
-        with self._faults(key):
-            path = self._path(key)
-            return path.stat().st_size, files.sha256(path)
+        digest, size = hashlib.sha256(), 0
+        with self._faults(key), self._opened(key) as file:
+            for chunk in chunks_of(file):
+                digest.update(chunk)
+                size += len(chunk)
+        return size, digest.hexdigest()
 
     def stat(self, key: str) -> ObjectInfo | None:
         """Return size and time of an object; None if there is none."""
@@ -72,8 +75,8 @@ class FolderStore:
 
     def has_content(self, key: str, file: LocalFile) -> bool:
         """Return whether the object has the file's size and content; it is read, because disks rot."""
-        with self._faults(key):
-            return files.has_content(self._path(key), size_bytes=file.size_bytes, checksum=file.sha256)
+        info = self.stat(key)
+        return info is not None and info.size_bytes == file.size_bytes and self.digest(key)[1] == file.sha256
 
     def write(self, key: str, data: bytes, *, only_if: str | None = None) -> str:
         """Write an object; return its ETag."""
@@ -133,6 +136,15 @@ class FolderStore:
     def reopened(self) -> Store:
         """Return this very storage: it has no connections."""
         return self
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        """Open an object to read it. Raises StoreError for what is no file: pipes and devices may have no end."""
+        # to open a pipe waits for a writer, unless one does not wait; for files the flag means nothing
+        with open(self._path(key), "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreError(f"{self.url}/{key}: not a file")
+            yield file
 
     def _path(self, key: str) -> Path:
         if "\0" in key or ".." in key.split("/") or key.startswith("/"):
