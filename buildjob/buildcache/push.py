@@ -7,6 +7,7 @@ consistent build cache, and a repeated run finishes. Never writes keys.
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -135,6 +136,10 @@ def plan(  # noqa: PLR0913  how a push may differ
             continue
         allowed.append(_says_it_must_stay(binary) if is_developed else binary)
         nodes |= own
+    forbidden = redistribution.forbidden.union(
+        map(layout.hash_of, must_stay), *(each.not_redistributable or () for each in (*marked, *allowed))
+    )
+    allowed = [_says_what_it_lacks(binary, nodes, forbidden) for binary in allowed]
     return PushPlan(
         unsigned=unsigned,
         binaries=allowed,
@@ -154,9 +159,27 @@ def _marked(binary: UnsignedBinary, redistribution: Redistribution) -> UnsignedB
 
 def _says_it_must_stay(binary: UnsignedBinary) -> UnsignedBinary:
     """Return the binary with a manifest that says that it must not be redistributed."""
-    if binary.must_stay:
+    return _with_said(binary, {binary.dag_hash})
+
+
+def _says_what_it_lacks(
+    binary: UnsignedBinary, nodes: Mapping[str, specs.SpecNode], forbidden: frozenset[str]
+) -> UnsignedBinary:
+    """Return the binary with a manifest that names what it needs at run time and must not be redistributed.
+
+    A public build cache lacks that, as does the one to which a notary copies this binary: `verify` has to know why.
+    """
+    # most pushes know of nothing that is forbidden, and closures of thousands of specs take seconds
+    return (
+        _with_said(binary, forbidden & dependencies.run_time_closure(binary.dag_hash, nodes).keys()) if forbidden else binary
+    )
+
+
+def _with_said(binary: UnsignedBinary, hashes: AbstractSet[str]) -> UnsignedBinary:
+    """Return the binary with a manifest that says that these must not be redistributed, beside what it says already."""
+    if hashes <= set(binary.not_redistributable or ()):
         return binary
-    said = sorted({*(binary.not_redistributable or ()), binary.dag_hash})
+    said = sorted({*(binary.not_redistributable or ()), *hashes})
     return msgspec.structs.replace(binary, text=with_mark(binary.text, said), not_redistributable=said)
 
 

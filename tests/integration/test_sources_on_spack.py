@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,12 +111,24 @@ def test_what_must_not_be_redistributed_stays_out_of_a_folder_and_of_the_notarys
 
     # a folder that Spack wrote with --private says nothing: its recipes do
     folder = tmp_path / "unsigned"
-    wrote = lab.stock_spack("buildcache", "push", "--unsigned", "--private", folder.as_uri(), "hello-sealed~open")
+    wrote = lab.stock_spack("buildcache", "push", "--unsigned", "--private", folder.as_uri(), "hello-needs-sealed")
     assert wrote.returncode == 0, wrote.stdout + wrote.stderr
+    assert names(folder) == ["hello-needs-sealed", "hello-sealed"]
     asked = ("--spack", lab.spack.root, "-C", lab.scope)
     pushed = publish("push", folder, tmp_path / "p", *signing, *asked, environment=lab.environment)
-    assert (pushed.returncode, names(tmp_path / "p")) == (0, []), pushed.stderr
+    assert (pushed.returncode, names(tmp_path / "p")) == (0, ["hello-needs-sealed"]), pushed.stderr
     assert "must not be redistributed (--private): hello-sealed" in pushed.stderr
+    assert publish("verify", tmp_path / "p", "--trust", key.public).returncode == 0, (
+        "its manifest says why it lacks something"
+    )
+
+    # without --private Spack leaves it out itself: what needs it says so all the same, here and at the notary's
+    shutil.rmtree(folder / "v3/manifests/spec/hello-sealed")
+    pushed = publish("push", folder, tmp_path / "q", *signing, *asked, environment=lab.environment)
+    assert (pushed.returncode, names(tmp_path / "q")) == (0, ["hello-needs-sealed"]), pushed.stderr
+    assert publish("notarize", tmp_path / "q", tmp_path / "r", "--trust", key.public, *signing).returncode == 0
+    for mirror in (tmp_path / "q", tmp_path / "r"):
+        assert publish("verify", mirror, "--trust", key.public).returncode == 0
 
 
 def test_s3_gets_what_a_folder_gets(lab: SpackLab, key: Key, versitygw: Server, tmp_path: Path) -> None:

@@ -124,19 +124,41 @@ def put(source, path):
 
 
 def redistribution(paths):
-    """Which specs' recipes say that their binary must not be redistributed, and of which there is no recipe that says."""
+    """Whose recipes say that their binary must not be redistributed, of the specs and of what they need at run time.
+
+    And of which specs there is no recipe that says.
+    """
     answer = {"not_redistributable": [], "unknown": []}
     for path in paths:
         with open(path, encoding="utf-8") as file:
-            node = json.load(file)["spec"]["nodes"][0]
+            root, *others = json.load(file)["spec"]["nodes"]
         try:
-            recipe = spack.repo.PATH.get_pkg_class(f"{node['namespace']}.{node['name']}")
-            # to read the whole spec takes longer than all else here, and hardly any recipe says anything
-            if recipe.disable_redistribute and not spack.spec.Spec.from_specfile(path).package.redistribute_binary:
-                answer["not_redistributable"].append(node["hash"])
+            says_something = recipe_of(root).disable_redistribute
         except Exception:  # a recipe is any code
-            answer["unknown"].append(node["hash"])
-    return answer
+            answer["unknown"].append(root["hash"])
+            says_something = False
+        try:
+            # to read the whole spec takes longer than all else here, and hardly any recipe says anything
+            if says_something or any(says(node) for node in others):
+                spec = spack.spec.Spec.from_specfile(path)
+                for node in spec.traverse(deptype=("link", "run")):
+                    if says({"namespace": node.namespace, "name": node.name}) and not node.package.redistribute_binary:
+                        answer["not_redistributable"].append(node.dag_hash())
+        except Exception:  # as above
+            answer["unknown"].append(root["hash"])
+    return {key: list(dict.fromkeys(hashes)) for key, hashes in answer.items()}
+
+
+def says(node):
+    """Whether a dependency's recipe says anything; one without a recipe says nothing."""
+    try:
+        return bool(recipe_of(node).disable_redistribute)
+    except Exception:  # as above
+        return False
+
+
+def recipe_of(node):
+    return spack.repo.PATH.get_pkg_class(f"{node['namespace']}.{node['name']}")
 
 
 main(*sys.argv[1:])

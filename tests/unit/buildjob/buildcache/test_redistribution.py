@@ -56,6 +56,32 @@ def test_what_a_push_leaves_out_and_marks(tmp_path: Path, case: str) -> None:
     assert pushed(tmp_path, redistribution) == (expected, left_out)
 
 
+# case -> how `app` depends on `sealed`, what is known, what the manifest of `app` says
+NEEDS = {
+    "a public build cache lacks it": ("link", Redistribution(forbidden=frozenset([SEALED])), [SEALED]),
+    "at run time": ("run", Redistribution(forbidden=frozenset([SEALED])), [SEALED]),
+    "a private one has it": ("link", Redistribution(private=True, forbidden=frozenset([SEALED])), [SEALED]),
+    "for the build only": ("build", Redistribution(forbidden=frozenset([SEALED])), None),
+    "nothing is known": ("link", Redistribution(), None),
+}
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["it was written", "stock Spack has left it out"])
+@pytest.mark.parametrize("case", NEEDS)
+def test_what_needs_it_says_so(tmp_path: Path, case: str, is_there: bool) -> None:  # noqa: FBT001  a parameter of the test
+    kind, redistribution, expected = NEEDS[case]
+    add_entry(tmp_path, "app", ["sealed"], types=[kind])
+    if is_there:
+        add_entry(tmp_path, "sealed")
+    assert pushed(tmp_path, redistribution)[0]["app"] == expected
+
+
+def test_what_the_manifest_of_another_binary_says_counts(tmp_path: Path) -> None:
+    add_entry(tmp_path, "app", ["sealed"], types=["link"])
+    add_entry(tmp_path, "sealed", mark=[SEALED])
+    assert pushed(tmp_path, Redistribution()) == ({"app": [SEALED]}, ["sealed"])
+
+
 @pytest.mark.parametrize("developed", ["app", "lib"], ids=["itself", "a dependency"])
 def test_what_is_built_from_a_developers_folder_is_pushed_to_private_build_caches_only(
     tmp_path: Path, developed: str
