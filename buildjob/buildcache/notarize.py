@@ -5,7 +5,7 @@ the release key may be: on protected runners, never in a build's pod.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -41,6 +41,8 @@ class NotarizeOptions(msgspec.Struct, frozen=True, kw_only=True):
     pushing: push.PushOptions = push.PushOptions()
     private: bool = False
     """The release build cache is private: it may have what must not be redistributed."""
+    already_there: Callable[[int], None] = lambda _: None
+    """Called at the end with the number of binaries that the release build cache has already: they are not read."""
 
 
 def require_known_keys(target: Store, signer: signing.Signer, known: frozenset[str]) -> None:
@@ -73,7 +75,8 @@ def notarize(
     left_out: list[Fault] = []
     there = set(inventory.manifest_keys(target, left_out.append))
     left_out.clear()
-    new = (key for key in inventory.manifest_keys(source, left_out.append) if key not in there)
+    seen: list[int] = [0]
+    new = _lacking(inventory.manifest_keys(source, left_out.append), there, seen)
     checked = in_parallel(new, lambda key: verify.check(source, key, trust, read_blobs=True), workers=options.workers)
     appeared: list[str] = []
     batch: list[CheckedBinary] = []
@@ -92,6 +95,7 @@ def notarize(
             yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)
             batch = []
     yield from left_out
+    options.already_there(seen[0])
     if batch:
         appeared += _take(batch, source, target, signer, options)
         yield from (Taken(manifest_key=binary.manifest_key) for binary in batch)
@@ -100,6 +104,15 @@ def notarize(
     if not keys.published(target):
         keys.add(target, signer.public_key())
     index.update(target, Known(appeared=frozenset(appeared)), options.pushing.indexing)
+
+
+def _lacking(manifest_keys: Iterator[str], there: Container[str], seen: list[int]) -> Iterator[str]:
+    """Yield the keys that are not there; count the others in the one element of `seen`."""
+    for key in manifest_keys:
+        if key in there:
+            seen[0] += 1
+        else:
+            yield key
 
 
 def _take(

@@ -109,12 +109,14 @@ def plan(  # noqa: PLR0913  how a push may differ
     *,
     replace: bool,
     signs: bool = False,
+    is_changed: Callable[[bytes], bool] = lambda _: False,
     workers: int = 8,
     redistribution: Redistribution = Redistribution(),  # noqa: B008  frozen
 ) -> PushPlan:
     """Read the unsigned folder, and find out what the build cache lacks of it and may have. Raises PublishError.
 
-    With `signs`, an unsigned manifest there is replaced, too: most clients would not take it.
+    With `signs`, an unsigned manifest there is replaced, too: most clients would not take it. `is_changed` says whether one
+    is another text than the one that was signed.
     """
     read = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
     if not read:
@@ -124,7 +126,11 @@ def plan(  # noqa: PLR0913  how a push may differ
     binaries = [binary for binary in marked if binary.manifest_key not in must_stay]
     manifest_keys = {binary.manifest_key for binary in binaries}
     found = set() if replace else dependencies.present(store, manifest_keys, workers=workers)
-    there = {key for key, is_good in in_parallel(found, lambda key: _is_good(store, key, signs), workers=workers) if is_good}
+    there = {
+        key
+        for key, is_good in in_parallel(found, lambda key: _is_good(store, key, signs, is_changed), workers=workers)
+        if is_good
+    }
     wanted = [binary for binary in binaries if binary.manifest_key not in there]
     nodes: dict[str, specs.SpecNode] = {}
     allowed: list[UnsignedBinary] = []
@@ -183,7 +189,7 @@ def _with_said(binary: UnsignedBinary, hashes: AbstractSet[str]) -> UnsignedBina
     return msgspec.structs.replace(binary, text=with_mark(binary.text, said), not_redistributable=said)
 
 
-def _is_good(store: Store, manifest_key: str, signs: bool) -> bool:  # noqa: FBT001  passed on by a lambda
+def _is_good(store: Store, manifest_key: str, signs: bool, is_changed: Callable[[bytes], bool]) -> bool:  # noqa: FBT001  passed on by a lambda
     """Return whether there is a manifest of the form that Spack takes; whose signature it has is not checked."""
     try:
         text = store.read(manifest_key, limit_bytes=LARGEST_MANIFEST_BYTES).data
@@ -192,7 +198,7 @@ def _is_good(store: Store, manifest_key: str, signs: bool) -> bool:  # noqa: FBT
         raise
     except PublishError:
         return False
-    return clearsigned.is_signed(text) or not signs
+    return not is_changed(text) if clearsigned.is_signed(text) else not signs
 
 
 def _read(path: Path, unsigned: Path) -> UnsignedBinary:

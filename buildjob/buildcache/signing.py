@@ -126,6 +126,14 @@ class Signer:
             raise RequestError(f"{self.title}: {fault}")
         raise PublishError(f"{where}: gpg did not sign: {_reason(output)}")
 
+    def is_changed(self, signed: bytes) -> bool:
+        """Return whether a text has a signature of this key, and is another one than was signed.
+
+        False for signatures of other keys, which cannot be checked here: others may trust them.
+        """
+        checked = _run_gpg(self._home, "--no-auto-check-trustdb", "--verify", text=signed)
+        return "BADSIG" in secret_keys.statuses(checked.stderr.decode("utf-8", "replace"))
+
 
 def _run_gpg(home: Path, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     """Run gpg, which never asks anybody; its status lines come with its messages."""

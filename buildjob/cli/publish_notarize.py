@@ -20,6 +20,7 @@ def run(arguments: Arguments, log: Log) -> int:
         known_keys=known,
         pushing=push.PushOptions(workers=workers, indexing=index_options(arguments)),
         private=arguments.private,
+        already_there=lambda number: _log_there(log, number, arguments.mirror),
     )
     source = open_existing(arguments, arguments.source, log)
     target = open_mirror(arguments, arguments.mirror, log)
@@ -39,3 +40,9 @@ def run(arguments: Arguments, log: Log) -> int:
     if kept:
         log.note(f"{kept} binaries must not be redistributed and stay where they are (--private if {target.url} is private)")
     return SOME_LEFT_OUT if left else 0
+
+
+def _log_there(log: Log, number: int, mirror: str) -> None:
+    # to read them all again would cost a run what the whole build cache is worth, not what is new
+    if number:
+        log.note(f"{number} binaries are in {mirror} already, and were not looked at: publish verify checks them")

@@ -59,6 +59,7 @@ def run(arguments: Arguments, log: Log) -> int:
             store,
             replace=arguments.replace,
             signs=signs,
+            is_changed=(lambda text: signer().is_changed(text)) if signer else lambda _: False,
             workers=connections_of(arguments),
             redistribution=redistribution,
         )

@@ -163,11 +163,10 @@ def test_notarize_takes_only_what_builds_have_signed(
         assert consistent(target) == 3
         assert faults_of(target, release) == []
         assert list(keys.published(target)) == [signer.fingerprint]
-        assert not [
-            each
-            for each in notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions())
-            if not isinstance(each, Fault)
-        ]
+        unseen: list[int] = []
+        again = notarize.NotarizeOptions(already_there=unseen.append)
+        assert not [e for e in notarize.notarize(source, target, trust, signer, again) if not isinstance(e, Fault)]
+        assert unseen == [len(TREES)]
         keys.add(target, stranger.public.read_bytes())
         with pytest.raises(PublishError, match="it offers unknown keys"):
             list(notarize.notarize(source, target, trust, signer, notarize.NotarizeOptions()))
@@ -307,3 +306,19 @@ def test_the_place_of_telemetry_depends_on_whether_the_branch_is_protected(tmp_p
         assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "m/telemetry/v1").iterdir()) == ["other", "protected"]
     assert farm("telemetry", tmp_path / "nothing", tmp_path / "m").returncode == 100
+
+
+def test_a_push_replaces_what_was_changed_after_its_key_had_signed_it(signed: tuple[Key, Path], tmp_path: Path) -> None:
+    key, mirror = signed
+    another_key = Key(tmp_path / "k", name="another")
+    copy_to(FolderStore(tmp_path / "m"), mirror)
+    changed, *_ = sorted((tmp_path / "m" / layout.SPECS).glob("*/*"))
+    changed.write_bytes(changed.read_bytes().replace(b"gzip", b"gzap", 1))
+    unsigned = mirror.parent / "unsigned"
+    # what another key has signed cannot be checked with this one: its users may trust it
+    other = farm("push", unsigned, tmp_path / "m", "--signing-key-file", another_key.secret)
+    assert (other.returncode, "3 binaries are in the build cache already" in other.stderr) == (0, True), other.stderr
+    pushed = farm("push", unsigned, tmp_path / "m", "--signing-key-file", key.secret)
+    assert (pushed.returncode, "2 binaries are in the build cache already" in pushed.stderr) == (0, True), pushed.stderr
+    assert f"{changed.name}: Spack would not take what is there; it is uploaded again" in pushed.stderr
+    assert faults_of(FolderStore(tmp_path / "m"), key) == []
