@@ -92,10 +92,9 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
             )
         )
         before, after = (SPACK_START, SPACK_END) if process.is_spack else (COMMAND, COMMAND)
-        observer.begin_phase(before, at=-math.inf)
         listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
         output = child.Output(log, terminal=around.terminal, listen=listen)
-        ended = _follow(_program(process, cgroup), output, observer, around)
+        ended = _follow(_program(process, cgroup), output, around, started=functools.partial(_watch, observer, before))
         # at once: what the build leaves is deleted soon
         full = disks.find_full(anywhere=reader.no_space) if ended.exit_code else None
         room.close()
@@ -145,11 +144,19 @@ def _program(process: Process, cgroup: Cgroup | None) -> child.Program:
     return child.Program(argv=argv, environment=process.environment, folder=process.folder)
 
 
-def _follow(program: child.Program, output: child.Output, observer: Observer, around: Surroundings) -> child.Ended:
+def _watch(observer: Observer, phase: str, pid: int) -> None:
+    """Begin to measure a program. Not before: until then its process is a copy of the agent, and counts with its memory."""
+    observer.watch(pid)
+    observer.begin_phase(phase, at=-math.inf)
+
+
+def _follow(
+    program: child.Program, output: child.Output, around: Surroundings, *, started: Callable[[int], None]
+) -> child.Ended:
     """Start the build and follow it to its end. One that does not start has ended with 127, as in a shell."""
     until = child.Until(stop=around.stop, deadline=around.deadline, standby=around.standby)
     try:
-        return child.run(program, output=output, until=until, started=observer.watch)
+        return child.run(program, output=output, until=until, started=started)
     except OSError as error:
         return child.Ended(exit_code=127, has_started=False, log_error=f"{program.argv[0]} does not start: {error.strerror}")
 

@@ -1,7 +1,9 @@
-"""What measuring reads of a real machine: disk use as du(1) counts, a trial process that joins a cgroup."""
+"""What measuring reads of a real machine: disk use as du(1) counts, a trial that joins a cgroup, a program that starts."""
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from buildjob.measure.cgroup import Kind, find_cgroup
@@ -48,3 +50,26 @@ def test_v1_cgroups_are_not_made_below_one_that_does_not_pass_its_limit_on(tmp_p
     cgroup = find_cgroup(proc=host.proc)
     assert cgroup is not None
     assert cgroup.position.memory_folder.parent == folder
+
+
+# Without a cgroup, and with half a second between fork and exec.
+_SLOW_START = """
+import functools, subprocess, sys, time
+from buildjob.agent import run
+from buildjob.cli.build import main
+run.find_cgroup = lambda: None
+subprocess.Popen = functools.partial(subprocess.Popen, preexec_fn=lambda: time.sleep(0.5))
+sys.exit(main())
+"""
+
+
+def test_until_it_runs_its_own_program_a_process_is_not_the_builds(tmp_path: Path) -> None:
+    """It is a copy of the agent: 16 MiB in the table of processes, and in the peak where there is no cgroup."""
+    words = ["--command", "sleep 0.2", "--name", "x", "--version", "1", "--out", str(tmp_path)]
+    checkout = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", _SLOW_START, *words], cwd=checkout, capture_output=True, check=True)
+    document = json.loads((tmp_path / "x-1" / "telemetry.json").read_text())
+    assert document["totals"]["memory_is_estimate"]
+    assert {process["command"] for process in document["top_processes"]} <= {"sh", "sleep"}
+    assert [phase["name"] for phase in document["phases"]] == ["command"]
+    assert (document["totals"]["memory_anonymous_peak_bytes"] or 0) < 8 << 20
