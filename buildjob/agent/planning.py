@@ -48,7 +48,7 @@ def trusted(request: BuildRequest, installation: SpackInstallation) -> Iterator[
     if not sources:
         yield None
         return
-    with signing.throw_away_home() as folder:
+    with signing.throw_away_home(is_watched=False) as folder:
         home = signing.TrustHome(folder)
         for source in sources:
             home.trust(signing.public_keys(source.content, title=source.title))

@@ -36,21 +36,43 @@ _TEST_TEXT = b"{}\n"
 
 
 @contextlib.contextmanager
-def throw_away_home() -> Iterator[Path]:
+def throw_away_home(*, is_watched: bool = True) -> Iterator[Path]:
     """Give an empty GnuPG home, mode 0700; afterwards stop its agent and delete it.
 
-    The path is short: the agent's socket lies in it, and the path of a socket has at most 108 bytes. Raises RequestError
-    if gpg is not installed, or no folder has room for a home.
+    With `is_watched` that happens also when this process is killed: a home that may hold a secret key must not stay. The
+    path is short: the agent's socket lies in it, and the path of a socket has at most 108 bytes. Raises RequestError if gpg
+    is not installed, or no folder has room for a home.
     """
     if shutil.which("gpg") is None:
         raise RequestError("gpg is not on PATH: signatures need GnuPG; on Debian: apt-get install gnupg")
     home = _new_home((_MEMORY_BACKED, Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108  the last one has a short path
     try:
-        yield home
+        with _watched(home) if is_watched else contextlib.nullcontext():
+            yield home
     finally:
-        # gpg starts its other daemons only for keyservers and smart cards
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, capture_output=True)
-        shutil.rmtree(home, ignore_errors=True)
+        if home.exists():
+            # gpg starts its other daemons only for keyservers and smart cards
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False, capture_output=True)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _watched(home: Path) -> Iterator[None]:
+    """Have a home's agent stopped and the home deleted when the block or this process ends.
+
+    A shell waits for that, in a session of its own: what is sent to the process group does not end it.
+    """
+    script = 'trap "" HUP INT TERM; read -r _; gpgconf --homedir "$0" --kill gpg-agent; rm -rf "$0"'
+    quiet, path = subprocess.DEVNULL, {"PATH": os.environ.get("PATH", os.defpath)}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script, str(home)],
+        stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, env=path,
+    ) as watch:  # fmt: skip
+        try:
+            yield
+        finally:
+            # a line, as the end of the pipe may be held open by processes that were forked meanwhile
+            watch.communicate(b"\n")
 
 
 def _new_home(folders: Sequence[Path]) -> Path:

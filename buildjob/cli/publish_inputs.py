@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +122,18 @@ def _source(arguments: Arguments, option: str, text: str | None) -> KeySource | 
 def signer_in_background(arguments: Arguments) -> Iterator[Callable[[], signing.Signer]]:
     """Give a function that returns the signer; gpg imports the key meanwhile."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        made = pool.submit(lambda: stack.enter_context(signer(arguments)))
+        # A signal in the midst of the thread's start would leave a thread of which nobody knows, and the key's home with it.
+        # That thread starts gpg, which must not inherit this.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+        def make() -> signing.Signer:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            return stack.enter_context(signer(arguments))
+
+        try:
+            made = pool.submit(make)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
         def wait() -> signing.Signer:
             pool.shutdown()  # a large push forks, which it can't while there is another thread

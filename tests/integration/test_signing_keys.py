@@ -1,6 +1,8 @@
 """Keys that cannot sign are found before anything is built, by a real signature with the code that signs later."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from buildjob.errors import RequestError
 from buildjob.process import child
 from tests.labs.checkout import ROOT
 from tests.labs.spack.keys import Key
+from tests.labs.waiting import wait_until
 
 
 class Home:
@@ -125,6 +128,33 @@ def test_a_home_is_made_where_there_is_room_and_a_missing_gpg_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RequestError, match=r"gpg is not on PATH.*apt-get install gnupg"), signing.throw_away_home():
         pass
+
+
+def test_a_process_that_is_killed_leaves_neither_the_home_of_its_key_nor_a_gpg_agent(key: Key) -> None:
+    work = (
+        "import sys, time; from pathlib import Path; from buildjob.buildcache import signing\n"
+        "with signing.throw_away_home() as home:\n"
+        "    signing.Signer(home, Path(sys.argv[1]), None); print(home, flush=True); time.sleep(100)"
+    )
+    command = [sys.executable, "-c", work, str(key.secret)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout
+        made = Path(process.stdout.readline().strip())
+        assert list(made.glob("private-keys-v1.d/*.key"))
+        assert agents_of(made)
+        os.killpg(process.pid, signal.SIGKILL)
+    wait_until(lambda: not made.exists() and not agents_of(made), seconds=20)
+
+
+def agents_of(home: Path) -> list[Path]:
+    """Return the running gpg-agents of a home."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            program, *words = (each / "cmdline").read_bytes().split(b"\0")
+            if program.endswith(b"gpg-agent") and str(home).encode() in words:
+                found.append(each)
+    return found
 
 
 def agent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
