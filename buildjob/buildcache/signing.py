@@ -62,11 +62,11 @@ def _watched(home: Path) -> Iterator[None]:
 
     A shell waits for that, in a session of its own: what is sent to the process group does not end it.
     """
-    script = 'trap "" HUP INT TERM; read -r _; gpgconf --homedir "$0" --kill gpg-agent; rm -rf "$0"'
-    quiet, path = subprocess.DEVNULL, {"PATH": os.environ.get("PATH", os.defpath)}
+    script = 'trap "" HUP INT TERM; read -r _; "$1" --homedir "$0" --kill gpg-agent; rm -rf "$0"'
+    quiet = subprocess.DEVNULL
     with subprocess.Popen(
-        ["/bin/sh", "-c", script, str(home)],
-        stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, env=path,
+        ["/bin/sh", "-c", script, str(home), shutil.which("gpgconf") or "gpgconf"],
+        stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True, env={},
     ) as watch:  # fmt: skip
         try:
             yield
