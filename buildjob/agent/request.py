@@ -117,6 +117,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildRequest:
     """Return the request. Raises RequestError for everything that can't work, before anything is started."""
+    _require_working_folder()
     reject_empty(vars(arguments), positional={"spec": "SPEC"})
     reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
     values = _with_environment(vars(arguments), variables)
@@ -336,6 +337,16 @@ def _writable(path: Path, option: str) -> Path:
     if not os.access(existing, os.W_OK | os.X_OK) or os.statvfs(existing).f_flag & os.ST_RDONLY:
         raise RequestError(f"{option} {path}: this user can't write to {existing}")
     return path
+
+
+def _require_working_folder() -> None:
+    """Raise RequestError if the folder that this process is in was removed: a build that runs there cannot even begin."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise RequestError(
+            f"the working folder cannot be used ({error.strerror}): change to a folder that exists"
+        ) from error
 
 
 def _count(text: str | int | None) -> int | None:

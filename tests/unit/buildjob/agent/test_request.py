@@ -97,6 +97,17 @@ def test_what_cannot_work_is_rejected_with_its_name(words: tuple[str, ...], comp
     assert complaint in str(rejected.value)
 
 
+@pytest.mark.parametrize("out", [(), ("--out", "/tmp/out")])
+def test_a_working_folder_that_was_removed_is_said_to_be(
+    out: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(RequestError, match=r"the working folder cannot be used .No such file or directory.: change to"):
+        request(*COMMAND, *out)
+
+
 COMMAND = ("--command", "make", "--name", "x", "--version", "1")
 
 
