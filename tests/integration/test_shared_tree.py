@@ -11,10 +11,31 @@ import psutil
 import pytest
 
 from buildjob.telemetry import Telemetry
+from tests.labs.checkout import ROOT
 from tests.labs.spack.lab import SpackLab, read_telemetry
 
 pytestmark = pytest.mark.spack
 _PATIENCE_SECONDS = 60.0
+_OTHER_DIES_BETWEEN_TWO_TRIES = """
+import sys
+from spack.llnl.util import lock
+sys.path.insert(0, {inside!r})
+import install
+
+held = [True]
+acquire = lock.Lock.acquire_write
+
+def acquire_write(self, timeout=None):
+    if held and self.path.endswith("prefix_lock"):
+        held.clear()  # the try to read, which follows, finds nobody
+        raise lock.LockTimeoutError("write", self.path, 0, 1)
+    return acquire(self, timeout)
+
+if __name__ == "__main__":
+    lock.Lock.acquire_write = acquire_write
+    install.main("none", "none", *sys.argv[1:])
+    print("held" if held else "tried twice")
+"""
 
 
 class Gated:
@@ -156,6 +177,20 @@ def test_what_another_process_did_not_finish_is_built(tree: Tree) -> None:
     assert (first.end(), waiter.end()) == (1, 0), waiter.printed
     assert waiter.telemetry.outcome == "built"
     assert {phase.name for phase in waiter.telemetry.phases} >= {"install"}
+
+
+def test_another_that_dies_between_two_tries_for_the_lock_stops_nothing(
+    lab: SpackLab, tree: Tree, spec_file: Path, tmp_path: Path
+) -> None:
+    """Spack by itself fails with a LockUpgradeError."""
+    assert not tree.builds
+    (tmp_path / "gate").write_text("go")
+    script = tmp_path / "script.py"
+    script.write_text(_OTHER_DIES_BETWEEN_TWO_TRIES.format(inside=str(ROOT / "buildjob" / "spack" / "inside")))
+    done = lab.stock_spack("python", script, spec_file, environment={"HELLO_GATE": str(tmp_path / "gate")})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Successfully installed hello-gated" in done.stdout
+    assert done.stdout.endswith("tried twice\n")
 
 
 def test_an_end_while_waiting_has_measured_nothing(tree: Tree) -> None:

@@ -1,11 +1,11 @@
-"""Runs inside Spack's own Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with two differences.
+"""Runs inside Spack's Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with three differences.
 
 ARGUMENTS are options of `spack install`, and files with concrete specs; HASHES are the DAG hashes, by ',', of the specs to
 mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed
 by itself would never be garbage, and would get a module file where implicit packages have none. And if Spack can't get a
 source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where Spack says it, is also
-the package's. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours
-but `mirror_access.py`.
+the package's. And where another process dies that was installing a package, Spack does not fail. Like `concretize.py` it
+uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
 Source: Spack 1.1, lib/spack/spack/cmd/install.py (`install_without_active_env`).
 """
 
@@ -87,8 +87,27 @@ class SourceWatch:
             raise
 
 
+def forget_released_locks():
+    """Let Spack lock a package anew where it has released its lock and tries again.
+
+    If a process dies that is installing the package, just between another's try to write and its try to read, that other one
+    gets the lock for reading, finds nothing installed, releases the lock and tries again. Spack's table still says then that
+    the lock is held, and it fails with a LockUpgradeError.
+    """
+    requeue = spack.installer.PackageInstaller._requeue_task
+
+    def requeue_unlocked(installer, task, *rest):
+        _, lock = installer.locks.get(task.pkg_id, ("", None))
+        if lock is not None and not lock._reads and not lock._writes:
+            del installer.locks[task.pkg_id]
+        requeue(installer, task, *rest)
+
+    spack.installer.PackageInstaller._requeue_task = requeue_unlocked
+
+
 def main(hashes, report, *arguments):
     mirror_access.bound_s3()
+    forget_released_locks()
     if report != "none":
         SourceWatch(report)
     parser = argparse.ArgumentParser()
