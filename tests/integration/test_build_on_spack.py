@@ -172,7 +172,7 @@ def test_a_concrete_spec_file_builds_the_same_package(lab: SpackLab, tmp_path: P
     assert first.spec.hash == second.spec.hash
 
 
-@pytest.mark.parametrize("text", ["libhello %", "@", "/", "libhello@1.0:0.5", "+debug"])
+@pytest.mark.parametrize("text", ["libhello %", "@", "/", "libhello@1.0:0.5", "+debug", "libhello patches=abc"])
 def test_what_is_no_spec_is_a_bad_request(lab: SpackLab, text: str, tmp_path: Path) -> None:
     done = lab.build(text, "--out", tmp_path / "out")
     assert done.returncode == 2, done.stderr

@@ -133,14 +133,15 @@ def test_a_concrete_spec_file_is_built_wherever_it_lies(project: Project, tmp_pa
         ("other.json", b'{"spec": 1}'),
         ("list.yaml", b"[1, 2]"),
         ("bytes.txt", b"\xff\x00"),
+        ("key.asc", b"neither a mapping nor a list"),
         ("half.json", b'{"spec": {"_meta": {"version": 5}, "nodes": [{"name": "top-thing"}]}}'),
     ],
 )
 def test_a_file_that_is_no_concrete_spec_is_refused(lab: SpackLab, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    assert f"{name}: not a concrete spec as 'spack spec --json' prints it" in refusal(
-        lab.build(tmp_path / name, "--out", tmp_path / "out")
-    )
+    said = refusal(lab.build(tmp_path / name, "--out", tmp_path / "out"))
+    assert f"{name}: not a concrete spec as 'spack spec --json' prints it" in said
+    assert "indices" not in said, "words of Python, not of the file"
 
 
 def test_a_word_that_is_no_spec_is_a_bad_request(lab: SpackLab, tmp_path: Path) -> None:

@@ -138,8 +138,18 @@ def concrete_roots(request, environment):
     if request["specs"]:
         for text in request["specs"]:
             require_spec(text)
-        found += spack.cmd.parse_specs(request["specs"], concretize=True)
+        found += concretized(request["specs"])
     return list({spec.dag_hash(): spec for spec in found}.values())
+
+
+def concretized(texts):
+    """The specs, concrete. Raises ValueError also where Spack breaks at the value of a variant instead of rejecting it."""
+    try:
+        return spack.cmd.parse_specs(texts, concretize=True)
+    except AssertionError as error:
+        if not str(error):  # nothing that would help whoever wrote the spec
+            raise
+        raise ValueError(f"{' '.join(texts)}: {str(error).removeprefix('Internal Error: ')}") from error
 
 
 def require_spec(text):
@@ -176,8 +186,9 @@ def from_file(path):
     try:
         spec = spack.spec.Spec.from_specfile(path)
     except Exception as error:  # of any kind: Spack does not check what it reads
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: not a concrete spec as 'spack spec --json' prints it ({reason})") from error
+        told = isinstance(error, (spack.error.SpackError, OSError, ValueError))
+        reason = f" ({' '.join(str(error).split())})" if told and str(error) else ""  # else of Spack's code, not of the file
+        raise ValueError(f"{path}: not a concrete spec as 'spack spec --json' prints it{reason}") from error
     if not spec.concrete:
         raise ValueError(f"{path}: the spec in it is not concrete")
     return spec
