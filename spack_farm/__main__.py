@@ -36,6 +36,8 @@ _EXTRAS = {"argparse_manpage": "completion", "shtab": "completion"}
 def main() -> int:
     """Run what the command line names; return its exit code."""
     arguments = sys.argv[1:]
+    if None in {sys.stdin, sys.stdout, sys.stderr}:
+        _open_standard_streams()
     if arguments[:1] == ["executor"]:
         _try_warm_process(arguments[1:])
     if stranger := _stranger():
@@ -61,6 +63,25 @@ def main() -> int:
         f"spack-farm: {fault}; verbs: {', '.join(name for name in (*VERBS, *_OWN_VERBS) if name[0] != '-')}; see --help\n"
     )
     return 2
+
+
+def _open_standard_streams() -> None:
+    """Let streams that the caller has closed (`>&-`) read and write nothing.
+
+    Python has None for them, and the next file that is opened, such as a build's log, would be a program's standard output.
+    """
+    import os  # noqa: PLC0415  seldom needed
+
+    nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: that of a closed stream
+    while nowhere < 2:  # standard error
+        nowhere = os.dup(nowhere)
+    if nowhere > 2:
+        os.close(nowhere)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    for number in range(3):
+        os.set_inheritable(number, True)
 
 
 def _try_warm_process(arguments: list[str]) -> None:

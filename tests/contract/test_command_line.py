@@ -34,6 +34,22 @@ def test_each_help_has_an_example_and_the_exit_codes(verb: str) -> None:
     assert "exit codes:" in done.stdout
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_closed_stream_changes_nothing_but_what_is_read_there(closed: str, tmp_path: Path) -> None:
+    """Python has None for it, and what a build writes must not land in the next file that is opened."""
+    words = f"build --command 'echo said; echo told >&2; exit 3' --name own --version 1 --out {tmp_path}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} {ROOT / 'spack_farm/__main__.py'} {words} {closed}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert ("Build failed" in done.stdout) == (not closed.startswith(">"))
+    assert (tmp_path / "own-1" / "build.log").read_text() == "said\ntold\n"
+    assert (tmp_path / "own-1" / "report.html").exists()
+
+
 def test_the_help_of_build_documents_every_exit_code() -> None:
     told = {
         int(number)
