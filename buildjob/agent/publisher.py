@@ -4,6 +4,7 @@ Asks and decides before anything is built; `publishing` carries it out, package 
 """
 
 import errno
+import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,22 +12,33 @@ from buildjob.agent import publish_process
 from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
 from buildjob.agent.supply import Supply
-from buildjob.buildcache import layout, signing
-from buildjob.buildcache.manifest import find, is_whole, parse_manifest
+from buildjob.buildcache import clearsigned, layout, signing
+from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, find, is_whole, parse_manifest
 from buildjob.errors import PublishError
 from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Origin
 
 
-def _is_present(folder: Path, spec: ConcreteSpec) -> bool:
+def _is_present(folder: Path, spec: ConcreteSpec, *, signed: bool) -> bool:
+    """Return whether a manifest is there that a client may take: with `signed`, an unsigned one serves nobody who checks.
+
+    Whose signature it has is not checked: others may trust it. Raises PublishError if that can't be known.
+    """
     path = folder / layout.manifest_key(spec.name, spec.version, spec.hash)
     try:
-        path.stat()
+        if not stat.S_ISREG(path.stat().st_mode):  # to read a pipe may take for ever
+            raise PublishError(f"{path}: not a file; delete it")
+        with path.open("rb") as file:
+            text = file.read(LARGEST_MANIFEST_BYTES + 1)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
             return False
         raise PublishError(f"{path}: {error.strerror}; whether it is published can't be known") from error
-    return True
+    try:
+        parse_manifest(text, where=spec.title)
+    except PublishError:
+        return False
+    return clearsigned.is_signed(text) or not signed
 
 
 def _is_published(folder: Path, spec: ConcreteSpec, trust: signing.TrustHome | None, *, signed: bool) -> bool:
@@ -62,7 +74,7 @@ class Publisher:
         self.supply = Supply(found.specs, there=self._there)
 
     def _present(self) -> frozenset[str]:
-        """Return the hashes of the packages whose manifest the target has; whether it is any good is not checked."""
+        """Return the hashes of the packages whose manifest the target has; whether their blobs are intact is not checked."""
         target = self.session.request.target
         wanted = [spec for spec in self._found.specs if not spec.external]
         if target is None:
@@ -70,7 +82,8 @@ class Publisher:
         if target.folder is None:
             return publish_process.present(self.session.call, target, wanted, variables=self.session.request.variables)
         folder = target.folder
-        return frozenset(spec.hash for spec in wanted if _is_present(folder, spec))
+        signed = target.signing_key_file is not None
+        return frozenset(spec.hash for spec in wanted if _is_present(folder, spec, signed=signed))
 
     def published_roots(self) -> frozenset[str]:
         """Return the hashes of the roots whose binary the target has, whole and, if it is signed, well signed.

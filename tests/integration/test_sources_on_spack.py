@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buildjob.buildcache.clearsigned import body_of
 from buildjob.buildcache.manifest import parse_manifest
 from tests.labs.checkout import ROOT
 from tests.labs.s3.server import Server
@@ -83,6 +84,26 @@ def test_a_build_cache_serves_its_root_and_what_nobody_vouches_for_is_not_signed
     found = publish("verify", third, "--trust", key.public)
     assert (found.returncode, "libhello@1.0/" in found.stdout) == (1, True)
     assert publish("verify", third, "--trust", key.public, "--allow-missing").returncode == 0
+
+
+def test_a_dependency_that_no_client_would_take_is_published_again(
+    lab: SpackLab, key: Key, published: Path, tmp_path: Path
+) -> None:
+    # who checks signatures is served by neither
+    unsigned, garbled = (next(published.glob(f"v3/manifests/spec/{name}/*")) for name in ("libhello", "gcc-runtime"))
+    unsigned.write_bytes(body_of(unsigned.read_bytes()))
+    garbled.write_bytes(b"}{")
+    next(published.glob("v3/manifests/spec/hello-app/*")).unlink()
+    arguments = ("hello-app", "--mirror", published, "--signing-key-file", key.secret, "--out", tmp_path / "again")
+    done = lab.build(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert publish("verify", published, "--trust", key.public).returncode == 0
+
+    # a pipe would be read without an end
+    garbled.unlink()
+    os.mkfifo(garbled)
+    done = lab.build(*arguments)
+    assert (done.returncode, f"{garbled}: not a file; delete it" in done.stderr) == (100, True), done.stderr
 
 
 def test_what_must_not_be_redistributed_stays_out_of_a_folder_and_of_the_notarys_mirror(
