@@ -78,7 +78,7 @@ def _memory(used_bytes: int, limit_bytes: int | None) -> str:
 def report(end: ScriptEnd, attempt: Attempt, call: Call, *, began: float, wall_seconds: float) -> None:
     """Log what a user script has used, and write the document about a build script where the settings name a folder.
 
-    `began` is a Unix time, `wall_seconds` is measured by a clock that nobody sets.
+    `began` is a Unix time, `wall_seconds` is measured by a monotonic clock.
     """
     if is_user_script(call.stage):
         call.job_log.note(used_line(end, attempt, wall_seconds=wall_seconds))

@@ -117,7 +117,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
         published = publisher.published_roots()
         work = schedule(found.specs, found.roots, published=published)
         if unpublishable := publisher.plan(work):
-            # known before an hour is spent on a binary that nobody gets
+            # known before an hour is spent on a binary that can't be installed
             possible = [root for root in found.roots if root not in unpublishable]
             work = schedule(found.specs, possible, published=published)
         planning.log_schedule(session.log, found, work)

@@ -243,7 +243,7 @@ def find_full_anywhere() -> FullDisk | None:
 
 
 def _in_time(look: Callable[[], FullDisk | None]) -> FullDisk | None:
-    """Return what `look` returns, or None if that takes long: a network's file system that nobody uses may hang for ever."""
+    """Return what `look` returns, or None if that takes long: an unused network file system may hang for ever."""
     found: list[FullDisk | None] = []
     thread = threading.Thread(target=lambda: found.append(look()), name="all disks", daemon=True)
     thread.start()

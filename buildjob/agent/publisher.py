@@ -20,7 +20,7 @@ from buildjob.spack.concrete import ConcreteSpec, Concretization, Origin
 
 
 def _is_present(folder: Path, spec: ConcreteSpec, *, signed: bool) -> bool:
-    """Return whether a manifest is there that a client may take: with `signed`, an unsigned one serves nobody who checks.
+    """Return whether a manifest is there that a client may take; with `signed`, an unsigned one does not count.
 
     Whose signature it has is not checked: others may trust it. Raises PublishError if that can't be known.
     """
@@ -139,7 +139,7 @@ class Publisher:
         self._ask_recipes([spec for spec in missing if origins[spec.hash].kind == "none"])
 
     def _ask_recipes(self, specs: Sequence[ConcreteSpec]) -> None:
-        """Find out which of these must not be redistributed: nobody then waits for them."""
+        """Find out which of these must not be redistributed: they are then not waited for."""
         if specs and not self.session.request.private:
             environment = self.spack.environment(self.session.environments.build)
             said = self.spack.redistribution([spec.spec_file for spec in specs], environment=environment)

@@ -158,7 +158,7 @@ class Publishing:
             shutil.rmtree(self._unsigned, ignore_errors=True)
             raise
         if code != 0:
-            # half a binary serves nobody, and may take the room that the documents need
+            # half a binary is of no use, and may take the room that the documents need
             full = find_full([Place("run folder", self._unsigned)]) if says_no_space(printed) else None
             shutil.rmtree(self._unsigned, ignore_errors=True)
             if full:

@@ -1,7 +1,7 @@
 """What stands in a clearsigned text, where gpg and Spack read the same in it; any other text is rejected.
 
 Spack lets gpg check a text, and then takes the JSON out of it by a pattern of its own. A text that these two read in
-different ways may have a good signature and yet say what nobody signed. Pure: no signature is checked here.
+different ways may have a good signature and yet say what was never signed. Pure: no signature is checked here.
 Source: Spack 1.1, url_buildcache.py (`verify_and_extract_manifest`), spec.py (`extract_json_from_clearsig`); RFC 9580, 7.
 """
 
@@ -33,7 +33,7 @@ def body_of(text: bytes) -> bytes:
     """Return what stands between the head and the signature.
 
     Raises PublishError with the reason if it could be read in another way, or if anything stands before or behind the block.
-    Stricter than Spack in one point: it ignores what follows the signature, which nobody has signed.
+    Stricter than Spack in one point: it ignores what follows the signature, which is unsigned.
     """
     if not is_signed(text):
         raise PublishError("text stands before the signed block" if _HEAD in text else "not signed")

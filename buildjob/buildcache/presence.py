@@ -20,7 +20,7 @@ class Presence(enum.Enum):
 
     BUILD_CACHE = enum.auto()
     OLD_LAYOUT = enum.auto()
-    """A build cache of Spack's layout 2, which Spack 1.1 reads, and which nobody writes any more."""
+    """A build cache of Spack's layout 2, which Spack 1.1 still reads."""
     NOTHING = enum.auto()
     """Nothing at all, or nothing that belongs to a build cache."""
     NOT_A_FOLDER = enum.auto()

@@ -163,7 +163,7 @@ def _result_of(found: CheckedBinary) -> "_Result":
         needs = dependencies.direct(found.dag_hash, found.nodes)
     except PublishError as error:
         return _Result(str(error)[:_LONGEST_FAULT], blobs)
-    # what it does not need says nothing about it, whoever wrote it
+    # what it does not need says nothing about it, whether we or Spack wrote it
     forbidden = [each for each in found.not_redistributable if each in found.nodes]
     return _Result("", blobs, needs[:_MOST_NEEDS], forbidden[:_MOST_NEEDS])
 
@@ -233,7 +233,7 @@ def _checked(
 
 
 def _blobs_of(store: Store, manifest_key: str) -> list[str]:
-    """Return the checksums that a manifest names, whoever has signed it; none if it is missing or can't be read."""
+    """Return the checksums that a manifest names, its signature unchecked; none if it is missing or can't be read."""
     try:
         return [blob.checksum for blob in parse_manifest(store.read(manifest_key).data, where=manifest_key).data]
     except PublishError:

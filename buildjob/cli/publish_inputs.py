@@ -122,7 +122,7 @@ def _source(arguments: Arguments, option: str, text: str | None) -> KeySource | 
 def signer_in_background(arguments: Arguments) -> Iterator[Callable[[], signing.Signer]]:
     """Give a function that returns the signer; gpg imports the key meanwhile."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
-        # A signal in the midst of the thread's start would leave a thread of which nobody knows, and the key's home with it.
+        # A signal in the midst of the thread's start would leave an unknown thread, and the key's home with it.
         # That thread starts gpg, which must not inherit this.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 

@@ -23,7 +23,7 @@ def run(arguments: Arguments, log: Log) -> int:
 
 
 def _which(arguments: Arguments, keys: list[str], log: Log) -> int:
-    """Print which of the manifest keys are there, in their order; of a build cache that nobody has made yet, none."""
+    """Print which of the manifest keys are there, in their order; none if there is no build cache yet."""
     store = open_mirror(arguments, arguments.mirror, log)
     there = dependencies.present(store, keys, workers=connections_of(arguments), believe_index=True)
     found = [key for key in keys if key in there]

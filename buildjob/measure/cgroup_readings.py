@@ -52,7 +52,7 @@ class CgroupReadings:
     def lose(self) -> None:
         """Forget the cgroup, and keep what was read from it: it was the build's, and no longer exists.
 
-        Not its high-water mark: nobody keeps it up from now on.
+        Not its high-water mark, which is not updated from now on.
         """
         self.close()
         self.cgroup = self._counters = None

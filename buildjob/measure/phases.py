@@ -56,7 +56,7 @@ class Phases:
                 start_seconds=round(phase.begun, _DIGITS),
                 wall_seconds=_span(phase.begun, now if phase.ended is None else phase.ended),
                 cpu_seconds=_span(phase.cpu_begun, cpu_seconds if phase.ended is None else phase.cpu_ended),
-                # Processes have memory: 0 is what nobody looked at in time.
+                # Processes have memory: 0 means that no reading came in time.
                 memory_working_set_peak_bytes=phase.peak_bytes or None,
             )
             for phase in self._phases

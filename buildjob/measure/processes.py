@@ -35,7 +35,7 @@ class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
     tree_cpu_seconds: float
     """The same and that of the children it has waited for."""
     is_zombie: bool
-    """All of its threads have ended, and nobody has waited for it yet."""
+    """All of its threads have ended, and its parent has not waited for it yet."""
 
 
 def proc_folder() -> Path:
@@ -82,8 +82,8 @@ def walk_descendants(
     """Return the descendants of this process and the roots with theirs; neither itself nor children that are `strangers`."""
     children = _children_of if _kernel_lists_children(own_pid) else _children_by_parent([own_pid, *roots])
     found: dict[Key, ProcessUse] = {}
-    seen, nobody = {own_pid}, frozenset[Key]()
-    waiting = [*((pid, strangers) for pid in children(own_pid)), *((pid, nobody) for pid in roots)]
+    seen, none = {own_pid}, frozenset[Key]()
+    waiting = [*((pid, strangers) for pid in children(own_pid)), *((pid, none) for pid in roots)]
     while waiting:
         pid, excluded = waiting.pop()
         use = None if pid in seen else read_process(pid)
@@ -91,7 +91,7 @@ def walk_descendants(
             continue
         seen.add(pid)
         found[use.key] = use
-        waiting.extend((child, nobody) for child in children(pid))
+        waiting.extend((child, none) for child in children(pid))
     return found
 
 

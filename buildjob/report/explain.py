@@ -317,7 +317,7 @@ def _more_memory(telemetry: Telemetry) -> str:
 def _fewer_jobs(telemetry: Telemetry) -> tuple[str, ...]:
     """Return the advice to build with fewer jobs, if several processes of the killed program shared the memory.
 
-    Fewer jobs do not help where one process alone takes most of it, or where nobody knows which processes were large.
+    Fewer jobs do not help where one process alone takes most of it, or where the large processes are not known.
     """
     jobs, kills = telemetry.spec.build_jobs, telemetry.memory_kills
     limit = _reached_limit(telemetry) or telemetry.machine.memory_bytes

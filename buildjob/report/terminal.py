@@ -164,7 +164,7 @@ def _memory_text(telemetry: Telemetry) -> str:
     peak = totals.memory_working_set_peak_bytes
     if peak is None:
         return "could not be measured"
-    least = "at least " if telemetry.samples.holes > 0 else ""  # the build may have used more while nobody looked
+    least = "at least " if telemetry.samples.holes > 0 else ""  # the build may have used more in a hole
     what = "(estimate: sum over processes)" if totals.memory_is_estimate else "working set"
     parts = [f"{least}{format_bytes(peak)} peak {what}"]
     for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):

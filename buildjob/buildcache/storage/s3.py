@@ -268,7 +268,7 @@ class S3Store:
     def _ask(self, key: str, call: Callable[[], _Result], *, is_short: bool = True) -> _Result:
         """Return what the call returns, with boto3's errors translated, and retried while that may help.
 
-        One that is not short may take minutes: nobody is told that there is no answer yet.
+        One that is not short may take minutes, without a notice that there is no answer yet.
         """
         where = f"{self.url}/{key}"
 

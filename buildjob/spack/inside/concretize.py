@@ -147,7 +147,7 @@ def concretized(texts):
     try:
         return spack.cmd.parse_specs(texts, concretize=True)
     except AssertionError as error:
-        if not str(error):  # nothing that would help whoever wrote the spec
+        if not str(error):  # nothing that would help the author of the spec
             raise
         raise ValueError(f"{' '.join(texts)}: {str(error).removeprefix('Internal Error: ')}") from error
 

@@ -69,7 +69,7 @@ def seconds():
     return float(spack.config.get("config:connect_timeout", 10) or 10)
 
 
-def patience():
+def request_limit_seconds():
     """How long a request may take that is answered bit by bit; gpg, which checks what came, takes a while, too."""
     return max(30.0, 3 * seconds())
 
@@ -213,7 +213,7 @@ def bound_s3():
 def request(url, method):
     """Make a request as Spack does; raises what went wrong, which Spack's `url_exists` hides."""
     wanted = urllib.request.Request(url, method=method, headers={"User-Agent": spack.util.web.SPACK_USER_AGENT})
-    with at_most(patience()):
+    with at_most(request_limit_seconds()):
         return spack.util.web.urlopen(wanted, timeout=seconds())
 
 
@@ -302,7 +302,7 @@ def read_index_manifest(mirror, faults):
     """Read the manifest of a mirror's index, which is small, and note that it could be; raises what went wrong."""
     entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, allow_unsigned=True)
     try:
-        with at_most(patience()):
+        with at_most(request_limit_seconds()):
             entry.read_manifest(manifest_url=entry.get_index_url(mirror.fetch_url))
         faults.answered.add(mirror.name)
     finally:
@@ -342,7 +342,7 @@ def state(mirror, spec, faults, *, read=False):
 
 def read_manifest(entry):
     """The manifest of a binary; None if its signature is not trusted. Raises what went wrong."""
-    with at_most(patience()):
+    with at_most(request_limit_seconds()):
         try:
             return entry.read_manifest()
         except spack.url_buildcache.NoVerifyException:
