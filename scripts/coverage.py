@@ -22,7 +22,7 @@ class Room(NamedTuple):
 
 ROOMS = (
     Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
-    Room(98.0, "buildjob/agent", "build planning publishing run session"),
+    Room(98.0, "buildjob/agent", "build planning publisher publishing run session"),
     Room(
         92.0,
         "buildjob/buildcache",

@@ -293,6 +293,7 @@ def stop_descendants(ending: _Ending) -> list[str]:
         # a zombie whose parent lives is its parent's to reap, and does nothing any more
         alive = [process for process in _descendants(ending.standby) if _is_running(process)]
         if not alive:
+            _reap(but=ending.standby)  # what has ended since the round began
             return list(names.values())
         now = time.monotonic()
         if now >= settled_at:
