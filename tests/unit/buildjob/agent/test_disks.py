@@ -1,6 +1,8 @@
 """Which file systems count as full, and what is said of them: by figures, by a refused write, by the watch of a build."""
 
 import errno
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,12 @@ def test_an_error_that_says_so_while_all_disks_have_room_stays_what_it_is() -> N
         raise FetchError("a dependency: [Errno 28] No space left on device")
 
 
+def test_an_error_that_does_not_speak_of_disks_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_disk_is_full(tmp_path, monkeypatch)
+    with pytest.raises(FetchError, match=r"^connection refused$"), full_disks_named({}):
+        raise FetchError("connection refused")
+
+
 def _one_disk_is_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine have one file system that may be written to, and let that be full."""
     monkeypatch.setattr(disks, "writable_places", lambda: [Place("file system", folder)])
@@ -128,3 +136,95 @@ def test_the_watch_asks_at_most_once_a_second_however_much_a_log_says(tmp_path: 
         for _ in range(1000):
             watch.suspect()
     assert watch.suspected is None
+
+
+@pytest.mark.parametrize(
+    ("number", "lack"),
+    [
+        (errno.EDQUOT, "quota"),
+        (errno.ENOSPC, "inodes"),  # since there is space
+        (errno.EROFS, ""),
+    ],
+)
+def test_a_write_that_is_refused_shows_what_no_figure_does(
+    number: int, lack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: Path, _size_bytes: int) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(disks, "read_figures", lambda _folder: figures(free=500 * MIB))
+    monkeypatch.setattr(disks, "reserve", refuse)
+    found = find_full([Place("stage folder", tmp_path)])
+    assert (found.lacks if found else "") == lack
+    assert find_full([Place("stage folder", tmp_path)], tries_to_write=False) is None
+
+
+def test_a_full_disk_under_all_temporary_folders_is_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none_usable)
+    monkeypatch.setattr(disks, "read_figures", lambda _folder: figures(free=0))
+    with pytest.raises(DiskFull, match="TMPDIR names the folder"):
+        disks.require_temporary_folder({})
+
+
+class Disk:
+    """The figures of the only file system, and how often they were asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free = 500 * MIB
+        self.looks = 0
+        monkeypatch.setattr(disks, "read_figures", self.read)
+        monkeypatch.setattr(disks, "_LOOK_SECONDS", 0.001)
+
+    def read(self, _folder: Path) -> Figures:
+        seen = figures(free=self.free)
+        self.looks += 1
+        return seen
+
+    def wait_for_looks(self, number: int) -> None:
+        """Wait until the figures were asked for so often again."""
+        wanted = self.looks + number
+        while self.looks < wanted:
+            time.sleep(0.001)
+
+
+def test_what_was_full_a_moment_ago_is_remembered_for_ten_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, disk = Clock(), Disk(monkeypatch)
+    with DiskWatch([Place("stage folder", tmp_path)], monotonic=clock) as watch:
+        assert watch.find_full() is None
+        disk.free = 0
+        disk.wait_for_looks(3)
+        disk.free = 500 * MIB
+        disk.wait_for_looks(3)
+        assert (found := watch.find_full())
+        assert found.lacks == "space"
+        clock.now += 11
+        assert watch.find_full() is None
+
+
+def test_any_disk_that_became_full_since_the_beginning_counts_if_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    monkeypatch.setattr(disks, "_in_time", lambda look: look())
+    monkeypatch.setattr(disks, "writable_places", lambda: [Place("file system", tmp_path)])
+    with DiskWatch([]) as watch:
+        while not disk.looks:
+            time.sleep(0.001)
+        disk.free = 0
+        assert watch.find_full() is None
+        while not (found := watch.find_full(anywhere=True)):  # until the watch has noted which had room
+            time.sleep(0.001)
+        assert found.folder == str(tmp_path)
+
+
+def test_a_file_system_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disks, "_LOOK_SECONDS", 0.001)
+    ended = threading.Event()
+    try:
+        monkeypatch.setattr(disks, "find_full", lambda _places: ended.wait(60))
+        assert disks.find_full_anywhere() is None
+    finally:
+        ended.set()

@@ -12,6 +12,7 @@ from buildjob.agent.recorder import Recorder, Subject
 from buildjob.measure.observer import Observation
 from buildjob.outcome import Outcome
 from buildjob.spack.install_log import Reader
+from buildjob.spack.mirror_faults import FetchReport, SourceFault
 from buildjob.telemetry import FirstError, MemoryKill, Phase, Publish, Telemetry, TopProcess
 
 SUBJECT = Subject(
@@ -184,3 +185,18 @@ def test_notes_are_kept_once(recorder: Recorder) -> None:
     recorder.note(["a", "b"])
     recorder.note(["a"])
     assert recorder.result.notes == ["a", "b"]
+
+
+def test_of_the_addresses_that_gave_no_source_those_that_do_not_have_it_come_last(
+    recorder: Recorder, folder: Folder
+) -> None:
+    finished(recorder, Outcome.FETCH_FAILED)
+    tried = [
+        SourceFault(url="https://a/x.tar", kind="absent", text="404"),
+        SourceFault(url="https://b/x.tar", kind="busy", text="503"),
+    ]
+    recorder.fetched(FetchReport(text="FetchError: all failed", faults=tried))
+    assert [(fault.url, fault.may_pass) for fault in folder.read().fetch_faults] == [
+        ("https://b/x.tar", True),
+        ("https://a/x.tar", False),
+    ]
