@@ -29,7 +29,8 @@ import json, os, subprocess, sys, time
 begun = time.monotonic()
 child = subprocess.Popen([{program!r}, *sys.argv[1:]])
 _, status, used = os.wait4(child.pid, 0)
-row = {{"verb": next(word for word in sys.argv if word in ("python", "install", "buildcache", "uninstall", "spec")),
+verbs = ["install" if word.endswith("/install.py") else word for word in reversed(sys.argv)]
+row = {{"verb": next(word for word in verbs if word in ("python", "install", "buildcache", "uninstall", "spec")),
        "begun": begun, "wall": time.monotonic() - begun, "cpu": used.ru_utime + used.ru_stime}}
 with open({notes!r}, "a") as file:
     file.write(json.dumps(row) + "\\n")

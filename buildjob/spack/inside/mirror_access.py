@@ -23,6 +23,7 @@ import spack.database
 import spack.error
 import spack.mirrors.mirror
 import spack.url_buildcache
+import spack.util.s3
 import spack.util.url
 import spack.util.web
 
@@ -193,7 +194,22 @@ def at_most(limit):
 
 
 def bound_s3():
-    """Give Spack's S3 clients the time-outs that it has for HTTP; theirs are a minute, five times."""
+    """Give Spack's S3 clients the time-outs that it has for HTTP; theirs are a minute, five times.
+
+    Done when Spack makes its first one: boto3 takes a third of a second to import, and most builds ask no S3.
+    """
+    original, is_bound = spack.util.s3.get_s3_session, []
+
+    def get_s3_session(url, method="fetch"):
+        if not is_bound:
+            is_bound.append(True)
+            bound_boto()
+        return original(url, method=method)
+
+    spack.util.s3.get_s3_session = spack.util.web.get_s3_session = get_s3_session
+
+
+def bound_boto():
     try:
         import boto3
         import botocore.config
