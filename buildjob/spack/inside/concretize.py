@@ -5,65 +5,40 @@ QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, n
 path or "", "mark": [hash]}. ANSWER gets {"error": text, "is_fetch": bool}; or the concretization (each concrete spec is in
 FOLDER/HASH.json); or which of the specs the remote mirrors have, without asking the silent ones: {"available": {hash:
 mirror}, "mirror_faults": [fault]}; or {"faults": [text]}: why views could not be refreshed.
-Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
+Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports of ours only what lies beside it.
 """
 
-import json
 import os
 import sys
-import traceback
 
 import spack
-import spack.caches
 import spack.cmd
 import spack.config
 import spack.deptypes
 import spack.environment
 import spack.error
-import spack.mirrors.mirror
 import spack.repo
 import spack.spec
 import spack.stage
 import spack.store
 import spack.traverse
-import spack.util.executable
 import spack.util.git
-import spack.util.url
-import spack.util.web
-import spack.version
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import exchange
 import mirror_access
+import sources
+import views
 
 LOCAL = mirror_access.LOCAL
 
 
-def main(question_path, answer_path):
-    with open(question_path, encoding="utf-8") as file:
-        question = json.load(file)
-    try:
-        mirror_access.bound_s3()
-        if "lookup" in question:
-            answer = lookup(question["lookup"], question["silent"], question["read"])
-        elif "refresh" in question:
-            answer = refresh(question["refresh"], question["mark"])
-        else:
-            answer = concretize(question)
-    except (spack.error.SpackError, spack.error.SpecSyntaxError, OSError, ValueError) as error:
-        answer = {"error": str(error).strip() or type(error).__name__, "is_fetch": failed_to_fetch(error)}
-    with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump(answer, file)
-
-
-def failed_to_fetch(error):
-    """Whether an error came up where Spack needs the network to plan: a version of git, or what a recipe downloads."""
-    if isinstance(error, (spack.error.FetchError, spack.util.web.SpackWebError)):
-        return True
-    if mirror_access.kind_and_text(error)[0] in mirror_access.OF_THE_NETWORK:
-        return True
-    # git's exit codes do not say what went wrong. There it is asked for its server first, and then only for what it has
-    modules = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return isinstance(error, spack.util.executable.ProcessError) and "spack.version.git_ref_lookup" in modules
+def answer(question):
+    if "lookup" in question:
+        return lookup(question["lookup"], question["silent"], question["read"])
+    if "refresh" in question:
+        return refresh(question["refresh"], question["mark"])
+    return concretize(question)
 
 
 def concretize(request):
@@ -99,7 +74,7 @@ def concretize(request):
             for spec in specs
         ],
         "unmarked": [dag_hash for dag_hash, record in records.items() if dag_hash in explicit and not record.explicit],
-        "views": views_state(environment),
+        "views": views.state(environment),
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
         "mirror_faults": faults.all(),
         "index_asked": watch.asked,
@@ -261,52 +236,12 @@ def installations(specs):
     }
 
 
-def views_state(environment):
-    """ "current" if every view of the environment shows what is installed, "outdated" if not, "" if there is no view."""
-    if environment is None or not environment.views:
-        return ""
-    roots = environment.concrete_roots()
-    for view in prepared(environment.views.values()):
-        if view._current_root != view._next_root(view.specs_for_view(roots)):
-            return "outdated"
-    return "current"
-
-
-def prepared(views):
-    """The views, each with a cheaper way to the same result: Spack's own reads all recipes to find the runtimes."""
-    for view in views:
-        view._exclude_duplicate_runtimes = without_old_runtimes
-        yield view
-
-
-def without_old_runtimes(specs):
-    """The specs without the older ones of two runtimes of the same name."""
-    newest = {}
-    for spec in specs:
-        newest[spec.name] = max(newest.get(spec.name, spec), spec, key=lambda one: one.version)
-    names = [spec.name for spec in specs]
-    return [
-        spec
-        for spec in specs
-        if spec is newest[spec.name] or names.count(spec.name) == 1 or "runtime" not in getattr(spec.package, "tags", [])
-    ]
-
-
 def refresh(environment, hashes):
     """What `spack install` does beside installing: marks what was asked for, and shows in the views what is installed."""
     for dag_hash in hashes:
         for spec in spack.store.STORE.db.query_local(hashes=[dag_hash]):
             spack.store.STORE.db.mark(spec, "explicit", True)
-    faults = []
-    if environment:
-        active = activate(environment)
-        with active.write_transaction():
-            for view in prepared(list(active.views.values())):
-                try:
-                    view.regenerate(active.concrete_roots())
-                except (spack.error.SpackError, OSError) as error:
-                    faults.append(f"{view.root}: {str(error).strip() or type(error).__name__}")
-    return {"faults": faults}
+    return {"faults": views.regenerate(activate(environment)) if environment else []}
 
 
 def concrete_spec(spec, folder, mirrors, faults):
@@ -325,7 +260,7 @@ def concrete_spec(spec, folder, mirrors, faults):
         "external": bool(spec.external),
         "installed": bool(spec.installed),
         "binary": "" if spec.external or spec.installed else binary(spec, mirrors, faults),
-        "unfetchable": "" if spec.external or spec.installed else unfetchable(spec),
+        "unfetchable": "" if spec.external or spec.installed else sources.unfetchable(spec),
         "architecture": str(spec.architecture),
         "compiler": compiler(spec),
         "variants": {name: variant_value(variant) for name, variant in sorted(spec.variants.items())},
@@ -391,62 +326,6 @@ def lookup(spec_files, silent, read):
     return {"available": available, "mirror_faults": faults.all()}
 
 
-def unfetchable(spec):
-    """Why Spack can never get the source of a package that is to be built; "" if it can, or if that cannot be known."""
-    try:
-        package = spec.package
-        if not package.has_code or "dev_path" in spec.variants:
-            return ""
-        if not package.manual_download:
-            return refused(package)
-        return by_hand(package)
-    except Exception:  # of any kind: a recipe's own code; the build will tell
-        return ""
-
-
-def refused(package):
-    """Why Spack will not fetch a version although it could: it asks on a terminal, and there is none."""
-    facts = package.versions.get(package.version)
-    title = f"{package.name}@{package.version}"
-    if facts is None:
-        known = isinstance(package.version, spack.version.GitVersion) or not spack.config.get("config:checksum")
-        return "" if known else f"the recipe has no checksum of {title}; add one, or set config:checksum:false"
-    if facts.get("deprecated", False) and not spack.config.get("config:deprecated"):
-        return f"{title} is deprecated; choose another version, or set config:deprecated:true"
-    return ""
-
-
-def by_hand(package):
-    """Where the file has to lie that somebody must download; "" if it is there already."""
-    for stage in package.stage:
-        fetcher, layout = stage.default_fetcher, stage.mirror_layout
-        urls = [url for url in getattr(fetcher, "candidate_urls", []) if url.startswith("file://")]
-        cache = os.path.join(spack.caches.fetch_cache_location(), layout.path) if layout else ""
-        mirrors = [spack.util.url.join(mirror.fetch_url, *layout.path.split(os.sep)) for mirror in stage.mirrors or []]
-        if (cache and os.path.exists(cache)) or any(is_there(url) for url in [*urls, *mirrors]):
-            continue
-        name = os.path.basename(getattr(fetcher, "url", "") or package.name)
-        places = [spack.util.url.local_file_path(url) for url in [*urls, *mirrors] if url.startswith("file://")] + [cache]
-        digest = getattr(fetcher, "digest", "")
-        return "{} {}must be downloaded by hand. Put it at {}. {}".format(
-            name,
-            f"(checksum {digest}) " if digest else "",
-            " or ".join(p for p in places if p),
-            package.download_instr,
-        )
-    return ""
-
-
-def is_there(url):
-    if url.startswith("file://"):
-        return os.path.exists(spack.util.url.local_file_path(url))
-    try:
-        mirror_access.request(url, "HEAD")
-    except Exception:
-        return False
-    return True
-
-
 def secret_variables():
     """Names of the environment variables that the mirrors' configuration takes credentials from."""
     names = set()
@@ -475,4 +354,4 @@ def packages_commit(roots):
         return ""
 
 
-main(*sys.argv[1:])
+exchange.answer_file(*sys.argv[1:], answer)

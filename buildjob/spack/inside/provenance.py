@@ -4,7 +4,7 @@ QUESTION is JSON with a list of files that hold concrete specs: {"origins": [pat
 {"download": [path], "folder": path}. ANSWER gets {"origins": {hash: {"kind": "built" | "mirror" | "none", "reason": text}}},
 {"not_redistributable": [hash], "unknown": [hash]}, or {}. Only "redistribution" reads recipes and so runs package code; the
 others may have the mirrors' credentials. Like `concretize.py` it is written for Spack 1.1 and imports nothing of ours but
-`mirror_access.py`.
+what lies beside it.
 """
 
 import json
@@ -13,7 +13,6 @@ import shutil
 import sys
 
 import spack.binary_distribution
-import spack.error
 import spack.repo
 import spack.spec
 import spack.store
@@ -21,26 +20,18 @@ import spack.url_buildcache
 import spack.util.web
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import exchange
 import mirror_access
 
 
-def main(question_path, answer_path):
-    with open(question_path, encoding="utf-8") as file:
-        question = json.load(file)
-    try:
-        mirror_access.bound_s3()
-        if "origins" in question:
-            faults = mirror_access.Faults()
-            answer = {"origins": {spec.dag_hash(): origin(spec, faults) for spec in read(question["origins"])}}
-        elif "download" in question:
-            download(read(question["download"]), question["folder"])
-            answer = {}
-        else:
-            answer = redistribution(question["redistribution"])
-    except (spack.error.SpackError, OSError, ValueError) as error:
-        answer = {"error": str(error).strip() or type(error).__name__}
-    with open(answer_path, "w", encoding="utf-8") as file:
-        json.dump(answer, file)
+def answer(question):
+    if "origins" in question:
+        faults = mirror_access.Faults()
+        return {"origins": {spec.dag_hash(): origin(spec, faults) for spec in read(question["origins"])}}
+    if "download" in question:
+        download(read(question["download"]), question["folder"])
+        return {}
+    return redistribution(question["redistribution"])
 
 
 def read(paths):
@@ -161,4 +152,4 @@ def recipe_of(node):
     return spack.repo.PATH.get_pkg_class(f"{node['namespace']}.{node['name']}")
 
 
-main(*sys.argv[1:])
+exchange.answer_file(*sys.argv[1:], answer)
