@@ -21,7 +21,7 @@ import msgspec
 
 from buildjob.errors import AgentError, DiskFull, FetchError, RequestError, SpackError
 from buildjob.files import reserve
-from buildjob.report.explain import advise_full_disk, describe_full_disk
+from buildjob.report.full_disk import advise_full_disk, describe_full_disk
 from buildjob.spack.install_log import says_no_space
 from buildjob.telemetry import FullDisk
 

@@ -20,7 +20,7 @@ from buildjob.files import reserve
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome
 from buildjob.process import child
-from buildjob.report.explain import describe_full_disk
+from buildjob.report.full_disk import describe_full_disk
 from buildjob.run_folder import LOG, ROOM_BYTES
 from buildjob.spack.install_log import Reader
 from buildjob.spack.layout import take_fetch_report

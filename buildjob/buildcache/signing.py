@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildjob.buildcache import clearsigned
-from buildjob.buildcache.gpg import secret_keys
+from buildjob.buildcache.gpg import secret_keys, status
 from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.buildcache.workers import in_processes
 from buildjob.errors import PublishError, RequestError
@@ -141,12 +141,12 @@ class Signer:
         how = ("--pinentry-mode", "loopback", "--passphrase-fd", "0", "--local-user", self.fingerprint)
         signed = _run_gpg(self._home, *how, "--clearsign", text=self._passphrase + b"\n" + text)
         output = signed.stderr.decode("utf-8", "replace")
-        status = secret_keys.statuses(output)
-        if signed.returncode == 0 and signed.stdout and "SIG_CREATED" in status:
+        said = status.by_keyword(output)
+        if signed.returncode == 0 and signed.stdout and "SIG_CREATED" in said:
             return signed.stdout
-        if fault := secret_keys.passphrase_fault(status, given=self._passphrase_title):
+        if fault := secret_keys.passphrase_fault(said, given=self._passphrase_title):
             raise RequestError(f"{self.title}: {fault}")
-        raise PublishError(f"{where}: gpg did not sign: {_reason(output)}")
+        raise PublishError(f"{where}: gpg did not sign: {status.reason(output)}")
 
     def is_changed(self, signed: bytes) -> bool:
         """Return whether a text has a signature of this key, and is another one than was signed.
@@ -154,7 +154,7 @@ class Signer:
         False for signatures of other keys, which cannot be checked here: others may trust them.
         """
         checked = _run_gpg(self._home, "--no-auto-check-trustdb", "--verify", text=signed)
-        return "BADSIG" in secret_keys.statuses(checked.stderr.decode("utf-8", "replace"))
+        return "BADSIG" in status.by_keyword(checked.stderr.decode("utf-8", "replace"))
 
 
 def _run_gpg(home: Path, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -169,7 +169,7 @@ def _stdout(home: Path, *arguments: str, text: bytes) -> str:
 
 def _why_none(text: bytes, shown: Sequence[secret_keys.SecretKey], imported: "subprocess.CompletedProcess[bytes]") -> str:
     output = imported.stderr.decode("utf-8", "replace")
-    return secret_keys.absence_fault(text, shown, secret_keys.statuses(output), reason=_reason(output), now=time.time())
+    return secret_keys.absence_fault(text, shown, status.by_keyword(output), reason=status.reason(output), now=time.time())
 
 
 def _first_line(passphrase: Path | bytes) -> bytes:
@@ -230,15 +230,6 @@ def plain_key(text: bytes) -> bytes:
     return text
 
 
-def _reason(stderr: str) -> str:
-    lines = [
-        line
-        for line in stderr.splitlines()
-        if line.startswith("gpg: ") and not line.startswith("gpg: Total number processed")
-    ]
-    return lines[-1].removeprefix("gpg: ") if lines else "no reason given"
-
-
 class TrustHome:
     """A GnuPG home that Spack can use, in which the given public keys are trusted; holds no secret key."""
 
@@ -265,42 +256,13 @@ class TrustHome:
         """
         body = clearsigned.body_of(clearsigned_text)
         # not by python-gnupg: it starts three threads for each text, and does not return gpg's exit code
-        command = ["gpg", "--homedir", str(self.home), "--batch", "--no-tty", "--no-auto-check-trustdb"]
-        command += ["--status-fd", "2", "--output", "-", "--verify"]
-        done = subprocess.run(command, input=clearsigned_text, capture_output=True, check=False)
-        if fault := signature_fault(done.stderr.decode("utf-8", "replace"), exit_code=done.returncode):
+        done = _run_gpg(self.home, "--no-auto-check-trustdb", "--output", "-", "--verify", text=clearsigned_text)
+        if fault := status.signature_fault(done.stderr.decode("utf-8", "replace"), exit_code=done.returncode):
             raise PublishError(fault)
         # gpg has dropped blanks at the ends of lines, and whatever it does not check
         if done.stdout.split() != body.split():
             raise PublishError("gpg has checked another text than the one that Spack takes out of it")
         return done.stdout
-
-
-# What gpg says of a signature -> the reason why it is not accepted. Source: GnuPG, doc/DETAILS.
-_FAULTS = {
-    "BADSIG": "bad signature: the text is not the one that was signed",
-    "EXPSIG": "the signature has expired",
-    "EXPKEYSIG": "signed by a key that has expired",
-    "REVKEYSIG": "signed by a key that was revoked",
-    "NO_PUBKEY": "signed by an untrusted key",
-    "ERRSIG": "gpg can't check the signature",
-}
-
-
-def signature_fault(output: str, *, exit_code: int) -> str:
-    """Return why gpg's answer, its status lines among its messages, is not that of good signatures; empty if it is."""
-    lines = [line.split()[1:] for line in output.splitlines() if line.startswith("[GNUPG:] ")]
-    keywords = [fields[0] for fields in lines if fields]
-    for keyword, fault in _FAULTS.items():
-        for fields in lines:
-            if fields[:1] == [keyword]:
-                signer = f" ({fields[1]})" if len(fields) > 1 else ""
-                return fault + signer
-    signatures = keywords.count("NEWSIG")
-    trusted = keywords.count("TRUST_ULTIMATE") + keywords.count("TRUST_FULLY")
-    if exit_code or not signatures or keywords.count("GOODSIG") != signatures:
-        return f"gpg finds no good signature: {_reason(output)}"
-    return "" if trusted == signatures else "signed by an untrusted key"
 
 
 class KeyRing:
@@ -330,7 +292,7 @@ def public_keys(source: Path | bytes, *, title: str = "") -> bytes:
             imported = _import_file(home, source)
         found = _export(home)
         if not found:
-            reason = _reason(imported.stderr.decode("utf-8", "replace"))
+            reason = status.reason(imported.stderr.decode("utf-8", "replace"))
             raise RequestError(f"{title or source!s}: gpg finds no key in it: {reason}")
         return found
 

@@ -30,8 +30,8 @@ from buildjob.measure.cgroup import find_cgroup
 from buildjob.options import environment, likely_slips, reject_empty, reject_misspelled
 from buildjob.outcome import EXIT_CODES
 from buildjob.paths import from_environment
-from buildjob.report.explain import how_to_move
 from buildjob.report.format import format_bytes
+from buildjob.report.full_disk import how_to_move
 from buildjob.run_folder import require_room
 from buildjob.spack.adapter import Spack
 from buildjob.spack.find import find

@@ -6,7 +6,7 @@ place, so that no advice contradicts what is said to have happened.
 
 import enum
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,9 +14,10 @@ from buildjob.outcome import Outcome
 from buildjob.report.clamp import clamp_document
 from buildjob.report.foreign_text import cut
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share, round_up_bytes
+from buildjob.report.full_disk import describe_full_disk, more_disk
 from buildjob.report.limits import mean_cores, read_limits
 from buildjob.run_folder import LOG
-from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, FullDisk, Telemetry
+from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, Telemetry
 
 
 class Tone(enum.StrEnum):
@@ -183,44 +184,8 @@ def _disk_full(telemetry: Telemetry) -> Explanation:
         tone=Tone.BAD,
         headline="Disk full",
         detail=f"There was no room left on disk{reason}.{done}{used}{asked}",
-        advice=tuple(_more_disk(full, asked_bytes=limits.disk_asked_bytes, used_bytes=peak or 0)),
+        advice=tuple(more_disk(full, asked_bytes=limits.disk_asked_bytes, used_bytes=peak or 0)),
     )
-
-
-def describe_full_disk(full: FullDisk) -> str:
-    """Return which file system is full, its figures, and what is on it, as the end of a sentence."""
-    figures = f"{format_bytes(full.free_bytes)} of {format_bytes(full.size_bytes)} are free"
-    lack = {"inodes": f"no inode is free ({figures})", "quota": f"this user's quota is used up ({figures})"}
-    where = f" ({full.use}: {full.folder})" if full.folder != full.mount else f" ({full.use})"
-    return f"the file system at {full.mount} is full, {lack.get(full.lacks, figures)}{where}"
-
-
-def advise_full_disk(full: FullDisk) -> str:
-    """Return what to do about a full file system, without a full stop.
-
-    How much is missing is not known: doubling what was too little takes the fewest tries. What the build itself used is no
-    such figure: others may have filled the disk.
-    """
-    larger = {
-        "inodes": "use a file system with more inodes",
-        "quota": "have the quota raised",
-    }.get(full.lacks, f"use a file system of at least {format_bytes(round_up_bytes(2 * full.size_bytes))}")
-    return f"Make room at {full.mount}, or {larger}{how_to_move(full.use)}"
-
-
-def how_to_move(use: str) -> str:
-    """Return what names the folder for a use, as the end of a sentence; empty if nothing does."""
-    return _MOVED_BY.get(use, "")
-
-
-def _more_disk(full: FullDisk | None, *, asked_bytes: int | None, used_bytes: int) -> Iterator[str]:
-    least = format_bytes(round_up_bytes(2 * max(asked_bytes, used_bytes))) if asked_bytes else ""
-    if full is None:
-        yield f"Ask for at least {least} of disk, or build where more is free." if least else "Build where more is free."
-        return
-    yield f"{advise_full_disk(full)}."
-    if asked_bytes and full.size_bytes > asked_bytes:  # the node's disk, not a volume of its own
-        yield f"In a pod, ask for more disk than {format_bytes(asked_bytes)}: at least {least}."
 
 
 def _timed_out(telemetry: Telemetry) -> Explanation:
@@ -356,15 +321,6 @@ def shorten_command(command: str) -> str:
 
 
 _SHOWN_FAULTS = 3
-# How to have something else than the default place: the end of a sentence.
-_MOVED_BY = {
-    "stage folder": ": Spack's config:build_stage names the folder",
-    "install tree": ": Spack's config:install_tree names the folder",
-    "temporary files": ": TMPDIR names the folder",
-    "run folder": ": --out names the folder",
-    "--out": ": --out names the folder",
-    "--scratch": ": --scratch names the folder",
-}
 
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
 

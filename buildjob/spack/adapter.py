@@ -166,9 +166,7 @@ class Spack:
         if answer.startswith(b'{"error"'):
             rejection = msgspec.json.decode(answer, type=_Rejection)
             if rejection.is_fetch:
-                raise FetchError(
-                    f"Spack could not fetch what it needs; a retry may help. It says: {rejection.error}"
-                )
+                raise FetchError(f"Spack could not fetch what it needs; a retry may help. It says: {rejection.error}")
             raise RequestError(f"Spack says: {rejection.error}")
         return answer
 

@@ -145,12 +145,6 @@ def absence_fault(text: bytes, shown: Sequence[SecretKey], status: Mapping[str, 
     return "gpg finds no key in it"
 
 
-def statuses(output: str) -> dict[str, str]:
-    """Return gpg's status lines: keyword -> its arguments, of the last line with that keyword."""
-    lines = (line.removeprefix("[GNUPG:] ") for line in output.splitlines() if line.startswith("[GNUPG:] "))
-    return {keyword: rest for keyword, _, rest in (line.partition(" ") for line in lines)}
-
-
 def passphrase_fault(status: Mapping[str, str], *, given: str) -> str:
     """Return what is wrong with the passphrase of a signature that failed; empty if it is not that.
 

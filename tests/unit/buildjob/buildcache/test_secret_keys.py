@@ -2,7 +2,8 @@
 
 import pytest
 
-from buildjob.buildcache.gpg.secret_keys import absence_fault, parse, passphrase_fault, signing_fault, statuses
+from buildjob.buildcache.gpg.secret_keys import absence_fault, parse, passphrase_fault, signing_fault
+from buildjob.buildcache.gpg.status import by_keyword
 
 NOW = 1_800_000_000
 PAST, FUTURE = NOW - 1000, NOW + 1000
@@ -98,6 +99,6 @@ def test_why_a_text_gave_no_secret_key(case: str) -> None:
     ],
 )
 def test_a_wrong_passphrase_is_told_apart_by_gpgs_error_code(failure: str, given: str, fault: str) -> None:
-    found = passphrase_fault(statuses(f"gpg: words\n[GNUPG:] {failure}\n"), given=given)
+    found = passphrase_fault(by_keyword(f"gpg: words\n[GNUPG:] {failure}\n"), given=given)
     assert fault in found
     assert bool(found) is bool(fault)
