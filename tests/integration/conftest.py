@@ -1,5 +1,6 @@
 """Fixtures for tests on real programs: a Spack with the bundled examples, a signing key, S3 servers."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import Store
 from buildjob.errors import SpackError
 from buildjob.paths import from_environment
+from buildjob.process import child
 from buildjob.spack.find import SpackInstallation, find
 from tests.labs.build_cache import MakeStore
 from tests.labs.s3.server import Server, versitygw_program
@@ -17,6 +19,8 @@ from tests.labs.s3.server import moto as serve_moto
 from tests.labs.s3.server import versitygw as serve_versitygw
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,14 @@ def lab(spack: SpackInstallation, tmp_path_factory: pytest.TempPathFactory) -> S
     done = made.build("libhello", "--out", made.folder / "first")
     assert done.returncode == 0, done.stdout + done.stderr
     return made
+
+
+@pytest.fixture
+def subreaper() -> Iterator[None]:
+    """Make this process get the orphans of a build, as the agent does."""
+    child.become_subreaper()
+    yield
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @pytest.fixture

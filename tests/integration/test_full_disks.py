@@ -109,7 +109,7 @@ def test_a_full_disk_alone_makes_no_build_fail_for_it_and_is_a_warning(tmp_path:
     assert f"the log does not say that the disk is full, but the file system at {disk} is full" in done.stdout
 
 
-def test_a_disk_that_is_nobody_s_default_and_fills_up_while_the_build_runs(tmp_path: Path) -> None:
+def test_a_disk_that_is_no_default_and_fills_up_while_the_build_runs(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", megabytes=4) as disk:
         command = f"sleep 0.5; head -c 9000000 /dev/zero > {disk}/x"
         done = run(tmp_path / "out", command)

@@ -3,13 +3,12 @@
 import contextlib
 import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.labs.folder_server import served
+from tests.labs.folder_server import served, serving
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
 
@@ -35,14 +34,8 @@ def answering(status: int, body: bytes = b"", *, length: int | None = None) -> I
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as above
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Same) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Same) as url:
+        yield url
 
 
 WriteScope = Callable[..., Path]

@@ -1,6 +1,5 @@
 """Real builds in real groups: what is measured is what was used."""
 
-import ctypes
 import os
 import shutil
 import signal
@@ -20,7 +19,6 @@ from tests.labs.waiting import wait_until
 
 _MIB = 1 << 20
 _DATA = Path(__file__).parents[1] / "data" / "observe"
-_PR_SET_CHILD_SUBREAPER = 36
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 
@@ -44,15 +42,6 @@ def cgroup() -> Iterator[Cgroup]:
         for pid in found.members():
             os.kill(pid, signal.SIGKILL)
     assert not found.position.memory_folder.exists()
-
-
-@pytest.fixture
-def subreaper() -> Iterator[None]:
-    """Get the orphans of a build, as the agent does."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 class _Marks:

@@ -1,6 +1,5 @@
 """Prestarted processes: they are no part of the build, and know no secret until they are resumed."""
 
-import ctypes
 import json
 import os
 import shlex
@@ -34,14 +33,6 @@ def echo(tmp_path: Path) -> Iterator[Prestarted]:
     yield made
     made.end()
     assert not made.pids
-
-
-@pytest.fixture
-def subreaper() -> Iterator[None]:
-    """Get what a build abandons, as the agent does."""
-    child.become_subreaper()
-    yield
-    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Real processes as the agent reads them: who is found, under which name and identity, whatever they do meanwhile."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -20,17 +19,7 @@ from buildjob.measure.process_names import short_command
 from buildjob.measure.processes import ProcessUse, read_process, walk_descendants, walk_members
 from tests.labs.waiting import wait_until
 
-_NOBODY = 1 << 22
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-@pytest.fixture
-def subreaper() -> Iterator[None]:
-    """Get the orphans of a build, as the agent does."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    yield
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+_UNUSED_PID = 1 << 22
 
 
 @contextlib.contextmanager
@@ -61,9 +50,9 @@ def test_descendants_are_those_that_psutil_finds_on_the_whole_host() -> None:
         assert {child.pid, *theirs} <= set(_below(os.getpid()))
         strangers = frozenset(walk_descendants((), own_pid=child.pid))
         assert not walk_descendants((), own_pid=child.pid, strangers=strangers)
-        root = walk_descendants((child.pid,), own_pid=_NOBODY, strangers=strangers)
+        root = walk_descendants((child.pid,), own_pid=_UNUSED_PID, strangers=strangers)
         assert {use.pid for use in root.values()} == {child.pid, *theirs}
-        members = walk_members([child.pid, os.getpid(), _NOBODY], own_pid=os.getpid())
+        members = walk_members([child.pid, os.getpid(), _UNUSED_PID], own_pid=os.getpid())
         assert [use.pid for use in members.values()] == [child.pid]
     wait_until(lambda: child.pid not in _below(os.getpid()))
 

@@ -204,7 +204,7 @@ def test_a_refused_connection_is_mentioned_and_retried() -> None:
 def test_a_server_that_does_not_know_the_key_is_not_an_empty_build_cache(
     versitygw: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)):
+    for name, value in (("AWS_ACCESS_KEY_ID", "UNKNOWNKEY"), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)):
         monkeypatch.setenv(name, value)
     bucket = versitygw.bucket()
     with pytest.raises(Denied, match=r"404 XAdminUserNotFound.*does not know this access key"):
@@ -231,7 +231,7 @@ def test_a_bucket_and_an_object_that_are_missing_are_two_things(versitygw: Serve
     "case",
     [
         ("", "testing", 0, ""),
-        ("", "nobody", 100, "does not know this access key"),
+        ("", "UNKNOWNKEY", 100, "does not know this access key"),
         ("no-such-bucket", "testing", 2, "make the bucket first"),
     ],
 )
@@ -273,7 +273,7 @@ def test_doctor_asks_the_mirror(
         return code, "\n".join(line for line in capfd.readouterr().out.splitlines() if "mirror s3" in line)
 
     assert asked()[1].startswith(f"ok    mirror {url}: it can be read")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "UNKNOWNKEY")
     code, line = asked()
     assert code == 1
     assert line.startswith("FIX   mirror")

@@ -27,7 +27,7 @@ acquire = lock.Lock.acquire_write
 
 def acquire_write(self, timeout=None):
     if held and self.path.endswith("prefix_lock"):
-        held.clear()  # the try to read, which follows, finds nobody
+        held.clear()  # the try to read, which follows, finds no holder
         raise lock.LockTimeoutError("write", self.path, 0, 1)
     return acquire(self, timeout)
 

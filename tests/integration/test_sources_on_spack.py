@@ -52,7 +52,7 @@ def published(lab: SpackLab, key: Key, tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-def test_a_build_cache_serves_its_root_and_what_nobody_vouches_for_is_not_signed(
+def test_a_build_cache_serves_its_root_and_what_is_of_unknown_origin_is_not_signed(
     lab: SpackLab, key: Key, published: Path, tmp_path: Path
 ) -> None:
     assert names(published) == ["gcc-runtime", "hello-app", "libhello"]

@@ -158,7 +158,7 @@ def edit(change: Callable[[bytes], bytes], **options: Any) -> Case:
     return Case(lambda m: m.put(change(m.signed)), **options)
 
 
-NOBODY_SIGNED_IT = "nobody has signed what stands there"
+UNSIGNED = "what stands there is unsigned"
 OTHER_HASHES = "Spack writes SHA-256 only, and others can be forged, or are not read by its other versions"
 CASES: dict[str, Case] = {
     "as it should be": Case(lambda _: None, is_good=True),
@@ -166,9 +166,9 @@ CASES: dict[str, Case] = {
     "an empty line before": edit(lambda s: b"\n" + s),
     "a blank before": edit(lambda s: b" " + s),
     "byte order mark": edit(lambda s: b"\xef\xbb\xbf" + s),
-    "text behind the block": edit(lambda s: s + b"hello\n", stricter=NOBODY_SIGNED_IT),
-    "JSON behind the block": Case(lambda m: m.put(m.signed + m.text), stricter=NOBODY_SIGNED_IT),
-    "NUL behind the block": edit(lambda s: s + b"\0", stricter=NOBODY_SIGNED_IT),
+    "text behind the block": edit(lambda s: s + b"hello\n", stricter=UNSIGNED),
+    "JSON behind the block": Case(lambda m: m.put(m.signed + m.text), stricter=UNSIGNED),
+    "NUL behind the block": edit(lambda s: s + b"\0", stricter=UNSIGNED),
     "blank lines behind": edit(lambda s: s + b"\n \n\t\r\n", is_good=True),
     "no newline at the end": edit(lambda s: s.rstrip(b"\n"), is_good=True),
     "the same block twice": edit(lambda s: s + s),

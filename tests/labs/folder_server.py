@@ -1,11 +1,24 @@
-"""A web server over a folder, on loopback."""
+"""Web servers on loopback: over a folder, or with any other handler."""
 
 import contextlib
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve HTTP on loopback, each request by a handler of this kind; give the URL."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextlib.contextmanager
@@ -19,12 +32,5 @@ def served(folder: Path, *, absent: int = 404) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
             pass
 
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(functools.partial(Quiet, directory=str(folder))) as url:
+        yield url

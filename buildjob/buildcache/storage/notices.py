@@ -1,4 +1,4 @@
-"""What people are told while a server does not answer: its address and how often it was asked, ten seconds apart at most.
+"""Notices while a server does not answer: its address and how often it was asked, ten seconds apart at most.
 
 Knows neither S3 nor who shows the lines.
 """

@@ -5,7 +5,7 @@ import pytest
 from buildjob.agent.supply import Supply, run_time_dependencies, shortened
 from buildjob.spack.concrete import ConcreteSpec, Edge, Origin
 
-BUILT, MIRROR, NONE = Origin(kind="built"), Origin(kind="mirror"), Origin(kind="none", reason="nobody knows it")
+BUILT, MIRROR, NONE = Origin(kind="built"), Origin(kind="mirror"), Origin(kind="none", reason="its origin is unknown")
 
 
 def spec(name: str, *dependencies: str, external: bool = False) -> ConcreteSpec:
@@ -62,9 +62,11 @@ def test_each_dependency_is_packed_copied_lacking_or_there() -> None:
     supply.learn({"a": BUILT, "b": MIRROR, "c": NONE})
     needs = supply.needs(APP)
     assert ([each.name for each in needs.pack], [each.name for each in needs.copy]) == (["a"], ["b"])
-    assert needs.lacking == {"c@1/c": "nobody knows it"}
+    assert needs.lacking == {"c@1/c": "its origin is unknown"}
     fault = supply.fault(APP, "s3://m")
-    assert "app@1/app needs at run time what s3://m lacks and what can't be signed here (c@1/c: nobody knows it)" in fault
+    assert (
+        "app@1/app needs at run time what s3://m lacks and what can't be signed here (c@1/c: its origin is unknown)" in fault
+    )
     assert "--allow-missing" in fault
 
 
@@ -102,7 +104,7 @@ def test_a_fault_groups_its_reasons_and_has_a_bounded_length() -> None:
     supply = Supply([*many, app])
     supply.learn({each.hash: NONE for each in many})
     fault = supply.fault(app, "m")
-    assert fault.count("nobody knows it") == 1
+    assert fault.count("its origin is unknown") == 1
     assert "and 995 more" in fault
     assert len(fault) < 600
 

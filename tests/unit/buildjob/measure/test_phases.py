@@ -68,7 +68,7 @@ def test_no_phase_begins_before_the_run_or_ends_before_it_began() -> None:
     assert [(phase.start_seconds, phase.wall_seconds) for phase in found] == [(0.0, 0.0)]
 
 
-def test_a_phase_that_nobody_looked_at_in_time_has_no_peak() -> None:
+def test_a_phase_without_a_reading_in_time_has_no_peak() -> None:
     phases = Phases()
     phases.begin("build", at=0.0, cpu_seconds=0.0, memory_bytes=0)
     phases.keep_peak(0)

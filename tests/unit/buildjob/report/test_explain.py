@@ -134,10 +134,10 @@ def _large(*processes: tuple[str, int]) -> list[TopProcess]:
         (2, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180), ("make", 3)), "1 job at once instead of 2."),
         (16, "/usr/lib/cc1plus -O2", _large(("cc1plus a.cc", 90), ("cc1plus b.cc", 80)), "8 jobs at once instead of 16."),
         (3, "ld", _large(("cc1 a.c", 150), ("cc1 b.c", 150)), None),  # the killed program ran once, or nobody saw it
-        (2, None, _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # nobody knows what was killed
+        (2, None, _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # what was killed is unknown
         (2, "cc1", [], None),
         (1, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # there was one job already
-        (0, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # a command build: nobody knows its jobs
+        (0, "cc1", _large(("cc1 a.c", 190), ("cc1 b.c", 180)), None),  # a command build: its jobs are unknown
     ],
 )
 def test_fewer_jobs_are_advised_only_where_several_processes_shared_the_memory(

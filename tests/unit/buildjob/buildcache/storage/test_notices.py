@@ -27,7 +27,7 @@ def test_threads_that_wait_together_are_mentioned_once() -> None:
     assert lines[1:] == ["no answer yet from http://s3, attempt 7"]
 
 
-def test_nobody_is_told_where_nobody_listens() -> None:
+def test_without_a_listener_nothing_is_said() -> None:
     notices = Notices(say_nothing, "http://s3")
     with notices.request(1):
         notices.failed(9, BUSY, 100.0)
