@@ -18,7 +18,7 @@ from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, BlobRef, matche
 from buildjob.buildcache.push_record import AnnouncedBinary, PushRecord
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
-from buildjob.errors import Conflict, Denied, PublishError, Unavailable, Unsupported
+from buildjob.errors import Conflict, Denied, PublishError, RequestError, Unavailable, Unsupported
 from buildjob.telemetry import Publish
 
 Sign = Callable[[bytes, str], bytes]
@@ -113,14 +113,14 @@ def plan(  # noqa: PLR0913  how a push may differ
     workers: int = 8,
     redistribution: Redistribution = Redistribution(),  # noqa: B008  frozen
 ) -> PushPlan:
-    """Read the unsigned folder, and find out what the build cache lacks of it and may have. Raises PublishError.
+    """Read the unsigned folder, and find out what the build cache lacks of it and may have.
 
     With `signs`, an unsigned manifest there is replaced, too: most clients would not take it. `is_changed` says whether one
-    is another text than the one that was signed.
+    is another text than the one that was signed. Raises RequestError if there is no binary in the folder, else PublishError.
     """
     read = [_read(path, unsigned) for path in sorted(unsigned.glob(f"{layout.SPECS}*/*{layout.MANIFEST_END}"))]
     if not read:
-        raise PublishError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
+        raise RequestError(f"{unsigned}: there is no binary in it (Spack's build cache layout 3 is expected)")
     marked = [_marked(binary, redistribution) for binary in read]
     must_stay = set() if redistribution.private else {each.manifest_key for each in marked if each.must_stay}
     binaries = [binary for binary in marked if binary.manifest_key not in must_stay]

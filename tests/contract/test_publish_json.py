@@ -36,6 +36,7 @@ def failure_of(done: subprocess.CompletedProcess[str]) -> Failure:
     ("words", "outcome", "text"),
     [
         (("push", "none", "m", "--unsigned"), Outcome.BAD_REQUEST, "none: there is no such folder"),
+        (("push", "empty", "m", "--unsigned"), Outcome.BAD_REQUEST, "empty: there is no binary in it"),
         (("push", "u", "ftp://host/m", "--unsigned"), Outcome.BAD_REQUEST, "ftp://host/m"),
         (("push", "u", "file", "--unsigned"), Outcome.BAD_REQUEST, "is a file, not a folder"),
         (("verify", "m", "--any-signer"), Outcome.BAD_REQUEST, "there is no build cache"),
@@ -55,6 +56,7 @@ def test_a_failure_is_the_last_line_and_its_outcome_the_exit_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     add_entry(tmp_path / "u", "tool")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("not a folder")
     done = publish(*words, "--json")
     failure = failure_of(done)

@@ -46,7 +46,7 @@ def _cgroup(*folders: Path) -> Iterator[list[Path]]:
     try:
         for folder in folders:
             if not (folder.parent / "cgroup.procs").exists():
-                pytest.skip(f"no {folder.parent} here")
+                pytest.skip(f"needs the cgroup hierarchy {folder.parent}")
             try:
                 folder.mkdir()
             except OSError as error:
@@ -54,7 +54,7 @@ def _cgroup(*folders: Path) -> Iterator[list[Path]]:
             made.append(folder)
         limits = [folders[0] / name for name in ("memory.limit_in_bytes", "memory.max")]
         if not any(limit.exists() for limit in limits):
-            pytest.skip(f"no memory controller in {folders[0].parent}")
+            pytest.skip(f"needs a memory controller in {folders[0].parent}")
         next(limit for limit in limits if limit.exists()).write_text(str(240 * _MIB))
         yield made
     finally:

@@ -100,8 +100,8 @@ def test_a_folder_may_hold_anything(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every folder")
-def test_a_folder_without_permission_is_left_out_only_where_somebody_is_told(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user other than root, who may read every folder")
+def test_a_folder_without_permission_is_left_out_only_where_somebody_learns_of_it(tmp_path: Path) -> None:
     closed = tmp_path / layout.SPECS / "zlib"
     closed.mkdir(parents=True)
     closed.chmod(0)
