@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,12 @@ class SpackLab:
         for name in names:
             done = self.stock_spack("uninstall", "-y", "--all", "--dependents", name)
             assert done.returncode == 0 or "does not match any installed packages" in done.stdout + done.stderr, done.stderr
+
+    def restore(self) -> None:
+        """Put back what every test may rely on, wherever its turn comes: the examples' dependencies are installed."""
+        if not any((self.folder / "opt").glob("**/lib/libhello.*")):
+            done = self.build("libhello", "--out", self.folder / f"restored-{time.monotonic_ns()}")
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def cdash_faults(out: Path, name: str) -> list[str]:
