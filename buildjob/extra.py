@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 EXTRA = "agent"
 PACKAGES = frozenset({"boto3", "botocore", "gnupg", "lxml", "psutil", "requests", "urllib3"})
-_NOT_INSTALLED_BY_PIP = sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor", "spack_farm"}
+_NOT_INSTALLED_BY_PIP = sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor", "sizing", "spack_farm"}
 
 
 def advice(error: BaseException) -> str:

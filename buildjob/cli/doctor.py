@@ -88,6 +88,7 @@ EXTRAS = {
     "agent": Extra(verbs="build, publish", packages=("boto3", "gnupg", "lxml", "psutil", "re2", "requests"), is_needed=True),
     "ctest": Extra(verbs="ctest", packages=("lxml", "re2", "requests")),
     "driver": Extra(verbs="executor", packages=("kubernetes", "websocket")),
+    "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "psycopg", "sqlalchemy")),
     "completion": Extra(verbs="completion, man", packages=("argparse_manpage", "shtab")),
 }
 _OPTIONAL = {"re2"}

@@ -16,6 +16,7 @@ import pytest
 import buildjob.extra
 import ctest_xml.extra
 import executor.extra
+import sizing.extra
 from buildjob.cli.doctor import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ MODULES = {
     "google-re2": "re2",
     "websocket-client": "websocket",
     "argparse-manpage": "argparse_manpage",
+    "SQLAlchemy": "sqlalchemy",
 }
 """Distribution -> the module that it installs, where their names differ."""
 COMMAND = ["-m", "spack_farm", "build", "--command", "true", "--name", "x", "--version", "1"]
@@ -166,6 +168,7 @@ def test_doctor_names_each_missing_extra_of_each_verb(tmp_path: Path) -> None:
         "FIX   spack-farm build, publish": "pip install 'spack-farm[agent]'",
         "note  spack-farm ctest": "pip install 'spack-farm[ctest]'",
         "note  spack-farm executor": "pip install 'spack-farm[driver]'",
+        "note  spack-farm sizing": "pip install 'spack-farm[sizing]'",
         "note  spack-farm completion, man": "pip install 'spack-farm[completion]'",
     }
     assert "FIX   mirror s3://bucket/prefix: not checked: the Python package 'boto" in done.stdout
@@ -188,7 +191,9 @@ def test_a_module_of_our_own_that_is_missing_stays_a_bug() -> None:
     assert buildjob.extra.advice(ValueError()) == ""
 
 
-@pytest.mark.parametrize("part", [buildjob.extra, ctest_xml.extra, executor.extra], ids=lambda part: part.EXTRA)
+@pytest.mark.parametrize(
+    "part", [buildjob.extra, ctest_xml.extra, executor.extra, sizing.extra], ids=lambda part: part.EXTRA
+)
 def test_each_part_names_what_it_imports_and_its_extra_brings_that(part: ModuleType) -> None:
     brought = set(modules_of(part.EXTRA))
     folder = Path(str(part.__file__)).parent
@@ -220,5 +225,5 @@ def third_party(path: Path) -> Iterator[str]:
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor"}:
+            if top not in sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor", "sizing"}:
                 yield top
