@@ -22,6 +22,7 @@ from buildjob.paths import Paths, from_environment
 from buildjob.report.cdash_names import CDashNames
 
 PREFIX = "SPACK_FARM_BUILD_"
+_BUILD_JOBS = "SPACK_BUILD_JOBS"
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
@@ -93,7 +94,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     trust: list[KeySource] = []
     """Public keys."""
     jobs: int | None = None
-    """None leaves the number of parallel jobs to Spack."""
+    """By `--jobs`, else by `SPACK_BUILD_JOBS`; None leaves the number of parallel jobs to Spack."""
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
@@ -143,7 +144,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         allow_missing=bool(values["allow_missing"]),
         telemetry_mirror=_telemetry_mirror(values["telemetry_mirror"]),
         trust=[find_source(text, "--trust") for text in values["trust"]],
-        jobs=_count(values["jobs"]),
+        jobs=_jobs(values["jobs"], variables),
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
@@ -349,11 +350,15 @@ def _require_working_folder() -> None:
         ) from error
 
 
-def _count(text: str | int | None) -> int | None:
+def _jobs(text: str | None, variables: Mapping[str, str]) -> int | None:
+    """Return the number of parallel jobs by the option, else by the variable that Spack's pipelines and the driver set."""
+    name = "--jobs"
     if text is None:
-        return None
-    if not str(text).isdecimal() or not 1 <= int(text) <= 4096:
-        raise RequestError(f"--jobs {text}: give a whole number from 1 to 4096")
+        name, text = _BUILD_JOBS, variables.get(_BUILD_JOBS, "").strip()
+        if not text:
+            return None
+    if not text.isdecimal() or not 1 <= int(text) <= 4096:
+        raise RequestError(f"{name} {text}: give a whole number from 1 to 4096")
     return int(text)
 
 

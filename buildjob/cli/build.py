@@ -52,7 +52,12 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         "--spack", metavar="FOLDER", help="the Spack to use (default: $SPACK_ROOT, PATH, or that of scripts/get-spack)"
     )
     spack.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
-    spack.add_argument("-j", "--jobs", metavar="N", help="parallel jobs of the build")
+    spack.add_argument(
+        "-j",
+        "--jobs",
+        metavar="N",
+        help="parallel jobs of the build (default: $SPACK_BUILD_JOBS, else as Spack is configured)",
+    )
     spack.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
     publish = new.add_argument_group("publishing")
     publish.add_argument(

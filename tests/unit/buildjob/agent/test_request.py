@@ -248,6 +248,27 @@ def test_telemetry_goes_to_a_folder_or_to_s3(tmp_path: Path) -> None:
     assert request("zlib").telemetry_mirror == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "variables", "jobs"),
+    [
+        ((), {}, None),
+        ((), {"SPACK_BUILD_JOBS": " "}, None),
+        ((), {"SPACK_BUILD_JOBS": "3"}, 3),
+        ((), {"SPACK_BUILD_JOBS": "3", "SPACK_FARM_BUILD_JOBS": "5"}, 5),
+        (("--jobs", "7"), {"SPACK_BUILD_JOBS": "3", "SPACK_FARM_BUILD_JOBS": "5"}, 7),
+    ],
+)
+def test_the_number_of_jobs_follows_the_job_s_size_unless_an_option_says_otherwise(
+    given: tuple[str, ...], variables: dict[str, str], jobs: int | None
+) -> None:
+    assert request("zlib", *given, **variables).jobs == jobs
+
+
+def test_a_number_of_jobs_of_the_environment_that_is_none_is_named() -> None:
+    with pytest.raises(RequestError, match="SPACK_BUILD_JOBS many: give a whole number from 1 to 4096"):
+        request("zlib", SPACK_BUILD_JOBS="many")
+
+
 def test_a_number_of_jobs_and_a_distance_of_samples_are_bounded() -> None:
     asked = request("zlib", "-j", "4096", "--interval", "0.1s")
     assert (asked.jobs, asked.interval_seconds) == (4096, 0.1)
