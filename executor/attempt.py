@@ -44,6 +44,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that shell reads `$'…'`, which the Runner's scripts use."""
     size: Size = Size()
     """Of the build container."""
+    build_jobs: int | None = None
+    """Parallel jobs that the size is for; None if the size table says nothing."""
+    ladder_memory_bytes: list[int] = []
+    """Memory limits that the size table holds ready for further attempts."""
     number: int = 0
     """Of the attempt within the history, from 1; 0 is unknown."""
     history: str = msgspec.field(default="", name="memory_record")
@@ -55,9 +59,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 def script_variables(attempt: Attempt) -> dict[str, str]:
     """Return what scripts of the build container find in their environment: what only the driver knows of the attempt."""
-    number = str(attempt.number) if attempt.number else ""
-    known = {"SPACK_FARM_IMAGE_DIGEST": attempt.image_digest, "SPACK_FARM_JOB_ATTEMPT": number}
-    return {name: value for name, value in known.items() if value}
+    size = attempt.size
+    known = {
+        "SPACK_FARM_IMAGE_DIGEST": attempt.image_digest,
+        "SPACK_FARM_JOB_ATTEMPT": attempt.number,
+        "SPACK_FARM_ASKED_CPU_MILLICORES": size.cpu_request_millicores,
+        "SPACK_FARM_ASKED_MEMORY_BYTES": size.memory_request_bytes,
+        "SPACK_FARM_ASKED_MEMORY_LIMIT_BYTES": size.memory_limit_bytes,
+        "SPACK_FARM_ASKED_DISK_BYTES": size.disk_request_bytes,
+        "SPACK_BUILD_JOBS": attempt.build_jobs,  # the job's own comes later, with the Runner's script, and wins
+    }
+    return {name: str(value) for name, value in known.items() if value}
 
 
 def save_attempt(attempt: Attempt, folder: Path) -> None:

@@ -40,7 +40,7 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
         f"the script itself ended with {end.exit_code}"
     )
     is_far_below = bool(limit and end.after.peak_bytes) and end.after.peak_bytes < (limit or 0) / 2
-    return _memory_verdict(happened, limit, settings, build_dead="", is_far_below=is_far_below)
+    return _memory_verdict(happened, limit, attempt, settings, is_far_below=is_far_below)
 
 
 def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
@@ -55,7 +55,7 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
             f"command terminated with exit code {KILLED}: the build container was killed for memory "
             f"(limit {in_gib(limit) if limit else 'of the node'}); everything in it has ended"
         )
-        return _memory_verdict(happened, limit, settings, build_dead=happened)
+        return _memory_verdict(happened, limit, attempt, settings, build_dead=happened)
     if pod.status.reason == "Evicted" and _is_own_disk(pod):
         lost = f"pod {attempt.pod} exceeded its disk limit: {pod.status.message[:_LONGEST_TEXT]}"
         error = f"command terminated with exit code {KILLED}: {lost}; raise KUBERNETES_EPHEMERAL_STORAGE_LIMIT"
@@ -84,14 +84,20 @@ def judge_earlier_loss(attempt: Attempt, *, stage: str, container: str) -> Verdi
     return None
 
 
-def _memory_verdict(
-    happened: str, limit: int | None, settings: Settings, *, build_dead: str, is_far_below: bool = False
+def _memory_verdict(  # noqa: PLR0913 (what happened, at which limit, and by whose policy)
+    happened: str,
+    limit: int | None,
+    attempt: Attempt,
+    settings: Settings,
+    *,
+    build_dead: str = "",
+    is_far_below: bool = False,
 ) -> Verdict:
     """Return the verdict on a build that was killed for memory, by the operator's policy, with advice.
 
     If it `is_far_below` its limit, the kernel killed since the node ran out of memory.
     """
-    bigger = next_memory_limit(settings, limit) if limit else None
+    bigger = next_memory_limit(settings, limit, attempt.ladder_memory_bytes) if limit else None
     if settings.memory.kill == "retry" and bigger is not None:
         error = f"{happened}. The next attempt gets {in_gib(bigger)}"
         return Verdict(

@@ -39,7 +39,7 @@ def prepare(call: Call) -> None:
     history = _history(api, namespace, job, call)
     earlier = history.read()
     plan = _plan(job, namespace, measured, earlier, call)
-    attempt = _new_attempt(plan, history, job, number=earlier.next_number)
+    attempt = _new_attempt(plan, history, job, measured, number=earlier.next_number)
     save_attempt(attempt, call.invocation.folder)
     call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
     with _recording_vain_waits(history, job, attempt), _deleting_on_failure(api, plan, call.job_log):
@@ -79,7 +79,7 @@ def _plan(job: Job, namespace: str, measured: MeasuredSize | None, earlier: Earl
     return planned.plan
 
 
-def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job, *, number: int) -> Attempt:
+def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job, measured: MeasuredSize | None, *, number: int) -> Attempt:
     """Return what the later verbs need to know of a pod that is about to be created."""
     return Attempt(
         namespace=plan.namespace,
@@ -87,6 +87,8 @@ def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job, *, number: in
         control_protocol=PROTOCOL_VERSION,
         image=plan.build.image,
         size=plan.build.size,
+        build_jobs=measured.build_jobs if measured else None,
+        ladder_memory_bytes=measured.ladder_memory_bytes if measured else [],
         number=number,
         history=history.name,
         last_stages=job.last_stages,

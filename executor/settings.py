@@ -184,7 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cancel_seconds: int
     """Grace period from TERM to KILL for the script of a canceled or timed-out job."""
     sizes_file: str
-    """Path of a size table, `sizes.json`; "" uses none."""
+    """Path of a size table, `sizes.json` (docs/sizing.md); "" uses none."""
     kubernetes: Kubernetes
     budgets: Budgets
     memory: Memory

@@ -1,17 +1,18 @@
 """How large a container is: decided from the operator's settings, the job, measured builds and an earlier memory kill.
 
 Pure. Precedence: settings < sizes.json < the job's KUBERNETES_* variables, within the caps; an earlier kill raises the
-memory over all of them, within the same caps. The wording follows the official executor's.
+memory over all of them, within the same caps. Values that a pipeline took from a size table are marked: a hint, which the
+table beats. The wording follows the official executor's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from executor.errors import RequestError
 from executor.settings import Settings
 from executor.size_table import MeasuredSize
-from executor.units import QuantityError, format_bytes, format_millicores, in_gib, parse_bytes, parse_millicores
+from executor.units import QuantityError, format_bytes, format_millicores, in_cores, in_gib, parse_bytes, parse_millicores
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,8 @@ class PastUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING_KNOWN = PastUse()
+MARK = "SPACK_FARM_SIZE_SOURCE"
+"""The job's variable with the digest of the size table that its KUBERNETES_* variables come from."""
 
 
 class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,10 @@ class _Choice(msgspec.Struct, frozen=True, kw_only=True):
     """The value of one bound, and what the job log says about it."""
 
     value: int | None
+    is_measured: bool = False
+    """Whether it comes from the size table."""
+    is_asked: bool = False
+    """Whether it comes from the job's own variable."""
     notes: list[str] = []
     warnings: list[str] = []
 
@@ -93,6 +100,9 @@ def decide_size(
     chosen = {bound.field: _choose(bound, settings, variables, past, helper=helper) for bound in _BOUNDS}
     size = Size(**{field: choice.value for field, choice in chosen.items()})
     notes = [note for choice in chosen.values() for note in choice.notes]
+    if past.measured is not None and not helper:
+        notes = [*_measured_notes(past.measured, chosen), *notes]
+        size = _lift_measured_limit(size, chosen, settings)
     warnings = [warning for choice in chosen.values() for warning in choice.warnings]
     for rule in () if helper else (_derive_memory_limit, _raise_memory, _raise_disk):
         size, note = rule(size, settings, past)
@@ -103,12 +113,16 @@ def decide_size(
     return SizeDecision(size=size, notes=notes, warnings=warnings)
 
 
-def next_memory_limit(settings: Settings, killed_at_bytes: int) -> int | None:
-    """Return the next larger memory limit after a kill at `killed_at_bytes`; None if the caps leave none."""
+def next_memory_limit(settings: Settings, killed_at_bytes: int, ladder_bytes: Sequence[int] = ()) -> int | None:
+    """Return the next larger memory limit after a kill at `killed_at_bytes`; None if the caps leave none.
+
+    `ladder_bytes` are the limits that the size table holds ready for this; above them, the operator's step counts.
+    """
     cap = _memory_cap(settings)
+    rung = min((limit for limit in ladder_bytes if limit > killed_at_bytes), default=None)
     if cap is None:
-        return None
-    size = min(_next_step(settings, killed_at_bytes), cap)
+        return rung
+    size = min(rung or _next_step(settings, killed_at_bytes), cap)
     return size if size > killed_at_bytes else None
 
 
@@ -137,13 +151,13 @@ def _choose(bound: _Bound, settings: Settings, variables: dict[str, str], past: 
     if past.measured is not None and not helper:
         ours = _measured_choice(bound, past.measured, cap_text) or ours
     asked = variables.get(_variable(setting), "").strip()
-    if not asked:
+    if not asked or (ours.is_measured and variables.get(MARK)):  # a hint of an older table
         return ours
     if not cap_text:
         note = f"{_variable(setting)} is ignored: kubernetes.{setting}_overwrite_max_allowed is not set"
         return _Choice(value=ours.value, notes=[*ours.notes, note])
     theirs = _asked_choice(bound, setting, asked, cap_text, strict=settings.oversize == "strict")
-    return _Choice(value=theirs.value, notes=ours.notes + theirs.notes, warnings=theirs.warnings)
+    return msgspec.structs.replace(theirs, notes=ours.notes + theirs.notes)
 
 
 def _measured_choice(bound: _Bound, measured: MeasuredSize, cap_text: str) -> _Choice | None:
@@ -151,9 +165,29 @@ def _measured_choice(bound: _Bound, measured: MeasuredSize, cap_text: str) -> _C
     found: int | None = getattr(measured, bound.measured) if bound.measured else None
     if found is None:
         return None
-    value = min(found, bound.parse(cap_text)) if cap_text else found
-    source = measured.source or "sizes.json"
-    return _Choice(value=value, notes=[f"{_title(bound.key)} is {bound.format(value)} from measured builds ({source})"])
+    return _Choice(value=min(found, bound.parse(cap_text)) if cap_text else found, is_measured=True)
+
+
+def _measured_notes(measured: MeasuredSize, chosen: dict[str, _Choice]) -> list[str]:
+    """Return what comes from the size table and why: `memory 12.0 GiB: 23 builds of hdf5@1.14, largest 10.1 GiB`."""
+    taken = {field: choice.value for field, choice in chosen.items() if choice.is_measured and choice.value}
+    memory = [in_gib(taken[field]) for field in ("memory_request_bytes", "memory_limit_bytes") if field in taken]
+    texts = [f"memory {' to '.join(dict.fromkeys(memory))}"] if memory else []
+    texts += [f"CPU {in_cores(taken[_CPU_REQUEST.field])} cores"] if _CPU_REQUEST.field in taken else []
+    texts += [f"disk {in_gib(taken[_DISK_REQUEST.field])}"] if _DISK_REQUEST.field in taken else []
+    if not texts:
+        return []
+    return [f"{texts[0]}: {measured.source or 'from the size table'}{''.join(f'; {text}' for text in texts[1:])}"]
+
+
+def _lift_measured_limit(size: Size, chosen: dict[str, _Choice], settings: Settings) -> Size:
+    """Keep the size table's memory limit from lowering what the job itself requests, within the limit's cap."""
+    request, limit = chosen[_MEMORY_REQUEST.field], chosen[_MEMORY_LIMIT.field]
+    if not (request.is_asked and limit.is_measured and request.value and limit.value):
+        return size
+    cap = settings.kubernetes.memory_limit_overwrite_max_allowed
+    lifted = max(request.value, limit.value)
+    return msgspec.structs.replace(size, memory_limit_bytes=min(lifted, parse_bytes(cap)) if cap else lifted)
 
 
 def _asked_choice(bound: _Bound, setting: str, asked: str, cap_text: str, *, strict: bool) -> _Choice:
@@ -164,15 +198,14 @@ def _asked_choice(bound: _Bound, setting: str, asked: str, cap_text: str, *, str
         raise RequestError(f"{_variable(setting)}: {error}; correct the job's variable") from error
     cap = bound.parse(cap_text)
     if wanted <= cap:
-        return _Choice(value=wanted, notes=[f'"{_title(setting)}" overwritten with "{asked}"'])
+        return _Choice(value=wanted, is_asked=True, notes=[f'"{_title(setting)}" overwritten with "{asked}"'])
     if strict:
         raise RequestError(
             f'the resource "{_title(setting)}" requested {asked} is higher than limit allowed {cap_text}; '
             f"lower {_variable(setting)}, or ask the operator to raise kubernetes.{setting}_overwrite_max_allowed"
         )
-    return _Choice(
-        value=cap, warnings=[f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}']
-    )  # fmt: skip
+    warning = f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}'
+    return _Choice(value=cap, is_asked=True, warnings=[warning])
 
 
 def _derive_memory_limit(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
@@ -191,11 +224,12 @@ def _derive_memory_limit(size: Size, settings: Settings, past: PastUse) -> tuple
 def _raise_memory(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
     """Give the job the next larger size after an earlier attempt was killed for memory."""
     killed_at = past.memory_killed_at_bytes
-    limit = next_memory_limit(settings, killed_at) if killed_at else None
+    ladder = past.measured.ladder_memory_bytes if past.measured else []
+    limit = next_memory_limit(settings, killed_at, ladder) if killed_at else None
     if not killed_at or limit is None or (size.memory_limit_bytes or 0) >= limit:
         return size, ""
     cap = settings.kubernetes.memory_request_overwrite_max_allowed
-    request = min(limit, parse_bytes(cap)) if cap else 0  # without a cap the job keeps its request
+    request = min(limit, parse_bytes(cap)) if cap else limit if limit in ladder else 0  # else the job keeps its request
     request = max(size.memory_request_bytes or 0, request)
     note = f"memory raised to {in_gib(limit)}: an earlier attempt of this job was killed at {in_gib(killed_at)}"
     return msgspec.structs.replace(size, memory_limit_bytes=limit, memory_request_bytes=request or None), note

@@ -18,6 +18,7 @@ from executor.call import Call
 from executor.files import write_private
 from executor.job import Job, read_job
 from executor.log import Log
+from executor.size_keys import job_compiler, read_variants
 from executor.stream_state import ScriptEnd
 from executor.units import in_cores, in_gib, in_time
 from executor.version import VERSION
@@ -25,6 +26,7 @@ from executor.version import VERSION
 _SHORTEST_RATE_SECONDS = 1.0
 """CPU time is counted in ticks, and read a little before and after the script."""
 _MOST_CORES = 10_000
+_MOST_DIGITS = 4
 _MOST_KILLS = 100
 """Listed one by one: the count comes from the job's container, which may report any number."""
 
@@ -115,10 +117,7 @@ def document(  # noqa: PLR0913 (each is a source of its own)
         "ended_at": _rfc3339(ended),
         "outcome": "script_failed" if end.exit_code else "script_succeeded",
         "exit_code": end.exit_code,
-        "spec": {
-            "name": variables.get("SPACK_JOB_SPEC_PKG_NAME") or job.job_info.name,
-            "version": variables.get("SPACK_JOB_SPEC_PKG_VERSION", ""),
-        },
+        "spec": _spec(attempt, job, variables),
         "job": {
             "id": str(job.id),
             "name": job.job_info.name,
@@ -150,6 +149,26 @@ def document(  # noqa: PLR0913 (each is a source of its own)
         "reproduce": {"image_digest": attempt.image_digest},
         "versions": {"spack_farm": VERSION, "python": sys.version.partition(" ")[0]},
     }
+
+
+def _spec(attempt: Attempt, job: Job, variables: dict[str, str]) -> dict[str, Any]:
+    """Return what the job builds, as far as its variables say; only a Spack build has a hash."""
+    known = {
+        "hash": variables.get("SPACK_JOB_SPEC_DAG_HASH"),
+        "architecture": variables.get("SPACK_JOB_SPEC_ARCH"),
+        "compiler": job_compiler(variables),
+        "variants": read_variants(variables.get("SPACK_JOB_SPEC_VARIANTS", "")),
+        "build_jobs": _build_jobs(attempt, variables),
+    }
+    name = variables.get("SPACK_JOB_SPEC_PKG_NAME") or job.job_info.name
+    version = variables.get("SPACK_JOB_SPEC_PKG_VERSION", "")
+    return {"name": name, "version": version} | {key: value for key, value in known.items() if value}
+
+
+def _build_jobs(attempt: Attempt, variables: dict[str, str]) -> int:
+    """Return the number of parallel jobs of the job's build, by the job's own word before the size table's; 0 if unknown."""
+    asked = variables.get("SPACK_BUILD_JOBS", "")
+    return int(asked) if asked.isdecimal() and len(asked) <= _MOST_DIGITS else attempt.build_jobs or 0
 
 
 def _rfc3339(seconds: float) -> str:

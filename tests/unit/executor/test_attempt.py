@@ -44,6 +44,12 @@ def test_without_prepare_there_is_none(tmp_path: Path) -> None:
 
 
 def test_scripts_get_what_is_known_and_nothing_else() -> None:
-    assert script_variables(ATTEMPT) == {}
+    assert script_variables(Attempt(pod="p", namespace="n")) == {}
     known = Attempt(pod="p", namespace="n", image_digest="x@sha256:1", number=2)
     assert script_variables(known) == {"SPACK_FARM_IMAGE_DIGEST": "x@sha256:1", "SPACK_FARM_JOB_ATTEMPT": "2"}
+    sized = Attempt(pod="p", namespace="n", size=Size(cpu_request_millicores=500, memory_limit_bytes=1 << 30), build_jobs=4)
+    assert script_variables(sized) == {
+        "SPACK_FARM_ASKED_CPU_MILLICORES": "500",
+        "SPACK_FARM_ASKED_MEMORY_LIMIT_BYTES": str(1 << 30),
+        "SPACK_BUILD_JOBS": "4",
+    }

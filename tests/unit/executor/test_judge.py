@@ -26,6 +26,15 @@ def settings(cap: str = "24Gi", kill: str = "build") -> Settings:
     return msgspec.structs.replace(base, kubernetes=kubernetes, memory=msgspec.structs.replace(base.memory, kill=kill))
 
 
+def test_a_kill_announces_the_next_rung_of_the_size_table() -> None:
+    sized = msgspec.structs.replace(ATTEMPT, ladder_memory_bytes=[14 * GIB, 22 * GIB])
+    verdict = judge_script(end(1, kills=1), stage="step_script", container="build", attempt=sized, settings=settings())
+    assert "A retry of this job gets 14.0 GiB" in verdict.error
+    lost = pod("Failed", exitCode=137, reason="OOMKilled")
+    dead = judge_loss(lost, stage="step_script", container="build", attempt=sized, settings=settings())
+    assert "A retry of this job gets 14.0 GiB" in dead.error
+
+
 def end(code: int, kills: int = 0, *, whole: bool = True) -> ScriptEnd:
     after = Counters(memory_kills=3 + kills, peak_bytes=12 * GIB, limit_bytes=12 * GIB)
     before = Counters(memory_kills=3)

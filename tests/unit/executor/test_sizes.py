@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from executor.errors import RequestError
 from executor.settings import Settings, load_settings
-from executor.size_table import MeasuredSize, SizeTable, find_measured
+from executor.size_keys import size_keys, target_family
+from executor.size_table import MeasuredSize
 from executor.sizes import PastUse, decide_size, next_memory_limit
 from executor.units import format_bytes
 
@@ -136,18 +137,78 @@ def test_whatever_is_asked_stays_within_the_caps_and_the_limit_is_never_below_th
         assert size.memory_request_bytes <= size.memory_limit_bytes
 
 
-def test_the_most_exact_entry_of_the_size_table_wins() -> None:
-    keys = ["/abc", "hdf5@1.14%gcc@13", "hdf5@1.14", "hdf5"]
-    table = SizeTable(version=1, sizes={key: MeasuredSize(source=key) for key in keys})
-    job = {
-        "SPACK_JOB_SPEC_PKG_NAME": "hdf5", "SPACK_JOB_SPEC_PKG_VERSION": "1.14", "SPACK_JOB_SPEC_COMPILER_NAME": "gcc",
-        "SPACK_JOB_SPEC_COMPILER_VERSION": "13", "SPACK_JOB_SPEC_DAG_HASH": "abc",
-    }  # fmt: skip
-    found = []
-    for last in ("DAG_HASH", "COMPILER_VERSION", "PKG_VERSION", "PKG_NAME"):
-        entry = find_measured(table, job)
-        assert entry is not None
-        found.append(entry.source)
-        del job[f"SPACK_JOB_SPEC_{last}"]
-    assert found == keys
-    assert find_measured(table, job) is None
+LADDER = MeasuredSize(
+    memory_bytes=6 * GIB, memory_limit_bytes=6 * GIB, cpu_millicores=3400, disk_bytes=2 * GIB,
+    ladder_memory_bytes=[12 * GIB, 20 * GIB, 22 * GIB], source="23 builds of hdf5@1.14, largest 5.1",
+)  # fmt: skip
+
+
+def test_the_job_log_says_what_comes_from_the_size_table_and_why() -> None:
+    decision = decide_size(settings(**CAPPED), {}, past=PastUse(measured=LADDER))
+    assert decision.notes == ["memory 6.0 GiB: 23 builds of hdf5@1.14, largest 5.1; CPU 3.4 cores; disk 2.0 GiB"]
+    assert decide_size(settings(**CAPPED), {}, past=PastUse(measured=MeasuredSize(build_jobs=4))).notes == []
+    unequal = MeasuredSize(memory_bytes=GIB, memory_limit_bytes=2 * GIB)
+    assert decide_size(settings(), {}, past=PastUse(measured=unequal)).notes == [
+        "memory 1.0 GiB to 2.0 GiB: from the size table"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "limit", "request_"),
+    [(6, 12, 12), (11, 12, 12), (12, 20, 16), (20, 22, 16), (21, 22, 16), (22, 24, 16), (24, 6, 6)],
+)
+def test_after_a_kill_the_table_s_ladder_counts_then_the_operator_s_step_then_the_cap(
+    killed_at: int, limit: int, request_: int
+) -> None:
+    past = PastUse(measured=LADDER, memory_killed_at_bytes=killed_at * GIB)
+    size = decide_size(settings(**CAPPED), {}, past=past).size
+    assert (size.memory_limit_bytes, size.memory_request_bytes) == (limit * GIB, request_ * GIB)
+
+
+def test_without_a_cap_the_ladder_says_how_far() -> None:
+    assert next_memory_limit(settings(), 6 * GIB, [12 * GIB]) == 12 * GIB
+    assert next_memory_limit(settings(), 12 * GIB, [12 * GIB]) is None
+    raised = decide_size(settings(), {}, past=PastUse(measured=LADDER, memory_killed_at_bytes=6 * GIB)).size
+    assert (raised.memory_limit_bytes, raised.memory_request_bytes) == (12 * GIB, 12 * GIB)
+
+
+def test_what_a_pipeline_took_from_an_older_table_is_a_hint_that_the_table_beats() -> None:
+    asked = {"KUBERNETES_MEMORY_REQUEST": "2Gi", "KUBERNETES_CPU_REQUEST": "1"}
+    both = settings(cpu_request_overwrite_max_allowed="8", **CAPPED)
+    marked = asked | {"SPACK_FARM_SIZE_SOURCE": "abc"}
+    memory_only = PastUse(measured=MeasuredSize(memory_bytes=6 * GIB))
+    assert decide_size(both, asked, past=memory_only).size.memory_request_bytes == 2 * GIB
+    size = decide_size(both, marked, past=memory_only).size
+    assert (size.memory_request_bytes, size.cpu_request_millicores) == (6 * GIB, 1000)
+    assert decide_size(both, marked).size.memory_request_bytes == 2 * GIB
+
+
+def test_the_table_s_limit_never_lowers_what_the_job_itself_requests() -> None:
+    size = decide_size(settings(**CAPPED), {"KUBERNETES_MEMORY_REQUEST": "9Gi"}, past=PastUse(measured=LADDER)).size
+    assert (size.memory_request_bytes, size.memory_limit_bytes) == (9 * GIB, 9 * GIB)
+    low_cap = settings(memory_request_overwrite_max_allowed="64Gi", memory_limit_overwrite_max_allowed="8Gi")
+    decision = decide_size(low_cap, {"KUBERNETES_MEMORY_REQUEST": "9Gi"}, past=PastUse(measured=LADDER))
+    assert (decision.size.memory_request_bytes, decision.size.memory_limit_bytes) == (8 * GIB, 8 * GIB)
+    assert decision.warnings == ["memory request lowered to its limit, 8Gi"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "family"),
+    [
+        ("linux-ubuntu22.04-x86_64_v4", "x86_64"), ("linux-rhel8-icelake", "x86_64"), ("x86_64", "x86_64"),
+        ("linux-amzn2-graviton", "graviton"), ("linux-debian12-armv8.4a", "aarch64"), ("darwin-sonoma-m4", "aarch64"),
+        ("linux-rhel8-power9le", "ppc64le"), ("linux-rhel7-power9", "ppc64"), ("linux-x-i686", "x86"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_target_belongs_to_a_family(architecture: str, family: str) -> None:
+    assert target_family(architecture) == family
+
+
+@given(st.dictionaries(st.sampled_from([
+    "SPACK_JOB_SPEC_PKG_NAME", "SPACK_JOB_SPEC_PKG_VERSION", "SPACK_JOB_SPEC_COMPILER_NAME", "SPACK_BUILD_JOBS",
+    "SPACK_JOB_SPEC_COMPILER_VERSION", "SPACK_JOB_SPEC_ARCH", "SPACK_JOB_SPEC_VARIANTS", "SPACK_JOB_SPEC_DAG_HASH",
+]), st.text(max_size=40)))  # fmt: skip
+def test_whatever_a_job_s_variables_say_its_keys_differ_and_end_with_the_default(variables: dict[str, str]) -> None:
+    keys = size_keys(variables)
+    assert len(keys) == len(set(keys))
+    assert keys[-1:] == (["*"] if variables.get("SPACK_JOB_SPEC_PKG_NAME") else [])

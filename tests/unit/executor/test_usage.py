@@ -149,6 +149,21 @@ def test_a_script_that_builds_a_package_names_it_and_any_other_is_named_after_it
     package = {"SPACK_JOB_SPEC_PKG_NAME": "zlib", "SPACK_JOB_SPEC_PKG_VERSION": "1.3"}
     assert written(end, job, **package)["spec"] == {"name": "zlib", "version": "1.3"}
     assert written(end, job)["spec"] == {"name": "lint", "version": ""}
+    whole = {
+        "SPACK_JOB_SPEC_DAG_HASH": "abc", "SPACK_JOB_SPEC_ARCH": "linux-debian12-zen3", "SPACK_BUILD_JOBS": "4",
+        "SPACK_JOB_SPEC_COMPILER_NAME": "gcc", "SPACK_JOB_SPEC_COMPILER_VERSION": "13",
+        "SPACK_JOB_SPEC_VARIANTS": "+mpi~shared build_system='cmake'",
+    }  # fmt: skip
+    assert written(end, job, **package, **whole)["spec"] == {
+        "name": "zlib", "version": "1.3", "hash": "abc", "architecture": "linux-debian12-zen3", "compiler": "gcc@13",
+        "variants": {"mpi": True, "shared": False, "build_system": "cmake"}, "build_jobs": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ["", "many", "-1", "12345", "٣x"])
+def test_a_number_of_jobs_that_is_none_is_the_size_table_s(asked: str) -> None:
+    job, end = Job(id=7, job_info=JobInfo(name="lint")), ended(after=Counters())
+    assert written(end, job, SPACK_BUILD_JOBS=asked)["spec"] == {"name": "lint", "version": ""}
 
 
 def test_a_memory_kill_has_the_limit_that_the_kernel_reports_or_else_the_one_that_was_given() -> None:
