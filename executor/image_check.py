@@ -6,6 +6,10 @@ from executor import errors
 from executor.attempt import Attempt
 from executor.settings import Settings
 
+# The Runner's frame, with and without FF_USE_LEGACY_BASH_EVAL. What the user wrote is inside its quotes: there, with POSIX
+# quotes, a `$` always has a backslash. Source: gitlab-runner shells/bash.go, `Finish`.
+_QUOTED_FRAME = re.compile(rb"(?:; |: \| )eval \$'")
+
 
 def check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, runner_version: str) -> None:
     """Raise RequestError or SettingsError if an image lacks what scripts need."""
@@ -40,7 +44,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def check_quoting(attempt: Attempt, container: str, script: bytes) -> None:
     """Raise RequestError if the script uses quoting that the image's shell does not read."""
-    if container == "build" and not attempt.quoting and b"$'" in script:
+    if container == "build" and not attempt.quoting and _QUOTED_FRAME.search(script):
         raise errors.RequestError(
             "the image's only shell does not read the Runner's scripts ($'…' quoting; dash): add bash to the image, "
             "or set FF_POSIXLY_CORRECT_ESCAPES: 'true' in the job"

@@ -13,6 +13,7 @@ import msgspec
 from executor.errors import SettingsError
 
 _LARGEST = 64 << 20
+_DEFAULT_TIMEOUT_SECONDS = 7200  # gitlab-runner common/consts.go, DefaultTimeout
 _DEPTH = 4
 _LONGEST_EXPANSION = 16 << 10
 _MOST_PIECES = 10_000
@@ -97,7 +98,12 @@ class RunnerInfo(msgspec.Struct, frozen=True):
     """What the Runner must know about the job."""
 
     timeout: int = 3600
-    """Seconds from the start of prepare."""
+    """Seconds from the start of prepare; the Runner takes zero and less for its own default."""
+
+    @property
+    def timeout_seconds(self) -> int:
+        """The time-out that the Runner applies."""
+        return self.timeout if self.timeout > 0 else _DEFAULT_TIMEOUT_SECONDS
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ def job_annotations(job: Job, public: dict[str, str]) -> dict[str, str]:
         "job.runner.gitlab.com/before_sha": job.git_info.before_sha,
         "job.runner.gitlab.com/ref": job.git_info.ref,
         "job.runner.gitlab.com/name": job.job_info.name,
-        "job.runner.gitlab.com/timeout": f"{job.runner_info.timeout}s",
+        "job.runner.gitlab.com/timeout": f"{job.runner_info.timeout_seconds}s",
         "project.runner.gitlab.com/id": str(job.job_info.project_id),
     }
     return {key: bounded(value) for key, value in annotations.items()}

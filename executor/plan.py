@@ -3,18 +3,20 @@
 Of the job's variables only sizes enter the plan, and public ones through the operator's templates.
 """
 
-import fnmatch
-
 import msgspec
 
 from executor import names
 from executor.errors import RequestError
+from executor.image_patterns import matches
 from executor.job import Credential, Image, Job, expand
 from executor.settings import Settings
 from executor.sizes import NOTHING_KNOWN, PastUse, Size, decide_size
+from executor.unsupported_variables import ignored_variables
 
 DEADLINE_MARGIN_SECONDS = 300
 """From the job's own timeout to the pod's: the Runner ends the job first, and cleanup still finds the pod."""
+
+_LONGEST_DEADLINE_SECONDS = (1 << 31) - 1  # the API server takes no larger one
 
 
 class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,8 @@ class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the image's own entrypoint starts the driver's first process."""
     pull_policy: str
     """As Kubernetes spells it; "" is the cluster's default."""
+    later_pull_policies: list[str] = []
+    """Policies that are tried, each with a new pod, after a pull with the one before has failed."""
     size: Size
     run_as_user: int | None = None
     run_as_group: int | None = None
@@ -90,14 +94,16 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
             image=expand(settings.kubernetes.helper_image, {"CI_RUNNER_VERSION": variables.get("CI_RUNNER_VERSION", "")}),
             entrypoint=[],
             honors_image_entrypoint=False,
-            pull_policy=_KUBERNETES_POLICY[settings.kubernetes.pull_policy],
+            pull_policy=_operators_policies(settings)[0],
+            later_pull_policies=_operators_policies(settings)[1:],
             size=helper.size,
         ),
-        deadline_seconds=max(job.runner_info.timeout, 1) + DEADLINE_MARGIN_SECONDS,
+        deadline_seconds=min(job.runner_info.timeout_seconds + DEADLINE_MARGIN_SECONDS, _LONGEST_DEADLINE_SECONDS),
         registries=[one for one in job.credentials or [] if one.type == "registry" and one.url],
         settings=settings,
     )
-    return Planned(plan=plan, notes=build.notes + helper.notes, warnings=build.warnings + helper.warnings)
+    notes = build.notes + helper.notes + ignored_variables(variables)
+    return Planned(plan=plan, notes=notes, warnings=build.warnings + helper.warnings)
 
 
 def runner_name(variables: dict[str, str]) -> str:
@@ -113,37 +119,49 @@ def _build_container(job: Job, settings: Settings, size: Size, *, honors: bool) 
     image = job.image or Image()
     name = image.name or settings.kubernetes.image
     if not name:
-        raise RequestError("the job names no image and the operator has set no default; add `image:` to the job")
+        raise RequestError(
+            "the job names no image, or one whose variables are empty (such as `image: $UNDEFINED`); there is no default: "
+            "set `image:` in the job, and the variables in it"
+        )
     allowed = settings.kubernetes.allowed_images
-    if allowed and not any(fnmatch.fnmatchcase(name, pattern) for pattern in allowed):
+    if allowed and name != settings.kubernetes.image and not any(matches(pattern, name) for pattern in allowed):
         raise RequestError(f'image "{name}" is not allowed; use one that matches: {", ".join(allowed)}')
     entrypoint = [argument for argument in image.entrypoint or [] if argument]
     user, group = _user(image, settings)
+    policies = _pull_policies(image, settings)
     return ContainerPlan(
         name="build",
         image=name,
         entrypoint=entrypoint,
         honors_image_entrypoint=honors and not image.entrypoint,
-        pull_policy=_pull_policy(image, settings),
+        pull_policy=policies[0],
+        later_pull_policies=policies[1:],
         size=size,
         run_as_user=user,
         run_as_group=group,
     )
 
 
-def _pull_policy(image: Image, settings: Settings) -> str:
-    """Return the job's pull policy if it names one, else the operator's. Raises RequestError for one that is not allowed."""
+def _operators_policies(settings: Settings) -> list[str]:
+    """Return the operator's pull policies as Kubernetes spells them, at least one; "" is the cluster's default."""
+    policy = settings.kubernetes.pull_policy
+    return [_KUBERNETES_POLICY[one] for one in ([policy] if isinstance(policy, str) else policy)] or [""]
+
+
+def _pull_policies(image: Image, settings: Settings) -> list[str]:
+    """Return the job's pull policies if it names any, else the operator's. Raises RequestError if none is allowed."""
     asked = [image.pull_policy] if isinstance(image.pull_policy, str) else image.pull_policy or []
-    default = settings.kubernetes.pull_policy
+    default = _operators_policies(settings)
     if not asked:
-        return _KUBERNETES_POLICY[default]
-    allowed = [*settings.kubernetes.allowed_pull_policies, *([default] if default else [])]
-    chosen = next((policy for policy in asked if policy in allowed), None)
-    if chosen is None:
+        return default
+    known = {spelled: ours for ours, spelled in _KUBERNETES_POLICY.items() if ours}
+    allowed = [*settings.kubernetes.allowed_pull_policies, *(known[policy] for policy in default if policy)]
+    chosen = [_KUBERNETES_POLICY[policy] for policy in asked if policy in allowed]
+    if not chosen:
         raise RequestError(
             f"pull policy {', '.join(asked)} is not allowed; allowed: {', '.join(allowed) or 'none: omit pull_policy'}"
         )
-    return _KUBERNETES_POLICY[chosen]
+    return chosen
 
 
 def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:

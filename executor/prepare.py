@@ -48,7 +48,7 @@ def prepare(call: Call) -> None:
         facts = read_facts(api, plan)
         check_images(facts, call.settings, call.invocation.variable("CI_RUNNER_VERSION"))
         save_attempt(_ready(attempt, pod, facts["build"]), call.invocation.folder)
-        call.job_log.note(f"Pod {plan.name} is ready")
+        call.job_log.note(f"Pod {plan.name} is ready on node {pod.spec.node_name or 'unknown'}")
 
 
 def _connect(call: Call) -> tuple[Api, str]:

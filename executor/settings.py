@@ -12,11 +12,13 @@ from typing import Any, Literal, get_type_hints
 import msgspec
 
 from executor.errors import SettingsError
-from executor.units import QuantityError, parse_bytes, parse_millicores
-from executor.unsupported_keys import IGNORED, REJECTED
+from executor.quantities import Kind, Use, read_quantity
+from executor.units import QuantityError
+from executor.unsupported_keys import IGNORED, REJECTED, sets_nothing
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 Quantity = str
+PullPolicy = Literal["always", "if-not-present", "never"]
 
 
 class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,10 +68,10 @@ class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     helper_image: str
     """Image that fetches sources and moves caches and artifacts; $CI_RUNNER_VERSION is the Runner's version."""
     allowed_images: list[str]
-    """Shell patterns of images that jobs may use; empty allows all."""
-    pull_policy: Literal["", "always", "if-not-present", "never"]
-    """When images are pulled; "" leaves it to the cluster."""
-    allowed_pull_policies: list[Literal["always", "if-not-present", "never"]]
+    """Patterns of images that jobs may use, besides `image`: `*` ends at a slash, `**` does not; empty allows all."""
+    pull_policy: Literal["", "always", "if-not-present", "never"] | list[PullPolicy]
+    """When images are pulled; "" leaves it to the cluster. Of a list, each one is tried after the one before has failed."""
+    allowed_pull_policies: list[PullPolicy]
     """Policies that jobs may ask for by `image:pull_policy`; empty allows only `pull_policy`."""
     image_pull_secrets: list[str]
     """Names of secrets in the namespace, in addition to the job's own registry credentials."""
@@ -198,8 +200,9 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "memory": Memory,
     "telemetry": Telemetry,
 }
-_CPU_WORD = "cpu_"
-QUANTITY_ENDINGS = ("_request", "_limit", "_max_allowed", "_limit_floor")
+_KINDS = {"cpu_": Kind.CPU, "memory_": Kind.MEMORY, "ephemeral_storage_": Kind.DISK}
+_USES = {"_max_allowed": Use.CAP, "_limit_floor": Use.FLOOR, "_request": Use.REQUEST, "_limit": Use.LIMIT}
+QUANTITY_ENDINGS = tuple(_USES)
 
 
 def load_settings(path: Path | None) -> Settings:
@@ -257,6 +260,8 @@ def _faults(given: dict[str, Any]) -> list[str]:
         for key, value in _table(given, name).items():
             where = f"{name}.{key}".lstrip(".")
             if key not in hints:
+                if name == "kubernetes" and key in REJECTED | IGNORED and sets_nothing(value):
+                    continue
                 if name == "kubernetes" and key in REJECTED:
                     rejected.append(f"{where} rejected, because {REJECTED[key]}")
                 elif name == "kubernetes" and key in IGNORED:
@@ -279,7 +284,7 @@ def ignored_keys(path: Path | None) -> list[str]:
     if path is None:
         return []
     given = _table(_read(path), "kubernetes")
-    return [_ignored(key) for key in given if key in IGNORED]
+    return [_ignored(key) for key, value in given.items() if key in IGNORED and not sets_nothing(value)]
 
 
 def _ignored(key: str) -> str:
@@ -287,10 +292,11 @@ def _ignored(key: str) -> str:
 
 
 def _check_quantity(key: str, value: object) -> None:
-    """Raise QuantityError if the key holds a quantity and the value is not one."""
-    if not key.endswith(QUANTITY_ENDINGS) or value == "":
-        return
-    (parse_millicores if _CPU_WORD in key else parse_bytes)(str(value))
+    """Raise QuantityError if the key holds a quantity and the value is not one, or one that no container can live with."""
+    use = next((use for ending, use in _USES.items() if key.endswith(ending)), None)
+    if use is not None and value != "":
+        kind = next(kind for word, kind in _KINDS.items() if word in key)
+        read_quantity(str(value), kind, use)
 
 
 def _cross_faults(document: dict[str, Any]) -> list[str]:

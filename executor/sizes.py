@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from executor.errors import RequestError
+from executor.quantities import LEAST_MEMORY_LIMIT_BYTES, Kind, Use, core_hint, fault_of, read_quantity
 from executor.settings import Settings
 from executor.size_table import MeasuredSize
-from executor.units import QuantityError, format_bytes, format_millicores, in_cores, in_gib, parse_bytes, parse_millicores
+from executor.units import QuantityError, format_bytes, format_millicores, in_cores, in_gib, parse_bytes
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,23 +58,24 @@ class _Bound(msgspec.Struct, frozen=True, kw_only=True):
     """As in the settings; with `KUBERNETES_` before it, in capitals, the job's variable."""
     field: str
     """Of `Size`."""
-    parse: Callable[[str], int]
+    kind: Kind
+    use: Use
     format: Callable[[int], str]
     measured: str = ""
     """Of `MeasuredSize`; "" where the size table says nothing."""
 
 
 _CPU_REQUEST, _CPU_LIMIT, _MEMORY_REQUEST, _MEMORY_LIMIT, _DISK_REQUEST, _DISK_LIMIT = _BOUNDS = (
-    _Bound(key="cpu_request", field="cpu_request_millicores", parse=parse_millicores, format=format_millicores,
+    _Bound(key="cpu_request", field="cpu_request_millicores", kind=Kind.CPU, use=Use.REQUEST, format=format_millicores,
            measured="cpu_millicores"),
-    _Bound(key="cpu_limit", field="cpu_limit_millicores", parse=parse_millicores, format=format_millicores),
-    _Bound(key="memory_request", field="memory_request_bytes", parse=parse_bytes, format=format_bytes,
+    _Bound(key="cpu_limit", field="cpu_limit_millicores", kind=Kind.CPU, use=Use.LIMIT, format=format_millicores),
+    _Bound(key="memory_request", field="memory_request_bytes", kind=Kind.MEMORY, use=Use.REQUEST, format=format_bytes,
            measured="memory_bytes"),
-    _Bound(key="memory_limit", field="memory_limit_bytes", parse=parse_bytes, format=format_bytes,
+    _Bound(key="memory_limit", field="memory_limit_bytes", kind=Kind.MEMORY, use=Use.LIMIT, format=format_bytes,
            measured="memory_limit_bytes"),
-    _Bound(key="ephemeral_storage_request", field="disk_request_bytes", parse=parse_bytes, format=format_bytes,
+    _Bound(key="ephemeral_storage_request", field="disk_request_bytes", kind=Kind.DISK, use=Use.REQUEST, format=format_bytes,
            measured="disk_bytes"),
-    _Bound(key="ephemeral_storage_limit", field="disk_limit_bytes", parse=parse_bytes, format=format_bytes),
+    _Bound(key="ephemeral_storage_limit", field="disk_limit_bytes", kind=Kind.DISK, use=Use.LIMIT, format=format_bytes),
 )  # fmt: skip
 _PAIRS = ((_CPU_REQUEST, _CPU_LIMIT), (_MEMORY_REQUEST, _MEMORY_LIMIT), (_DISK_REQUEST, _DISK_LIMIT))
 
@@ -147,9 +149,9 @@ def _choose(bound: _Bound, settings: Settings, variables: dict[str, str], past: 
     setting = f"helper_{bound.key}" if helper else bound.key
     default: str = getattr(settings.kubernetes, setting)
     cap_text: str = getattr(settings.kubernetes, f"{setting}_overwrite_max_allowed")
-    ours = _Choice(value=bound.parse(default) if default else None)
+    ours = _Choice(value=read_quantity(default, bound.kind, bound.use) if default else None)
     if past.measured is not None and not helper:
-        ours = _measured_choice(bound, past.measured, cap_text) or ours
+        ours = _measured_choice(bound, past.measured, cap_text, otherwise=ours)
     asked = variables.get(_variable(setting), "").strip()
     if not asked or (ours.is_measured and variables.get(MARK)):  # a hint of an older table
         return ours
@@ -160,12 +162,17 @@ def _choose(bound: _Bound, settings: Settings, variables: dict[str, str], past: 
     return msgspec.structs.replace(theirs, notes=ours.notes + theirs.notes)
 
 
-def _measured_choice(bound: _Bound, measured: MeasuredSize, cap_text: str) -> _Choice | None:
-    """Return what earlier builds used, within the cap; None if the size table does not say."""
+def _measured_choice(bound: _Bound, measured: MeasuredSize, cap_text: str, *, otherwise: _Choice) -> _Choice:
+    """Return what earlier builds used, within the cap; another choice if the size table does not say, or nothing sound."""
     found: int | None = getattr(measured, bound.measured) if bound.measured else None
     if found is None:
-        return None
-    return _Choice(value=min(found, bound.parse(cap_text)) if cap_text else found, is_measured=True)
+        return otherwise
+    fault = fault_of(found, bound.kind, bound.use)
+    if fault:
+        source = measured.source or "the size table"
+        warning = f"{_title(bound.key)} {found} is not used ({source}). {fault}"
+        return _Choice(value=otherwise.value, warnings=[warning])
+    return _Choice(value=min(found, _cap(bound, cap_text)) if cap_text else found, is_measured=True)
 
 
 def _measured_notes(measured: MeasuredSize, chosen: dict[str, _Choice]) -> list[str]:
@@ -193,19 +200,24 @@ def _lift_measured_limit(size: Size, chosen: dict[str, _Choice], settings: Setti
 def _asked_choice(bound: _Bound, setting: str, asked: str, cap_text: str, *, strict: bool) -> _Choice:
     """Return what the job asks for, within the cap. Raises RequestError."""
     try:
-        wanted = bound.parse(asked)
+        wanted = read_quantity(asked, bound.kind, bound.use)
     except QuantityError as error:
         raise RequestError(f"{_variable(setting)}: {error}; correct the job's variable") from error
-    cap = bound.parse(cap_text)
+    cap = _cap(bound, cap_text)
     if wanted <= cap:
         return _Choice(value=wanted, is_asked=True, notes=[f'"{_title(setting)}" overwritten with "{asked}"'])
+    hint = core_hint(asked, cap) if bound.kind is Kind.CPU else ""
     if strict:
         raise RequestError(
-            f'the resource "{_title(setting)}" requested {asked} is higher than limit allowed {cap_text}; '
+            f'the resource "{_title(setting)}" requested {asked} is higher than limit allowed {cap_text}{hint}; '
             f"lower {_variable(setting)}, or ask the operator to raise kubernetes.{setting}_overwrite_max_allowed"
         )
-    warning = f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}'
+    warning = f'"{_title(setting)}" {asked} is higher than allowed and was lowered to {cap_text}{hint}'
     return _Choice(value=cap, is_asked=True, warnings=[warning])
+
+
+def _cap(bound: _Bound, text: str) -> int:
+    return read_quantity(text, bound.kind, Use.CAP)
 
 
 def _derive_memory_limit(size: Size, settings: Settings, past: PastUse) -> tuple[Size, str]:
@@ -214,7 +226,8 @@ def _derive_memory_limit(size: Size, settings: Settings, past: PastUse) -> tuple
     kubernetes, request = settings.kubernetes, size.memory_request_bytes
     if size.memory_limit_bytes is not None or request is None or kubernetes.memory_limit_percent == 0:
         return size, ""
-    limit = max(_percent(request, kubernetes.memory_limit_percent), parse_bytes(kubernetes.memory_limit_floor or "0"))
+    floor = max(parse_bytes(kubernetes.memory_limit_floor or "0"), LEAST_MEMORY_LIMIT_BYTES)
+    limit = max(_percent(request, kubernetes.memory_limit_percent), floor)
     cap = kubernetes.memory_limit_overwrite_max_allowed
     limit = max(request, min(limit, parse_bytes(cap))) if cap else limit
     note = f"memory limit {in_gib(limit)}: {kubernetes.memory_limit_percent} % of the request"

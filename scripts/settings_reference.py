@@ -7,6 +7,7 @@ Called by `scripts/docs`; a contract test compares.
 import json
 import sys
 import tomllib
+import types
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -83,6 +84,8 @@ def _type(key: str, kind: Any) -> str:
     """Return a key's type as the file's format names it."""
     if key.endswith(settings.QUANTITY_ENDINGS):
         return "quantity"
+    if isinstance(kind, types.UnionType):
+        return ", or ".join(_type(key, option) for option in kind.__args__)
     options = [json.dumps(option) for option in getattr(kind, "__args__", ()) if isinstance(option, str)]
     if options:
         return " or ".join(f"`{option}`" for option in options)

@@ -26,6 +26,11 @@ def test_it_has_one_custom_runner_with_what_the_runner_requires(example: dict[st
     assert {"name", "url", "token", "builds_dir", "cache_dir"} <= set(runner)
 
 
+def test_jobs_may_choose_where_they_clone_to(example: dict[str, Any]) -> None:
+    """As with the official executor: each job has its own builds_dir."""
+    assert example["runners"][0]["custom_build_dir"] == {"enabled": True}
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_call_names_its_verb_and_the_settings(example: dict[str, Any], verb: str) -> None:
     custom = example["runners"][0]["custom"]

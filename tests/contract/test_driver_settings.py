@@ -1,5 +1,7 @@
 """Clause: the driver's settings. Defaults are whole, faults are told with their paths, the page is current."""
 
+import json
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_every_fault_of_a_file_is_told_in_one_message_with_its_path(tmp_path: Pa
 def test_official_keys_that_are_lacking_are_named_together_each_with_what_becomes_of_it(
     tmp_path: Path,
 ) -> None:
-    told = faults(tmp_path, "[kubernetes]\npoll_timeout = 180\npoll_interval = 3\nservices = []\n")
+    told = faults(tmp_path, '[kubernetes]\npoll_timeout = 180\npoll_interval = 3\nservices = [{name = "a"}]\n')
     (message,) = [part for part in told.split("; ") if "official" in part]
     assert "kubernetes.poll_timeout rejected, because `[budgets]`" in message
     assert "kubernetes.services rejected, because it is not built yet" in message
@@ -68,6 +70,47 @@ def test_a_file_with_ignored_keys_alone_is_accepted_and_they_can_be_told(tmp_pat
     path.write_text("[kubernetes]\npoll_interval = 3\nretry_limit = 5\n")
     load_settings(path)
     assert [text.partition(" ")[0] for text in ignored_keys(path)] == ["kubernetes.poll_interval", "kubernetes.retry_limit"]
+
+
+KEYS: dict[str, str] = json.loads((ROOT / "tests/data/official_executor/keys.json").read_text())["keys"]
+VALUES = {
+    "string": ['"a"'], "string or list of strings": ['"always"', '["if-not-present"]', '["always", "if-not-present"]'],
+    "boolean": ["true", "false"], "integer": ["100"], "duration": ['"5m"', "300000000000"], "list of strings": ['["a"]'],
+    "list of tables": ['[{name = "a"}]'], "table": ['{a = "b"}'], "table of strings": ['{a = "b"}'],
+    "table of integers": ["{a = 1}"],
+}  # fmt: skip
+EMPTY = {
+    "string": '""', "string or list of strings": "[]", "boolean": "false", "list of strings": "[]", "list of tables": "[]",
+    "table": "{a = {}, b = [], c = false}", "table of strings": "{}", "table of integers": "{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_of_the_official_executor_is_known_with_its_type(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "settings.toml"
+    for value in VALUES[KEYS[key]]:
+        text = (
+            '"2Gi"' if re.search("memory|ephemeral|cpu", key) else '["always"]' if key == "allowed_pull_policies" else value
+        )
+        path.write_text(f"[kubernetes]\n{key} = {text}\n")
+        if key in REJECTED and text != "false":
+            assert faults(tmp_path, path.read_text()) == (
+                f"{path}: keys of the official executor that this driver does not have: "
+                f"kubernetes.{key} rejected, because {REJECTED[key]}"
+            )
+            continue
+        if "cpu" in key and key not in IGNORED:
+            path.write_text(f'[kubernetes]\n{key} = "500m"\n')
+        load_settings(path)
+        assert bool(ignored_keys(path)) == (key in IGNORED and text != "false")
+
+
+def test_what_the_runner_writes_for_keys_that_are_not_set_is_accepted_without_a_word(tmp_path: Path) -> None:
+    """The Runner rewrites its file from its own types: a table that is copied from there has many empty values."""
+    path = tmp_path / "settings.toml"
+    path.write_text("[kubernetes]\n" + "".join(f"{key} = {EMPTY[kind]}\n" for key, kind in KEYS.items() if kind in EMPTY))
+    load_settings(path)
+    assert ignored_keys(path) == []
 
 
 def test_no_key_is_both_known_and_lacking_and_each_has_one_of_two_answers() -> None:

@@ -131,5 +131,5 @@ def prepared_twice(lab: ContractLab) -> Outcome:
 def test_a_pod_that_is_there_already_is_taken_over(outcome: Outcome) -> None:
     assert outcome.state == "success", outcome.text
     assert "\nran\n" in outcome.text
-    (pod,) = {line.split()[1] for line in outcome.text.splitlines() if line.endswith(" is ready")}
+    (pod,) = {line.split()[1] for line in outcome.text.splitlines() if " is ready on node " in line}
     assert outcome.text.count(f"Pod {pod} is ready") == 2

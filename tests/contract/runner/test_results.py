@@ -205,13 +205,18 @@ POSIX = {"FF_POSIXLY_CORRECT_ESCAPES": "true", "A_VALUE": "a 'b' \"c\" $d `e` \\
 
 @outcome_of(
     lambda lab: lab.run(
-        ['printf "<%s>\\n" "$A_VALUE"; exit 6'], image={"name": "localhost/dash:1"}, variables=POSIX, after=["echo after"]
+        ["echo ab | grep 'b$'", "echo \"$'kept'\"", ": ; eval $'x=1'", 'printf "<%s>\\n" "$A_VALUE"; exit 6'],
+        image={"name": "localhost/dash:1"},
+        variables=POSIX,
+        after=["echo after"],
     )
 )
 @pytest.mark.not_on("local", reason="it uses no image")
 def test_a_shell_like_dash_runs_scripts_whose_quotes_it_reads(outcome: Outcome) -> None:
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 6), outcome.text
     assert f"\n<{POSIX['A_VALUE']}>\n" in outcome.text
+    assert "\nab\n" in outcome.text, "what the user wrote is not the Runner's own quoting"
+    assert "\n$'kept'\n" in outcome.text
     assert "\nafter\n" in outcome.text
 
 

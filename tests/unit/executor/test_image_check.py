@@ -40,13 +40,26 @@ def test_the_operator_may_do_without_a_helper() -> None:
     check_images({"build": BUILD, "helper": {}}, settings, "19.4.0")
 
 
+FRAMES = [b"(trap 'exit 1' TERM; eval $'export A=1\\n') < /dev/null\n", b": | eval $'export A=1\\n'\n"]
+POSIX = [
+    b"(trap 'exit 1' TERM; eval \"grep 'b\\$'\") < /dev/null\n",
+    b": | eval \": ; eval \\$'x'\n: | eval \\$'x'\n\"\n",
+]
+
+
 def test_only_the_builds_scripts_need_a_shell_that_reads_their_quoting() -> None:
     dash = Attempt(pod="p", namespace="n", quoting=False)
     check_quoting(dash, "build", b"echo plain")
-    check_quoting(dash, "helper", b"eval $'x'")
-    check_quoting(Attempt(pod="p", namespace="n"), "build", b"eval $'x'")
-    with pytest.raises(RequestError, match="FF_POSIXLY_CORRECT_ESCAPES"):
-        check_quoting(dash, "build", b"eval $'x'")
+    for script in FRAMES:
+        check_quoting(dash, "helper", script)
+        check_quoting(Attempt(pod="p", namespace="n"), "build", script)
+        with pytest.raises(RequestError, match="FF_POSIXLY_CORRECT_ESCAPES"):
+            check_quoting(dash, "build", script)
+
+
+@pytest.mark.parametrize("script", POSIX)
+def test_what_a_user_writes_in_a_script_with_posix_quotes_is_no_quoting_of_the_runner(script: bytes) -> None:
+    check_quoting(Attempt(pod="p", namespace="n", quoting=False), "build", script)
 
 
 LOG = "welcome\n\nspack-farm's facts of this image:\nshell bash\ntool setsid\ntool git\nquoting yes\n"

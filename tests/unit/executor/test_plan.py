@@ -53,12 +53,24 @@ def test_the_pods_deadline_is_after_the_jobs_own() -> None:
     assert spec["restartPolicy"] == "Never"
 
 
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_job_without_a_timeout_has_the_runners_own(timeout: int) -> None:
+    spec = manifest(job(runner_info={"timeout": timeout}))["spec"]
+    assert spec["activeDeadlineSeconds"] == 7200 + DEADLINE_MARGIN_SECONDS
+    assert plan(job(runner_info={"timeout": timeout})).annotations["job.runner.gitlab.com/timeout"] == "7200s"
+
+
+def test_a_timeout_of_centuries_is_one_that_the_api_server_takes() -> None:
+    assert manifest(job(runner_info={"timeout": 1 << 40}))["spec"]["activeDeadlineSeconds"] == (1 << 31) - 1
+
+
 def test_images_come_from_the_job_and_the_helpers_from_the_operator() -> None:
     assert plan().build.image == "alpine:3"
     assert plan().helper.image.endswith("x86_64-v19.4.0")
     assert plan(job(image=None), settings(image="default:1")).build.image == "default:1"
-    with pytest.raises(RequestError, match="names no image"):
-        plan(job(image=None))
+    for nothing in (None, {"name": ""}):  # the Runner has expanded the name already
+        with pytest.raises(RequestError, match=r"names no image, or one whose variables are empty \(such as .*UNDEFINED"):
+            plan(job(image=nothing))
 
 
 def test_an_image_that_is_not_allowed_is_refused_naming_those_that_are() -> None:

@@ -1,5 +1,6 @@
 """Sizes: settings < measured builds < the job's variables, within the caps; an earlier kill raises them, capped too."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -118,7 +119,7 @@ def test_a_kill_at_the_cap_raises_nothing() -> None:
     )
 
 
-AMOUNTS = st.one_of(st.none(), st.integers(min_value=1, max_value=1 << 45))
+AMOUNTS = st.one_of(st.none(), st.integers(min_value=4_000_000, max_value=1 << 45))
 
 
 @given(request=AMOUNTS, limit=AMOUNTS, killed=AMOUNTS, measured=AMOUNTS, percent=st.integers(min_value=0, max_value=400))
@@ -212,3 +213,61 @@ def test_whatever_a_job_s_variables_say_its_keys_differ_and_end_with_the_default
     keys = size_keys(variables)
     assert len(keys) == len(set(keys))
     assert keys[-1:] == (["*"] if variables.get("SPACK_JOB_SPEC_PKG_NAME") else [])
+
+
+@pytest.mark.parametrize("helper", [False, True])
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("memory_limit", "512m", "512m is 0.5 bytes; 512M or 512Mi?"),
+        ("memory_request", "512m", "512m is 0.5 bytes; 512M or 512Mi?"),
+        ("memory_limit", "0", "a limit of 0 is no limit at all"),
+        ("cpu_request", "4000", "4000 is 4000 cores; 4000m?"),
+        ("cpu_limit", "2Gi", "2Gi is 2147483648 cores; 2?"),
+        ("ephemeral_storage_limit", "10", "10 is 10 bytes; 10G or 10Gi?"),
+        ("ephemeral_storage_request", "10GB", "not a quantity, such as 500m, 2G or 1.5Gi; 10G or 10Gi?"),
+    ],
+)
+def test_a_size_that_no_container_can_live_with_is_refused_with_what_was_likely_meant(
+    key: str, text: str, words: str, *, helper: bool
+) -> None:
+    name = f"helper_{key}" if helper else key
+    with pytest.raises(RequestError, match=re.escape(words)) as raised:
+        decide_size(
+            settings(**{f"{name}_overwrite_max_allowed": "500G"}), {f"KUBERNETES_{name.upper()}": text}, helper=helper
+        )
+    assert str(raised.value).startswith(f"KUBERNETES_{name.upper()}: ")
+
+
+def test_a_cap_that_thousandths_would_keep_is_told_with_the_likely_meaning() -> None:
+    decision = decide_size(settings(cpu_request_overwrite_max_allowed="16"), {"KUBERNETES_CPU_REQUEST": "500"})
+    assert decision.size.cpu_request_millicores == 16_000
+    assert decision.warnings == ['"CPURequest" 500 is higher than allowed and was lowered to 16 (500 is 500 cores; 500m?)']
+    decision = decide_size(settings(cpu_request_overwrite_max_allowed="16"), {"KUBERNETES_CPU_REQUEST": "24"})
+    assert "24m?" in decision.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (
+            MeasuredSize(memory_limit_bytes=512, source="s"),
+            "MemoryLimit 512 is not used (s). A container",
+        ),
+        (
+            MeasuredSize(cpu_millicores=4_000_000, source="s"),
+            "CPURequest 4000000 is not used (s). No node",
+        ),
+        (MeasuredSize(memory_bytes=10**16, source="s"), "No node has 1 PB"),
+        (MeasuredSize(disk_bytes=10, source="s"), "less than 1 MB"),
+    ],
+)
+def test_a_measured_size_that_no_container_can_live_with_is_not_used(measured: MeasuredSize, words: str) -> None:
+    decision = decide_size(settings(), {}, past=PastUse(measured=measured))
+    assert set(msgspec.structs.asdict(decision.size).values()) == {None}
+    assert words in decision.warnings[0]
+
+
+def test_a_limit_that_follows_from_a_small_request_is_one_in_which_a_shell_can_live() -> None:
+    over = settings(memory_request="1M", memory_limit_percent=100, memory_limit_floor="")
+    assert decide_size(over, {}).size.memory_limit_bytes == 4_000_000
