@@ -102,7 +102,8 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
     installation = find(request.spack, request.variables, request.paths)
     with tempfile.TemporaryDirectory(prefix="spack-farm-") as scratch, planning.trusted(request, installation) as trust:
         spack = Spack(installation, call=session.call, scopes=planning.scopes(request, Path(scratch)))
-        spack.require_supported()
+        if warning := spack.version_warning():
+            session.log.warning(warning)
         session.log.step(f"planning with Spack of {installation.found}")
         with full_disks_named(request.variables):
             found, split = planning.concretize(session, spack, Path(scratch), trust)

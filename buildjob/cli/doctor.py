@@ -185,7 +185,8 @@ def _spack(named: str, variables: dict[str, str]) -> Generator[Check, None, list
     try:
         installation = find(named, variables, from_environment(variables))
         spack = Spack(installation, call=_call)
-        spack.require_supported()
+        if warning := spack.version_warning():
+            yield Check(False, warning, is_needed=False)
         yield Check(True, f"Spack {spack.version(variables)} at {installation.root}, found in {installation.found}")
     except AgentError as error:
         yield Check(False, str(error))

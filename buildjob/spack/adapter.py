@@ -1,10 +1,11 @@
-"""The adapter to Spack: its command line, for programs and for people, and its exit codes. Written for Spack 1.1.
+"""The adapter to Spack: its command line, for programs and for people, and its exit codes. Written for Spack 1.1 and 1.2.
 
-Another version is rejected in one line, since the new installer of 1.2 lacks half of the options used here. Knows nothing
-of what the agent does with the answers.
+An older version is rejected in one line, a newer one tried with a warning. Knows nothing of what the agent does with the
+answers.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,14 +22,14 @@ from buildjob.spack.concrete import (
     Redistribution,
     Wanted,
 )
-from buildjob.spack.find import SpackInstallation
+from buildjob.spack.find import PINNED, SpackInstallation
 from buildjob.spack.layout import version_of
 
-SUPPORTED = "1.1"
+OLDEST, NEWEST = (1, 1), (1, 2)
+"""The minor versions that this adapter was tried with."""
 UNUSABLE_EXIT_CODES = frozenset({3, 126, 127})
 """3: an exception that is not a SpackError. 126 and 127 are the shell's codes for a program that does not start."""
 _INSIDE = Path(__file__).parent / "inside"
-_OLD_INSTALLER = ("-c", "config:installer:old")
 
 
 class _Rejection(msgspec.Struct):
@@ -83,20 +84,30 @@ class Spack:
         """Return a command line of this Spack."""
         scopes = [argument for scope in self.scopes for argument in ("-C", str(scope))]
         # -E: an environment that is activated in the user's shell would otherwise decide what is installed
-        return [str(self.installation.program), "-E", *scopes, *_OLD_INSTALLER, *map(str, arguments)]
+        return [str(self.installation.program), "-E", *scopes, *map(str, arguments)]
 
     def version(self, environment: Mapping[str, str]) -> str:
         """Return the version as Spack prints it. Raises SpackError if Spack does not start."""
         return _last_line(self._run("--version", environment=environment))
 
-    def require_supported(self) -> None:
-        """Reject a Spack that this adapter is not written for, without starting it. Raises SpackError."""
+    def version_warning(self) -> str:
+        """Return what to warn of a Spack that is newer than this adapter, else an empty text; without starting Spack.
+
+        Raises SpackError for one that is older.
+        """
         version = version_of(self.installation)
-        if version and not version.startswith(f"{SUPPORTED}."):
+        minor = tuple(map(int, re.findall(r"^(\d+)\.(\d+)", version)[0])) if re.match(r"\d+\.\d", version) else OLDEST
+        if minor < OLDEST:
             raise SpackError(
-                f"Spack {version} at {self.installation.root} is not supported, {SUPPORTED}.x is: "
-                "scripts/get-spack puts v1.1.0 into the cache"
+                f"Spack {version} at {self.installation.root} is not supported, {_dotted(OLDEST)} and later are: "
+                f"scripts/get-spack puts {PINNED} into the cache"
             )
+        if minor > NEWEST:
+            return (
+                f"Spack {version} at {self.installation.root} is newer than {_dotted(NEWEST)}, the newest that was "
+                "tried; if something fails that stock Spack does, use an older Spack"
+            )
+        return ""
 
     def concretize(self, wanted: Wanted, folder: Path, *, environment: Mapping[str, str]) -> Concretization:
         """Let Spack concretize, and look what is there already; each concrete spec is written below `folder`.
@@ -231,6 +242,10 @@ class Spack:
         if code != 0:
             raise SpackError(f"{self.installation.program} {arguments[0]} ended with {code}: {_last_line(text)}")
         return text
+
+
+def _dotted(minor: tuple[int, ...]) -> str:
+    return ".".join(map(str, minor))
 
 
 def _last_line(text: str) -> str:

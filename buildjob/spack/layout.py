@@ -1,6 +1,6 @@
-"""Spack's files: what lies where in a checkout, in a configuration scope and in an installed package. Written for Spack 1.1.
+"""Spack's files: what lies where in a checkout, in a configuration scope and in an installed package.
 
-Starts nothing.
+Starts nothing. Written for Spack 1.1, 1.2.
 """
 
 import json

@@ -5,7 +5,7 @@ QUESTION is JSON: {"specs": [text], "spec_files": [path], "environment": path, n
 path or "", "mark": [hash]}. ANSWER gets {"error": text, "is_fetch": bool}; or the concretization (each concrete spec is in
 FOLDER/HASH.json); or which of the specs the remote mirrors have, without asking the silent ones: {"available": {hash:
 mirror}, "mirror_faults": [fault]}; or {"faults": [text]}: why views could not be refreshed.
-Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1 and imports of ours only what lies beside it.
+Like `pack.py` it uses Spack's Python interface, is written for Spack 1.1, 1.2 and imports of ours only what lies beside it.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Runs inside Spack's own Python: a question comes as JSON in a file, and its answer goes to another.
 
 What Spack can't answer is an answer, too: {"error": text, "is_fetch": bool}; `is_fetch` says that the network was to blame.
-Written for Spack 1.1.
+Written for Spack 1.1, 1.2.
 """
 
 import json

@@ -1,12 +1,13 @@
-"""Runs inside Spack's Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with three differences.
+"""Runs inside Spack's Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with four differences.
 
 ARGUMENTS are options of `spack install`, and files with concrete specs; HASHES are the DAG hashes, by ',', of the specs to
 mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed
 by itself would never be garbage, and would get a module file where implicit packages have none. And if Spack can't get a
 source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where Spack says it, is also
-the package's. And where another process dies that was installing a package, Spack does not fail. Like `concretize.py` it
-uses Spack's Python interface, is written for Spack 1.1 and imports nothing of ours but `mirror_access.py`.
-Source: Spack 1.1, lib/spack/spack/cmd/install.py (`install_without_active_env`).
+the package's. Where another process dies that was installing a package, Spack does not fail. And a disk that a failed build
+has filled stays full for a moment. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1, 1.2
+and imports of ours only what lies beside it.
+Source: Spack 1.1 and 1.2.0.dev0, lib/spack/spack/cmd/install.py (`install_without_active_env`).
 """
 
 import argparse
@@ -24,6 +25,7 @@ import spack.util.executable
 from spack.llnl.util import tty
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import full_disks
 import mirror_access
 
 # exit codes of curl(1) where Spack is configured to use it; 22 stands for every HTTP status from 400 on
@@ -105,9 +107,21 @@ def forget_released_locks():
     spack.installer.PackageInstaller._requeue_task = requeue_unlocked
 
 
+def keep_full_disks_for_a_moment():
+    """Let the agent see a disk that a failed build has filled, before Spack deletes what the build left."""
+    remove_prefix = spack.package_base.PackageBase.remove_prefix
+
+    def remove_later(package):
+        full_disks.wait_if_full(package.prefix)
+        remove_prefix(package)
+
+    spack.package_base.PackageBase.remove_prefix = remove_later
+
+
 def main(hashes, report, *arguments):
     mirror_access.bound_s3()
     forget_released_locks()
+    keep_full_disks_for_a_moment()
     if report != "none":
         SourceWatch(report)
     parser = argparse.ArgumentParser()
@@ -122,7 +136,19 @@ def main(hashes, report, *arguments):
         options["overwrite"] = [spec.dag_hash() for spec in specs]
     explicit = set() if hashes == "none" else set(hashes.split(","))
     packages = [spec.package for spec in specs]
-    spack.installer.PackageInstaller(packages, explicit=explicit, **options).install()
+    if is_event_loop():
+        import event_loop_installer
+
+        event_loop_installer.install(packages, explicit, options)
+    else:
+        spack.installer.PackageInstaller(packages, explicit=explicit, **options).install()
+
+
+def is_event_loop():
+    """Whether `spack install` would use the new installer. In Spack 1.1 it lacks most of the options, so it is not used."""
+    if spack.spack_version_info[:2] < (1, 2):
+        return False
+    return spack.config.get("config:installer", "new") == "new"
 
 
 if __name__ == "__main__":  # not where `multiprocessing` imports this file again for the process that builds

@@ -2,7 +2,7 @@
 
 Spack itself swallows most of these errors, and ends with a traceback on the others. Here each becomes a fault: {"mirror",
 "url", "kind", "text"}. Its kind is decided by the exception's class, number or status, never by its text. What a kind means
-is decided in `buildjob/spack/mirror_faults.py`. Written for Spack 1.1.
+is decided in `buildjob/spack/mirror_faults.py`. Written for Spack 1.1, 1.2.
 """
 
 import contextlib

@@ -4,8 +4,8 @@ Loads what that takes, then waits for one line of JSON on its input; without a l
 folder's, "pack": [hash], "copied": [path of a concrete spec], "left_out": [hash], "private": bool}. The last line of its
 output is {"packed": [hash], "not_redistributable": [hash]}: what of the first two lists must not be redistributed, as that
 of the third; unless `private`, it is not packed. It does what `spack buildcache push --unsigned --only=package` does, which
-could only be started after the build. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1, and
-imports nothing of ours.
+could only be started after the build. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1, 1.2,
+and imports nothing of ours.
 """
 
 import json

@@ -3,8 +3,8 @@
 QUESTION is JSON with a list of files that hold concrete specs: {"origins": [path]}, {"redistribution": [path]}, or
 {"download": [path], "folder": path}. ANSWER gets {"origins": {hash: {"kind": "built" | "mirror" | "none", "reason": text}}},
 {"not_redistributable": [hash], "unknown": [hash]}, or {}. Only "redistribution" reads recipes and so runs package code; the
-others may have the mirrors' credentials. Like `concretize.py` it is written for Spack 1.1 and imports nothing of ours but
-what lies beside it.
+others may have the mirrors' credentials. Like `concretize.py` it is written for Spack 1.1, 1.2 and imports nothing of ours
+but what lies beside it.
 """
 
 import json
@@ -67,6 +67,9 @@ def why_not_built_here(spec):
     try:
         with open(os.path.join(metadata, "install_times.json"), encoding="utf-8") as file:
             times = json.load(file)
+    except FileNotFoundError:  # the new installer of Spack 1.2 does not write it; nor does it install from a binary without
+        is_new = spack.spack_version_info[:2] >= (1, 2)  # that binary's own copies of the other two files
+        times = {"cache": False, "hash": spec.dag_hash()} if is_new else {}
     except (OSError, ValueError):
         times = {}
     if times.get("cache") is not False or times.get("hash") != spec.dag_hash():

@@ -22,10 +22,16 @@ TEST_SOURCES = ROOT / "tests" / "data" / "sources"
 class SpackLab:
     """One prepared folder; runs the agent and stock Spack in it."""
 
-    def __init__(self, folder: Path, spack: SpackInstallation) -> None:
+    def __init__(self, folder: Path, spack: SpackInstallation, *, installer: str = "") -> None:
+        """Prepare the folder; `installer` is Spack's `config:installer`, empty for its default."""
         self.folder = folder
         self.spack = spack
         self.scope = self._prepare()
+        self.installer = installer or os.environ.get("SPACK_FARM_TEST_INSTALLER", "")
+        if self.installer:
+            config = json.loads((self.scope / "config.yaml").read_text())
+            config["config"]["installer"] = self.installer
+            (self.scope / "config.yaml").write_text(json.dumps(config))
         self.environment = {
             "HOME": str(folder / "home"),
             "LANG": "C.UTF-8",
@@ -76,7 +82,7 @@ class SpackLab:
         scope_options = [word for scope in (self.scope, *scopes) for word in ("-C", str(scope))]
         return subprocess.run(
             [str(self.spack.program), *scope_options, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            input="",  # a pipe: Spack's new installer can't wait for keys at /dev/null
             capture_output=True,
             text=True,
             env=self.environment | {"PATH": f"{os.environ['PATH']}:{self.spack.tools or ''}"} | (environment or {}),

@@ -48,7 +48,7 @@ class Project:
         """Run a program with the user's configuration."""
         return subprocess.run(
             [str(word) for word in argv],
-            stdin=subprocess.DEVNULL,
+            input="",  # a pipe, as in the lab
             capture_output=True,
             text=True,
             env=self.environment | variables,

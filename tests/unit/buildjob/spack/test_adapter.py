@@ -145,14 +145,27 @@ def source(folder: Path, text: str) -> SpackInstallation:
     return SpackInstallation(root=folder, found="")
 
 
-def test_another_version_is_rejected_without_starting_it(tmp_path: Path) -> None:
-    assert version_of(source(tmp_path, '__version__ = "1.1.2"\n')) == "1.1.2"
-    spack(tmp_path).require_supported()
-    source(tmp_path, '__version__ = "1.2.0"\n')
-    with pytest.raises(SpackError, match=r"Spack 1\.2\.0 at .* is not supported, 1\.1\.x is"):
-        spack(tmp_path).require_supported()
+@pytest.mark.parametrize("version", ["1.1.2", "1.2.0.dev0", "1.2.10", "", "main"])
+def test_a_supported_version_is_taken_without_starting_it(version: str, tmp_path: Path) -> None:
+    assert version_of(source(tmp_path, f'__version__ = "{version}"\n')) == version
+    assert not spack(tmp_path).version_warning()
+
+
+@pytest.mark.parametrize("version", ["0.23.1", "1.0.4", "1.0"])
+def test_an_older_version_is_rejected(version: str, tmp_path: Path) -> None:
+    source(tmp_path, f'__version__ = "{version}"\n')
+    with pytest.raises(SpackError, match=rf"Spack {version} at .* is not supported, 1\.1 and later are"):
+        spack(tmp_path).version_warning()
+
+
+@pytest.mark.parametrize("version", ["1.3.0", "1.10.0", "2.0.0.dev0"])
+def test_a_newer_version_is_tried_with_a_warning(version: str, tmp_path: Path) -> None:
+    source(tmp_path, f'__version__ = "{version}"\n')
+    assert f"Spack {version} at {tmp_path} is newer than 1.2" in spack(tmp_path).version_warning()
+
+
+def test_what_is_no_checkout_has_no_version(tmp_path: Path) -> None:
     assert version_of(source(tmp_path, "")) == ""
-    spack(tmp_path).require_supported()
     with pytest.raises(SpackError, match="is this a Spack checkout"):
         version_of(SpackInstallation(root=tmp_path / "absent", found=""))
 
