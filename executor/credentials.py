@@ -1,30 +1,25 @@
-"""Access to the API server: the official client resolves it once for each attempt; the contents lie in the attempt's folder.
+"""Access to the API server, as `access` has resolved it: the contents lie in the attempt's folder, mode 0600.
 
-The one module that may import `kubernetes`, and only within `resolve` and what it calls. The client deletes its certificate
-files when its process ends, so their contents are kept, mode 0600. Tokens of exec plugins and service accounts expire: a 401
-renews them.
+Contents, not paths: files and their folders change, and a plugin's certificate is nowhere else. Tokens of exec plugins and
+service accounts expire: a 401 renews them.
 """
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from executor.errors import ClusterError, DriverError, SettingsError
+from executor.errors import ClusterError, SettingsError
 from executor.files import write_private
 
 _FILE = "credentials.json"
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_RENEWAL = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from executor.credentials import renew_here; renew_here(sys.argv[2])"
-)
-_RENEWAL_SECONDS = 30.0
+_RENEWAL = "import sys; sys.path.insert(0, sys.argv[1]); from executor.access import renew_here; renew_here(*sys.argv[2:])"
+_RENEWAL_SECONDS = 30.0  # for a plugin
+_START_SECONDS = 10.0
 _LONGEST_MESSAGE = 1000
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +27,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     kubeconfig: str = ""
     context: str = ""
+
+    @property
+    def tried(self) -> str:
+        """Where access is looked for, for messages."""
+        if self.kubeconfig:
+            return f"tried the kubeconfig {self.kubeconfig}"
+        return f"tried the service account in {SERVICE_ACCOUNT}, $KUBECONFIG and ~/.kube/config"
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,11 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """URL, with scheme and without a slash at its end."""
     token: str = ""
     """Bearer token, "" with a client certificate."""
+    username: str = ""
+    """For basic authentication, with `password`."""
+    password: str = ""
+    impersonate: tuple[tuple[str, str], ...] = ()
+    """Headers that name the user for whom requests are sent."""
     authority: str = ""
     """Certificates of the server's authority, PEM; "" trusts the system's authorities."""
     client_certificate: str = ""
@@ -48,71 +55,16 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     client_key: str = ""
     verify: bool = True
     """False only where the operator's kubeconfig says `insecure-skip-tls-verify`."""
+    tls_server_name: str = ""
+    """The name in the server's certificate; "" is the host of `server`."""
+    proxy: str = ""
+    """URL of the proxy that leads to the server; "" connects directly."""
     namespace: str = "default"
     """The namespace that the source names."""
     source: Source = Source()
 
     def __repr__(self) -> str:
         return f"Credentials({self.server}, ***)"
-
-
-def resolve(source: Source) -> Credentials:
-    """Return credentials, by the official client. Raises ClusterError naming what was tried."""
-    from kubernetes import client, config  # noqa: PLC0415 (half a second; only where credentials are resolved)
-
-    configuration: Any = client.Configuration()
-    try:
-        with _logged_errors() as logged:
-            namespace = _load(source, configuration)
-    except (config.ConfigException, OSError) as error:
-        raise ClusterError(
-            f"no access to a cluster: {_tried(source)}: {str(error).rstrip('.')}; set kubernetes.kubeconfig"
-        ) from error
-    keys = configuration.api_key  # `BearerToken` since client 36, `authorization` before
-    token = str(keys.get("BearerToken") or keys.get("authorization") or "")
-    if logged and not token and not configuration.cert_file:  # a plugin failed; the client continues without credentials
-        raise ClusterError(f"no access to a cluster: {_tried(source)}: {'; '.join(logged)[:_LONGEST_MESSAGE]}")
-    return Credentials(
-        server=str(configuration.host).rstrip("/"),
-        token=_bare(token),
-        authority=_content(configuration.ssl_ca_cert),
-        client_certificate=_content(configuration.cert_file),
-        client_key=_content(configuration.key_file),
-        verify=bool(configuration.verify_ssl),
-        namespace=namespace or "default",
-        source=source,
-    )
-
-
-def _load(source: Source, configuration: Any) -> str:
-    """Have the official client fill its configuration; return the namespace that the source names."""
-    from kubernetes import config  # noqa: PLC0415 (see resolve)
-
-    if not source.kubeconfig and _SERVICE_ACCOUNT.exists():
-        config.load_incluster_config(client_configuration=configuration)
-        return (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
-    path = source.kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
-    config.load_kube_config(config_file=path, context=source.context or None, client_configuration=configuration)
-    return _context_namespace(path, source.context)
-
-
-@contextlib.contextmanager
-def _logged_errors() -> Iterator[list[str]]:
-    """Yield the errors that the client logs within: it only logs that a plugin has failed, and continues as anonymous."""
-    import logging  # noqa: PLC0415 (the client has loaded it; the other verbs load this module without)
-
-    messages: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
-
-    collector = Collector(logging.ERROR)
-    logging.getLogger().addHandler(collector)
-    try:
-        yield messages
-    finally:
-        logging.getLogger().removeHandler(collector)
 
 
 def save(credentials: Credentials, folder: Path) -> None:
@@ -132,59 +84,25 @@ def renewed(folder: Path, refused: Credentials) -> Credentials:
     """Return new credentials after the server has refused some, and keep them for the attempt's later calls.
 
     Those that another thread or call has kept meanwhile are returned as they are. Otherwise a child process resolves them:
-    in this process the official client would take its memory for as long as the script runs. Raises ClusterError.
+    in this process a YAML parser and more would take memory for as long as the script runs. Raises ClusterError.
     """
     kept = load(folder)
     if kept != refused:
         return kept
     import subprocess  # noqa: PLC0415 (rarely needed)
 
-    argv = [sys.executable, "-P", "-c", _RENEWAL, str(Path(__file__).parents[1]), str(folder)]
+    argv = [sys.executable, "-P", "-c", _RENEWAL, str(Path(__file__).parents[1]), str(folder), str(_RENEWAL_SECONDS)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, process_group=0) as process:
         try:
-            stderr = process.communicate(timeout=_RENEWAL_SECONDS)[1]
+            stderr = process.communicate(timeout=_RENEWAL_SECONDS + _START_SECONDS)[1]
         except BaseException as error:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # the whole group: it may be the plugin that hangs
+                os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise ClusterError(f"{_tried(kept.source)}: no answer within {_RENEWAL_SECONDS:.0f} s") from error
+                raise ClusterError(f"{kept.source.tried}: no answer within {_RENEWAL_SECONDS:.0f} s") from error
             raise
     if process.returncode:
         message = stderr.decode("utf-8", "replace").strip()[-_LONGEST_MESSAGE:]
-        raise ClusterError(message or f"{_tried(kept.source)}: it ended with {process.returncode}")
+        raise ClusterError(message or f"{kept.source.tried}: it ended with {process.returncode}")
     return load(folder)
-
-
-def renew_here(folder: str) -> None:
-    """Resolve the credentials of an attempt's folder again and keep them; an error is printed on standard error."""
-    attempt_folder = Path(folder)
-    try:
-        save(resolve(load(attempt_folder).source), attempt_folder)
-    except DriverError as error:
-        sys.exit(str(error))
-
-
-def _bare(token: str) -> str:
-    """Return a token without its scheme, which the client writes `Bearer` or `bearer`, depending on the token's source."""
-    scheme, _, rest = token.partition(" ")
-    return (rest if scheme.lower() == "bearer" else token).strip()
-
-
-def _context_namespace(path: str, context: str) -> str:
-    """Return the namespace of a kubeconfig's context."""
-    from kubernetes.config import list_kube_config_contexts  # noqa: PLC0415 (see resolve)
-
-    contexts, active = list_kube_config_contexts(config_file=path)
-    chosen = next((one for one in contexts if one["name"] == context), active) if context else active
-    return str(chosen["context"].get("namespace", ""))
-
-
-def _content(path: str | None) -> str:
-    return Path(path).read_text(encoding="ascii") if path else ""
-
-
-def _tried(source: Source) -> str:
-    if source.kubeconfig:
-        return f"tried the kubeconfig {source.kubeconfig}"
-    return f"tried the service account in {_SERVICE_ACCOUNT}, $KUBECONFIG and {os.path.expanduser('~/.kube/config')}"  # noqa: PTH111

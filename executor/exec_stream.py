@@ -104,7 +104,7 @@ class ExecStream:
         self._socket = api.open_socket(_OPEN_SECONDS)
         self._bounded = _Bounded(self._socket)
         self._web = websocket.WebSocket(enable_multithread=False)
-        headers = [f"{name}: {value}" for name, value in api.headers().items() if name != "Accept"]
+        headers = [f"{name}: {value}" for name, value in api.headers() if name != "Accept"]
         try:
             # No redirections: each would send the token to an address of the server's choice.
             self._web.connect(

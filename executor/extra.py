@@ -1,7 +1,7 @@
 """The extra that installs what the driver imports; what to do where it is not installed."""
 
 EXTRA = "driver"
-PACKAGES = frozenset({"kubernetes", "websocket"})
+PACKAGES = frozenset({"kubernetes", "websocket", "yaml"})
 
 
 def advice(error: BaseException) -> str:

@@ -4,6 +4,7 @@ Thin by decision: the official client costs half a second per start. Retries onl
 Source: Kubernetes API conventions, `Status`.
 """
 
+import binascii
 import functools
 import http.client
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from executor import credentials, errors
+from executor import credentials, errors, proxy
 from executor.credentials import Credentials
 
 JsonObject = dict[str, Any]
@@ -50,6 +51,7 @@ class Api:
         self.credentials = credentials
         self._renew = renew
         self._connection: http.client.HTTPConnection | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def call(
         self, method: str, path: str, *, body: JsonObject | None = None, query: dict[str, str] | None = None
@@ -96,7 +98,7 @@ class Api:
         what = f"watch {target.partition('?')[0]}"
         connection = self._connect(timeout_seconds)
         try:
-            connection.request("GET", self._prefix + target, headers=self.headers())
+            self._send(connection, "GET", target, None)
             answer = connection.getresponse()
             if answer.status != 200:
                 raise error_of(answer.status, _bounded(answer.read), what)
@@ -115,19 +117,24 @@ class Api:
         url = urlsplit(self.credentials.server)
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
-            plain = socket.create_connection((url.hostname or "", port), timeout=timeout_seconds)
+            plain = proxy.connect(url.hostname or "", port, proxy=self.credentials.proxy, timeout_seconds=timeout_seconds)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if url.scheme != "https":
                 return plain
-            return tls_context(self.credentials).wrap_socket(plain, server_hostname=url.hostname)
+            self._tls = self._tls or tls_context(self.credentials)
+            name = self.credentials.tls_server_name or url.hostname
+            return self._tls.wrap_socket(plain, server_hostname=name)
         except OSError as error:
             raise errors.Unavailable(f"the API server {self.credentials.server} does not answer: {error!r}") from error
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers of every request."""
-        headers = {"Accept": "application/json", "User-Agent": "spack-farm-executor"}
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of every request; a name may be there several times."""
+        headers = [("Accept", "application/json"), ("User-Agent", "spack-farm-executor"), *self.credentials.impersonate]
         if self.credentials.token:
-            headers["Authorization"] = f"Bearer {self.credentials.token}"
+            headers.append(("Authorization", f"Bearer {self.credentials.token}"))
+        elif self.credentials.username or self.credentials.password:
+            pair = f"{self.credentials.username}:{self.credentials.password}".encode()
+            headers.append(("Authorization", f"Basic {binascii.b2a_base64(pair, newline=False).decode()}"))
         return headers
 
     def renew(self) -> bool:
@@ -135,6 +142,7 @@ class Api:
         if self._renew is None:
             return False
         self.close()
+        self._tls = None
         try:
             self.credentials = self._renew(self.credentials)
         except errors.ClusterError as error:
@@ -162,13 +170,21 @@ class Api:
         connection.sock = self.open_socket(timeout_seconds)
         return connection
 
+    def _send(self, connection: http.client.HTTPConnection, method: str, target: str, content: bytes | None) -> None:
+        connection.putrequest(method, self._prefix + target, skip_accept_encoding=False)
+        for name, value in self.headers():
+            connection.putheader(name, value.encode())
+        if content is not None:
+            connection.putheader("Content-Type", _content_type(method))
+            connection.putheader("Content-Length", str(len(content)))
+        connection.endheaders(content)
+
     def _exchange(self, method: str, target: str, content: bytes | None) -> tuple[int, bytes]:
         """Send over the kept connection; if the server has closed it meanwhile, over a new one, once."""
         fresh = self._connection is None
         connection = self._connection = self._connection or self._connect(_TIMEOUT_SECONDS)
-        headers = self.headers() | ({"Content-Type": _content_type(method)} if content else {})
         try:
-            connection.request(method, self._prefix + target, body=content, headers=headers)
+            self._send(connection, method, target, content)
             answer = connection.getresponse()
             return answer.status, _bounded(answer.read)
         except errors.Garbled:
@@ -271,7 +287,7 @@ def _load_certificate(context: ssl.SSLContext, content: str) -> None:
     descriptor = os.memfd_create("client-certificate")
     try:
         os.write(descriptor, content.encode("ascii"))
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")  # an encrypted key is an error, not a question
     finally:
         os.close(descriptor)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from executor import credentials, errors, names, pods
+from executor import access, credentials, errors, names, pods
 from executor.attempt import Attempt, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
 from executor.call import Call
+from executor.environment import process_environment
 from executor.image_check import check_images
 from executor.image_facts import Facts, read_facts
 from executor.job import Job, read_job
@@ -54,7 +55,8 @@ def prepare(call: Call) -> None:
 def _connect(call: Call) -> tuple[Api, str]:
     """Resolve the credentials and keep them for the attempt's later calls; return a connection and the pod's namespace."""
     kubernetes, folder = call.settings.kubernetes, call.invocation.folder
-    resolved = credentials.resolve(credentials.Source(kubeconfig=kubernetes.kubeconfig, context=kubernetes.context))
+    source = credentials.Source(kubeconfig=kubernetes.kubeconfig, context=kubernetes.context)
+    resolved = access.resolve(source, process_environment(), warn=call.job_log.warning)
     credentials.save(resolved, folder)
     return open_api(folder), kubernetes.namespace or resolved.namespace
 

@@ -49,7 +49,7 @@ def main(folder: str, name: str) -> None:
 
 
 def _import_everything(*, for_prepare: bool) -> None:
-    """Import what the verbs import; the official client, which is large, only for the verb that needs it.
+    """Import what the verbs import; the YAML parser only for the verb that reads kubeconfigs.
 
     The command line's parser and the settings' defaults, which are the same in every call, are made here too.
     """
@@ -58,8 +58,7 @@ def _import_everything(*, for_prepare: bool) -> None:
     settings = importlib.import_module("executor.settings")
     settings.load_settings(settings.DEFAULTS)
     if for_prepare:
-        importlib.import_module("kubernetes.config")
-        importlib.import_module("kubernetes.client")
+        importlib.import_module("yaml")
     gc.collect()
     gc.freeze()  # the collector would write to every page, so every child would get a copy
 

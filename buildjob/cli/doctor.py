@@ -87,7 +87,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
 EXTRAS = {
     "agent": Extra(verbs="build, publish", packages=("boto3", "gnupg", "lxml", "psutil", "re2", "requests"), is_needed=True),
     "ctest": Extra(verbs="ctest", packages=("lxml", "re2", "requests")),
-    "driver": Extra(verbs="executor", packages=("kubernetes", "websocket")),
+    "driver": Extra(verbs="executor", packages=("kubernetes", "websocket", "yaml")),
     "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "psycopg", "sqlalchemy")),
     "completion": Extra(verbs="completion, man", packages=("argparse_manpage", "shtab")),
 }

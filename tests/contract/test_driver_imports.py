@@ -71,8 +71,8 @@ def test_run_and_cleanup_load_no_client(tmp_path: Path, verb: str, needed: str) 
     assert ("websocket" in modules) == (verb == "run")
 
 
-def test_prepare_loads_the_official_client_for_its_credentials_only(tmp_path: Path) -> None:
+def test_prepare_loads_what_credentials_need_and_no_client(tmp_path: Path) -> None:
     modules, code = loaded(tmp_path, "prepare")
     assert code == 2
-    assert "kubernetes.config" in modules
-    assert "executor.run_script" not in modules
+    assert {"executor.access", "yaml"} <= modules
+    assert modules & (NEVER - {"yaml"} | {"kubernetes", "executor.run_script"}) == set()

@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 MODULES = {
     "python-gnupg": "gnupg",
     "google-re2": "re2",
+    "PyYAML": "yaml",
     "websocket-client": "websocket",
     "argparse-manpage": "argparse_manpage",
     "SQLAlchemy": "sqlalchemy",
@@ -92,7 +93,7 @@ def test_a_command_is_run_without_what_only_mirrors_need(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("program", [["-m", "spack_farm", "executor"], ["-m", "executor"]])
-@pytest.mark.parametrize(("verb", "absent"), [("prepare", "kubernetes"), ("run", "websocket")])
+@pytest.mark.parametrize(("verb", "absent"), [("prepare", "yaml"), ("run", "websocket")])
 def test_a_missing_package_of_the_driver_is_a_system_failure(
     program: list[str], verb: str, absent: str, tmp_path: Path
 ) -> None:

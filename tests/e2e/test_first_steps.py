@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client; no stubs
+import yaml
 
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator

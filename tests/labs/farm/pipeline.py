@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client; no stubs
+import yaml
 
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
