@@ -8,9 +8,9 @@ import argparse
 import json
 import resource
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -26,22 +26,10 @@ from scripts.benches.parts.contest import (
     spread,
     table,
 )
+from scripts.benches.parts.ctest_scrape import scraped
 
 _CHILD = Path(__file__).parent / "parts/scan_child.py"
 _SEED = 7
-_DASH = """\
-set(CTEST_SITE "bench")
-set(CTEST_BUILD_NAME "bench")
-set(CTEST_SOURCE_DIRECTORY "{folder}/source")
-set(CTEST_BINARY_DIRECTORY "{folder}/build")
-set(CTEST_CMAKE_GENERATOR "Unix Makefiles")
-set(CTEST_CUSTOM_MAXIMUM_NUMBER_OF_ERRORS 1000000)
-set(CTEST_CUSTOM_MAXIMUM_NUMBER_OF_WARNINGS 1000000)
-set(CTEST_BUILD_COMMAND "/bin/cat {log}")
-ctest_start(Experimental)
-ctest_build(NUMBER_ERRORS errors NUMBER_WARNINGS warnings)
-message("found ${{errors}} ${{warnings}}")
-"""
 
 
 def main() -> int:
@@ -82,27 +70,13 @@ def _ours(way: str, rules: str, log: Path) -> Figures:
 
 
 def _ctest(folder: Path, log: Path) -> Figures:
-    for part in ("source", "build"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-        (folder / part).mkdir()
-    (folder / "dash.cmake").write_text(_DASH.format(folder=folder, log=log))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        ["ctest", "-S", folder / "dash.cmake", "-V"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    found = Counter(kind for kind, _ in scraped(log, folder))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found = next(
-        (line.split()[1:3] for line in (done.stdout + done.stderr).splitlines() if line.startswith("found ")), ["0", "0"]
-    )
     size_mb = log.stat().st_size / 1e6
-    return {
-        "mb_per_cpu_second": size_mb / spent,
-        "rss_mib": 0,
-        "size_mb": size_mb,
-        "error": int(found[0]),
-        "warning": int(found[1]),
-    }
+    figures = {"mb_per_cpu_second": size_mb / spent, "rss_mib": 0, "size_mb": size_mb}
+    return {**figures, "error": found["error"], "warning": found["warning"]}
 
 
 def _print(results: dict[str, list[Figures]], large: Figures, *, missing: list[str]) -> None:
