@@ -81,6 +81,7 @@ _OF_SOURCES = {
     "checksum": "it is not the file that the recipe names, or only a part of it",
     "garbled": "its answer can't be read",
     "program": "a program that fetches it is missing",
+    "ref": "its git server has no such branch or tag",
 }
 _LATER = "try again later"
 _TYPO = "correct its address in mirrors.yaml"

@@ -89,3 +89,12 @@ def test_versions_from_git_are_built_published_found_again_and_installed_by_stoc
     stock = lab.stock_spack("install", "--cache-only", *files, scopes=[tmp_path / "several", scope], environment=variables)
     assert stock.returncode == 0, stock.stdout + stock.stderr
     assert len(list((tmp_path / "opt").glob("*/hello-git-*/share/content"))) == len(specs)
+
+
+def test_a_branch_that_the_server_does_not_have_is_not_tried_again(lab: SpackLab, tmp_path: Path) -> None:
+    repository(tmp_path / "repository")
+    variables = {"HELLO_GIT": (tmp_path / "repository").as_uri()}
+    done = lab.build("hello-git@git.nosuch=1.0", "--out", tmp_path / "out", environment=variables)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "no such branch or tag" in " ".join(done.stdout.split())
+    assert "A retry will hardly help" in done.stdout

@@ -34,6 +34,9 @@ CURL_KINDS = {
     51: "certificate", 52: "disconnected", 56: "disconnected", 58: "configuration", 60: "certificate",
 }  # fmt: skip
 
+GIT_HAS_NO_SUCH_REF = 2
+GIT_SECONDS = 30
+
 
 class SourceWatch:
     """Writes why Spack could not get the source of a package. The process that builds is forked, and watched as well."""
@@ -71,6 +74,7 @@ class SourceWatch:
                 return original(strategy)
             except Exception as error:  # of git, svn, hg …: their exit codes do not say what went wrong
                 kind = "program" if isinstance(error, spack.util.executable.CommandNotFoundError) else "unknown"
+                kind = "ref" if kind == "unknown" and lacks_ref(strategy) else kind
                 self.faults.append({"url": str(strategy.url), "kind": kind, "text": mirror_access.text_of(error, "")})
                 raise
 
@@ -87,6 +91,22 @@ class SourceWatch:
             with open(self.report, "w", encoding="utf-8") as file:
                 json.dump({"text": f"{type(error).__name__}: {error}", "faults": self.faults}, file)
             raise
+
+
+def lacks_ref(strategy):
+    """Whether a git server answers and has no such branch or tag: only `git ls-remote` has an exit code for that."""
+    ref = getattr(strategy, "branch", None) or getattr(strategy, "tag", None)
+    if not ref or not isinstance(strategy, spack.fetch_strategy.GitFetchStrategy):
+        return False
+    try:
+        strategy.git(
+            "ls-remote", "--exit-code", strategy.url, ref,
+            fail_on_error=False, output=os.devnull, error=os.devnull, timeout=GIT_SECONDS,
+            extra_env={"GIT_TERMINAL_PROMPT": "0"},  # a server that asks for a password has not answered
+        )  # fmt: skip
+    except Exception:  # of any kind: the server is no wiser
+        return False
+    return strategy.git.returncode == GIT_HAS_NO_SUCH_REF
 
 
 def forget_released_locks():

@@ -88,7 +88,7 @@ def test_which_mirror_planning_cannot_do_without(
     ("kind", "may_pass"),
     [
         *((kind, True) for kind in (*_LATER, "garbled")),
-        *((kind, False) for kind in (*_NEVER, "absent", "checksum", "program") if kind != "garbled"),
+        *((kind, False) for kind in (*_NEVER, "absent", "checksum", "program", "ref") if kind != "garbled"),
     ],
 )
 def test_a_retry_is_advised_only_where_it_may_help(kind: str, may_pass: bool) -> None:  # noqa: FBT001  as above
