@@ -52,6 +52,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Of the attempt within the history, from 1; 0 is unknown."""
     history: str = msgspec.field(default="", name="memory_record")
     """Name of the config map with the job's attempt history; "" where there is none."""
+    secret: str = ""
+    """Name of the pull secret while no pod owns it; "" once it is deleted with the pod, or where there is none."""
     last_stages: frozenset[str] = frozenset()
     """The stages of which each is the last to need the pod, if it runs."""
     fate: Fate = Fate()

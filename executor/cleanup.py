@@ -8,7 +8,7 @@ _MOST_SECONDS = 50  # below `cleanup_exec_timeout` of our config.toml.example
 
 
 def cleanup(call: Call) -> None:
-    """Delete the attempt's pod without waiting for it; no pod and no attempt are fine.
+    """Delete the attempt's pod, and a secret that no pod owns, without waiting; no pod and no attempt are fine.
 
     Where the settings say so, the pod of a failed job stays, with a line in the manager's log.
     Raises ClusterError if the API server refuses or does not answer.
@@ -25,4 +25,7 @@ def cleanup(call: Call) -> None:
         return
     grace = settings.kubernetes.cleanup_grace_period_seconds
     seconds = min(_MOST_SECONDS, settings.budgets.api_seconds)
-    pods.delete(open_api(call.invocation.folder), attempt.namespace, attempt.pod, grace_seconds=grace, seconds=seconds)
+    api = open_api(call.invocation.folder)
+    pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=seconds)
+    if attempt.secret:
+        pods.delete_secret(api, attempt.namespace, attempt.secret, seconds=seconds)

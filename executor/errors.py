@@ -19,6 +19,8 @@ class DriverError(Exception):
     """Base of all errors that the driver raises on purpose."""
 
     blame = Blame.SYSTEM
+    pull_of = ""
+    """The container whose image could not be pulled, if that is what failed."""
 
 
 class SettingsError(DriverError):
@@ -33,6 +35,13 @@ class RequestError(DriverError):
 
 class ClusterError(DriverError):
     """The API server refused a call, or did not answer."""
+
+    def __init__(self, message: str, *, said: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.said = said or message
+        """The server's own message."""
+        self.fields = fields
+        """The object's fields that it objects to, as paths; empty if it names none."""
 
 
 class NotFound(ClusterError):

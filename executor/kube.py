@@ -236,9 +236,9 @@ def events_path(namespace: str) -> str:
     return _path(namespace, "events")
 
 
-def secrets_path(namespace: str) -> str:
-    """Return the path of the secrets of a namespace."""
-    return _path(namespace, "secrets")
+def secrets_path(namespace: str, name: str = "") -> str:
+    """Return the path of the secrets of a namespace, or of one of them."""
+    return _path(namespace, "secrets", name)
 
 
 def config_maps_path(namespace: str, name: str = "") -> str:
@@ -258,7 +258,16 @@ def error_of(status: int, answer: bytes, what: str) -> errors.ClusterError:
     kind = errors.Unavailable if status >= 500 else _BY_STATUS.get(status, errors.ClusterError)
     if kind is errors.Forbidden:
         kind = _kind_of_refusal(message)
-    return kind(f"{what}: {message[:_LONGEST_TEXT]} ({status} {document.get('reason', '')})".replace(" )", ")"))
+    text = f"{what}: {message[:_LONGEST_TEXT]} ({status} {document.get('reason', '')})".replace(" )", ")")
+    return kind(text, said=message[:_LONGEST_TEXT], fields=_fields_of(document))
+
+
+def _fields_of(document: JsonObject) -> tuple[str, ...]:
+    """Return the paths of the fields that a Status objects to."""
+    details = document.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = [one.get("field") for one in causes if isinstance(one, dict)] if isinstance(causes, list) else []
+    return tuple(str(field) for field in found if field)
 
 
 def _kind_of_refusal(message: str) -> type[errors.Forbidden]:

@@ -59,8 +59,13 @@ def pod_manifest(plan: PodPlan) -> Manifest:
     }
 
 
-def pull_secret_manifest(plan: PodPlan, *, pod_uid: str) -> Manifest:
-    """Return the secret with the job's registry credentials; it is deleted with the pod."""
+def owner_references(plan: PodPlan, *, pod_uid: str) -> list[Manifest]:
+    """Return what makes a pod the owner of an object, which is deleted with it."""
+    return [{"apiVersion": "v1", "kind": "Pod", "name": plan.name, "uid": pod_uid}]
+
+
+def pull_secret_manifest(plan: PodPlan, *, pod_uid: str = "") -> Manifest:
+    """Return the secret with the logins to image registries; without a pod's uid it has no owner yet."""
     auths = {
         one.url: {
             "username": one.username,
@@ -70,17 +75,14 @@ def pull_secret_manifest(plan: PodPlan, *, pod_uid: str) -> Manifest:
         for one in plan.registries
     }
     content = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
-    owner = {"apiVersion": "v1", "kind": "Pod", "name": plan.name, "uid": pod_uid}
+    metadata: Manifest = {"name": plan.name, "namespace": plan.namespace, "labels": plan.labels}
+    if pod_uid:
+        metadata["ownerReferences"] = owner_references(plan, pod_uid=pod_uid)
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {
-            "name": plan.name,
-            "namespace": plan.namespace,
-            "labels": plan.labels,
-            "ownerReferences": [owner],
-        },
+        "metadata": metadata,
         "data": {".dockerconfigjson": content},
     }
 

@@ -9,6 +9,7 @@ from executor import names
 from executor.errors import RequestError
 from executor.image_patterns import matches
 from executor.job import Credential, Image, Job, expand
+from executor.registry_logins import VARIABLE, collect_logins
 from executor.settings import Settings
 from executor.sizes import NOTHING_KNOWN, PastUse, Size, decide_size
 from executor.unsupported_variables import ignored_variables
@@ -49,9 +50,17 @@ class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
     helper: ContainerPlan
     deadline_seconds: int
     registries: list[Credential]
-    """The job's own credentials for image registries: not in the pod, but in a secret that it owns."""
+    """Logins to image registries: not in the pod, but in a secret that it owns."""
     settings: Settings
     """The operator's part of the plan, which no job can change."""
+    chosen: frozenset[str] = frozenset()
+    """What the job itself has chosen: `image`, `entrypoint`, `pull policy`, `user`, and resources by their names in
+    Kubernetes, those of the helper after `helper `."""
+
+    @property
+    def containers(self) -> tuple[ContainerPlan, ContainerPlan]:
+        """The containers, in the pod's order."""
+        return self.build, self.helper
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +79,12 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     namespace: str,
     attempt: str,
     past: PastUse = NOTHING_KNOWN,
+    managers_logins: str = "",
 ) -> Planned:
-    """Return the pod for an attempt of a job. `variables` are the job's, expanded; only sizes and flags are read.
+    """Return the pod for an attempt of a job.
+
+    `variables` are the job's, expanded; only sizes, flags and registry logins are read. `managers_logins` is the content of
+    the manager's own `~/.docker/config.json`.
 
     Raises RequestError if the job's request can never work.
     """
@@ -83,6 +96,7 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     build = decide_size(settings, variables, past=past)
     helper = decide_size(settings, variables, helper=True)
     public = job.public_variables
+    logins = collect_logins(variables.get(VARIABLE, ""), managers_logins, job.credentials or [])
     plan = PodPlan(
         name=names.pod_name(runner=runner, job_id=job.id, attempt=attempt),
         namespace=namespace,
@@ -99,11 +113,36 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
             size=helper.size,
         ),
         deadline_seconds=min(job.runner_info.timeout_seconds + DEADLINE_MARGIN_SECONDS, _LONGEST_DEADLINE_SECONDS),
-        registries=[one for one in job.credentials or [] if one.type == "registry" and one.url],
+        registries=logins.found,
         settings=settings,
+        chosen=_chosen(job) | build.asked | {f"helper {resource}" for resource in helper.asked},
     )
     notes = build.notes + helper.notes + ignored_variables(variables)
-    return Planned(plan=plan, notes=notes, warnings=build.warnings + helper.warnings)
+    return Planned(plan=plan, notes=notes, warnings=build.warnings + helper.warnings + logins.warnings)
+
+
+def next_pull_policy(plan: PodPlan, container: str) -> PodPlan | None:
+    """Return the pod that tries a container's next pull policy; None if there is none, or no container's pull has failed."""
+    failed = next((one for one in plan.containers if one.name == container), None)
+    if failed is None or not failed.later_pull_policies:
+        return None
+    policy, *later = failed.later_pull_policies
+    changed = msgspec.structs.replace(failed, pull_policy=policy, later_pull_policies=later)
+    name = f"{plan.name}-{policy.lower()}"  # the failed pod keeps its own name until it is gone
+    return msgspec.structs.replace(plan, name=name, **{container: changed})
+
+
+def _chosen(job: Job) -> frozenset[str]:
+    """Return what of the image's description the job itself has chosen."""
+    image = job.image or Image()
+    options = image.executor_opts.kubernetes if image.executor_opts else None
+    chosen = {
+        "image": image.name,
+        "entrypoint": any(image.entrypoint or []),
+        "pull policy": image.pull_policy,
+        "user": options and options.user,
+    }
+    return frozenset(key for key, value in chosen.items() if value)
 
 
 def runner_name(variables: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ Source: kubelet, pkg/kubelet/images/image_manager.go, pkg/kubelet/events/event.g
 """
 
 import datetime as dt
+import re
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from executor.settings import Budgets
 _RETRY_SECONDS = 5.0  # after events that could not be read
 _LEAST_SECONDS = 1.0  # from one look at the events to the next
 _LONGEST_TEXT = 400
+_MISSING_SECRETS = re.compile(r"image pull secrets \(([^)]*)\)")
 _AFTER_PULL = frozenset({"Pulled", "Created", "Started"})
 
 
@@ -89,6 +91,25 @@ def read_events(answer: dict[str, Any]) -> list[Event]:
     except (msgspec.ValidationError, RecursionError):
         return []
     return sorted(events, key=lambda event: event.last_seconds)
+
+
+def missing_pull_secrets(events: list[Event]) -> str:
+    """Return the names of the pull secrets that the kubelet could not find, as it lists them; "" if it has found all."""
+    for event in reversed(events):
+        found = _MISSING_SECRETS.search(event.message) if event.reason == "FailedToRetrieveImagePullSecret" else None
+        if found is not None:
+            return found[1]
+    return ""
+
+
+def failed_pull(events: list[Event], container: str) -> str:
+    """Return the message of a container's last failed pull; "" if there is none."""
+    messages = (
+        event.message
+        for event in reversed(events)
+        if event.reason == "Failed" and event.container == container and event.message.startswith("Failed to pull image ")
+    )
+    return next(messages, "")
 
 
 def step_budget(

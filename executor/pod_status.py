@@ -1,7 +1,6 @@
 """What a pod's status means for a job. Pure.
 
-Source: Kubernetes API v1 PodStatus; kubelet's container reasons (pkg/kubelet/images/types.go, kuberuntime). Image errors
-have no code, only the registry's text: it is compared, and an unknown text counts as an error that may pass.
+Source: Kubernetes API v1 PodStatus; kubelet's container reasons (pkg/kubelet/images/types.go, kuberuntime).
 """
 
 import enum
@@ -10,6 +9,7 @@ import re
 import msgspec
 
 from executor.errors import Unavailable
+from executor.pull_errors import PULL_REASONS, PullFault, pull_cause, pull_fault
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -76,8 +76,14 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     deletion_grace_period_seconds: int | None = None
 
 
+class _Container(msgspec.Struct, frozen=True):
+    name: str = ""
+    image: str = ""
+
+
 class _Spec(msgspec.Struct, frozen=True, rename="camel"):
     node_name: str = ""
+    containers: list[_Container] = []
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -109,6 +115,10 @@ class Pod(msgspec.Struct, frozen=True):
         """Return what the node has pulled for a container; "" if it does not say."""
         return self._container(name).image_id.rpartition("://")[2]
 
+    def image(self, name: str) -> str:
+        """Return the image of a container, as the pod names it."""
+        return next((one.image for one in self.spec.containers if one.name == name), "")
+
     def _container(self, name: str) -> ContainerStatus:
         found = (one for one in self.status.container_statuses if one.name == name)
         return next(found, ContainerStatus())
@@ -132,23 +142,16 @@ class Progress(msgspec.Struct, frozen=True):
 
     step: StartupStep
     message: str
+    pull_of: str = ""
+    """The container whose image could not be pulled."""
+    pull: PullFault | None = None
+    cause: str = ""
+    """Why a pull fails, in the runtime's words; "" if the status does not say, as those of older kubelets at times."""
 
 
 _CONTAINERS = ("build", "helper")
 _STARTING = frozenset({"CreateContainerError", "RunContainerError"})
 """Kubelet tries these again: the node may only be busy."""
-_PASSING = re.compile(
-    r"dial tcp|timeout|timed out|deadline exceeded"
-    r"|no such host|connection re|network is unreachable|tls handshake"
-    r"|\b(unexpected )?eof\b|too ?many ?requests|\b429\b|\b50[0234]\b"
-    r"|service unavailable|server misbehaving|temporary failure",
-    re.IGNORECASE,
-)
-_FINAL = re.compile(
-    r"not found|manifest unknown|does not exist|unauthorized|denied|forbidden|insufficient_scope|no match for platform"
-    r"|no matching manifest|authentication required|authorization failed|\b40[134]\b",
-    re.IGNORECASE,
-)
 _NO_SHELL = re.compile(  # runc's text, then crun's, then the kernel's about a missing interpreter
     r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)'
     r"|executable file `?[^` ]*`? not found|\bexec `?/[^ ]*`?: no such file or directory",
@@ -167,8 +170,12 @@ def read_pod(document: object) -> Pod:
         raise Unavailable(f"the API server returned an invalid pod: {error}") from error
 
 
-def progress(pod: Pod, *, size_text: str = "") -> Progress:
-    """Return how far a new pod has come. `size_text` is its size, for the message while no node has room."""
+def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True) -> Progress:
+    """Return how far a new pod has come.
+
+    `size_text` is its size, for the message while no node has room. If `job_named_image`, it is the job's failure if the
+    build container's image cannot be pulled.
+    """
     if pod.is_finished or pod.is_terminating:
         return Progress(StartupStep.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
     unscheduled = pod.condition("PodScheduled", "False")
@@ -176,7 +183,8 @@ def progress(pod: Pod, *, size_text: str = "") -> Progress:
         return Progress(StartupStep.SCHEDULING, f"waiting: {_scheduler_reason(unscheduled.message)}{size_text}")
     states = {name: pod.container(name) for name in _CONTAINERS}
     for name, state in states.items():
-        failure = _failure(name, state)
+        by_image = StartupStep.REFUSED if name == "build" and job_named_image else StartupStep.FAILED
+        failure = _failure(name, state, by_image, image=pod.image(name))
         if failure is not None:
             return failure
     if all(state.running is not None for state in states.values()):
@@ -184,10 +192,8 @@ def progress(pod: Pod, *, size_text: str = "") -> Progress:
     if pod.condition("PodScheduled") is None:
         return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
     for name, state in states.items():
-        if state.waiting and "Pull" in state.waiting.reason:
-            return Progress(
-                StartupStep.PULLING, f"waiting: image pull failed, trying again: {_short(state.waiting.message)}"
-            )
+        if state.waiting and (state.waiting.reason in PULL_REASONS or state.waiting.reason == "ImageInspectError"):
+            return pull_retried(name, state.waiting.message)
         if state.waiting and state.waiting.reason in _STARTING:
             reason = f"{state.waiting.reason}: {_short(state.waiting.message)}"
             return Progress(StartupStep.STARTING, f"waiting: container {name} does not start, trying again: {reason}")
@@ -204,9 +210,30 @@ def deletion_reason(pod: Pod) -> str:
     return reason.strip(": ") + (f"; it has {grace} s left" if grace is not None else "")
 
 
-def _failure(name: str, state: ContainerState) -> Progress | None:
-    """Return why a container will never run; None if it still may. The build's image is the job's, the helper's is ours."""
-    by_image = StartupStep.REFUSED if name == "build" else StartupStep.FAILED
+def pull_retried(name: str, message: str, *, note: str = "") -> Progress:
+    """Return that a container's image could not be pulled, and that the kubelet tries again."""
+    cause = _short(pull_cause(message))
+    text = f"waiting: image pull failed, trying again: {cause}".removesuffix(": ") + note
+    return Progress(StartupStep.PULLING, text, pull_of=name, pull=PullFault.PASSES, cause=cause)
+
+
+def pull_failure(name: str, reason: str, message: str, by_image: StartupStep, *, image: str) -> Progress | None:
+    """Return that a container's image will never be pulled; None if it may be, or the reason is about another thing."""
+    fault = pull_fault(reason, message, image=image)
+    if fault in {None, PullFault.PASSES}:
+        return None
+    cause = _short(pull_cause(message))
+    text = f"image pull failed: {cause or reason}"
+    if fault is PullFault.UNTRUSTED:
+        text += (
+            "; the nodes do not trust this registry: give them its certificate's authority, or a registry that they trust"
+        )
+        return Progress(StartupStep.FAILED, text, pull_of=name, pull=fault, cause=cause)
+    return Progress(by_image, text, pull_of=name, pull=fault, cause=cause)
+
+
+def _failure(name: str, state: ContainerState, by_image: StartupStep, *, image: str) -> Progress | None:
+    """Return why a container will never run; None if it still may."""
     if state.terminated is not None:
         ended = state.terminated
         if ended.reason in {"StartError", "ContainerCannotRun"} and _NO_SHELL.search(ended.message):
@@ -216,11 +243,9 @@ def _failure(name: str, state: ContainerState) -> Progress | None:
     if state.waiting is None:
         return None
     reason, message = state.waiting.reason, state.waiting.message
-    if reason in {"InvalidImageName", "ErrImageNeverPull"}:
-        return Progress(by_image, f"image pull failed: {_short(message) or reason}")
-    if reason in {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"}:
-        is_final = _FINAL.search(message) and not _PASSING.search(message)
-        return Progress(by_image, f"image pull failed: {_short(message)}") if is_final else None
+    failed = pull_failure(name, reason, message, by_image, image=image)
+    if failed is not None:
+        return failed
     if reason in _STARTING and _NO_SHELL.search(message):
         return Progress(by_image, _no_shell(name, message))
     if reason == "CreateContainerConfigError":  # such as a missing secret, or a user that is not allowed

@@ -3,18 +3,21 @@
 What a status means is decided in `pod_status`, which budget a pod uses up in `pod_startup`.
 """
 
+import re
 import time
 from collections.abc import Callable, Generator
 
 from executor import errors
 from executor.kube import Api, events_path, pods_path, with_retries
 from executor.log import Log
-from executor.plan import PodPlan
-from executor.pod_startup import Event, read_events, step_budget
-from executor.pod_status import Pod, Progress, StartupStep, progress, read_pod
+from executor.plan import PodPlan, next_pull_policy
+from executor.pod_startup import Event, failed_pull, missing_pull_secrets, read_events, step_budget
+from executor.pod_status import Pod, Progress, StartupStep, progress, pull_failure, pull_retried, read_pod
 from executor.pods import find
+from executor.pull_errors import PullFault
 from executor.units import in_cores, in_gib
 
+_VOLATILE = re.compile(r"(?<=:)\d{4,5}(?=->|: )|\b[0-9a-f]{8,}\b")  # ports of this side, ids of requests
 _EVENTS_SHOWN = 5
 _MOST_EVENTS = 500
 _LONGEST_SILENCE_SECONDS = 60.0
@@ -37,23 +40,63 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     each change and once a minute; what it raises ends the wait.
     Raises RequestError for an image that can never be pulled, PodFailed when a budget is used up or the pod has failed.
     """
-    size_text = _size_text(plan)
+    size_text, job_named_image = _size_text(plan), "image" in plan.chosen
     budgets = _Budgets(api, plan, job_log, waited_seconds=waited_seconds, now=now)
-    logged = ""
+    logged = _Logged(job_log)
     changes = _changes(api, plan, pod)
     next(changes)
     while True:
-        state = progress(pod, size_text=size_text)
+        state = progress(pod, size_text=size_text, job_named_image=job_named_image)
+        if state.pull_of:
+            state = _with_events(state, pod, api, plan)
         if state.step is StartupStep.READY:
             return pod
-        if state.step in {StartupStep.REFUSED, StartupStep.FAILED}:
+        has_other_policy = next_pull_policy(plan, state.pull_of) is not None
+        if state.step in {StartupStep.REFUSED, StartupStep.FAILED} or has_other_policy:
             kind = errors.RequestError if state.step is StartupStep.REFUSED else errors.PodFailed
-            raise kind(f"pod {plan.name}: {state.message}{_last_warnings(api, plan)}")
-        if state.message != logged:
-            logged = state.message
-            job_log.note(logged)
+            failure = kind(f"pod {plan.name}: {state.message}{_last_warnings(api, plan)}")
+            failure.pull_of = state.pull_of
+            raise failure
+        logged.note(state)
         check()
         pod = changes.send(min(budgets.seconds_left(state, pod), _LONGEST_SILENCE_SECONDS))
+
+
+class _Logged:
+    """What was logged of the pod's steps: each message once, also where the kubelet alternates between two."""
+
+    def __init__(self, job_log: Log) -> None:
+        self._job_log = job_log
+        self._seen: set[str] = set()
+        self._pulls: set[str] = set()
+
+    def note(self, state: Progress) -> None:
+        """Log a message unless it was, apart from numbers that differ each time."""
+        if state.pull_of and not state.cause and state.pull_of in self._pulls:
+            return  # a back-off whose cause was logged
+        key = _VOLATILE.sub("", state.message)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._job_log.note(state.message)
+        self._pulls.add(state.pull_of)
+
+
+def _with_events(state: Progress, pod: Pod, api: Api, plan: PodPlan) -> Progress:
+    """Return a failed pull's state with what only the pod's events say: its cause, and pull secrets that are not there."""
+    if state.pull is PullFault.DENIED:
+        missing = missing_pull_secrets(_events(api, plan) or [])
+        # Without its secret a pull is denied whatever the job may see: the kubelet tries again once the secret is there.
+        note = f"; pull secrets that are not there: {missing}"
+        return pull_retried(state.pull_of, state.cause, note=note) if missing else state
+    if state.cause or state.step is not StartupStep.PULLING:
+        return state
+    message = failed_pull(_events(api, plan) or [], state.pull_of)
+    is_jobs = state.pull_of == "build" and "image" in plan.chosen
+    by_image = StartupStep.REFUSED if is_jobs else StartupStep.FAILED
+    image = pod.image(state.pull_of)
+    return pull_failure(state.pull_of, "ErrImagePull", message, by_image, image=image) or pull_retried(
+        state.pull_of, message
+    )
 
 
 class _Budgets:
@@ -76,7 +119,7 @@ class _Budgets:
         self._began = now()
         self._on_node_since: float | None = None
         self._next_look = float(min(self._budgets.pull_seconds, self._budgets.start_seconds))
-        self._logged = ""
+        self._logged: set[str] = set()
 
     def seconds_left(self, state: Progress, pod: Pod) -> float:
         """Return the seconds until the next look at the pod. Raises PodFailed if a budget is used up."""
@@ -103,8 +146,8 @@ class _Budgets:
         if budget.left_seconds <= 0:
             message = _timed_out(budget.step, budget.limit_seconds, budget.settings, self._plan, budget.message)
             raise errors.PodFailed(message + _last_warnings(self._api, self._plan))
-        if budget.message not in {state.message, self._logged}:
-            self._logged = budget.message
+        if budget.message not in {state.message, *self._logged}:
+            self._logged.add(budget.message)
             self._job_log.note(budget.message)
         return budget.left_seconds
 

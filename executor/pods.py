@@ -1,9 +1,9 @@
-"""One pod at the API server: find it, delete it."""
+"""One pod at the API server, with its pull secret: find it, delete it."""
 
 import contextlib
 
 from executor import errors
-from executor.kube import Api, pods_path, with_retries
+from executor.kube import Api, pods_path, secrets_path, with_retries
 from executor.pod_status import Pod, read_pod
 
 
@@ -17,3 +17,9 @@ def delete(api: Api, namespace: str, name: str, *, grace_seconds: int, seconds: 
     query = {"gracePeriodSeconds": str(grace_seconds)}
     with contextlib.suppress(errors.NotFound):
         with_retries(lambda: api.call("DELETE", pods_path(namespace, name), query=query), seconds=seconds)
+
+
+def delete_secret(api: Api, namespace: str, name: str, *, seconds: float) -> None:
+    """Delete a pull secret; absence is success. Raises ClusterError once `seconds` are over."""
+    with contextlib.suppress(errors.NotFound):
+        with_retries(lambda: api.call("DELETE", secrets_path(namespace, name)), seconds=seconds)

@@ -2,7 +2,8 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -17,15 +18,17 @@ from executor.job import Job, read_job
 from executor.kube import Api, open_api
 from executor.log import Log
 from executor.notices import RunnerProcess
-from executor.plan import PodPlan, make_plan
+from executor.plan import PodPlan, make_plan, next_pull_policy
 from executor.pod_agent import PROTOCOL_VERSION
 from executor.pod_launch import launch
 from executor.pod_status import Pod
 from executor.pod_wait import wait_ready
+from executor.registry_logins import MANAGERS_FILE
 from executor.size_table import MeasuredSize, measured_size
 from executor.sizes import PastUse
 
 _MOST_DELETE_SECONDS = 15
+_LARGEST_LOGINS = 1 << 20  # a secret takes no more
 
 
 def prepare(call: Call) -> None:
@@ -41,15 +44,34 @@ def prepare(call: Call) -> None:
     earlier = history.read()
     plan = _plan(job, namespace, measured, earlier, call)
     attempt = _new_attempt(plan, history, job, measured, number=earlier.next_number)
-    save_attempt(attempt, call.invocation.folder)
     call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
-    with _recording_vain_waits(history, job, attempt), _deleting_on_failure(api, plan, call.job_log):
-        pod = launch(api, plan, call.job_log)
-        pod = wait_ready(api, plan, pod, call.job_log, waited_seconds=earlier.waited_for(job.id), check=runner.check)
-        facts = read_facts(api, plan)
-        check_images(facts, call.settings, call.invocation.variable("CI_RUNNER_VERSION"))
-        save_attempt(_ready(attempt, pod, facts["build"]), call.invocation.folder)
-        call.job_log.note(f"Pod {plan.name} is ready on node {pod.spec.node_name or 'unknown'}")
+    with _recording_vain_waits(history, job, attempt):
+        waited_seconds = earlier.waited_for(job.id)
+        while (following := _start(api, plan, attempt, call, waited_seconds=waited_seconds, check=runner.check)) is not None:
+            plan, attempt = following, msgspec.structs.replace(attempt, pod=following.name, secret=_secret_of(following))
+
+
+def _start(  # noqa: PLR0913 (an API, a plan and its attempt, the call, and what ends a wait)
+    api: Api, plan: PodPlan, attempt: Attempt, call: Call, *, waited_seconds: int, check: Callable[[], None]
+) -> PodPlan | None:
+    """Launch a pod and wait for it. Return None if it is ready, or the pod to try after a failed pull."""
+    folder, job_log = call.invocation.folder, call.job_log
+    save_attempt(attempt, folder)
+    try:
+        with _deleting_on_failure(api, plan, job_log):
+            pod = launch(api, plan, job_log)
+            pod = wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=check)
+            facts = read_facts(api, plan)
+            check_images(facts, call.settings, call.invocation.variable("CI_RUNNER_VERSION"))
+            save_attempt(_ready(attempt, pod, facts["build"]), folder)
+    except (errors.RequestError, errors.PodFailed) as failure:
+        following = next_pull_policy(plan, failure.pull_of)
+        if following is None:
+            raise
+        job_log.warning(f"{failure}; trying the next pull policy of container {failure.pull_of}")
+        return following
+    job_log.note(f"Pod {plan.name} is ready on node {pod.spec.node_name or 'unknown'}")
+    return None
 
 
 def _connect(call: Call) -> tuple[Api, str]:
@@ -75,7 +97,8 @@ def _plan(job: Job, namespace: str, measured: MeasuredSize | None, earlier: Earl
         measured=measured, memory_killed_at_bytes=earlier.memory_limit_bytes, disk_killed_at_bytes=earlier.disk_limit_bytes
     )  # fmt: skip
     planned = make_plan(
-        job, call.settings, invocation.variables, namespace=namespace, attempt=invocation.attempt, past=past
+        job, call.settings, invocation.variables, namespace=namespace, attempt=invocation.attempt, past=past,
+        managers_logins=_managers_logins(),
     )  # fmt: skip
     call.job_log.all(planned.notes, planned.warnings)
     return planned.plan
@@ -87,6 +110,7 @@ def _new_attempt(plan: PodPlan, history: AttemptHistory, job: Job, measured: Mea
         namespace=plan.namespace,
         pod=plan.name,
         control_protocol=PROTOCOL_VERSION,
+        secret=_secret_of(plan),
         image=plan.build.image,
         size=plan.build.size,
         build_jobs=measured.build_jobs if measured else None,
@@ -102,11 +126,25 @@ def _ready(attempt: Attempt, pod: Pod, facts: Facts) -> Attempt:
     return msgspec.structs.replace(
         attempt,
         uid=pod.metadata.uid,
+        secret="",  # the pod owns it
         node=pod.spec.node_name,
         image_digest=pod.image_digest("build"),
         quoting="yes" in facts.get("quoting", ()),
         shell=next(iter(facts["shell"])),
     )
+
+
+def _secret_of(plan: PodPlan) -> str:
+    return plan.name if plan.registries else ""
+
+
+def _managers_logins() -> str:
+    """Return the content of the manager's own `~/.docker/config.json`; "" if it has none."""
+    try:
+        with Path(MANAGERS_FILE).expanduser().open(encoding="utf-8", errors="replace") as file:
+            return file.read(_LARGEST_LOGINS)
+    except (OSError, RuntimeError):  # no such file, or no home
+        return ""
 
 
 @contextlib.contextmanager
@@ -115,12 +153,16 @@ def _deleting_on_failure(api: Api, plan: PodPlan, job_log: Log) -> Iterator[None
     try:
         yield
     except BaseException:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # TERM asks for nothing but this deletion
+        handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # TERM asks for nothing but this deletion
         seconds = min(_MOST_DELETE_SECONDS, plan.settings.budgets.api_seconds)
         try:
             pods.delete(api, plan.namespace, plan.name, grace_seconds=1, seconds=seconds)
         except errors.ClusterError as error:
             job_log.warning(f"pod {plan.name} could not be deleted: {error}")
+        if plan.registries:
+            with contextlib.suppress(errors.ClusterError):  # the pod's secret is deleted with it
+                pods.delete_secret(api, plan.namespace, plan.name, seconds=seconds)
+        signal.signal(signal.SIGTERM, handler)
         raise
 
 

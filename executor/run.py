@@ -11,6 +11,7 @@ from executor.attempt_history import AttemptHistory, Earlier
 from executor.build_stage import container_of, only_deletes_files
 from executor.call import Call, read_script
 from executor.first_script import printed_by
+from executor.helper_prelude import helper_prelude
 from executor.image_check import check_quoting
 from executor.judge import judge_earlier_loss, judge_loss, judge_script
 from executor.kube import Api, open_api
@@ -71,6 +72,8 @@ def _run_in_pod(content: bytes, attempt: Attempt, call: Call) -> Verdict:
     """Run the script, judge its end, and keep what later calls and attempts need to know of it."""
     api = open_api(call.invocation.folder)
     container = container_of(call.stage)
+    if container == "helper":
+        content = helper_prelude(call.stage, call.invocation.variables, builds_dir=call.settings.builds_dir) + content
     script = Script(content=content, container=container, stage=call.stage, folder=_new_folder(call.stage))
     began, began_monotonic = time.time(), time.monotonic()
     with Notices(call.invocation.runner_process) as notices:  # from here on TERM is noticed, and ends nothing

@@ -49,6 +49,8 @@ class SizeDecision(msgspec.Struct, frozen=True, kw_only=True):
     size: Size
     notes: list[str]
     warnings: list[str]
+    asked: frozenset[str] = frozenset()
+    """The resources, by their names in Kubernetes, of which the job itself has chosen the request or the limit."""
 
 
 class _Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,8 @@ def decide_size(
     for request, limit in _PAIRS:
         size, warning = _lower_request(size, request, limit)
         warnings += [warning] if warning else []
-    return SizeDecision(size=size, notes=notes, warnings=warnings)
+    asked = frozenset(bound.kind.value for bound in _BOUNDS if chosen[bound.field].is_asked)
+    return SizeDecision(size=size, notes=notes, warnings=warnings, asked=asked)
 
 
 def next_memory_limit(settings: Settings, killed_at_bytes: int, ladder_bytes: Sequence[int] = ()) -> int | None:

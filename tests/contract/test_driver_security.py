@@ -106,9 +106,10 @@ def test_what_is_public_does_reach_labels_and_annotations(lab: ContractLab, clus
 
 
 def test_registry_credentials_lie_in_a_secret_that_goes_with_the_pod(planted: Planted) -> None:
-    pod, secret = planted.cluster.created
-    assert (pod["kind"], secret["kind"]) == ("Pod", "Secret")
-    (owner,) = secret["metadata"]["ownerReferences"]
+    secret, pod = planted.cluster.created
+    assert (secret["kind"], pod["kind"]) == ("Secret", "Pod")
+    (kept,) = planted.cluster.store.list("secrets")
+    (owner,) = kept["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("Pod", pod["metadata"]["uid"])
     told = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
     assert told["auths"]["registry.example"]["password"] == SECRETS["registry password"]
@@ -116,7 +117,7 @@ def test_registry_credentials_lie_in_a_secret_that_goes_with_the_pod(planted: Pl
 
 
 def test_no_variable_of_the_job_is_in_the_pods_environment(planted: Planted) -> None:
-    containers = planted.cluster.created[0]["spec"]["containers"]
+    containers = planted.cluster.created[1]["spec"]["containers"]
     told = {entry["name"] for container in containers for entry in container.get("env", [])}
     assert not told & {variable["key"] for variable in VARIABLES}
 

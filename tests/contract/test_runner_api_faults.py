@@ -36,9 +36,8 @@ def test_a_lost_answer_to_the_pods_creation_adopts_the_pod(lab: ContractLab, clu
 @pytest.mark.parametrize(
     ("code", "reason", "message"),
     [
-        (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].resources: Invalid value'),
+        (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].image: Invalid value'),
         (403, "Forbidden", 'admission webhook "policy" denied the request: no'),
-        (403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"'),
     ],
 )
 def test_a_pod_that_can_never_be_is_the_jobs_failure_and_final(
@@ -49,6 +48,72 @@ def test_a_pod_that_can_never_be_is_the_jobs_failure_and_final(
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 1), outcome.text
     assert outcome.stages == ONCE
     assert message in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message"),
+    [
+        (422, "Invalid", 'Pod "x" is invalid: spec.containers[0].resources.limits: Invalid value'),
+        (403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true (x)'),
+        (
+            403,
+            "Forbidden",
+            'pods "x" is forbidden: error looking up service account default/x: serviceaccount "x" not found',
+        ),
+    ],
+)
+def test_a_pod_that_the_operators_settings_forbid_is_a_system_failure(
+    lab: ContractLab, cluster: FakeCluster, code: int, reason: str, message: str
+) -> None:
+    cluster.faults.add(PODS, code=code, reason=reason, message=message, times=9)
+    outcome = lab.run(["true"])
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert outcome.stages == ONCE * 3
+    assert message in outcome.text
+
+
+CREDENTIALS = [{"type": "registry", "url": "registry.example", "username": "u", "password": "s3cret"}]
+SECRETS = "/api/v1/namespaces/default/secrets"
+
+
+def test_the_pull_secret_is_there_before_the_pod_and_a_fault_on_its_way_costs_nothing(
+    lab: ContractLab, cluster: FakeCluster
+) -> None:
+    """A kubelet that pulls without it is denied, which would end the job for good."""
+    cluster.faults.add(f"POST {SECRETS}$", code=500, reason="InternalError", message="later", times=1)
+    cluster.faults.add(f"PATCH {SECRETS}/", code=503, reason="ServiceUnavailable", message="later", times=1)
+    outcome = lab.run(["true"], credentials=CREDENTIALS)
+    assert outcome.state == "success", outcome.text
+    assert [made["kind"] for made in cluster.created] == ["Secret", "Pod"]
+    (secret,) = cluster.store.list("secrets")
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == cluster.created[1]["metadata"]["uid"]
+
+
+def test_a_pod_that_cannot_be_leaves_no_secret_behind(lab: ContractLab, cluster: FakeCluster) -> None:
+    cluster.faults.add(PODS, code=422, reason="Invalid", message="spec.containers[0].image: Invalid value", times=9)
+    outcome = lab.run(["true"], credentials=CREDENTIALS)
+    assert outcome.reason == "script_failure", outcome.text
+    assert cluster.store.list("secrets") == []
+
+
+def test_a_secret_that_was_deleted_meanwhile_is_made_again(lab: ContractLab, cluster: FakeCluster) -> None:
+    def delete() -> None:
+        for secret in cluster.store.list("secrets"):
+            cluster.store.remove("secrets", secret["metadata"]["name"])
+
+    cluster.faults.add(PODS, after=False, code=503, message="later", action=delete)
+    outcome = lab.run(["true"], credentials=CREDENTIALS)
+    assert outcome.state == "success", outcome.text
+    (secret,) = cluster.store.list("secrets")
+    assert secret["metadata"]["ownerReferences"]
+
+
+def test_a_role_of_an_earlier_version_costs_a_warning_only(lab: ContractLab, cluster: FakeCluster) -> None:
+    words = 'secrets "x" is forbidden: User "x" cannot patch resource "secrets" in API group "" in the namespace "default"'
+    cluster.faults.add(f"PATCH {SECRETS}/", code=403, reason="Forbidden", message=words, times=9)
+    outcome = lab.run(["true"], credentials=CREDENTIALS)
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("docs/reference/rbac.yaml") == 1
 
 
 def test_a_role_that_does_not_suffice_is_a_system_failure(lab: ContractLab, cluster: FakeCluster) -> None:
@@ -102,6 +167,45 @@ def test_a_registry_that_does_not_answer_is_tried_again(lab: ContractLab, cluste
     outcome = lab.run(["true"], image={"name": "registry.example/busy:1"})
     assert outcome.state == "success", outcome.text
     assert "waiting: image pull failed, trying again" in outcome.text
+
+
+def test_a_registry_that_fails_in_several_ways_is_told_once_of_each(lab: ContractLab, cluster: FakeCluster) -> None:
+    busy, gone = "unexpected status from HEAD request to https://r/v2/a/manifests/404: 503 Service Unavailable", "EOF"
+    cluster.images.add("registry.example/denied:404", pull_errors=[busy, busy, gone, busy, gone])
+    outcome = lab.run(["true"], image={"name": "registry.example/denied:404"})
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("trying again: ") == 2, outcome.text
+    assert outcome.text.count(busy) == 1
+
+
+def test_a_registry_that_the_node_does_not_trust_is_told_at_once(lab: ContractLab, cluster: FakeCluster) -> None:
+    fault = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    cluster.images.add("registry.example/team/app:503", pull_errors=[fault] * 99)
+    outcome = lab.run(["true"], image={"name": "registry.example/team/app:503"})
+    assert outcome.reason == "runner_system_failure", outcome.text
+    assert "the nodes do not trust this registry" in outcome.text
+
+
+def test_a_missing_image_of_any_name_is_the_jobs_failure_at_once(lab: ContractLab) -> None:
+    outcome = lab.run(["true"], image={"name": "registry.example/timeout/503:429"})
+    assert (outcome.reason, outcome.stages) == ("script_failure", ONCE), outcome.text
+
+
+def test_a_missing_image_that_the_operator_has_chosen_is_not_the_jobs_failure(lab: ContractLab) -> None:
+    outcome = lab.runner('image = "registry.example/default:1"').run(lab.job(["true"], image=None))
+    assert outcome.reason == "runner_system_failure", outcome.text
+
+
+def test_the_next_pull_policy_is_tried_with_another_pod(lab: ContractLab, cluster: FakeCluster) -> None:
+    cluster.images.add("registry.example/app:1", pull_errors=["dial tcp 10.0.0.1:443: i/o timeout"] * 3)
+    runner = lab.runner('pull_policy = ["always", "if-not-present"]')
+    outcome = runner.run(lab.job(["echo ran"], image={"name": "registry.example/app:1"}, credentials=CREDENTIALS))
+    assert outcome.state == "success", outcome.text
+    pods = [made for made in cluster.created if made["kind"] == "Pod"]
+    policies = [pod["spec"]["containers"][0]["imagePullPolicy"] for pod in pods]
+    assert policies == ["Always", "IfNotPresent"]
+    assert pods[0]["metadata"]["name"] != pods[1]["metadata"]["name"]
+    assert "trying the next pull policy of container build" in outcome.text
 
 
 def test_a_registry_that_never_answers_uses_up_its_budget_in_each_attempt(lab: ContractLab, cluster: FakeCluster) -> None:
