@@ -17,6 +17,7 @@ TELEMETRY = "telemetry.json"
 CDASH = "cdash"
 PAGE = "report.html"
 SPEC = "spec.json"
+REPRODUCE = "reproduce"
 ROOM_BYTES = 4 << 20
 """What a run folder needs at least: telemetry, page and documents, without the log."""
 FETCH_REPORT = ".fetch-report.json"
@@ -41,8 +42,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """The document in the folder; it holds no secret."""
     command: str
     """What was run, as people write it."""
-    rebuild: str
-    """The commands that build the same again, one a line."""
     is_root: bool
     """The user asked for this package; all others are dependencies."""
     notes: list[str] = []

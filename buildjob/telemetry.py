@@ -277,6 +277,26 @@ class FetchFault(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a retry may cure it."""
 
 
+MISSING = "missing"
+"""The outcome of a dependency that was not run and is not installed."""
+
+
+class FailedDependency(msgspec.Struct, frozen=True, kw_only=True):
+    """A package without which this one could not be built: the one at the root, however many lie between."""
+
+    name: str
+    """Package name."""
+    version: str
+    hash: str
+    """DAG hash, 32 characters."""
+    outcome: str
+    """Of its run; `missing` if there was none, and it is not installed."""
+    first_error: FirstError | None = None
+    """Of its log."""
+    run_folder: str = ""
+    """The name of its run folder, which lies beside this one; empty if there is none."""
+
+
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """How the binary was published."""
 
@@ -303,6 +323,8 @@ class Reproduce(msgspec.Struct, frozen=True, kw_only=True):
     """Of the image that the build ran in."""
     variables: dict[str, str] = {}
     """The public settings that reached the build."""
+    commands: list[str] = []
+    """For a shell in the run folder; lines that begin with # say what they need."""
 
 
 class Versions(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,10 +378,17 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """None if the outcome is not `disk_full`, or if it is not known which file system was full."""
     fetch_faults: list[FetchFault] = []
     """Empty if all sources were fetched."""
+    failed_dependencies: list[FailedDependency] = []
+    """Empty if the outcome is not `dependency_failed`."""
     publish: Publish | None = None
     """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()
     versions: Versions
+
+    @property
+    def was_measured(self) -> bool:
+        """Whether anything was run: else all figures are absent."""
+        return not self.complete or self.totals.wall_seconds > 0 or bool(self.phases)
 
 
 def write(telemetry: Telemetry, path: Path) -> None:

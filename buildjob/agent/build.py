@@ -4,38 +4,43 @@ Holds the order of the steps; each step is done elsewhere. A request that can't 
 Whatever happens, the results so far are written down.
 """
 
-import shlex
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
 
 from buildjob import telemetry
-from buildjob.agent import ci_facts, planning
+from buildjob.agent import ci_facts, planning, reproduction
 from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
+from buildjob.agent.failures import Failures
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import Publishing, send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
+from buildjob.agent.reproduction import Reproduction
 from buildjob.agent.request import BuildRequest, CommandBuild
 from buildjob.agent.run import Process, Surroundings, run
-from buildjob.agent.schedule import Schedule, blocked_by, schedule
+from buildjob.agent.schedule import Schedule, schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
 from buildjob.log import Log
 from buildjob.outcome import Outcome, combined, exit_code
 from buildjob.process import child, environments
 from buildjob.report import terminal
-from buildjob.report.link import Link
+from buildjob.report.explain import describe_failed
+from buildjob.report.link import Link, failed_links
 from buildjob.report.write import PAGES, find_cause, report
-from buildjob.run_folder import FETCH_REPORT, SPEC, RunResult, find_folder, new_folder, require_room
+from buildjob.run_folder import FETCH_REPORT, REPRODUCE, SPEC, RunResult, find_folder, new_folder, require_room
 from buildjob.spack.adapter import Spack, install_command
-from buildjob.spack.concrete import ConcreteSpec, Concretization
+from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import find
 from buildjob.spack.layout import silence_scope, stage_folder
+
+_NOTHING_TO_REPEAT = {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.INTERRUPTED}
+"""Outcomes after which the job's log does not end with the commands that do the same again: nothing is to be debugged."""
 
 
 def build(request: BuildRequest, log: Log) -> int:
@@ -68,13 +73,20 @@ def build(request: BuildRequest, log: Log) -> int:
 def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]:
     """Run and measure a build without Spack."""
     request = session.request
+    changing = ci_facts.build_variables(session.environments.build, is_spack=False)
     subject = Subject(
         spec=telemetry.PackageSpec(name=command.name, version=command.version),
         command=f"{command.name} {command.version}",
-        rebuild=f"cd {shlex.quote(str(Path.cwd()))}\n{command.command}",
         reproduce=telemetry.Reproduce(
             image_digest=ci_facts.image_digest(request.variables),
-            variables=ci_facts.build_variables(session.environments.build, is_spack=False),
+            variables=changing,
+            commands=reproduction.command_build(
+                command,
+                folder=Path.cwd(),
+                variables=changing,
+                secret_values=session.environments.secret_values,
+                commit=request.variables.get("CI_COMMIT_SHA", ""),
+            ),
         ),
         versions=ci_facts.versions(),
         job=ci_facts.job_facts(request.variables),
@@ -121,6 +133,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
             # known before an hour is spent on a binary that can't be installed
             possible = [root for root in found.roots if root not in unpublishable]
             work = schedule(found.specs, possible, published=published)
+        again = planning.reproduction(session, installation, found, trust)
         planning.log_schedule(session.log, found, work)
         planning.check_sources(session.log, found, work)
         if silent := [fault for fault in found.mirror_faults if fault.is_silent]:
@@ -128,31 +141,31 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
         try:
             for spec in found.specs:
                 if spec.hash in unpublishable:
-                    yield _unpublishable(session, spec, found, unpublishable[spec.hash])
+                    yield _unpublishable(session, spec, again, unpublishable[spec.hash])
             _fetch(session, spack, work.fetch, trust)
             for spec in work.nothing:
-                yield _already_published(session, spec, found)
+                yield _already_published(session, spec, again)
             for spec in work.publish_only:
-                yield _publish_only(publisher, spec, found)
-            yield from _build_all(publisher, work, found)
+                yield _publish_only(publisher, spec, again)
+            yield from _build_all(publisher, work, again)
         finally:
             planning.refresh(session, spack, found, work)
 
 
-def _build_all(publisher: Publisher, work: Schedule, found: Concretization) -> Iterator[RunResult]:
+def _build_all(publisher: Publisher, work: Schedule, again: Reproduction) -> Iterator[RunResult]:
     """Build what is to be built; before each, fetch what could not be fetched earlier."""
-    session, failed = publisher.session, set[str]()
+    session, failures = publisher.session, Failures()
     for spec in work.build:
         late = work.fetch_before.get(spec.hash, [])
         for each in late:
-            if blockers := blocked_by(each.binary_needs, failed):
-                session.log.error(f"{each.title}: not installed from the build cache, since {', '.join(blockers)} failed")
-                failed.add(each.hash)
-        _fetch(session, publisher.spack, [each for each in late if each.hash not in failed], publisher.trust)
-        result = _build_one(publisher, spec, found, failed)
+            if roots := failures.roots(each.binary_needs):
+                session.log.error(f"{each.title}: not installed from the build cache, since {describe_failed(roots)}")
+                failures.add_unfetched(each)
+        _fetch(session, publisher.spack, [each for each in late if each.hash not in failures], publisher.trust)
+        result = _build_one(publisher, spec, again, failures)
         # a package whose binary could not be published is installed all the same
         if result.outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE} and result.telemetry.publish is None:
-            failed.add(spec.hash)
+            failures.add(spec, result)
         yield result
         if session.stop.signal_number:
             break
@@ -178,16 +191,20 @@ def _new_folder(request: BuildRequest, name: str, version: str, dag_hash: str = 
         raise cannot_write(error, request.out, option="--out") from error
 
 
-def _recorder(session: Session, spec: ConcreteSpec, found: Concretization) -> Recorder:
+def _recorder(session: Session, spec: ConcreteSpec, again: Reproduction) -> Recorder:
     """Return the recorder of a package's run, in a new folder in which its concrete spec lies."""
     folder = _new_folder(session.request, spec.name, spec.version, spec.hash)
     (folder / SPEC).write_bytes(Path(spec.spec_file).read_bytes())
-    return Recorder(folder, _subject(session, spec, found), secret_values=session.environments.secret_values)
+    recorder = Recorder(folder, _subject(session, spec, again), secret_values=session.environments.secret_values)
+    try:
+        recorder.note(again.save(spec, folder))
+    except OSError as error:
+        recorder.note([f"{REPRODUCE}/ could not be written: {error.strerror or error}"])
+    return recorder
 
 
-def _subject(session: Session, spec: ConcreteSpec, found: Concretization) -> Subject:
+def _subject(session: Session, spec: ConcreteSpec, again: Reproduction) -> Subject:
     request = session.request
-    jobs = request.jobs or found.build_jobs
     dependencies = [msgspec.convert(msgspec.to_builtins(edge), telemetry.Dependency) for edge in spec.dependencies]
     return Subject(
         spec=telemetry.PackageSpec(
@@ -198,84 +215,85 @@ def _subject(session: Session, spec: ConcreteSpec, found: Concretization) -> Sub
             compiler=spec.compiler,
             variants=spec.variants,
             dependencies=dependencies,
-            build_jobs=jobs,
+            build_jobs=again.jobs,
         ),
         command=install_command(spec),
-        rebuild=planning.rebuild_commands(found, jobs=jobs),
-        is_root=spec.hash in found.roots,
+        is_root=spec.hash in again.found.roots,
         reproduce=telemetry.Reproduce(
-            spack_commit=found.spack_commit,
-            packages_commit=found.packages_commit,
+            spack_commit=again.found.spack_commit,
+            packages_commit=again.found.packages_commit,
             concrete_spec=SPEC,
             image_digest=ci_facts.image_digest(request.variables),
-            variables=ci_facts.build_variables(session.environments.build, is_spack=True),
+            variables=again.changing,
+            commands=again.commands(spec),
         ),
-        versions=ci_facts.versions(spack=found.spack_version),
+        versions=ci_facts.versions(spack=again.found.spack_version),
         job=ci_facts.job_facts(request.variables),
         asked=ci_facts.asked_facts(request.variables),
     )
 
 
 def _nothing_done(
-    session: Session, spec: ConcreteSpec, found: Concretization, publish: telemetry.Publish | None = None
+    session: Session, spec: ConcreteSpec, again: Reproduction, publish: telemetry.Publish | None = None
 ) -> RunResult:
     """Record that there was nothing to do, unless an earlier run of the package has left its record: that one stays."""
     earlier = find_folder(session.request.out, spec.name, spec.version, spec.hash)
     if earlier is None:
-        recorder = _recorder(session, spec, found)
+        recorder = _recorder(session, spec, again)
         recorder.skip(Outcome.ALREADY_THERE, publish=publish)
         return recorder.result
     session.log.note(f"{spec.title}: its last run is in {earlier}")
-    recorder = Recorder(earlier, _subject(session, spec, found), secret_values=session.environments.secret_values)
+    recorder = Recorder(earlier, _subject(session, spec, again), secret_values=session.environments.secret_values)
     recorder.skip(Outcome.ALREADY_THERE, publish=publish, writes=False)
     return recorder.result
 
 
-def _already_published(session: Session, spec: ConcreteSpec, found: Concretization) -> RunResult:
+def _already_published(session: Session, spec: ConcreteSpec, again: Reproduction) -> RunResult:
     """Record that there was nothing to do."""
     target = session.request.target
     assert target is not None
     url = f"{target.url}/{layout.manifest_key(spec.name, spec.version, spec.hash)}"
-    return _nothing_done(session, spec, found, telemetry.Publish(state="already_there", url=url))
+    return _nothing_done(session, spec, again, telemetry.Publish(state="already_there", url=url))
 
 
-def _unpublishable(session: Session, spec: ConcreteSpec, found: Concretization, fault: str) -> RunResult:
+def _unpublishable(session: Session, spec: ConcreteSpec, again: Reproduction, fault: str) -> RunResult:
     """Record a root that is not built, since the target could not serve it."""
     session.log.error(f"{fault}. It is not built")
-    recorder = _recorder(session, spec, found)
+    recorder = _recorder(session, spec, again)
     recorder.skip(Outcome.PUBLISH_FAILED, publish=telemetry.Publish(state="failed"))
     return _write_page(session, recorder)
 
 
-def _publish_only(publisher: Publisher, spec: ConcreteSpec, found: Concretization) -> RunResult:
+def _publish_only(publisher: Publisher, spec: ConcreteSpec, again: Reproduction) -> RunResult:
     """Publish a package that Spack has installed already, if anything is to be published."""
     session = publisher.session
     session.log.note(f"{spec.title}: already installed, nothing to build")
     if not session.request.packs:
-        return _nothing_done(session, spec, found)
-    recorder = _recorder(session, spec, found)
+        return _nothing_done(session, spec, again)
+    recorder = _recorder(session, spec, again)
     recorder.skip(Outcome.ALREADY_THERE)
     with Publishing(publisher, spec, recorder.folder) as publishing:
         publishing.publish(recorder)
     return recorder.result
 
 
-def _build_one(publisher: Publisher, spec: ConcreteSpec, found: Concretization, failed: AbstractSet[str]) -> RunResult:
+def _build_one(publisher: Publisher, spec: ConcreteSpec, again: Reproduction, failures: Failures) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed."""
     session, spack = publisher.session, publisher.spack
-    recorder = _recorder(session, spec, found)
-    if blockers := blocked_by(spec.build_needs, failed):
-        session.log.error(f"{spec.title}: not built, since {', '.join(blockers)} failed")
+    recorder = _recorder(session, spec, again)
+    if roots := failures.roots(spec.build_needs):
+        session.log.error(f"{spec.title}: not built, since {describe_failed(roots)}")
+        recorder.blame(roots)
         recorder.skip(Outcome.DEPENDENCY_FAILED)
-        return _write_page(session, recorder)
+        return _report(session, recorder)
     session.log.step(f"building {spec.title}")
     fetch_report = recorder.folder / FETCH_REPORT
     process = Process(
         argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report),
         environment=spack.environment(session.environments.build),
         folder=Path.cwd(),
-        writes_to=(Place("stage folder", stage_folder(found, spec)), Place("install tree", Path(spec.prefix))),
-        needs=planning.prefixes(found, spec.build_needs),
+        writes_to=(Place("stage folder", stage_folder(again.found, spec)), Place("install tree", Path(spec.prefix))),
+        needs=planning.named_by(again.found, spec.build_needs),
         fetch_report=fetch_report,
     )
     with Publishing(publisher, spec, recorder.folder) as publishing:
@@ -325,5 +343,11 @@ def _report(session: Session, recorder: Recorder) -> RunResult:
     links = tuple(
         Link(label=label, url=str(result.folder / name)) for label, name in PAGES if (result.folder / name).exists()
     )
+    links += tuple(
+        Link(label=link.label, url=os.path.normpath(result.folder / link.url))
+        for link in failed_links(result.telemetry, result.folder)
+    )
     log.plain(terminal.table(result.telemetry, color=log.color, width=log.width, links=links))
+    if result.outcome not in _NOTHING_TO_REPEAT:
+        log.plain(f"to do the same again, in {result.folder}:\n" + "\n".join(result.telemetry.reproduce.commands))
     return result

@@ -4,12 +4,14 @@ Starts Spack to ask it, installs nothing and builds nothing.
 """
 
 import contextlib
+import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from buildjob.agent import publish_process
+from buildjob.agent import ci_facts, publish_process
+from buildjob.agent.reproduction import Reproduction
 from buildjob.agent.request import BuildRequest
 from buildjob.agent.schedule import Schedule
 from buildjob.agent.session import Session
@@ -19,8 +21,7 @@ from buildjob.log import Log
 from buildjob.process import environments
 from buildjob.process.environments import Environments
 from buildjob.report.format import format_seconds
-from buildjob.run_folder import SPEC
-from buildjob.spack.adapter import Spack, install_file_command
+from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Edge, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import TARGET_MIRROR, mirror_scope, trusted_keys_home
@@ -198,23 +199,33 @@ def locked_hashes(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def prefixes(found: Concretization, edges: Sequence[Edge]) -> tuple[Path, ...]:
-    """Return where the dependencies of a spec are installed."""
+def named_by(found: Concretization, edges: Sequence[Edge]) -> tuple[ConcreteSpec, ...]:
+    """Return the dependencies that edges lead to."""
     hashes = {edge.hash for edge in edges}
-    return tuple(Path(spec.prefix) for spec in found.specs if spec.hash in hashes)
+    return tuple(spec for spec in found.specs if spec.hash in hashes)
 
 
-def rebuild_commands(found: Concretization, *, jobs: int) -> str:
-    """Return the commands that build the same package again, from the concrete spec in the run folder."""
-    lines = [
-        f"# Spack {found.spack_version}" + (f", commit {found.spack_commit}" if found.spack_commit else ""),
-        *([f"# package repository at commit {found.packages_commit}"] if found.packages_commit else []),
-        f"# {SPEC} lies beside this page",
-        f"spack-farm build -j{jobs} ./{SPEC}",
-        "# or with Spack alone:",
-        install_file_command(f"./{SPEC}", jobs=jobs),
-    ]
-    return "\n".join(lines)
+def reproduction(
+    session: Session, installation: SpackInstallation, found: Concretization, trust: signing.TrustHome | None
+) -> Reproduction:
+    """Return how the packages of this call can be built again."""
+    keys = b""
+    if any(mirror.signed for mirror in found.mirrors):
+        home = trust.home if trust else trusted_keys_home(installation, session.request.variables)
+        # keys that cannot be read are missed by who repeats the build, not by the build
+        with contextlib.suppress(AgentError, OSError):
+            keys = signing.public_keys(home) if home.exists() else b""
+    build = session.environments.build
+    return Reproduction(
+        found=found,
+        installation=installation,
+        variables=build,
+        changing=ci_facts.build_variables(build, is_spack=True),
+        jobs=session.request.jobs or found.build_jobs,
+        host=platform.node(),
+        keys=keys,
+        secret_values=session.environments.secret_values,
+    )
 
 
 def log_schedule(log: Log, found: Concretization, work: Schedule) -> None:

@@ -32,8 +32,6 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     spec: telemetry.PackageSpec
     command: str
     """What is run, as people write it."""
-    rebuild: str
-    """The commands that build the same again, one a line."""
     is_root: bool = True
     """The user asked for it; all others are dependencies."""
     reproduce: telemetry.Reproduce
@@ -96,7 +94,6 @@ class Recorder:
             folder=self.folder,
             telemetry=self._document,
             command=self.subject.command,
-            rebuild=self.subject.rebuild,
             is_root=self.subject.is_root,
             notes=list(self._notes),
             phases=self._reader.phases,
@@ -144,6 +141,10 @@ class Recorder:
             self._write(document)
         else:
             self._document = self._masked(document)
+
+    def blame(self, failed: list[telemetry.FailedDependency]) -> None:
+        """Keep which dependencies failed, for the documents that are written from now on."""
+        self._document = self._masked(replace(self._document, failed_dependencies=failed))
 
     def explain(self, first_error: telemetry.FirstError | None, memory_kills: list[telemetry.MemoryKill]) -> None:
         """Write what the log says about a failure: its first error, and memory kills with the names of their victims."""

@@ -15,6 +15,7 @@ import msgspec
 
 from buildjob.agent.classify import Evidence, classify
 from buildjob.agent.disks import DiskWatch, Place
+from buildjob.agent.failures import missing_dependencies
 from buildjob.agent.recorder import Recorder, RunEnd
 from buildjob.files import reserve
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
@@ -22,6 +23,7 @@ from buildjob.outcome import Outcome
 from buildjob.process import child
 from buildjob.report.full_disk import describe_full_disk
 from buildjob.run_folder import LOG, ROOM_BYTES
+from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.install_log import Reader
 from buildjob.spack.layout import take_fetch_report
 from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, BuildProcess, FullDisk
@@ -44,8 +46,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     is_spack: bool = True
     fetch_report: Path | None = None
     """A file that will be there if Spack could not get a source."""
-    needs: tuple[Path, ...] = ()
-    """What has to be installed for it: the prefixes of dependencies."""
+    needs: tuple[ConcreteSpec, ...] = ()
+    """What has to be installed for it."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         observation = observer.stop()
     full = (disks.suspected if reader.no_space else None) or full  # that of the moment first: it may have room by now
     report = take_fetch_report(process.fetch_report) if process.fetch_report else None
-    missing = [prefix for prefix in process.needs if not prefix.exists()]
+    missing = [spec for spec in process.needs if not Path(spec.prefix).exists()]
     evidence = Evidence(
         ended=ended,
         memory_kills=len(observation.memory_kills),
@@ -115,6 +117,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
     if process.is_spack and not reader.began and outcome in _ENDED_WAITING:
         # what was measured is Spack's start and its waiting for a lock, not this package
         recorder.note(_waiting_notes(outcome, missing))
+        recorder.blame(missing_dependencies(missing) if outcome is Outcome.DEPENDENCY_FAILED else [])
         recorder.finish(None, outcome, signal_number=ended.stopped_by)
         return
     recorder.note([*_notes(ended, recorder.folder), *_disk_notes(outcome, reader, full), *observer.notes()])
@@ -198,12 +201,12 @@ def _notes(ended: child.Ended, folder: Path) -> Iterator[str]:
         yield f"{folder / LOG} is not complete: {ended.log_error}"
 
 
-def _waiting_notes(outcome: Outcome, missing: list[Path]) -> list[str]:
+def _waiting_notes(outcome: Outcome, missing: list[ConcreteSpec]) -> list[str]:
     """Return what happened to a package that Spack never began to build."""
     if outcome is Outcome.ALREADY_THERE:
         return ["another process installed it while Spack waited; nothing was built or measured"]
     if outcome is Outcome.DEPENDENCY_FAILED:
-        return [f"{prefix} was installed when this was planned, and is not any more; run it again" for prefix in missing]
+        return [f"{spec.title} was installed when this was planned, and is not any more; run it again" for spec in missing]
     return ["Spack had not begun to build it; another process in the same tree may hold its lock"]
 
 

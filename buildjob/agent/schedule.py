@@ -6,11 +6,11 @@ is built from a developer's folder is never taken from a build cache: its hash d
 Source: Spack 1.1, `spack install --use-buildcache=package:never,dependencies:auto`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from buildjob.spack.concrete import ConcreteSpec, Edge
+from buildjob.spack.concrete import ConcreteSpec
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,9 +86,3 @@ def schedule(specs: Iterable[ConcreteSpec], roots: Iterable[str], *, published: 
 def _may_be_skipped(root: ConcreteSpec) -> bool:
     """Return whether a published root needs nothing: the build cache's binary may be of other sources than the folder's."""
     return root.is_there or not root.develop_folders
-
-
-def blocked_by(needs: Sequence[Edge], failed: Iterable[str]) -> list[str]:
-    """Return the names of the dependencies whose hashes are among the failed."""
-    hashes = set(failed)
-    return [edge.name for edge in needs if edge.hash in hashes]

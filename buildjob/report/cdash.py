@@ -11,6 +11,7 @@ from buildjob import telemetry
 from buildjob.outcome import Outcome
 from buildjob.report.cdash_names import CDashNames
 from buildjob.report.clamp import clamp_document
+from buildjob.report.explain import describe_failed
 from buildjob.report.format import format_bytes, format_seconds
 from buildjob.report.limits import limit_bytes
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
@@ -82,7 +83,11 @@ def _site(document: Telemetry, cdash_names: CDashNames, begun: float) -> Site:
 
 def _early_failure(document: Telemetry, outcome: Outcome) -> str:
     began = any(phase.name not in _BEFORE_THE_PACKAGE for phase in document.phases)
-    return "" if began else _EARLY_FAILURES.get(outcome, "")
+    if began:
+        return ""
+    if outcome is Outcome.DEPENDENCY_FAILED and document.failed_dependencies:
+        return f"not built, since {describe_failed(document.failed_dependencies)}"
+    return _EARLY_FAILURES.get(outcome, "")
 
 
 def _exit_condition(document: Telemetry, outcome: Outcome) -> str:

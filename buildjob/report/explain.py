@@ -6,18 +6,18 @@ place, so that no advice contradicts what is said to have happened.
 
 import enum
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from buildjob.outcome import Outcome
 from buildjob.report.clamp import clamp_document
-from buildjob.report.foreign_text import cut
+from buildjob.report.foreign_text import cut, strip_ansi
 from buildjob.report.format import format_bytes, format_cores, format_seconds, format_share, round_up_bytes
 from buildjob.report.full_disk import describe_full_disk, more_disk
 from buildjob.report.limits import mean_cores, read_limits
 from buildjob.run_folder import LOG
-from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, Telemetry
+from buildjob.telemetry import COMMAND, MISSING, SPACK_END, SPACK_START, FailedDependency, Telemetry
 
 
 class Tone(enum.StrEnum):
@@ -174,6 +174,41 @@ def _fetch_failed(telemetry: Telemetry) -> Explanation:
     )
 
 
+def _dependency_failed(telemetry: Telemetry) -> Explanation:
+    failed = telemetry.failed_dependencies
+    names = ", ".join(_name_of(each) for each in failed[:_SHOWN_FAULTS])
+    if not failed:
+        advice = "Read the job log: it names the dependency."
+    elif all(each.outcome == MISSING for each in failed):
+        advice = f"Run it again: {names} will be built or fetched before it."
+    else:
+        advice = f"Begin with {names}: nothing is known against this package."
+    return Explanation(
+        tone=Tone.BAD,
+        headline="Dependency failed",
+        detail=f"It was not built, since {describe_failed(failed)}." if failed else "It was not built: a dependency failed.",
+        advice=(advice,),
+    )
+
+
+def describe_failed(failed: Sequence[FailedDependency]) -> str:
+    """Return which packages failed and how, as part of a sentence that says why another one was not built."""
+    more = f"; and {len(failed) - _SHOWN_FAULTS} more" if len(failed) > _SHOWN_FAULTS else ""
+    return "; ".join(_describe_one(each) for each in failed[:_SHOWN_FAULTS]) + more
+
+
+def _describe_one(failed: FailedDependency) -> str:
+    if failed.outcome == MISSING:
+        return f"{_name_of(failed)}, which it needs, is not installed any more"
+    headline = _HEADLINES.get(failed.outcome, f"outcome {failed.outcome or 'unknown'}")
+    error = f" ({cut(strip_ansi(failed.first_error.text), limit=200)})" if failed.first_error else ""
+    return f"{_name_of(failed)}, which it needs, failed: {headline}{error}"
+
+
+def _name_of(failed: FailedDependency) -> str:
+    return f"{failed.name}@{failed.version}/{failed.hash[:7]}"
+
+
 def _disk_full(telemetry: Telemetry) -> Explanation:
     limits, peak, full = read_limits(telemetry), telemetry.totals.disk_peak_bytes, telemetry.full_disk
     used = f" Its stage folder and prefix took up {format_bytes(peak)}." if peak is not None else ""
@@ -322,6 +357,20 @@ def shorten_command(command: str) -> str:
 
 _SHOWN_FAULTS = 3
 
+_HEADLINES: dict[str, str] = {
+    Outcome.BUILD_FAILED: "it does not build",
+    Outcome.FETCH_FAILED: "its sources were not fetched",
+    Outcome.DEPENDENCY_FAILED: "a dependency of it failed",
+    Outcome.DISK_FULL: "a disk was full",
+    Outcome.MEMORY_KILLED: "it was killed for memory",
+    Outcome.TIMED_OUT: "its time was over",
+    Outcome.INTERRUPTED: "it was interrupted",
+    Outcome.SPACK_UNUSABLE: "Spack is unusable",
+    Outcome.PUBLISH_FAILED: "it was not published",
+    Outcome.BAD_REQUEST: "it can't be built as asked",
+}
+"""What happened to a dependency, by outcome."""
+
 _SIGNALS = frozenset(int(number) for number in signal.Signals)
 
 _IN_PHASE = {
@@ -348,6 +397,7 @@ _WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
     Outcome.MEMORY_KILLED: _memory_killed,
     Outcome.DISK_FULL: _disk_full,
     Outcome.FETCH_FAILED: _fetch_failed,
+    Outcome.DEPENDENCY_FAILED: _dependency_failed,
     Outcome.TIMED_OUT: _timed_out,
     Outcome.INTERRUPTED: _interrupted,
 }
@@ -365,12 +415,6 @@ _FIXED: dict[str, Explanation] = {
         headline="Spack is unusable",
         detail="Spack did not start, or rejected its own configuration.",
         advice=("Run 'spack --version' and 'spack config blame' in the same image.",),
-    ),
-    Outcome.DEPENDENCY_FAILED: Explanation(
-        tone=Tone.BAD,
-        headline="Dependency failed",
-        detail="The package was not built, because one of its dependencies is missing.",
-        advice=("Fix the dependency first; its own report says what went wrong.",),
     ),
     "script_succeeded": Explanation(tone=Tone.GOOD, headline="Script succeeded", detail=""),
     "script_failed": Explanation(

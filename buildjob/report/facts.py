@@ -15,7 +15,7 @@ from buildjob.telemetry import Job, PackageSpec, Telemetry
 _DEPENDENCIES = 40
 _VARIANTS = 40
 _VARIABLES = 20
-_NAME, _WORD, _COMMANDS = 80, 120, 4000
+_NAME, _WORD, _COMMANDS = 80, 120, 8000
 
 
 def reproduce(telemetry: Telemetry, *, commands: str) -> Html:

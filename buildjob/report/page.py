@@ -25,8 +25,8 @@ _STYLE = resources.files(__package__).joinpath("page.css").read_text("utf-8")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _LINKS = 12
-_BESIDE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
-"""A file in the page's own folder."""
+_BESIDE = re.compile(r"(?:\.\./[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,220}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+"""A file in the page's own folder, or in one beside that."""
 _NAME, _WORD, _LINE = 60, 120, 1000
 _EXCERPT_LINE = 2000
 _EXCERPT_ROWS = 200
@@ -41,16 +41,16 @@ def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Lin
     """
     telemetry, excerpt = clamp_document(telemetry), clamp_numbers(excerpt)
     explanation = explain(telemetry)
+    measured = (figures.tiles(telemetry), pictures.over_time(telemetry), figures.details(telemetry))
     body = element(
         "main",
         _headline(telemetry, explanation, links=links),
         _log(telemetry, excerpt),
-        figures.tiles(telemetry),
-        pictures.over_time(telemetry),
-        figures.details(telemetry),
+        *(measured if telemetry.was_measured else ()),
         facts.reproduce(telemetry, commands=reproduce),
         element("div", facts.spec(telemetry), facts.job(telemetry), facts.machine(telemetry), class_="columns"),
     )
+    has_log = excerpt is not None or any(link.url == LOG for link in links)
     spec = telemetry.spec
     head = element(
         "head",
@@ -62,7 +62,9 @@ def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Lin
         element("title", markup.text(f"{spec.name} {spec.version}: {explanation.headline}", limit=_WORD)),
         Html(f"<style>{_STYLE}</style>"),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', body, _footer(telemetry)), lang='en')}\n"
+    return (
+        f"<!DOCTYPE html>\n{element('html', head, element('body', body, _footer(telemetry, has_log=has_log)), lang='en')}\n"
+    )
 
 
 def _headline(telemetry: Telemetry, explanation: Explanation, *, links: Sequence[Link]) -> Html:
@@ -165,7 +167,8 @@ def _row(excerpt: LogExcerpt, index: int) -> Html:
     return element("tr", *cells, class_="hit" if is_error else None)
 
 
-def _footer(telemetry: Telemetry) -> Html:
+def _footer(telemetry: Telemetry, *, has_log: bool) -> Html:
     by = f"Written by spack-farm {telemetry.versions.spack_farm[:_NAME]}. All figures of this page are in "
     figures_link, log_link = (element("a", name, href=name) for name in (TELEMETRY, LOG))
-    return element("footer", element("p", by, figures_link, "; the whole log is ", log_link, "."))
+    whole_log = ("; the whole log is ", log_link) if has_log else ()
+    return element("footer", element("p", by, figures_link, *whole_log, "."))

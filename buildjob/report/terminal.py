@@ -61,8 +61,7 @@ def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = Fals
     terminal = _Terminal(color=color, width=width, unicode=unicode)
     parts = [
         _outcome(telemetry, terminal),
-        _phases(telemetry, terminal),
-        _totals(telemetry, terminal),
+        *((_phases(telemetry, terminal), _totals(telemetry, terminal)) if telemetry.was_measured else ()),
         _links(links, terminal),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"

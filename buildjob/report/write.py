@@ -19,10 +19,10 @@ from buildjob.outcome import Outcome
 from buildjob.report import log_excerpt
 from buildjob.report.cdash_names import CDashNames
 from buildjob.report.foreign_text import strip_ansi
-from buildjob.report.link import Link
+from buildjob.report.link import Link, failed_links
 from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
-from buildjob.telemetry import FirstError, MemoryKill
+from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 
 PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
 """What the terminal table points to: label and name in the run's folder."""
@@ -83,8 +83,8 @@ def _write_page(result: RunResult, secret_values: frozenset[str]) -> None:
     shown = page.render(
         result.telemetry,
         excerpt=_excerpt(result, secret_values),
-        links=tuple(_links(result.folder)),
-        reproduce=mask(result.rebuild, secret_values),
+        links=tuple(_links(result.telemetry, result.folder)),
+        reproduce=mask("\n".join(result.telemetry.reproduce.commands), secret_values),
     )
     write_whole(result.folder / PAGE, shown.encode("utf-8", "backslashreplace"))
 
@@ -129,7 +129,8 @@ def _excerpt(result: RunResult, secret_values: frozenset[str]) -> LogExcerpt | N
     return msgspec.structs.replace(taken, lines=[mask(line, secret_values) for line in taken.lines])
 
 
-def _links(folder: Path) -> Iterable[Link]:
+def _links(telemetry: Telemetry, folder: Path) -> Iterable[Link]:
+    yield from failed_links(telemetry, folder)
     for name, title in ((LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
         if (folder / name).exists():
             yield Link(label=title, url=name, is_beside=True)

@@ -257,8 +257,3 @@ def _last_line(text: str) -> str:
 def install_command(spec: ConcreteSpec) -> str:
     """Return the command that builds a package from source, as people write it."""
     return f"spack install {spec.name}@{spec.version}"
-
-
-def install_file_command(spec_file: str, *, jobs: int) -> str:
-    """Return the command that builds the concrete spec in a file, as people write it."""
-    return f"spack install -j{jobs} {spec_file}"

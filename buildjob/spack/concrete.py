@@ -44,6 +44,10 @@ class ConcreteSpec(msgspec.Struct, frozen=True, kw_only=True):
     compiler: str
     variants: dict[str, str | bool | list[str]]
     dependencies: list[Edge]
+    namespace: str = ""
+    """Of the package repository with its recipe."""
+    recipe: str = ""
+    """The name of its recipe's folder; empty if no repository has the recipe."""
     unfetchable: str = ""
     """Why Spack can never get its source; empty if it can, or if that is not known before the build."""
 
@@ -119,6 +123,34 @@ class Mirror(msgspec.Struct, frozen=True, kw_only=True):
     signed: bool
 
 
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """A package repository of Spack's configuration."""
+
+    namespace: str
+    root: str
+    reference: str = ""
+    """How configuration names it on every machine with the same Spack; empty if it lies outside Spack's checkout."""
+    is_configured: bool = False
+    """Every Spack of this version has it in its configuration."""
+    place: str = ""
+    """Where a copy has to lie below a folder, for Python to find its modules; empty if no copy is needed."""
+    packages: str = ""
+    """The folder with the recipes, below the root."""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """What of Spack's configuration builds the same specs elsewhere. It holds no credentials."""
+
+    scope: dict[str, dict[str, object]] = {}
+    """By section."""
+    here: dict[str, dict[str, object]] = {}
+    """The same: what names folders of this machine."""
+    repositories: list[Repository] = []
+    """The strongest first."""
+    needs: list[str] = []
+    """What the other machine needs beside, a sentence each."""
+
+
 class Concretization(msgspec.Struct, frozen=True, kw_only=True):
     """What Spack answers: concrete specs, and what is there of them already."""
 
@@ -149,3 +181,4 @@ class Concretization(msgspec.Struct, frozen=True, kw_only=True):
     """Of the repository with the first root's recipe; empty if it is not a git checkout."""
     build_jobs: int
     """Parallel jobs that Spack allows a build."""
+    configuration: Configuration = Configuration()

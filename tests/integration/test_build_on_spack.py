@@ -105,12 +105,12 @@ def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: SpackLab, tmp_pat
     again = lab.build(*arguments, "--out", tmp_path / "2")
     assert "already in the build cache" in again.stdout, again.stdout
     (record,) = (tmp_path / "2").iterdir()
-    before = {path.name: path.read_bytes() for path in record.iterdir()}
+    before = {path: path.read_bytes() for path in record.rglob("*") if path.is_file()}
     for more in (arguments, ("libhello",)):  # in the build cache already; installed already
         nothing = lab.build(*more, "--out", tmp_path / "2")
         assert f"its last run is in {record}" in nothing.stdout, nothing.stdout + nothing.stderr
     assert list((tmp_path / "2").iterdir()) == [record], "a call that does nothing leaves no folder beside an earlier one"
-    assert {path.name: path.read_bytes() for path in record.iterdir()} == before, "nor changes it"
+    assert {path: path.read_bytes() for path in record.rglob("*") if path.is_file()} == before, "nor changes it"
     (blob, *_) = sorted((tmp_path / "mirror").glob("blobs/sha256/*/*"), key=lambda path: -path.stat().st_size)
     blob.write_bytes(blob.read_bytes()[:-1] + b"x")
     third = lab.build(*arguments, "--out", tmp_path / "3")

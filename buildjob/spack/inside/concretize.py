@@ -27,6 +27,7 @@ import spack.util.git
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
 import exchange
 import mirror_access
+import reproduction
 import sources
 import views
 
@@ -84,6 +85,7 @@ def concretize(request):
         "spack_commit": spack.get_spack_commit() or "",
         "packages_commit": packages_commit(roots),
         "build_jobs": spack.config.determine_number_of_jobs(parallel=True),
+        "configuration": reproduction.answer(),
     }
 
 
@@ -250,7 +252,7 @@ def concrete_spec(spec, folder, mirrors, faults):
     path = os.path.join(folder, dag_hash + ".json")
     with open(path, "w", encoding="utf-8") as file:
         spec.to_json(file)
-    return {
+    return reproduction.recipe(spec) | {
         "hash": dag_hash,
         "name": spec.name,
         "version": str(spec.version),

@@ -60,7 +60,7 @@ def test_the_folder_of_the_last_run_is_found_by_its_name(tmp_path: Path) -> None
 
 def test_the_outcome_is_that_of_the_document(tmp_path: Path) -> None:
     document = sample(outcome="timed_out")
-    result = RunResult(folder=tmp_path, telemetry=document, command="c", rebuild="r", is_root=True)
+    result = RunResult(folder=tmp_path, telemetry=document, command="c", is_root=True)
     assert result.outcome is Outcome.TIMED_OUT
 
 

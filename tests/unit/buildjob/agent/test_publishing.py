@@ -73,7 +73,6 @@ def published(
     subject = Subject(
         spec=PackageSpec(name="app", version="1"),
         command="",
-        rebuild="",
         reproduce=Reproduce(),
         versions=ci_facts.versions(),
     )

@@ -18,7 +18,6 @@ from buildjob.telemetry import FirstError, MemoryKill, Phase, Publish, Telemetry
 SUBJECT = Subject(
     spec=telemetry.PackageSpec(name="app", version="1.0", hash="a" * 32),
     command="spack install app@1.0",
-    rebuild="spack-farm build ./spec.json",
     reproduce=telemetry.Reproduce(variables={"CFLAGS": "-DKEY=planted-secret"}),
     versions=ci_facts.versions(),
 )

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from buildjob.agent.schedule import blocked_by, schedule
+from buildjob.agent.schedule import schedule
 from buildjob.spack.concrete import ConcreteSpec, Edge
 
 
@@ -119,12 +119,6 @@ def test_an_installed_root_is_only_published() -> None:
 def test_a_published_root_needs_nothing_at_all() -> None:
     work = schedule([spec("lib"), spec("app", "lib")], ["app"], published=frozenset({"app"}))
     assert (names(work.nothing), work.build, work.fetch) == (["app"], [], [])
-
-
-def test_a_spec_is_blocked_by_its_failed_dependencies_only() -> None:
-    app = spec("app", "a", "b", "c:test", "d:build")
-    assert blocked_by(app.build_needs, {"b", "x", "c"}) == ["b"]
-    assert blocked_by(app.binary_needs, {"a", "d"}) == ["a"]
 
 
 def test_a_published_root_from_a_developers_folder_is_built_unless_it_is_installed_as_the_folder_is() -> None:

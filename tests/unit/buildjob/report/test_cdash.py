@@ -19,7 +19,7 @@ _BEGUN = 1763975642.0  # 2025-11-24T09:14:02Z
 
 
 def _result(folder: Path, document: Telemetry) -> RunResult:
-    return RunResult(folder=folder, telemetry=document, command="spack install /h6t3q2l", rebuild="", is_root=True)
+    return RunResult(folder=folder, telemetry=document, command="spack install /h6t3q2l", is_root=True)
 
 
 def _build(folder: Path, **changes: object) -> PackageBuild:

@@ -14,6 +14,7 @@ from buildjob.report.limits import mean_cores, read_limits
 from buildjob.telemetry import (
     Asked,
     BuildProcess,
+    FailedDependency,
     FetchFault,
     FirstError,
     FullDisk,
@@ -393,3 +394,38 @@ def test_of_many_addresses_only_some_are_shown() -> None:
     assert "host-2/x" in detail
     assert "host-3/x" not in detail
     assert "and 17 more" in detail
+
+
+_BROKEN = FailedDependency(
+    name="lib", version="1.0", hash="abcdefghij", outcome="build_failed", first_error=FirstError(line=3, text="a.c:1: bad")
+)
+
+
+@pytest.mark.parametrize(
+    ("failed", "detail", "advice"),
+    [
+        ([], "It was not built: a dependency failed.", "Read the job log"),
+        (
+            [_BROKEN],
+            "It was not built, since lib@1.0/abcdefg, which it needs, failed: it does not build (a.c:1: bad).",
+            "Begin with lib@1.0/abcdefg",
+        ),
+        ([change(_BROKEN, outcome="memory_killed", first_error=None)], "failed: it was killed for memory.", "Begin with"),
+        (
+            [change(_BROKEN, outcome="missing")],
+            "lib@1.0/abcdefg, which it needs, is not installed any more.",
+            "Run it again",
+        ),
+        ([change(_BROKEN, outcome="from_the_future", first_error=None)], "failed: outcome from_the_future.", "Begin with"),
+        ([_BROKEN] * 5, "; and 2 more.", "Begin with"),
+        ([change(_BROKEN, first_error=FirstError(line=1, text="\x1b[31mx" * 999))], "xxx...).", "Begin with"),
+    ],
+)
+def test_a_failed_dependency_is_named_with_what_happened_to_it(
+    failed: list[FailedDependency], detail: str, advice: str
+) -> None:
+    known = sample(outcome="dependency_failed", failed_dependencies=failed, first_error=None)
+    explanation = explain(known)
+    assert detail in explanation.detail
+    assert explanation.advice[0].startswith(advice)
+    assert "\x1b" not in explanation.detail

@@ -11,7 +11,17 @@ from buildjob.outcome import Outcome
 from buildjob.report.link import Link
 from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.page import MOST_BYTES, render
-from buildjob.telemetry import FirstError, Machine, MemoryKill, PackageSpec, Phase, Telemetry, Totals, Versions
+from buildjob.telemetry import (
+    FailedDependency,
+    FirstError,
+    Machine,
+    MemoryKill,
+    PackageSpec,
+    Phase,
+    Telemetry,
+    Totals,
+    Versions,
+)
 from tests.labs.html_reader import Node, read_html
 from tests.labs.telemetry_samples import GIB, MIB, change, map_texts, sample
 
@@ -433,6 +443,7 @@ def test_the_largest_page_stays_below_its_bound() -> None:
                 concrete_spec=word,
                 variables={f"{word}{number}": word for number in range(500)},
             ),
+            failed_dependencies=[FailedDependency(name=word, version=word, hash=word, outcome=word)] * 500,
         )
         excerpt = LogExcerpt(first_line=1, lines=[word * 10] * 500, error_line=100, truncated=True)
         links = tuple(Link(label=word, url=f"https://example.org/{word}") for _ in range(500))

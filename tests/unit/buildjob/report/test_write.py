@@ -9,7 +9,7 @@ from buildjob.outcome import Outcome
 from buildjob.report.cdash_names import CDashNames
 from buildjob.report.write import Cause, find_cause, report
 from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, PhaseStart, RunResult
-from buildjob.telemetry import FirstError, MemoryKill
+from buildjob.telemetry import FirstError, MemoryKill, Reproduce
 from tests.labs.telemetry_samples import sample
 
 _KILL = MemoryKill(process=None, inferred=False, limit_bytes=1 << 30, at_seconds=3.0)
@@ -22,9 +22,9 @@ def _result(
 ) -> RunResult:
     if log is not None:
         (folder / LOG).write_text(log, errors="surrogateescape")
-    document = sample(outcome=outcome, first_error=None, **changes)
-    rebuild = "spack install --token s3cr3t x"
-    return RunResult(folder=folder, telemetry=document, command="x", rebuild=rebuild, is_root=True, phases=_PHASES)
+    reproduce = Reproduce(commands=["spack install --token s3cr3t x"])
+    document = sample(outcome=outcome, first_error=None, reproduce=reproduce, **changes)
+    return RunResult(folder=folder, telemetry=document, command="x", is_root=True, phases=_PHASES)
 
 
 def _cause(result: RunResult) -> Cause:

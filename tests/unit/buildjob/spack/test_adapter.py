@@ -9,7 +9,7 @@ import pytest
 
 from buildjob.errors import FetchError, PublishError, RequestError, SpackError
 from buildjob.spack import adapter
-from buildjob.spack.adapter import Call, Spack, install_command, install_file_command
+from buildjob.spack.adapter import Call, Spack, install_command
 from buildjob.spack.concrete import ConcreteSpec, Concretization, Wanted
 from buildjob.spack.find import SpackInstallation
 from buildjob.spack.layout import mirror_scope, stage_folder, trusted_keys_home, version_of
@@ -187,4 +187,3 @@ def test_the_target_is_one_more_mirror(tmp_path: Path) -> None:
 
 def test_commands_as_people_write_them() -> None:
     assert install_command(APP) == "spack install app@1.0"
-    assert install_file_command("./spec.json", jobs=4) == "spack install -j4 ./spec.json"
