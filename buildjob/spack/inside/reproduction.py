@@ -18,7 +18,7 @@ import spack.util.path
 # of `config`: what changes how a concrete spec is built or fetched
 PORTABLE = (
     "allow_sgid", "build_language", "ccache", "checksum", "connect_timeout", "deprecated", "dirty", "flags",
-    "install_hash_length", "locks", "shared_linking", "stage_name", "verify_ssl",
+    "install_hash_length", "installer", "locks", "shared_linking", "stage_name", "verify_ssl",
 )  # fmt: skip
 OF_THIS_MACHINE = ("build_stage", "source_cache", "ssl_certs")
 OF_PACKAGES = ("package_attributes", "permissions")
