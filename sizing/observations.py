@@ -42,8 +42,8 @@ class Observation:
     @property
     def memory_needed_bytes(self) -> int | None:
         """The memory that the build needed, without cache that can be dropped; at least the limit that killed it."""
-        known = [self.working_set_peak_bytes, self.anonymous_peak_bytes, self.asked_memory_bytes if self.censored else None]
-        return max((value for value in known if value), default=None)
+        asked = self.asked_memory_bytes if self.censored else 0
+        return max(self.working_set_peak_bytes or 0, self.anonymous_peak_bytes or 0, asked or 0) or None
 
     @property
     def mean_cores(self) -> float | None:
@@ -72,12 +72,24 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbor:
+    """What another package with a prior turned out to need: it says how much priors exaggerate here."""
+
+    used_share: float
+    """Its largest need over its prior's memory."""
+    seconds: float
+    """Mean duration of its builds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All that a policy may know when it sizes one key."""
 
     levels: tuple[Level, ...]
     """From most to least exact; all of a job's keys, also those without observations."""
     prior: Prior = Prior()
+    neighbors: Sequence[Neighbor] = ()
+    """One for each other package that was built and has a prior. Not to be changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +106,18 @@ class PolicySettings:
     """A level with fewer observations says too little; an exact hash (`/HASH`) needs one."""
     mixed_below_count: int = 5
     """With fewer observations, the maximum of the next level counts too."""
-    floor_bytes: int = 256_000_000
+    floor_bytes: int = 512_000_000
+    """No job gets less: below, what a build needs varies more than it matters."""
     cap_bytes: int | None = None
     """Memory of the largest node; None: not known, nothing is capped."""
-    tiers_per_doubling: int = 4
+    tiers_per_doubling: int = 16
     """Sizes are rounded up to a grid with so many steps from one power of two to the next; 0: no grid."""
     most_attempts: int = 4
     """The first included."""
+    percentile: int = 95
+    """Of `percentile`: so many percent of the builds fit into the first limit without its margin."""
+    kill_costs_gb_hours: float = 3.0
+    """Of `min_waste`: what a killed attempt costs besides its own memory, as idle memory (3: 16 GB for 11 minutes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
