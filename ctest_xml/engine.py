@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ctest_xml.literal_filter import LiteralFilter
 from ctest_xml.rules import Rules
+from ctest_xml.verdicts import Grade
 
 _MEMORY_BYTES = 8 << 20
 _REPEATED_START = re.compile(r"^\(?(\[(?:\\.|[^\]\\])*\])\+\)?(?![*+?])")
@@ -30,6 +31,12 @@ class Engine(Protocol):
     def is_warning(self, line: bytes) -> bool:
         """Return whether a line matches a warning pattern and no exception."""
 
+    def grade(self, line: bytes) -> Grade:
+        """Return what kind of error an error is."""
+
+    def is_unlabelled(self, line: bytes) -> bool:
+        """Return whether a line has a place and a text, and is an error only if it explains a failure."""
+
 
 class _SearchEngine:
     """An engine over any compiled patterns that have `search` for bytes."""
@@ -41,6 +48,12 @@ class _SearchEngine:
         self._error_exception = compiled(rules.error_exceptions).search
         self._warning = compiled(rules.warnings).search
         self._warning_exception = compiled(rules.warning_exceptions).search
+        self._heading, self._failure, self._mild, self._doubtful, self._certain = (
+            compiled(patterns).search if patterns else _never
+            for patterns in (rules.headings, rules.failures, rules.mild, rules.doubtful, rules.certain)
+        )
+        self._unlabelled = compiled((rules.unlabelled,)).search if rules.unlabelled else _never
+        self._not_unlabelled = compiled((rules.not_unlabelled,)).search if rules.not_unlabelled else _never
 
     def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
         """Search from match to match; a line without one costs no step of Python."""
@@ -63,12 +76,37 @@ class _SearchEngine:
     def is_warning(self, line: bytes) -> bool:
         return bool(self._warning(line)) and not self._warning_exception(line)
 
+    def grade(self, line: bytes) -> Grade:
+        if self._failure(line):
+            return "failure"
+        if self._heading(line):
+            return "heading"
+        if self._mild(line) or (self._doubtful(line) and not self._certain(line)):
+            return "doubtful"
+        return "error"
+
+    def is_unlabelled(self, line: bytes) -> bool:
+        return bool(self._unlabelled(line)) and not self._not_unlabelled(line) and not self._error_exception(line)
+
+
+class _Lazy:
+    """A pattern that is compiled when it is first searched: `re` takes a tenth of a second for all of them."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._patterns = patterns
+        self._compiled: re.Pattern[bytes] | None = None
+
+    def search(self, line: bytes) -> re.Match[bytes] | None:
+        if self._compiled is None:
+            self._compiled = re.compile(_alternation(self._patterns))
+        return self._compiled.search(line)
+
 
 class _StandardLibraryEngine(_SearchEngine):
     """The engine without RE2."""
 
     def __init__(self, rules: Rules) -> None:
-        super().__init__("re", rules, lambda patterns: re.compile(_alternation(patterns)))
+        super().__init__("re", rules, _Lazy)
         self._filter = LiteralFilter(tuple(_without_repeated_start(pattern) for pattern in (*rules.errors, *rules.warnings)))
 
     def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
@@ -90,6 +128,10 @@ def engine_for(rules: Rules, *, use_re2: bool = True) -> Engine:
         else:
             return _SearchEngine("re2", rules, lambda patterns: re2.compile(_alternation(patterns), _options(re2)))
     return _StandardLibraryEngine(rules)
+
+
+def _never(_line: bytes) -> None:
+    """Search for no pattern at all."""
 
 
 def _alternation(patterns: tuple[str, ...]) -> bytes:

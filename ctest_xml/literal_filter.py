@@ -7,32 +7,35 @@ without look-around and back-references.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 _SHORTEST = 3
 """A shorter literal occurs in too many lines to be useful."""
 _QUANTIFIERS = "?*+{"
+_SPECIAL = "^$.|?*+()[]{}"
 
 
 class LiteralFilter:
     """Many compiled patterns, each with the literal that every match contains."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
+        by_start: dict[bytes, list[str]] = {}
         by_literal: dict[bytes, list[str]] = {}
         self._others: list[re.Pattern[bytes]] = []
         for pattern in (part for whole in patterns for part in alternatives(whole)):
             literal = literal_of(pattern)
-            if len(literal) < _SHORTEST:
+            if start := start_of(pattern):
+                by_start.setdefault(start.encode(), []).append(pattern)
+            elif len(literal) < _SHORTEST:
                 self._others.append(re.compile(f"(?m){pattern}".encode()))
             else:
                 by_literal.setdefault(literal.encode(), []).append(pattern)
-        self._patterns = {
-            literal: re.compile("(?m)(?:{})".format("|".join(f"(?:{pattern})" for pattern in found)).encode())
-            for literal, found in by_literal.items()
-        }
+        self._starts = {start: _joined(found) for start, found in by_start.items()}
+        self._patterns = {literal: _joined(found) for literal, found in _merged(by_literal).items()}
 
     def starts(self, block: bytes) -> list[int]:
         """Return where the matching lines of a block begin, in order."""
-        found: set[int] = set()
+        found = set(_lines_starting(block, self._starts))
         for literal, pattern in self._patterns.items():
             found.update(_lines_with(block, literal, pattern))
         for pattern in self._others:
@@ -40,13 +43,41 @@ class LiteralFilter:
         return sorted(found)
 
 
-def _lines_with(block: bytes, literal: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
+def _joined(patterns: list[str]) -> bytes:
+    return "(?m)(?:{})".format("|".join(f"(?:{pattern})" for pattern in patterns)).encode()
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """Compile a pattern whose literal has been seen: most are not, and compiling all takes longer than a short scan."""
+    return re.compile(pattern)
+
+
+def _lines_starting(block: bytes, patterns: dict[bytes, bytes]) -> Iterator[int]:
+    """Look up each line's first letters: one step for a line costs less than a search of the block for each pattern."""
+    at = 0
+    for line in block.split(b"\n"):
+        if (start := line[:_SHORTEST]) in patterns and _compiled(patterns[start]).match(line):
+            yield at
+        at += len(line) + 1
+
+
+def _merged(by_literal: dict[bytes, list[str]]) -> dict[bytes, list[str]]:
+    """Move the patterns of a literal to a shorter one within it: each literal costs a search of the whole block."""
+    merged: dict[bytes, list[str]] = {}
+    for literal in sorted(by_literal, key=len):
+        shorter = next((known for known in merged if known in literal), literal)
+        merged.setdefault(shorter, []).extend(by_literal[literal])
+    return merged
+
+
+def _lines_with(block: bytes, literal: bytes, pattern: bytes) -> Iterator[int]:
     at = block.find(literal)
     while at >= 0:
         start = block.rfind(b"\n", 0, at) + 1
         end = block.find(b"\n", at)
         end = len(block) if end < 0 else end
-        if pattern.search(block, start, end):
+        if _compiled(pattern).search(block, start, end):
             yield start
         at = block.find(literal, end)
 
@@ -105,6 +136,20 @@ def literal_of(pattern: str) -> str:
         best = max(best, run, key=len)
         at = after
     return best
+
+
+def start_of(pattern: str) -> str:
+    """Return the letters that a pattern wants at the start of a line, as many as are looked up; empty: it does not."""
+    start = ""
+    at = 1
+    while pattern.startswith("^") and at < len(pattern) and len(start) < _SHORTEST:
+        escaped = pattern[at] == "\\"
+        letter = pattern[at + escaped : at + escaped + 1]
+        at += 1 + escaped
+        if (letter.isalnum() if escaped else letter in _SPECIAL) or pattern[at : at + 1] in tuple(_QUANTIFIERS):
+            return ""
+        start += letter
+    return start if len(start) == _SHORTEST else ""
 
 
 def _groups(pattern: str) -> list[tuple[int, int]]:

@@ -14,10 +14,12 @@ from typing import BinaryIO, Literal
 
 from ctest_xml.blocks import BLOCK_BYTES, blocks
 from ctest_xml.engine import Engine, engine_for
+from ctest_xml.memory_kills import MEMORY_KILLS
 from ctest_xml.model import Kind, LogEvent
-from ctest_xml.places import Tree, find_place, shorten
-from ctest_xml.rules import MEMORY_KILLS, RULES, Rules
+from ctest_xml.places import Tree, find_any_place, find_place, find_place_nearby, shorten
+from ctest_xml.rules import RULES, Rules
 from ctest_xml.text import decode
+from ctest_xml.verdicts import Grade, Verdicts
 
 PRE_CONTEXT = POST_CONTEXT = 10
 _FULL = b"\nThe maximum number of reported warnings or errors has been reached!!!\n"
@@ -49,11 +51,11 @@ def scan(
     chunks = iter(lambda: log.read(BLOCK_BYTES), b"") if hasattr(log, "read") else log
     escapes = re.compile(chosen.escapes.encode())
     finder = engine_for(chosen, use_re2=use_re2)
-    state = _Scan(chosen, tree or Tree(), limits)
+    state = _Scan(chosen, tree or Tree(), limits, finder)
     for block in blocks(chunks, line_bytes=chosen.line_bytes, last_line=chosen.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
         yield from _events(state, finder, block, plain)
-    yield from state.flush()
+    yield from state.end()
 
 
 def is_memory_kill(event: LogEvent) -> bool:
@@ -66,10 +68,13 @@ class _OpenEvent:
     """An event that may still get lines of context after it."""
 
     kind: Kind
+    grade: Grade
     log_line: int
     text: bytes
     plain: bytes
     before: list[bytes]
+    near: list[bytes]
+    """The lines before it, also those that are in the context after the event before."""
     after: list[bytes] = field(default_factory=list)
     reaches_limit: bool = False
 
@@ -77,15 +82,19 @@ class _OpenEvent:
 class _Scan:
     """CTest's state between lines: the line counter, the lines for the next event's context, the open event."""
 
-    def __init__(self, rules: Rules, tree: Tree, limits: Limits | None) -> None:
+    def __init__(self, rules: Rules, tree: Tree, limits: Limits | None, finder: Engine) -> None:
         self._rules = rules
         self._tree = tree
+        self._finder = finder
+        self._escapes = re.compile(rules.escapes.encode())
+        self._verdicts = Verdicts()
         self.left: dict[Kind, float] = {
             "error": limits.errors if limits else float("inf"),
             "warning": limits.warnings if limits else float("inf"),
         }
         self.line = 0
         self._before: list[bytes] = []
+        self._after_last: list[bytes] = []
         self._last: _OpenEvent | None = None
 
     def ordinary(self, gap: "_Gap") -> Iterator[LogEvent]:
@@ -102,26 +111,59 @@ class _Scan:
         if rest > 0:
             self._before = (self._before + gap.last[-rest:])[-PRE_CONTEXT:]
 
-    def event(self, kind: Kind, raw: bytes, plain: bytes) -> Iterator[LogEvent]:
+    def event(self, kind: Kind, grade: Grade, raw: bytes, plain: bytes) -> Iterator[LogEvent]:
         """Take a line that is an event; it ends the context of the one before."""
+        if grade == "failure":
+            yield from self._explanation()
         yield from self.flush()
         self.line += 1
+        self._open(kind, grade, raw, plain, self.line)
+
+    def _open(self, kind: Kind, grade: Grade, raw: bytes, plain: bytes, line: int) -> None:
         self.left[kind] -= 1
-        self._last = _OpenEvent(kind, self.line, raw, plain, self._before, reaches_limit=not self.left[kind])
+        near = (self._after_last + self._before)[-PRE_CONTEXT:]
+        self._last = _OpenEvent(kind, grade, line, raw, plain, self._before, near, reaches_limit=not self.left[kind])
         self._before = []
 
-    def flush(self) -> Iterator[LogEvent]:
-        """Yield the open event, whose context is now complete."""
+    def _explanation(self) -> Iterator[LogEvent]:
+        """Make an event of what explains a failure: the last lines before it with a place, if no error is among them."""
+        if self._last and self._last.kind == "error":
+            return
+        lines = self._last.after if self._last else self._before
+        plain = self._plain(lines)
+        end = next((at for at in reversed(range(len(plain))) if self._finder.is_unlabelled(plain[at])), None)
+        if end is None:
+            return
+        start = end
+        while start and self._finder.is_unlabelled(plain[start - 1]):  # a compiler without words of severity goes on
+            start -= 1
+        before, after = lines[:start], lines[start + 1 :]
         if self._last:
-            yield self._finished(self._last)
+            self._last.after = before
+            yield from self.flush()
+            before = []
+        self._before = before
+        self._open("error", "error", lines[start], plain[start], self.line - len(lines) + start + 1)
+        self._last.after = after  # type: ignore[union-attr]  # `_open` has just set it
+
+    def flush(self) -> Iterator[LogEvent]:
+        """Close the open event, whose context is now complete; yield the events that are decided."""
+        if self._last:
+            yield from self._verdicts.take(self._finished(self._last), self._last.grade)
+            self._after_last = self._last.after
             self._last = None
+
+    def end(self) -> Iterator[LogEvent]:
+        """Yield the rest at the log's end."""
+        yield from self.flush()
+        yield from self._verdicts.end(self.line)
 
     def _finished(self, event: _OpenEvent) -> LogEvent:
         after = b"\n".join(event.after)
         if event.after and len(event.after) < POST_CONTEXT:  # CTest ends all lines but the tenth
             after += b"\n"
         text = shorten(event.text, self._tree)
-        named = find_place(shorten(event.plain, self._tree) if self._rules.plain_places else text, self._tree)
+        named = self._place(event) if self._rules.plain_places else find_place(text, self._tree)
         return LogEvent(
             kind=event.kind,
             log_line=event.log_line,
@@ -131,6 +173,16 @@ class _Scan:
             pre_context=decode(shorten(b"".join(line + b"\n" for line in event.before), self._tree)),
             post_context=decode(shorten(after, self._tree) + (_FULL if event.reaches_limit else b"")),
         )
+
+    def _place(self, event: _OpenEvent) -> tuple[bytes, int] | None:
+        named = find_any_place(shorten(event.plain, self._tree), self._tree)
+        if named:
+            return named
+        before, after = self._plain(event.near), self._plain(event.after)
+        return find_place_nearby(event.plain, before=before, after=after, tree=self._tree)
+
+    def _plain(self, lines: list[bytes]) -> list[bytes]:
+        return [self._escapes.sub(b"", line) for line in lines]
 
 
 @dataclass(slots=True)
@@ -160,12 +212,13 @@ def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes) -> Iterato
         line = plain[start:end]
         if state.left["error"] and finder.is_error(line):
             kind: Kind = "error"
+            grade = finder.grade(line)
         elif state.left["warning"] and finder.is_warning(line):
-            kind = "warning"
+            kind = grade = "warning"
         else:
             continue
         yield from state.ordinary(_gap(plain[at:start], index - done) if raw is None else _raw_gap(raw[done:index]))
-        yield from state.event(kind, line if raw is None else raw[index], line)
+        yield from state.event(kind, grade, line if raw is None else raw[index], line)
         done, at = index + 1, end + 1
     yield from state.ordinary(_gap(plain[at:], plain.count(b"\n", at)) if raw is None else _raw_gap(raw[done:-1]))
 
