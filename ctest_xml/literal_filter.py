@@ -21,13 +21,13 @@ class LiteralFilter:
     def __init__(self, patterns: tuple[str, ...]) -> None:
         by_start: dict[bytes, list[str]] = {}
         by_literal: dict[bytes, list[str]] = {}
-        self._others: list[re.Pattern[bytes]] = []
+        self._others: list[bytes] = []
         for pattern in (part for whole in patterns for part in alternatives(whole)):
             literal = literal_of(pattern)
             if start := start_of(pattern):
                 by_start.setdefault(start.encode(), []).append(pattern)
             elif len(literal) < _SHORTEST:
-                self._others.append(re.compile(f"(?m){pattern}".encode()))
+                self._others.append(_joined([pattern]))
             else:
                 by_literal.setdefault(literal.encode(), []).append(pattern)
         self._starts = {start: _joined(found) for start, found in by_start.items()}
@@ -38,8 +38,8 @@ class LiteralFilter:
         found = set(_lines_starting(block, self._starts))
         for literal, pattern in self._patterns.items():
             found.update(_lines_with(block, literal, pattern))
-        for pattern in self._others:
-            found.update(_lines_of(block, pattern))
+        for other in self._others:
+            found.update(_lines_of(block, other))
         return sorted(found)
 
 
@@ -82,9 +82,9 @@ def _lines_with(block: bytes, literal: bytes, pattern: bytes) -> Iterator[int]:
         at = block.find(literal, end)
 
 
-def _lines_of(block: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
+def _lines_of(block: bytes, pattern: bytes) -> Iterator[int]:
     at = 0
-    while match := pattern.search(block, at):
+    while match := _compiled(pattern).search(block, at):
         yield block.rfind(b"\n", 0, match.start()) + 1
         at = block.find(b"\n", match.end()) + 1
         if not at:

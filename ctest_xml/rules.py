@@ -39,6 +39,8 @@ class Rules:
     unlabelled: str = ""
     """Lines that only a failure behind them makes errors; empty: none are."""
     not_unlabelled: str = ""
+    shown_commands: bool = False
+    """Whether a command that Spack shows before it runs it may have several lines, none of which counts."""
     escapes: str
     """What is removed from a line before it is matched."""
     last_line: bool
@@ -113,6 +115,7 @@ SPACK = Rules(
     failures=_of_tools("failures"),
     unlabelled=UNLABELLED,
     not_unlabelled=NOT_UNLABELLED,
+    shown_commands=True,
     escapes=ESCAPES,
     last_line=True,
     plain_places=True,

@@ -18,6 +18,7 @@ from ctest_xml.memory_kills import MEMORY_KILLS
 from ctest_xml.model import Kind, LogEvent
 from ctest_xml.places import Tree, find_any_place, find_place, find_place_nearby, shorten
 from ctest_xml.rules import RULES, Rules
+from ctest_xml.shown_commands import ShownCommands
 from ctest_xml.text import decode
 from ctest_xml.verdicts import Grade, Verdicts
 
@@ -52,9 +53,10 @@ def scan(
     escapes = re.compile(chosen.escapes.encode())
     finder = engine_for(chosen, use_re2=use_re2)
     state = _Scan(chosen, tree or Tree(), limits, finder)
+    shown = ShownCommands() if chosen.shown_commands else None
     for block in blocks(chunks, line_bytes=chosen.line_bytes, last_line=chosen.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
-        yield from _events(state, finder, block, plain)
+        yield from _events(state, finder, block, plain, shown.ranges(plain) if shown else [])
     yield from state.end()
 
 
@@ -202,12 +204,17 @@ def _gap(text: bytes, count: int) -> _Gap:
     return _Gap(count, text.split(b"\n", POST_CONTEXT)[:-1], text[:-1].rsplit(b"\n", PRE_CONTEXT)[1:])
 
 
-def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes) -> Iterator[LogEvent]:
-    """Yield a block's events. `plain` is the block without escapes; events and contexts have the raw lines."""
+def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes, shown: list[tuple[int, int]]) -> Iterator[LogEvent]:
+    """Yield a block's events. `plain` is the block without escapes; events and contexts have the raw lines.
+
+    `shown`: parts of it that are no output but commands.
+    """
     # Without escapes in the block, contexts are cut out of it by position. Else the raw lines are found by their index.
     raw = None if plain is block else block.split(b"\n")
     done = at = 0
     for index, start in finder.candidates(plain):
+        if any(first <= start < end for first, end in shown):
+            continue
         end = plain.index(b"\n", start)
         line = plain[start:end]
         if state.left["error"] and finder.is_error(line):

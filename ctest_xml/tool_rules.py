@@ -45,10 +45,11 @@ _ECHOES = (
 _PASSED = (
     r"^ *(?:PASS|XFAIL|SKIP|UNTESTED|UNSUPPORTED|UNRESOLVED)(?:: | )",
     r"^ *ok [0-9]",
+    r"^ +error: (?:'.*'|[|>]-?)$",
     r"^ *not ok [0-9].*# *(?:TODO|todo|SKIP|skip)\b",
     r" Passed +[0-9.]+ sec",
     r"(?: |::)(?:PASSED|SKIPPED|XFAIL|XPASS)(?: |$)",
-    r"\.\.\.+ *(?:\(cached\) )?(?:ok|OK|yes|no|none|done|found|not found|skipped|ignored|expected failure|[Pp]assed|PASSED)\b",
+    r"\.\.\.+ *(?:\(cached\) )?(?:ok|OK|yes|no|none|done|found|not found|skipped|ignored|expected failure|[Pp]assed)\b",
     r"^\[ *(?:OK|RUN|PASSED|SKIPPED|DISABLED|-+|=+) *\]",
     r"^ *(?:--- (?:PASS|SKIP)|=== [A-Z]+):? ",
     r"^ *[0-9]+/[0-9]+ .* (?:OK|SKIP|EXPECTEDFAIL) +[0-9.]+ ?s",
@@ -63,7 +64,7 @@ _COUNTS = (
 )
 """Sums: `Error: 0`, `# FAIL:  0`."""
 
-_PROGRAM = r"^[A-Za-z0-9_./+-]+: +(?:line [0-9]+: |[0-9]+: )?"
+_PROGRAM = r"^[A-Za-z0-9_./+-]+: +(?:line [0-9]+: |[0-9]+: )?(?:[a-z.]+: )?"
 _KINDS = r"(?:[Ff]atal|FATAL|[Ii]nternal|[Cc]atastrophic|[Ss]yntax|[Pp]arse|[Rr]untime|parser|lookup)"
 
 TOOLS = {
@@ -357,7 +358,7 @@ TOOLS = {
             r" required--this is only (?:v|version )",
             r"^Can't open perl script ",
         ),
-        doubtful=(r" at [^ \n]+ line [0-9]+(?:, <[^>\n]*> (?:line|chunk) [0-9]+)?\.$",),
+        doubtful=(r"^[^#\n].* at [^ \n]+ line [0-9]+(?:, <[^>\n]*> (?:line|chunk) [0-9]+)?\.$",),
         failures=(
             r"^Execution of .* aborted due to compilation errors",
             r" had compilation errors\.$",

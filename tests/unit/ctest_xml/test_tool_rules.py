@@ -443,3 +443,11 @@ Makefile.am: installing './INSTALL'
 autoreconf: error: automake failed with exit status: 1
 """
     assert [event.log_line for event in events(log) if event.kind == "error"] == [8, 10]
+
+
+@pytest.mark.parametrize(
+    "piece", ["x", " ", "a:", "1: ", "a.c:1: ", " at x line 3", "./", "[", "Abc.", '"a', "(a:1", "echo ", "error "]
+)
+def test_a_line_of_a_mebibyte_is_scanned_at_once(piece: str) -> None:
+    line = piece * ((1 << 20) // len(piece)) + "error: x"
+    assert len(events(line)) <= 1
