@@ -20,6 +20,7 @@ VERBS = {
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
     "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
     "publish": ("buildjob.cli.publish", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
+    "sizing": ("sizing.__main__", "compute what builds ask for from what earlier builds used"),
     "doctor": ("buildjob.cli.doctor", "check what a build here needs, and say how to fix what is missing"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""

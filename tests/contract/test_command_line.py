@@ -12,7 +12,7 @@ import pytest
 from buildjob.outcome import BUG, EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("build", "ctest", "doctor", "executor", "publish")
+VERBS = ("build", "ctest", "doctor", "executor", "publish", "sizing")
 
 
 def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -66,6 +66,8 @@ def started(
         (["-m", "spack_farm", "publish", "ls", "s3://bucket/prefix"], "botocore", "agent"),
         (["-m", "spack_farm", "ctest", "convert", "log"], "lxml", "ctest"),
         (["-m", "ctest_xml", "submit", ".", "--url", "http://127.0.0.1:1", "--project", "p"], "requests", "ctest"),
+        (["-m", "spack_farm", "sizing", "ingest", "."], "sqlalchemy", "sizing"),
+        (["-m", "sizing", "ingest", "s3://bucket/prefix"], "boto3", "sizing"),
         (["-m", "spack_farm", "completion", "bash"], "shtab", "completion"),
         (["-m", "spack_farm", "man"], "argparse_manpage", "completion"),
     ],
@@ -180,9 +182,9 @@ def test_doctor_knows_what_each_extra_brings() -> None:
     assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {name: set(modules_of(name)) for name in extras}
 
 
-@pytest.mark.parametrize("verb", ["build", "ctest", "executor", "publish", "doctor"])
+@pytest.mark.parametrize("verb", ["build", "ctest", "executor", "publish", "sizing", "doctor"])
 def test_help_needs_no_extra(verb: str, tmp_path: Path) -> None:
-    every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab"}
+    every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab", "alembic"}
     done = started(tmp_path, ["-m", "spack_farm", verb, "--help"], *every)
     assert (done.returncode, done.stderr) == (0, "")
 

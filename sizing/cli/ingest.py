@@ -1,0 +1,79 @@
+"""`ingest`: documents into the history, with a line for each source."""
+
+import sys
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from sizing.cli.arguments import Arguments, history
+from sizing.errors import BadRequest, SourceError
+from sizing.history.history import History, open_history
+from sizing.ingest import Tally, ingest
+from sizing.sources.folder import Folder
+from sizing.sources.source import Source
+
+
+def run(arguments: Arguments) -> int:
+    """Read all sources; return 1 if one could not be read to its end."""
+    if not arguments.source and not arguments.list_aside:
+        raise BadRequest("name a source: a folder, a document or s3://BUCKET/PREFIX")
+    sources = [_source(text, arguments) for text in arguments.source]
+    failed = False
+    with open_history(history(arguments)) as opened:
+        for source in sources:
+            try:
+                _ingest(source, opened, again=arguments.again)
+            except SourceError as error:
+                sys.stderr.write(f"spack-farm sizing ingest: {error}\n")
+                failed = True
+        if arguments.list_aside:
+            sys.stdout.writelines(f"{_printable(f'{place}: {reason}')}\n" for place, reason in opened.aside())
+    return int(failed)
+
+
+def _source(text: str, arguments: Arguments) -> Source:
+    if text.startswith("s3:"):
+        from sizing.sources.s3 import Bucket  # noqa: PLC0415  boto3, only for those who read S3
+
+        return Bucket(text, trusted=arguments.trusted, endpoint_url=arguments.endpoint_url)
+    path = Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(text)
+    if "://" in text and not text.startswith("file://"):
+        raise BadRequest(f"{text}: give a folder, a document, file:///PATH or s3://BUCKET/PREFIX")
+    if not text or not path.exists():
+        raise BadRequest(f"{text or 'an empty SOURCE'}: there is no such file or folder")
+    return Folder(path, trusted=arguments.trusted)
+
+
+def _ingest(source: Source, opened: History, *, again: bool) -> None:
+    begun = time.monotonic()
+
+    def progress(count: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{source.name}: {count:,} documents, {_rate(count, begun)}\x1b[K")
+            sys.stderr.flush()
+
+    tally = ingest(source, opened, now=time.time(), again=again, progress=progress)
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    sys.stdout.write(f"{source.name}: {_summary(tally, begun)}\n")
+
+
+def _summary(tally: Tally, begun: float) -> str:
+    """Return `1,200 documents read, 1,100 new (all trusted), 80 known, 20 set aside (18 absurd, 2 incomplete); 900/s`."""
+    parts = [f"{tally.read:,} documents read", f"{tally.new:,} new"]
+    if tally.new:
+        parts[-1] += " (all trusted)" if tally.trusted == tally.new else f" ({tally.trusted:,} trusted)"
+    parts += [f"{tally.known:,} known"] if tally.known else []
+    if tally.aside:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.aside.most_common(5))
+        parts.append(f"{tally.aside.total():,} set aside ({reasons}; --list-aside names them)")
+    return f"{', '.join(parts)}; {_rate(tally.read, begun)}"
+
+
+def _printable(text: str) -> str:
+    """Return a text from outside without what would change a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _rate(count: int, begun: float) -> str:
+    return f"{count / max(time.monotonic() - begun, 0.001):,.0f}/s"

@@ -1,0 +1,84 @@
+"""The story "ingest": documents of a source into the history, in parts, so that an interrupted call has kept what it read.
+
+A document's identity is its digest: a second reading changes nothing. Places with a folder for each day are listed from
+7 days before the last listing: documents lie under the day on which their build began, and may be uploaded late.
+"""
+
+import datetime as dt
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sizing.builds import Build
+from sizing.documents import Refused, read_build
+from sizing.history.history import History
+from sizing.sources.source import Document, Source
+
+LATE_DAYS = 7
+_PART = 500
+_DAY_SECONDS = 86_400.0
+
+
+@dataclass
+class Tally:
+    """What has become of the documents that were read."""
+
+    read: int = 0
+    new: int = 0
+    trusted: int = 0
+    """Of the new ones, those that sizes may be computed from."""
+    known: int = 0
+    aside: Counter[str] = field(default_factory=Counter)
+    """By reason, without its particulars."""
+
+
+def ingest(source: Source, history: History, *, now: float, again: bool, progress: Callable[[int], object]) -> Tally:
+    """Read a source into the history; with `again`, also days and documents that were read before.
+
+    `progress` gets the number of documents read, now and then. Raises SourceError, HistoryError.
+    """
+    tally = Tally()
+    since, skipped = "", set[str]()
+    if source.has_days and not again:
+        listed = history.listed(source.name)
+        since = "" if listed is None else _day(listed - LATE_DAYS * _DAY_SECONDS)
+    if not again:
+        skipped = {digest[:20] for digest in history.digests(trusted=source.trusted)}
+    documents = source.documents(since=since, is_known=skipped.__contains__)
+    while part := list(itertools.islice(documents, _PART)):
+        _take(part, history, tally, trusted=source.trusted, now=now)
+        progress(tally.read)
+    if source.has_days:
+        history.set_listed(source.name, at=now)
+    return tally
+
+
+def _take(part: list[Document], history: History, tally: Tally, *, trusted: bool, now: float) -> None:
+    builds: dict[str, Build] = {}
+    aside: dict[str, tuple[str, str, str]] = {}
+    for document in part:
+        try:
+            if document.fault:
+                raise Refused(document.fault)  # noqa: TRY301 (one fate for both)
+            build = read_build(document.content, trusted=trusted, now=now)
+        except Refused as reason:
+            identity = document.content or document.place.encode("utf-8", "surrogateescape")
+            digest = hashlib.sha256(identity).hexdigest()
+            aside[digest] = (digest, document.place, str(reason))
+        else:
+            builds[build.digest] = build
+    known = history.known(list(builds))
+    new = [build for digest, build in builds.items() if digest not in known]
+    history.add([*new, *(build for digest, build in builds.items() if build.trusted and known.get(digest) is False)])
+    history.set_aside(aside.values(), now=now)
+    tally.read += len(part)
+    tally.new += len(new)
+    tally.trusted += sum(build.trusted for build in new)
+    tally.known += len(part) - len(new) - len(aside)
+    tally.aside.update(reason.partition(":")[0] for _, _, reason in aside.values())
+
+
+def _day(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).date().isoformat()

@@ -1,0 +1,1 @@
+"""Places that telemetry documents are read from: files, folders and S3."""
