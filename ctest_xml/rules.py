@@ -13,8 +13,8 @@ from ctest_xml.tool_rules import NOT_UNLABELLED, TOOLS, UNLABELLED
 
 SGR = r"\x1b\[[0-9;]*m"
 """What CTest removes before it matches: only colors, not the "erase line" that GCC prints after each."""
-ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\^-~])"
-"""All of ECMA-48: control sequences, operating-system commands (GCC's links), charset selections."""
+ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])"
+"""All of ECMA-48: control sequences, strings for the terminal (GCC's links, Buildkite's times), charset selections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class Rules:
     """Whether a last line without an end counts; CTest ignores it."""
     plain_places: bool
     """Whether file and line are searched in the line without escapes; CTest searches the raw line."""
+    as_shown: bool
+    """Whether the text is read as a person sees it (`log_lines`), without Spack's excerpts; CTest reads the bytes."""
     line_bytes: int
     """Longer lines are cut before anything else, with a note at the cut."""
 
@@ -96,6 +98,7 @@ CTEST = Rules(
     escapes=SGR,
     last_line=False,
     plain_places=False,
+    as_shown=False,
     line_bytes=1 << 18,
 )
 
@@ -119,6 +122,7 @@ SPACK = Rules(
     escapes=ESCAPES,
     last_line=True,
     plain_places=True,
+    as_shown=True,
     line_bytes=1 << 14,
 )
 

@@ -9,16 +9,18 @@ Knows nothing of XML. Obeys: CMake 3.25 to 4.4, Source/CTest/cmCTestBuildHandler
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Literal
 
 from ctest_xml.blocks import BLOCK_BYTES, blocks
 from ctest_xml.engine import Engine, engine_for
+from ctest_xml.log_lines import LogLines
 from ctest_xml.memory_kills import MEMORY_KILLS
 from ctest_xml.model import Kind, LogEvent
 from ctest_xml.places import Tree, find_any_place, find_place, find_place_nearby, shorten
 from ctest_xml.rules import RULES, Rules
 from ctest_xml.shown_commands import ShownCommands
+from ctest_xml.spack_excerpts import SpackExcerpts
 from ctest_xml.text import decode
 from ctest_xml.verdicts import Grade, Verdicts
 
@@ -50,12 +52,31 @@ def scan(
     """
     chosen = rules if isinstance(rules, Rules) else RULES[rules]
     chunks = iter(lambda: log.read(BLOCK_BYTES), b"") if hasattr(log, "read") else log
-    escapes = re.compile(chosen.escapes.encode())
-    finder = engine_for(chosen, use_re2=use_re2)
-    state = _Scan(chosen, tree or Tree(), limits, finder)
-    shown = ShownCommands() if chosen.shown_commands else None
-    for block in blocks(chunks, line_bytes=chosen.line_bytes, last_line=chosen.last_line):
+    if not chosen.as_shown:
+        yield from _scanned(chunks, chosen, tree, limits, use_re2=use_re2)
+        return
+    lines, excerpts = LogLines(chunks), SpackExcerpts()
+    for event in excerpts.events(_scanned(lines, chosen, tree, limits, excerpts, use_re2=use_re2)):
+        number = lines.number(event.log_line)
+        yield event if number == event.log_line else replace(event, log_line=number)
+
+
+def _scanned(  # noqa: PLR0913  `scan`'s own arguments
+    chunks: Iterable[bytes],
+    rules: Rules,
+    tree: Tree | None,
+    limits: Limits | None,
+    excerpts: SpackExcerpts | None = None,
+    *,
+    use_re2: bool,
+) -> Iterator[LogEvent]:
+    escapes = re.compile(rules.escapes.encode())
+    finder = engine_for(rules, use_re2=use_re2)
+    state = _Scan(rules, tree or Tree(), limits, finder)
+    shown = ShownCommands() if rules.shown_commands else None
+    for block in blocks(chunks, line_bytes=rules.line_bytes, last_line=rules.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
+        plain = excerpts.without(plain) if excerpts else plain
         yield from _events(state, finder, block, plain, shown.ranges(plain) if shown else [])
     yield from state.end()
 

@@ -9,7 +9,7 @@ Knows nothing of errors. Obeys: Spack 1.1, lib/spack/spack/util/executable.py, w
 
 import re
 
-_SHOWN = re.compile(rb"(?m)^==> \[[^\]\n]*\] '")
+_SHOWN = re.compile(rb"\n==> \[[^\]\n]*\] '")  # a literal first: the search jumps from line end to line end
 _QUOTE_WITHIN = b"""'"'"'"""
 _LONGEST = 200
 """Lines; what is longer has a quote that is not Spack's, and the log goes on."""
@@ -25,10 +25,11 @@ class ShownCommands:
     def ranges(self, block: bytes) -> list[tuple[int, int]]:
         """Return first byte and end of the lines in a block of whole lines that belong to a command begun before them."""
         found = []
+        text = b"\n" + block
         at = 0
         while at < len(block):
             if not self._left:
-                begin = _SHOWN.search(block, at)
+                begin = _SHOWN.search(text, at)
                 if begin is None:
                     break
                 at = begin.start()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ctest_xml.model import LogEvent
+from ctest_xml.scan import scan
 from scripts.benches.log_rules import Score, score
 from scripts.benches.parts.known_logs import KnownLog, known_logs
 
@@ -54,3 +56,34 @@ def test_a_score_counts_what_it_says() -> None:
         failing=5, right=2, missed=1, false_in_failing=1, passing=2, false_in_passing=1, false_errors=3
     )
     assert (score(logs, errors).right_percent, score(logs, errors).false_percent) == (40.0, 50.0)
+
+
+def ours(log: KnownLog) -> list[LogEvent]:
+    with log.path.open("rb") as file:
+        return [event for event in scan(file) if event.kind == "error"]
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, list[LogEvent]]:
+    return {log.name: ours(log) for log in LOGS}
+
+
+def test_the_first_error_is_the_right_one_in_95_of_100_logs(found: dict[str, list[LogEvent]]) -> None:
+    reached = score(LOGS, {name: [event.log_line for event in events] for name, events in found.items()})
+    assert reached.right_percent >= 95
+
+
+def test_at_most_one_of_100_passing_logs_has_an_error(found: dict[str, list[LogEvent]]) -> None:
+    reached = score(LOGS, {name: [event.log_line for event in events] for name, events in found.items()})
+    assert reached.false_percent <= 1
+
+
+def test_the_first_error_names_the_file_to_open_in_90_of_100_logs(found: dict[str, list[LogEvent]]) -> None:
+    named = {}
+    for log in LOGS:
+        first = next((event for event in found[log.name] if event.log_line == log.first), None)
+        if log.file and first:
+            named[log.name] = (log.file, f"{first.file}:{first.file_line}" if first.file_line is not None else first.file)
+    assert len(named) >= 20
+    wrong = {name: places for name, places in named.items() if places[0] != places[1]}
+    assert len(wrong) <= len(named) / 10, wrong

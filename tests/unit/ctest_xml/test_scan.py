@@ -190,7 +190,7 @@ def test_without_re2_the_events_are_the_same(log: bytes) -> None:
 @settings(deadline=None)
 @given(LOGS)
 def test_every_event_is_a_line_of_the_log(log: bytes) -> None:
-    lines = log.replace(b"\0", b"\n").split(b"\n")
+    lines = log.split(b"\n")
     for event in scan([log]):
         text = event.text.encode("utf-8", "surrogateescape")
-        assert text.split(b" [... ")[0] == lines[event.log_line - 1][: SPACK.line_bytes].split(b" [... ")[0]
+        assert text.split(b" [... ")[0] in lines[event.log_line - 1]

@@ -320,7 +320,9 @@ def events(*lines: str, use_re2: bool = True) -> list[LogEvent]:
 
 @pytest.mark.parametrize("line", [line for lines in ERRORS.values() for line in lines])
 def test_a_tools_error_is_an_error(line: str) -> None:
-    assert [(event.kind, event.text) for event in events("before", line, "after")] == [("error", line)]
+    (event,) = events("before", line, "after")
+    assert event.kind == "error"
+    assert line.endswith(event.text)  # without the time before it, if it has one
 
 
 @pytest.mark.parametrize("line", WARNINGS)
