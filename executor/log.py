@@ -8,6 +8,8 @@ import sys
 
 _COLORS = {"step": "36;1", "note": "0", "warning": "33;1", "error": "31;1"}
 _LONGEST_LINE = 4000
+_open_lines: set[int] = set()
+"""Descriptors of this process whose last line has no end yet."""
 
 
 class Log:
@@ -15,6 +17,7 @@ class Log:
 
     def __init__(self, descriptor: int = 1, *, color: bool = False) -> None:
         self._descriptor = descriptor
+        _open_lines.discard(descriptor)
         self._color = color
 
     def step(self, text: str) -> None:
@@ -44,7 +47,8 @@ class Log:
         shown = text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]} …"
         if self._color and kind != "note":
             shown = "\n".join(f"\x1b[{_COLORS[kind]}m{line}\x1b[0m" for line in shown.split("\n"))
-        write_all(self._descriptor, f"{shown}\n".encode(errors="backslashreplace"))
+        start = "\n" if self._descriptor in _open_lines else ""  # a script's last line may have no end
+        write_all(self._descriptor, f"{start}{shown}\n".encode(errors="backslashreplace"))
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -52,6 +56,8 @@ def write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
+    if content:
+        (_open_lines.discard if content.endswith(b"\n") else _open_lines.add)(descriptor)
 
 
 def shows_color(variables: dict[str, str]) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from scripts.benches.parts.compat import compare
 from tests.labs.checkout import ROOT
 from tests.labs.cluster.cluster import Cluster, running_cluster
 from tests.labs.farm.farm import Coordinator, Job, payload, running_farm
@@ -142,7 +143,13 @@ def main() -> int:
     """Print the tables, and one JSON object last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 rounds instead of 7")
-    rounds = _ROUNDS[parser.parse_args().quick]
+    parser.add_argument(
+        "--compat", nargs="*", metavar="JOB", help="no times: print where small jobs (all, or some) end differently"
+    )
+    arguments = parser.parse_args()
+    if arguments.compat is not None:
+        return _compare(arguments.compat)
+    rounds = _ROUNDS[arguments.quick]
     table: dict[str, list[Row]] = {}
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bench-e2e-")))
@@ -175,6 +182,13 @@ def main() -> int:
     mine = {name: row for name, row in medians.items() if name.startswith("ours")}
     print(json.dumps({"bench": "e2e", "rounds": rounds, "ours": mine, "peers": peers, "ratios": ratios}))
     return 0
+
+
+def _compare(only: list[str]) -> int:
+    """Run the jobs of `tests/labs/farm/compat_jobs.py` under both; 1 if a difference is not in docs/executor.md."""
+    with tempfile.TemporaryDirectory(prefix="bench-compat-") as folder, running_cluster() as cluster:
+        cluster.kubectl("apply", "-f", str(ROOT / "docs/reference/rbac.yaml"))
+        return 1 if compare(cluster, Path(folder), only=only) else 0
 
 
 def report(medians: dict[str, Row], table: dict[str, list[Row]]) -> None:

@@ -196,6 +196,31 @@ def test_a_missing_image_that_the_operator_has_chosen_is_not_the_jobs_failure(la
     assert outcome.reason == "runner_system_failure", outcome.text
 
 
+DENIAL = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope"
+
+
+def test_a_denial_without_its_pull_secret_is_not_final(lab: ContractLab, cluster: FakeCluster) -> None:
+    """The kubelet tries again once the secret is there."""
+
+    def report() -> None:
+        event = {"reason": "FailedToRetrieveImagePullSecret", "type": "Warning"}
+        event["message"] = "Unable to retrieve some image pull secrets (team-login); attempting to pull may not succeed."
+        name = cluster.created[-1]["metadata"]["name"]
+        cluster.store.create("events", {"metadata": {"name": "e"}, "involvedObject": {"name": name}, **event})
+
+    cluster.images.add("registry.example/private:1", pull_errors=[DENIAL] * 2)
+    cluster.faults.add(PODS, after=True, action=report)
+    outcome = lab.run(["true"], image={"name": "registry.example/private:1"})
+    assert outcome.state == "success", outcome.text
+    assert outcome.text.count("pull secrets that are not there: team-login") == 1, outcome.text
+
+
+def test_a_denial_with_its_pull_secret_is_final(lab: ContractLab, cluster: FakeCluster) -> None:
+    cluster.images.add("registry.example/private:1", pull_errors=[DENIAL] * 2)
+    outcome = lab.run(["true"], image={"name": "registry.example/private:1"}, credentials=CREDENTIALS)
+    assert (outcome.reason, outcome.stages) == ("script_failure", ONCE), outcome.text
+
+
 def test_the_next_pull_policy_is_tried_with_another_pod(lab: ContractLab, cluster: FakeCluster) -> None:
     cluster.images.add("registry.example/app:1", pull_errors=["dial tcp 10.0.0.1:443: i/o timeout"] * 3)
     runner = lab.runner('pull_policy = ["always", "if-not-present"]')

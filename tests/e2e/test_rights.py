@@ -45,6 +45,8 @@ def use_everything(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     runner(SMALL).run(payload([EATER, "sleep 3"], job_info=info, credentials=credentials))
     runner(SMALL).run(payload(["sleep 4", EATER], job_info=info, id=102))
     runner(SMALL).run(payload(["true"], image={"name": "localhost/nothing:1"}))
+    refused = {"name": "localhost/busybox:1", "executor_opts": {"kubernetes": {"user": "99999999999"}}}
+    runner().run(payload(["true"], image=refused, credentials=credentials))
     vanishing = runner()
     vanishing.when("begun", lambda: lab.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--force", "--wait=false"))
     vanishing.run(payload(["echo begun; sleep 60"]))

@@ -27,7 +27,7 @@ _SETTINGS = """
 namespace = "{namespace}"
 kubeconfig = "{kubeconfig}"
 helper_image = "localhost/spack-farm-helper:1"
-pull_policy = "never"
+pull_policy = "{pull_policy}"
 """
 _CACHE = """
   [runners.cache]
@@ -54,9 +54,9 @@ _OTHERS = """
     ca_file = "{home}/pki/ca.crt"
     namespace = "{namespace}"
     helper_image = "localhost/spack-farm-helper:1"
-    pull_policy = ["never"]
+    pull_policy = ["{pull_policy}"]
     poll_interval = 1
-
+{official_settings}
 [[runners]]
   name = "shell"
   url = "{shell}"
@@ -94,11 +94,16 @@ class Farm:
 
 
 @contextlib.contextmanager
-def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[Farm]:
-    """Load the helper image and run coordinator and Runner."""
+def running_farm(
+    cluster: Cluster, folder: Path, *, namespace: str, pull_policy: str = "never", more: str = ""
+) -> Iterator[Farm]:
+    """Load the helper image and run coordinator and Runner.
+
+    `more` are further lines for `[kubernetes]` of both the driver and the official executor.
+    """
     load_images(cluster, "helper")
     settings = folder / "settings.toml"
-    settings.write_text(settings_text(cluster, namespace=namespace))
+    settings.write_text(settings_text(cluster, namespace=namespace, pull_policy=pull_policy) + more)
     repositories = folder / "repositories"
     repositories.mkdir()
     with contextlib.ExitStack() as held:
@@ -112,6 +117,7 @@ def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[
             )
             sides[name] = held.enter_context(side)
         others = {name: side.url for name, side in sides.items()} | {"server": SERVER, "home": str(cluster.home)}
+        others |= {"official_settings": more, "pull_policy": pull_policy}
         config = gitlab_runner.filled_in(
             (ROOT / "config.toml.example").read_text(),
             url=sides["ours"].url,
@@ -124,9 +130,9 @@ def running_farm(cluster: Cluster, folder: Path, *, namespace: str) -> Iterator[
         yield Farm(cluster, sides, folder, manager.pid)
 
 
-def settings_text(cluster: Cluster, *, namespace: str) -> str:
+def settings_text(cluster: Cluster, *, namespace: str, pull_policy: str = "never") -> str:
     """Return the driver's settings for a cluster of ours."""
-    return _SETTINGS.format(kubeconfig=cluster.kubeconfig("driver"), namespace=namespace)
+    return _SETTINGS.format(kubeconfig=cluster.kubeconfig("driver"), namespace=namespace, pull_policy=pull_policy)
 
 
 def load_images(cluster: Cluster, *names: str) -> None:

@@ -51,3 +51,18 @@ def test_a_reader_that_is_gone_is_an_error() -> None:
     with pytest.raises(BrokenPipeError):
         write_all(writing, b"x")
     os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"), [(b"no end", "no end\na note\n"), (b"end\n", "end\na note\n"), (b"", "a note\n")]
+)
+def test_a_message_begins_a_line_of_its_own_whatever_a_script_has_printed(
+    tmp_path: Path, output: bytes, expected: str
+) -> None:
+    path = tmp_path / "log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    log = Log(descriptor)
+    write_all(descriptor, output)
+    log.note("a note")
+    os.close(descriptor)
+    assert path.read_text() == expected

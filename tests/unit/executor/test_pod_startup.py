@@ -5,7 +5,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.pod_startup import Event, StepBudget, read_events, seconds_of, step_budget, time_used
+from executor.pod_startup import (
+    Event,
+    StepBudget,
+    failed_pull,
+    missing_pull_secrets,
+    read_events,
+    seconds_of,
+    step_budget,
+    time_used,
+)
 from executor.pod_status import Progress, StartupStep, read_pod
 from executor.settings import load_settings
 
@@ -132,3 +141,25 @@ def test_words_of_an_event_are_bounded() -> None:
     (one,) = read_events({"items": [event("Failed", 0) | {"message": "x\n" * 10_000}]})
     assert len(one.text) == 400
     assert "\n" not in one.text
+
+
+def test_the_cause_of_a_back_off_that_says_none_is_in_the_containers_last_failed_pull() -> None:
+    def event(container: str, reason: str, message: str) -> Event:
+        involved = {"fieldPath": f"spec.containers{{{container}}}"}
+        return msgspec.convert({"reason": reason, "message": message, "involvedObject": involved}, Event)
+
+    events = [
+        event("build", "Failed", 'Failed to pull image "a": first'),
+        event("build", "Failed", 'Failed to pull image "a": last'),
+        event("build", "Failed", "Error: ImagePullBackOff"),
+        event("helper", "Failed", 'Failed to pull image "b": another'),
+    ]
+    assert failed_pull(events, "build") == 'Failed to pull image "a": last'
+    assert failed_pull(events, "other") == ""
+
+
+def test_pull_secrets_that_are_not_there_are_known_by_name() -> None:
+    message = "Unable to retrieve some image pull secrets (one, two); attempting to pull the image may not succeed."
+    events = [Event(reason="FailedToRetrieveImagePullSecret", message=message), Event(reason="Failed", message="(three)")]
+    assert missing_pull_secrets(events) == "one, two"
+    assert missing_pull_secrets([]) == ""

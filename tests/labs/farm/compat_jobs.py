@@ -1,0 +1,171 @@
+"""Small jobs that the official executor and ours are to run alike: images, users, files, sizes, registries, odd scripts.
+
+Pure. A job's script prints what is compared after `@`; the same payload goes to both.
+"""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from tests.fakes.runner_script import payload
+from tests.labs.checkout import ROOT
+
+PAGE = ROOT / "docs/executor.md"
+_ROW = re.compile(r"^\| ([^|]+?) \|", re.MULTILINE)
+_SECTION = "## Where jobs end differently under the official executor"
+HELPER = "localhost/spack-farm-helper:1"
+BUSYBOX = "localhost/busybox:1"
+SETTINGS = """
+cpu_request_overwrite_max_allowed = "1"
+cpu_limit_overwrite_max_allowed = "2"
+memory_request_overwrite_max_allowed = "256Mi"
+memory_limit_overwrite_max_allowed = "512Mi"
+ephemeral_storage_limit_overwrite_max_allowed = "1Gi"
+allowed_pull_policies = ["never"]
+"""
+"""Keys of [kubernetes] that both executors have."""
+USER = {"kubernetes": {"user": "1000"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where registries and repositories of a run are."""
+
+    registry: str
+    """A registry over plain HTTP on loopback, and a path in it of which the node has no image yet."""
+    untrusted: str
+    """The same with a certificate that nobody trusts."""
+    login: dict[str, object]
+    """The login to what is private in the first one."""
+    source: dict[str, Any]
+    """Keys of the payload of a job on a repository."""
+
+
+def compat_jobs(places: Places) -> dict[str, dict[str, Any]]:
+    """Return the jobs' payloads by name; each ends within a minute, or by its own timeout."""
+    return {name: _with_timeout(one) for name, one in (_scripts() | _users(places) | _images(places) | _sizes()).items()}
+
+
+def documented(page: str) -> list[str]:
+    """Return the jobs that the table of differences names."""
+    section = page.partition(f"\n{_SECTION}\n")[2].partition("\n## ")[0]
+    return [name for name in _ROW.findall(section) if name not in {"job", "---"}]
+
+
+def _job(script: list[str], *, image: str = BUSYBOX, more: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return payload(script, image={"name": image, "entrypoint": [""]} | (more or {}), **changes)
+
+
+def _with_timeout(job: dict[str, Any]) -> dict[str, Any]:
+    return job if job["runner_info"]["timeout"] <= 0 else job | {"runner_info": {"timeout": 45}}
+
+
+def _scripts() -> dict[str, dict[str, Any]]:
+    file = {"key": "A_FILE", "value": "line 1\nline 2", "public": False, "masked": False, "file": True}
+    artifact = {"name": "a", "paths": ["kept"], "when": "always", "artifact_type": "archive", "artifact_format": "zip"}
+    odd = {"ODD": "a 'b' \"c\" $$d `e` \\f\n* ~ é", "EMPTY": ""}
+    posix = {"FF_POSIXLY_CORRECT_ESCAPES": "true"}
+    return {
+        "success": _job(["echo @done"]),
+        "exit code": _job(["echo @before", "(exit 42)", "echo @never"]),
+        "exit 256": _job(["sh -c 'exit 256'", "echo @zero"]),
+        "pipe that fails": _job(["false | true", "echo @after"], image="localhost/bash:1"),
+        "unset variable": _job(['echo "@<$NOT_SET>"']),
+        "standard input": _job(["read -r line || echo @nothing to read"]),
+        "no terminal": _job(["[ -t 1 ] || echo @no terminal"]),
+        "working folder": _job(["echo @$PWD"]),
+        "search path": _job(["echo @$PATH"]),
+        "home": _job(["echo @$HOME"]),
+        "shell options": _job(["echo @$-"], image="localhost/bash:1"),
+        "variables": _job(['printf "@<%s>\\n" "$ODD" | tr "\\n" "|"; echo', 'echo "@<$EMPTY>"'], variables=odd),
+        "file variable": _job(['stat -c "@%a" "$A_FILE"', 'sed s/^/@/ "$A_FILE"; echo'], secret_variables=[file]),
+        "modes of files": _job(["echo x >f; mkdir d", "stat -c '@%a %n' f d .", "echo @$(umask)"]),
+        "left in the background": _job(["sleep 300 & echo @left"]),
+        "much output": _job(["seq 1 20000 | sed s/^/@/"]),
+        "no newline at the end": _job(["printf '@no newline'"]),
+        "bytes": _job(["printf '@\\303\\251 \\377\\n'"]),
+        "killed by itself": _job(["echo @begun", "kill -9 $$"]),
+        "interrupt": _job(["sh -c 'kill -INT $$'; echo @$?"]),
+        "after_script": _job(["exit 3"], after=["echo @$CI_JOB_STATUS", "exit 7"]),
+        "after_script in another shell": _job(["export KEPT=1"], after=["echo @<$KEPT>"]),
+        "script timeout": _job(["echo @begun; sleep 40"], variables={"RUNNER_SCRIPT_TIMEOUT": "3s"}, after=["echo @after"]),
+        "artifacts of a failed job": _job(["echo a >kept; exit 4"], artifacts=[artifact], image=HELPER),
+        "no timeout": _job(["echo @ran"], runner_info={"timeout": 0}),
+        "dash": _job(["echo @ran"], image="localhost/dash:1"),
+        "dash with POSIX quotes": _job(["echo ab | grep 'b$' | sed s/^/@/"], image="localhost/dash:1", variables=posix),
+    }
+
+
+def _users(places: Places) -> dict[str, dict[str, Any]]:
+    flag = {"FF_DISABLE_UMASK_FOR_KUBERNETES_EXECUTOR": "true"}
+    file = {"key": "A_FILE", "value": "x", "public": False, "masked": False, "file": True}
+    look = ["stat -c '@%a %u %n' . examples .git", 'stat -c "@%a %u" "$A_FILE"']
+    elsewhere = {"GIT_CLONE_PATH": "$CI_BUILDS_DIR/elsewhere"}
+    git = "git log -1 --format=@%s"
+
+    def sources(
+        script: list[str], variables: dict[str, str] | None = None, *, more: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        source = places.source | {"variables": places.source["variables"] | (variables or {})}
+        return _job(script, image=HELPER, more=more, secret_variables=[file], **source)
+
+    other = {"executor_opts": USER}
+    return {
+        "git": sources([git, "git status --short | wc -l | sed s/^/@/"]),
+        "git as another user": sources([git], more=other),
+        "another user": _job(["echo @$(id -u):$(id -g)", "echo x >f && stat -c '@%a %u' f"], more=other),
+        "sources and file variables": sources(look),
+        "sources and file variables of another user": sources(look, more=other),
+        "without umask 0000": sources(look, flag),
+        "without umask 0000, another user": sources([*look, git], flag, more=other),
+        "GIT_CLONE_PATH": sources(["echo @$PWD", git], elsewhere),
+        "user that is not a number": _job(["echo @$(id -u)"], more={"executor_opts": {"kubernetes": {"user": "builder"}}}),
+        "no sources": _job(["ls -A | wc -l | sed s/^/@/"], variables={"GIT_STRATEGY": "none"}),
+    }
+
+
+def _images(places: Places) -> dict[str, dict[str, Any]]:
+    login = {"DOCKER_AUTH_CONFIG": json.dumps(places.login)}
+
+    def pulled(name: str, *, registry: str = places.registry, **variables: str) -> dict[str, Any]:
+        return _job(["echo @ran"], image=f"{registry}/{name}", variables=variables)
+
+    return {
+        "pulled": pulled("team/app:503"),
+        "missing, named after codes": pulled("timeout/503:429"),
+        "registry that is down": pulled("status/503/denied:404"),
+        "denied": pulled("status/403/timeout:503"),
+        "private with DOCKER_AUTH_CONFIG": pulled("private/app:1", **login),
+        "private without a login": pulled("private/other:1"),
+        "untrusted registry": pulled("team/app:1", registry=places.untrusted),
+        "registry that does not exist": pulled("app:1", registry="nowhere.invalid"),
+        "not on the node": _job(["echo @never"], image="localhost/nothing:1", more={"pull_policy": ["never"]}),
+        "no image": _job(["echo @never"], image=""),
+        "not a name": _job(["echo @never"], image="Not/A Name"),
+        "pull policy that is not allowed": _job(["echo @never"], more={"pull_policy": ["always"]}),
+        "image without a shell": _job(["echo @never"], image="localhost/noshell:1"),
+        "image without gitlab-runner": _job(["echo @ran"], image="localhost/norunner:1"),
+        "entrypoint of the job": _job(["echo @ran"], more={"entrypoint": ["/bin/sh", "-c"]}),
+        "entrypoint that fails": _job(["echo @ran"], more={"entrypoint": ["/bin/false"]}),
+        "a service": _job(["echo @ran"], services=[{"name": BUSYBOX, "alias": "db", "command": ["sleep", "60"]}]),
+    }
+
+
+def _sizes() -> dict[str, dict[str, Any]]:
+    def sized(script: str = "echo @ran", **variables: str) -> dict[str, Any]:
+        return _job([script], variables={f"KUBERNETES_{name}": value for name, value in variables.items()})
+
+    return {
+        "a size": sized(MEMORY_REQUEST="64Mi", CPU_REQUEST="100m"),
+        "half a byte": sized(MEMORY_LIMIT="512m"),
+        "half a byte as a request": sized(MEMORY_REQUEST="512m"),
+        "four thousand cores": sized(CPU_REQUEST="4000"),
+        "no quantity": sized(MEMORY_LIMIT="512MB"),
+        "limit of zero": sized(MEMORY_LIMIT="0"),
+        "more than the cap": sized(MEMORY_REQUEST="1Gi"),
+        "killed for memory": sized("tail /dev/zero; echo @$?; exit 9", MEMORY_LIMIT="32Mi"),
+        "overwrites that are not allowed": sized(
+            NODE_SELECTOR_X="no=such", SERVICE_ACCOUNT_OVERWRITE="nobody", NAMESPACE_OVERWRITE="other"
+        ),
+    }
