@@ -42,6 +42,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """The shell of the build image that runs scripts."""
     quoting: bool = True
     """Whether that shell reads `$'…'`, which the Runner's scripts use."""
+    first_process: int = 1
+    """The process id of the driver's first process in the build container: not 1 if an entrypoint has kept that place."""
     size: Size = Size()
     """Of the build container."""
     build_jobs: int | None = None

@@ -4,6 +4,7 @@ import re
 
 from executor import errors
 from executor.attempt import Attempt
+from executor.pod_agent import SHELLS
 from executor.settings import Settings
 
 # The Runner's frame, with and without FF_USE_LEGACY_BASH_EVAL. What the user wrote is inside its quotes: there, with POSIX
@@ -13,12 +14,16 @@ _QUOTED_FRAME = re.compile(rb"(?:; |: \| )eval \$'")
 
 def check_images(facts: dict[str, dict[str, set[str]]], settings: Settings, runner_version: str) -> None:
     """Raise RequestError or SettingsError if an image lacks what scripts need."""
-    if "end" not in facts.get("build", {}) and "shell" not in facts.get("build", {}):
+    build = facts.get("build", {})
+    if not build:
         raise errors.RequestError(
-            'the build container\'s entrypoint did not start its arguments: end it with `exec "$@"`, or set entrypoint: [""]'
+            'the entrypoint did not start its arguments: end it with `exec "$@"`, or omit FF_KUBERNETES_HONOR_ENTRYPOINT'
         )
-    if "setsid" not in facts["build"].get("tool", set()):
-        raise errors.RequestError("the job's image has no `setsid`; install util-linux or busybox in it")
+    if "shell" not in build:
+        reason = "; ".join(sorted(build.get("broken", ()))) or f"none of {', '.join(SHELLS)} is there"
+        raise errors.RequestError(
+            f"the job's image has no shell that runs ({reason}); scripts need bash or a POSIX shell `sh`"
+        )
     helper = facts.get("helper", {})
     if "gitlab-runner" in helper.get("tool", set()) or settings.allow_missing_helper:
         _check_helper_version(helper, runner_version)

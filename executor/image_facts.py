@@ -8,19 +8,32 @@ from executor import errors
 from executor.exec_stream import ExecStream, capture
 from executor.kube import Api, pods_path, with_retries
 from executor.plan import PodPlan
-from executor.pod_agent import FACTS_BEGIN, waiting_agent_argv
+from executor.pod_agent import FACTS_BEGIN, agent_argv
+from executor.pod_status import entrypoint_ended
+from executor.pods import find, printed
 
 Facts = dict[str, set[str]]
-"""Of one container: `{"shell": {"bash"}, "tool": {"git", …}}`."""
+"""Of one container: `{"shell": {"/bin/bash"}, "tool": {"git", …}}`."""
 _LOG_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 _LARGEST_LOG_BYTES = 1 << 20
+_EXEC_SECONDS = 2
 
 
-def read_facts(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Facts]:
+def read_facts(
+    api: Api,
+    plan: PodPlan,
+    *,
+    check: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic,
+) -> dict[str, Facts]:
     """Return the facts of both containers, by name.
 
-    A container without facts never started the driver's first process. Raises ClusterError, or PodFailed.
+    A container without facts has not started the driver's first process within `budgets.start_seconds`. `check` is called
+    now and then; what it raises ends the wait. Raises RequestError if the build container's entrypoint has ended,
+    PodFailed if the pod has, else ClusterError.
     """
+    deadline = now() + plan.settings.budgets.start_seconds
     with contextlib.suppress(errors.ClusterError):  # such as a role without the right to read logs
         found: dict[str, Facts] = {}
         for pause in _LOG_PAUSES_SECONDS:
@@ -28,7 +41,24 @@ def read_facts(api: Api, plan: PodPlan, *, sleep: Callable[[float], None] = time
             if all(found.values()):
                 return found
             sleep(pause)
-    return _facts_by_exec(api, plan)  # the container starts slowly, or its entrypoint redirects its output
+    while True:  # a container starts slowly, or its entrypoint redirects its output
+        check()
+        _check_pod(api, plan)
+        found = _facts_by_exec(api, plan, seconds=_EXEC_SECONDS)
+        if all(found.get(name) for name in ("build", "helper")) or now() > deadline:
+            return found
+
+
+def _check_pod(api: Api, plan: PodPlan) -> None:
+    """Raise RequestError if the build container has ended, PodFailed if the pod or the helper has."""
+    budget = plan.settings.budgets.api_seconds
+    pod = with_retries(lambda: find(api, plan.namespace, plan.name), seconds=budget)
+    ended = pod.container("build").terminated
+    if ended is not None and plan.build.has_entrypoint and not pod.is_terminating:
+        raise errors.RequestError(f"pod {plan.name}: {entrypoint_ended(ended)}{printed(api, plan, 'build')}")
+    if ended is not None or pod.container("helper").terminated is not None or pod.is_finished:
+        name = "build" if ended is not None else "helper"
+        raise errors.PodFailed(f"pod {plan.name}: container {name} ended before the job began{printed(api, plan, name)}")
 
 
 def _facts_in_log(api: Api, plan: PodPlan, container: str) -> Facts:
@@ -56,23 +86,20 @@ def _facts(lines: Iterable[str]) -> Facts:
     return facts
 
 
-def _facts_by_exec(api: Api, plan: PodPlan) -> dict[str, Facts]:
-    """Return what the helper's agent reads from the control volume, once the facts of both containers are there."""
-    seconds = plan.settings.budgets.start_seconds
+def _facts_by_exec(api: Api, plan: PodPlan, *, seconds: int) -> dict[str, Facts]:
+    """Return what the helper's agent reads from the control volume, at the latest after so many seconds."""
 
     def ask() -> bytes:
-        argv = waiting_agent_argv("helper", "wait_facts", seconds=seconds)
+        argv = agent_argv("helper", "wait_facts", seconds=seconds)
         with ExecStream(api, plan.namespace, plan.name, "helper", argv) as stream:
             output, complaint, code = capture(stream, timeout_seconds=2 * seconds + 30)
         if code:
             text = complaint.decode("utf-8", "replace").strip()
-            raise errors.PodFailed(
-                f"pod {plan.name}: the helper container could not begin (exit code {code}); see kubernetes.helper_image: "
-                f"{text[:500]}"
-            )
+            raise errors.PodFailed(f"pod {plan.name}: the helper container could not begin (exit code {code}): {text[:500]}")
         return output
 
-    answer = with_retries(ask, seconds=min(seconds, plan.settings.budgets.api_seconds)).decode("utf-8", "replace")
+    budgets = plan.settings.budgets
+    answer = with_retries(ask, seconds=min(budgets.start_seconds, budgets.api_seconds)).decode("utf-8", "replace")
     return facts_by_container(answer)
 
 

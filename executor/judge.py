@@ -5,6 +5,8 @@ with exit code 137`, `pods "…" not found`, `pod "…" status is "Failed"`, `Po
 shutdown`.
 """
 
+import signal
+
 from executor.attempt import Attempt
 from executor.build_stage import is_user_script
 from executor.pod_status import Ended, Pod
@@ -16,6 +18,10 @@ from executor.verdict import Booking, Verdict
 
 KILLED = 137
 _LONGEST_TEXT = 1000
+_OWN_KILL = (
+    f"exit code {KILLED}: the script killed its own container's processes, its own shell among them (SIGKILL, as by "
+    "`kill -9 -1`); the kernel has counted no memory kill"
+)
 
 
 def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt, settings: Settings) -> Verdict:
@@ -27,7 +33,8 @@ def judge_script(end: ScriptEnd, *, stage: str, container: str, attempt: Attempt
             warning = f"{_kills(kills)} killed for memory in this script ({_limit_text(end, attempt)}), yet it ended with 0"
         return Verdict(booking=Booking.SUCCESS, warning=warning)
     if kills <= 0:
-        return Verdict(booking=Booking.BUILD_FAILURE, exit_code=end.exit_code, warning=warning)
+        error = _OWN_KILL if end.signal == signal.SIGKILL else ""
+        return Verdict(booking=Booking.BUILD_FAILURE, exit_code=end.exit_code, error=error, warning=warning)
     if container == "helper":
         error = (
             f"command terminated with exit code {KILLED}: {stage} was killed for memory in the helper container; "
@@ -68,6 +75,10 @@ def judge_loss(pod: Pod | None, *, stage: str, container: str, attempt: Attempt,
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=f"{lost}; the job can be repeated", lost=lost)
     reason = f"{ended.reason}, exit code {ended.exit_code}" if ended else "unknown reason"
     dead = f"container {container} of pod {attempt.pod} ended during {stage}: {reason}"
+    if container == "build" and ended is not None and attempt.first_process != 1:
+        # The kernel protects process 1 alone from the container's own signals; here that is the entrypoint, which has ended
+        # when the driver's process, its child, was killed.
+        return Verdict(booking=Booking.BUILD_FAILURE, exit_code=KILLED, error=_OWN_KILL, build_dead=_OWN_KILL)
     if container == "helper":
         hint = "; raise kubernetes.helper_memory_limit" if ended and _is_memory_kill(ended) else ""
         return Verdict(booking=Booking.SYSTEM_FAILURE, error=dead + hint, lost=dead)

@@ -1,7 +1,7 @@
 """Writes a pod plan as Kubernetes objects. Pure; sends nothing.
 
-Source: Kubernetes API v1 (Pod, Secret). Two containers share three empty volumes: builds, cache, and the control volume
-through which scripts and their output go (`pod_agent.py`).
+Source: Kubernetes API v1 (Pod, Secret, ConfigMap). Two containers share three empty volumes: builds, cache, and the control
+volume through which scripts and their output go (`pod_agent.py`); and the config map with the program that runs them.
 """
 
 import base64
@@ -9,12 +9,15 @@ import json
 from typing import Any
 
 from executor import names
+from executor.agent_files import agent_files, architecture_of
 from executor.plan import ContainerPlan, PodPlan
-from executor.pod_agent import CONTROL_FOLDER, PROTOCOL_VERSION, first_process
+from executor.pod_agent import AGENT_FOLDER, CONTROL_FOLDER, PROTOCOL_VERSION, first_process
 from executor.sizes import Size
 from executor.units import format_bytes, format_millicores
 
 Manifest = dict[str, Any]
+HELPER_UMASK = "0000"
+"""The job's image may have another user, who writes beside what the helper has fetched. The official helper has it too."""
 _HARDENED_USER = 1000
 """User and group of a hardened pod whose job asks for none: an image that names no user would run as root."""
 
@@ -30,7 +33,10 @@ def pod_manifest(plan: PodPlan) -> Manifest:
         "automountServiceAccountToken": kubernetes.automount_service_account_token,
         "enableServiceLinks": False,
         "securityContext": _pod_security_context(plan),
-        "volumes": [{"name": name, "emptyDir": {}} for name in ("builds", "cache", "control")],
+        "volumes": [
+            *({"name": name, "emptyDir": {}} for name in ("builds", "cache", "control")),
+            {"name": "agent", "configMap": {"name": _agent_files(plan)["metadata"]["name"], "defaultMode": 0o555}},
+        ],
         "containers": [_container(plan, plan.build), _container(plan, plan.helper)],
     }
     secrets = [{"name": name} for name in kubernetes.image_pull_secrets]
@@ -57,6 +63,20 @@ def pod_manifest(plan: PodPlan) -> Manifest:
         },
         "spec": spec,
     }
+
+
+def agent_files_manifest(plan: PodPlan) -> Manifest:
+    """Return the config map with the pod agent, which all pods of the namespace share."""
+    files = _agent_files(plan)
+    return files | {"metadata": files["metadata"] | {"namespace": plan.namespace}}
+
+
+def _agent_files(plan: PodPlan) -> Manifest:
+    return agent_files(
+        architecture_of(plan.settings.kubernetes),
+        orphan_after_seconds=plan.settings.orphan_after_seconds,
+        helper_umask=HELPER_UMASK,
+    )
 
 
 def owner_references(plan: PodPlan, *, pod_uid: str) -> list[Manifest]:
@@ -89,12 +109,12 @@ def pull_secret_manifest(plan: PodPlan, *, pod_uid: str = "") -> Manifest:
 
 def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
     settings = plan.settings
-    argv = first_process(container.name, orphan_after_seconds=settings.orphan_after_seconds)
-    process = [argument.replace("$", "$$") for argument in argv]  # Kubernetes expands $(NAME), and makes $$ one $
+    process = first_process(container.name)
     if container.honors_image_entrypoint:
         start: Manifest = {"args": process}
     elif container.entrypoint:
-        start = {"command": container.entrypoint, "args": process}
+        # Kubernetes expands $(NAME) in it, and makes $$ one $.
+        start = {"command": [argument.replace("$", "$$") for argument in container.entrypoint], "args": process}
     else:
         start = {"command": process}
     manifest = {
@@ -105,6 +125,7 @@ def _container(plan: PodPlan, container: ContainerPlan) -> Manifest:
             {"name": "builds", "mountPath": settings.builds_dir},
             {"name": "cache", "mountPath": settings.cache_dir},
             {"name": "control", "mountPath": CONTROL_FOLDER},
+            {"name": "agent", "mountPath": AGENT_FOLDER, "readOnly": True},
         ],
         "resources": _resources(container.size),
         "securityContext": _security_context(plan, container),

@@ -27,7 +27,7 @@ class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`build` or `helper`."""
     image: str
     entrypoint: list[str]
-    """Arguments before the driver's first process; empty starts that directly."""
+    """The job's own, which starts the driver's first process; empty if there is none, or it is not to run."""
     honors_image_entrypoint: bool
     """Whether the image's own entrypoint starts the driver's first process."""
     pull_policy: str
@@ -37,6 +37,11 @@ class ContainerPlan(msgspec.Struct, frozen=True, kw_only=True):
     size: Size
     run_as_user: int | None = None
     run_as_group: int | None = None
+
+    @property
+    def has_entrypoint(self) -> bool:
+        """Whether another program starts the driver's first process."""
+        return self.honors_image_entrypoint or bool(self.entrypoint)
 
 
 class PodPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +170,8 @@ def _build_container(job: Job, settings: Settings, size: Size, *, honors: bool) 
     allowed = settings.kubernetes.allowed_images
     if allowed and name != settings.kubernetes.image and not any(matches(pattern, name) for pattern in allowed):
         raise RequestError(f'image "{name}" is not allowed; use one that matches: {", ".join(allowed)}')
-    entrypoint = [argument for argument in image.entrypoint or [] if argument]
+    # As in the official executor, an entrypoint runs only if the job asks for it.
+    entrypoint = [argument for argument in image.entrypoint or [] if argument] if honors else []
     user, group = _user(image, settings)
     policies = _pull_policies(image, settings)
     return ContainerPlan(

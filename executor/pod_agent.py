@@ -1,34 +1,41 @@
-"""The pod agent: the programs in a container, the control volume, and what the driver and `agent.sh` say to each other.
+"""The pod agent: the program in a container, the control volume, and what the driver and `agent.c` say to each other.
 
-Protocol version 1. Each container has a folder of its own in the volume, each script a folder below it:
+Protocol version 2. The program comes into both containers by a config map, as a read-only volume (`agent_files.py`):
 
-    /.spack-farm/CONTAINER/agent             the program that the driver calls (agent.sh)
+    /.spack-farm-agent/agent                 the program: first process, and the command that the driver calls
+    /.spack-farm-agent/CONTAINER             starts the first process: a script to the kernel and to any shell
+
+Each container has a folder of its own in the control volume, each script a folder below it:
+
     /.spack-farm/CONTAINER/facts, peak       what the image offers; peak of the working set in bytes
     /.spack-farm/CONTAINER/alive             changes while a driver follows a script
-    /.spack-farm/CONTAINER/stages/STAGE/     script, started, keeper, group, log.N, end.N, acked, counters.*, exit
+    /.spack-farm/CONTAINER/requests, lock    a pipe to the first process; a lock that it holds
+    /.spack-farm/CONTAINER/stages/STAGE/     script, variables, started, group, log.N, end.N, acked, counters.*, exit, broken
     /.spack-farm/finished                    the job's last script has ended: the first processes end at the first TERM
 
-The driver calls the agent that the pod was made with, so a newer driver need only know its commands and lines.
+The driver calls the agent that the pod was made with, so a newer driver need only know its commands and lines. Version 1 was
+a shell program at /.spack-farm/CONTAINER/agent.
 """
 
-import functools
-from pathlib import Path
+from collections.abc import Mapping
 
 CONTROL_FOLDER = "/.spack-farm"
-PROTOCOL_VERSION = 1
-KNOWN_PROTOCOLS = frozenset({1})
+AGENT_FOLDER = "/.spack-farm-agent"
+PROTOCOL_VERSION = 2
+KNOWN_PROTOCOLS = frozenset({1, 2})
 FACTS_BEGIN = "\nspack-farm's facts of this image:\n"
 """What a container's first process prints before the facts; `end` in a line of its own follows them."""
-_HERE = Path(__file__).parent
+SHELLS = ("/usr/local/bin/bash", "/usr/bin/bash", "/bin/bash", "/usr/local/bin/sh", "/usr/bin/sh", "/bin/sh", "/busybox/sh")
+"""Where a shell is looked for. Source: gitlab-runner shells/bash.go, the official executor's order."""
+_CGROUP = "/sys/fs/cgroup"
 
-# The protocol in both directions. A test compares it with the text of agent.sh.
+# The protocol in both directions. A test compares it with the text of agent.c.
 COMMANDS = {
-    "run": ("stage", "segment", "base", "received", "size", "last"),  # start a script or find it started; follow its output
-    "signal": ("stage", "signal"),  # TERM or KILL to the script's process group
-    "facts": (),  # what the image offers
-    "wait_facts": ("seconds",),  # the facts of both containers, once they are there
+    "run": ("root", "stage", "segment", "base", "received", "size", "last"),  # start a script, follow its output
+    "signal": ("root", "stage", "signal"),  # TERM or KILL to the script's process group
+    "wait_facts": ("control", "seconds"),  # the facts of both containers, once they are there
 }
-"""The agent's commands with their arguments, in order; the last ones may be missing."""
+"""The agent's commands with their arguments, in order; after those of `run` come variables, NAME=VALUE."""
 DRIVER_LINES = {
     "alive": ("number",),  # any number that changes: a driver is there
     "acked": ("segment", "total"),  # all segments before this one have arrived, `total` bytes of output
@@ -39,50 +46,55 @@ AGENT_LINES = {
     "following": (),  # the script was started; from here on the agent reads lines
     "segment": ("segment", "total"),  # a segment is complete; it ends after `total` bytes of output
     "counters": ("section",),  # `before` or `after`: a reading of the counters begins
+    "signal": ("number",),  # a signal has ended the script's shell; its exit code is 128 more
     "exit": ("code",),  # the script has ended
     "broken": (),  # the log could not be written any further
     "lost": ("message",),  # the script's end cannot be known from here
-    "fault": ("message",),  # the script cannot run in this image
+    "fault": ("message",),  # the script cannot run in this container
     "beat": (),  # nothing is new
 }
 """Lines that the agent writes on standard error: keyword, then fields."""
 COUNTERS = ("events.", "memory.", "cpu.")
 """How the names of counters begin; after `counters` the agent writes them as NAME VALUE."""
-FACTS = ("shell", "quoting", "tool", "runner_version", "container", "missing", "end")
-"""The keys of the lines that `facts` and `wait_facts` print."""
+FACTS = ("shell", "quoting", "broken", "process", "tool", "runner_version", "container", "missing", "end")
+"""The keys of the lines that `wait_facts` prints."""
 
 
-@functools.cache
-def first_process(container: str, *, orphan_after_seconds: int) -> list[str]:
+def first_process(container: str) -> list[str]:
     """Return the command line of a container's first process."""
-    program, agent = _program("first_process.sh"), _program("agent.sh")
-    return ["sh", "-c", program, "first_process", CONTROL_FOLDER, container, str(orphan_after_seconds), agent]
+    return [f"{AGENT_FOLDER}/{container}"]
 
 
-def agent_argv(container: str, command: str, **arguments: object) -> list[str]:
-    """Return the command line that calls the agent in a container; arguments at the end may be missing."""
-    return ["sh", _path(container), *_words(command, arguments)]
+def start_script(container: str, *, orphan_after_seconds: int, umask: str) -> str:
+    """Return what starts a container's first process: run as a program, by `sh FILE` or by `sh -c FILE`.
 
-
-def with_variables(argv: list[str], variables: dict[str, str]) -> list[str]:
-    """Return a command line that runs another one with variables in its environment. It needs no program but `sh`."""
-    if not variables:
-        return argv
-    program = 'until [ "$1" = -- ]; do export "$1"; shift; done; shift; exec "$@"'
-    return ["sh", "-c", program, "variables", *(f"{name}={value}" for name, value in variables.items()), "--", *argv]
-
-
-def waiting_agent_argv(container: str, command: str, *, seconds: int) -> list[str]:
-    """Return the command line that calls the agent of a container whose first process may still be writing it.
-
-    It waits for that, and the command for its own object, `seconds` each.
+    So an entrypoint may be a shell. `umask` is that of scripts, octal; `inherit` leaves it to the container.
     """
-    path = _path(container)
-    quick = (
-        f"[ -r {path} ] || sleep 0.1 2>/dev/null; [ -r {path} ] || sleep 0.2 2>/dev/null"  # not every sleep has fractions
-    )
-    slow = f"tries=0; until [ -r {path} ] || [ $tries -ge {seconds} ]; do tries=$((tries + 1)); sleep 1; done"
-    return ["sh", "-c", f'{quick}; {slow}; exec sh {path} "$@"', "agent", *_words(command, {"seconds": seconds})]
+    agent = f"{AGENT_FOLDER}/agent"
+    words = [CONTROL_FOLDER, container, str(orphan_after_seconds), umask, _CGROUP, ":".join(SHELLS)]
+    return f"#!{agent} start\nexec {agent} first {' '.join(words)}\n"
+
+
+def agent_argv(
+    container: str,
+    command: str,
+    *,
+    protocol: int = PROTOCOL_VERSION,
+    variables: Mapping[str, str] | None = None,
+    **arguments: object,
+) -> list[str]:
+    """Return the command line that calls the agent in a container, of a pod with this version of the protocol.
+
+    A script that is started has the variables in its environment.
+    """
+    pairs = [f"{name}={value}" for name, value in (variables or {}).items()]
+    if protocol == 1:
+        words = ["sh", f"{CONTROL_FOLDER}/{container}/agent", command]
+        words += [str(arguments[name]) for name in COMMANDS[command][1:] if arguments[name] != "no"]
+        program = 'until [ "$1" = -- ]; do export "$1"; shift; done; shift; exec "$@"'
+        return ["sh", "-c", program, "variables", *pairs, "--", *words] if pairs else words
+    arguments |= {"root": f"{CONTROL_FOLDER}/{container}", "control": CONTROL_FOLDER}
+    return [f"{AGENT_FOLDER}/agent", command, *(str(arguments[name]) for name in COMMANDS[command]), *pairs]
 
 
 def driver_line(keyword: str, **fields: object) -> bytes:
@@ -93,19 +105,3 @@ def driver_line(keyword: str, **fields: object) -> bytes:
 def end_marker(stage_folder: str) -> bytes:
     """Return the bytes that follow the last byte of a script's own output; the folder's name holds a random part."""
     return b"\x1e" + stage_folder.encode() + b"\x1e"
-
-
-def _path(container: str) -> str:
-    return f"{CONTROL_FOLDER}/{container}/agent"
-
-
-def _words(command: str, arguments: dict[str, object]) -> list[str]:
-    """Return a command with its arguments in the protocol's order."""
-    names = COMMANDS[command][: len(arguments)]
-    return [command, *(str(arguments[name]) for name in names)]
-
-
-def _program(name: str) -> str:
-    """Return a shell program without the comment lines, which only its reader here needs."""
-    lines = (_HERE / name).read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if line and not line.lstrip().startswith("#")) + "\n"

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from executor import errors, names
 from executor.admission import never_fits, refusal
-from executor.kube import Api, pods_path, secrets_path, with_retries
+from executor.kube import Api, config_maps_path, pods_path, secrets_path, with_retries
 from executor.log import Log
-from executor.manifest import owner_references, pod_manifest, pull_secret_manifest
+from executor.manifest import Manifest, agent_files_manifest, owner_references, pod_manifest, pull_secret_manifest
 from executor.plan import PodPlan
 from executor.pod_status import Pod, read_pod
 from executor.pods import find
@@ -26,12 +26,33 @@ def launch(api: Api, plan: PodPlan, job_log: Log, *, sleep: Callable[[float], No
     Raises RequestError or SettingsError if the API server will never take it, PodFailed if no quota becomes free, else
     ClusterError.
     """
+    _within_quota(lambda: _provide_agent(api, plan, sleep=sleep), plan, job_log, sleep=sleep)
     if plan.registries:
         _within_quota(lambda: _create_secret(api, plan, sleep=sleep), plan, job_log, sleep=sleep)
     pod = _within_quota(lambda: _create(api, plan, sleep=sleep), plan, job_log, sleep=sleep)
     if plan.registries:
         _give_to(pod, api, plan, job_log, sleep=sleep)
     return pod
+
+
+def _provide_agent(api: Api, plan: PodPlan, *, sleep: Callable[[float], None]) -> None:
+    """Create the config map with the pod agent unless it is there. Raises ClusterError, or SettingsError for another's."""
+    wanted = agent_files_manifest(plan)
+    name, seconds = wanted["metadata"]["name"], plan.settings.budgets.api_seconds
+
+    def provide() -> Manifest:
+        try:
+            return api.call("GET", config_maps_path(plan.namespace, name))
+        except errors.NotFound:
+            with contextlib.suppress(errors.Conflict):  # another job's driver was faster
+                return api.call("POST", config_maps_path(plan.namespace), body=wanted)
+            return api.call("GET", config_maps_path(plan.namespace, name))
+
+    found = with_retries(provide, seconds=seconds, sleep=sleep)
+    if any(found.get(key) != wanted[key] for key in ("data", "binaryData")):
+        raise errors.SettingsError(
+            f"config map {plan.namespace}/{name} should hold the driver's program and holds something else: delete it"
+        )
 
 
 def _within_quota(create: Callable[[], _Made], plan: PodPlan, job_log: Log, *, sleep: Callable[[float], None]) -> _Made:

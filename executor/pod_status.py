@@ -152,7 +152,8 @@ class Progress(msgspec.Struct, frozen=True):
 _CONTAINERS = ("build", "helper")
 _STARTING = frozenset({"CreateContainerError", "RunContainerError"})
 """Kubelet tries these again: the node may only be busy."""
-_NO_SHELL = re.compile(  # runc's text, then crun's, then the kernel's about a missing interpreter
+_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+_NO_PROGRAM = re.compile(  # runc's text, then crun's, then the kernel's about a missing interpreter
     r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)'
     r"|executable file `?[^` ]*`? not found|\bexec `?/[^ ]*`?: no such file or directory",
     re.IGNORECASE,
@@ -170,12 +171,15 @@ def read_pod(document: object) -> Pod:
         raise Unavailable(f"the API server returned an invalid pod: {error}") from error
 
 
-def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True) -> Progress:
+def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has_entrypoint: bool = False) -> Progress:
     """Return how far a new pod has come.
 
     `size_text` is its size, for the message while no node has room. If `job_named_image`, it is the job's failure if the
-    build container's image cannot be pulled.
+    build container's image cannot be pulled. `has_entrypoint` says that the job's own program starts the build container: if
+    that ends, the job has failed.
     """
+    if has_entrypoint and (failure := _entrypoint_failure(pod)):
+        return failure
     if pod.is_finished or pod.is_terminating:
         return Progress(StartupStep.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
     unscheduled = pod.condition("PodScheduled", "False")
@@ -191,13 +195,32 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True) -> 
         return Progress(StartupStep.READY, "ready")
     if pod.condition("PodScheduled") is None:
         return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
+    return _tried_again(states) or Progress(StartupStep.ON_NODE, "pulling images and starting containers")
+
+
+def _tried_again(states: dict[str, ContainerState]) -> Progress | None:
+    """Return what kubelet tries again, if it does."""
     for name, state in states.items():
         if state.waiting and (state.waiting.reason in PULL_REASONS or state.waiting.reason == "ImageInspectError"):
             return pull_retried(name, state.waiting.message)
         if state.waiting and state.waiting.reason in _STARTING:
             reason = f"{state.waiting.reason}: {_short(state.waiting.message)}"
             return Progress(StartupStep.STARTING, f"waiting: container {name} does not start, trying again: {reason}")
-    return Progress(StartupStep.ON_NODE, "pulling images and starting containers")
+    return None
+
+
+def _entrypoint_failure(pod: Pod) -> Progress | None:
+    """Return that the entrypoint has ended, if it has by itself: neither by a deletion, nor because it is missing."""
+    ended = pod.container("build").terminated
+    if ended is None or pod.is_terminating or ended.reason in _NOT_STARTED:
+        return None
+    return Progress(StartupStep.REFUSED, entrypoint_ended(ended))
+
+
+def entrypoint_ended(ended: Ended) -> str:
+    """Return the message about an entrypoint that has ended instead of starting its arguments."""
+    code = f"exit code {ended.exit_code}" + (f", {ended.reason}" if ended.reason not in {"", "Error", "Completed"} else "")
+    return f'the build container\'s entrypoint ended ({code}) and did not start its arguments; end it with `exec "$@"`'
 
 
 def deletion_reason(pod: Pod) -> str:
@@ -236,8 +259,8 @@ def _failure(name: str, state: ContainerState, by_image: StartupStep, *, image: 
     """Return why a container will never run; None if it still may."""
     if state.terminated is not None:
         ended = state.terminated
-        if ended.reason in {"StartError", "ContainerCannotRun"} and _NO_SHELL.search(ended.message):
-            return Progress(by_image, _no_shell(name, ended.message))
+        if ended.reason in _NOT_STARTED and _NO_PROGRAM.search(ended.message):
+            return Progress(by_image, _no_program(name, ended.message))
         reason = f"{ended.reason}, exit code {ended.exit_code} {_short(ended.message)}".strip()
         return Progress(StartupStep.FAILED, f"container {name} ended before the job began: {reason}")
     if state.waiting is None:
@@ -246,15 +269,15 @@ def _failure(name: str, state: ContainerState, by_image: StartupStep, *, image: 
     failed = pull_failure(name, reason, message, by_image, image=image)
     if failed is not None:
         return failed
-    if reason in _STARTING and _NO_SHELL.search(message):
-        return Progress(by_image, _no_shell(name, message))
+    if reason in _STARTING and _NO_PROGRAM.search(message):
+        return Progress(by_image, _no_program(name, message))
     if reason == "CreateContainerConfigError":  # such as a missing secret, or a user that is not allowed
         return Progress(StartupStep.FAILED, f"container {name}: {reason}: {_short(message)}")
     return None
 
 
-def _no_shell(name: str, message: str) -> str:
-    return f"the {name} image cannot start a shell: {_short(message)}; jobs need an image with a POSIX shell `sh`"
+def _no_program(name: str, message: str) -> str:
+    return f"the first program of container {name} cannot be started: {_short(message)}; see the image's or job's entrypoint"
 
 
 def _scheduler_reason(message: str) -> str:

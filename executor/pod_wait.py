@@ -13,7 +13,7 @@ from executor.log import Log
 from executor.plan import PodPlan, next_pull_policy
 from executor.pod_startup import Event, failed_pull, missing_pull_secrets, read_events, step_budget
 from executor.pod_status import Pod, Progress, StartupStep, progress, pull_failure, pull_retried, read_pod
-from executor.pods import find
+from executor.pods import find, printed
 from executor.pull_errors import PullFault
 from executor.units import in_cores, in_gib
 
@@ -46,7 +46,7 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     changes = _changes(api, plan, pod)
     next(changes)
     while True:
-        state = progress(pod, size_text=size_text, job_named_image=job_named_image)
+        state = progress(pod, size_text=size_text, job_named_image=job_named_image, has_entrypoint=plan.build.has_entrypoint)
         if state.pull_of:
             state = _with_events(state, pod, api, plan)
         if state.step is StartupStep.READY:
@@ -54,7 +54,8 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
         has_other_policy = next_pull_policy(plan, state.pull_of) is not None
         if state.step in {StartupStep.REFUSED, StartupStep.FAILED} or has_other_policy:
             kind = errors.RequestError if state.step is StartupStep.REFUSED else errors.PodFailed
-            failure = kind(f"pod {plan.name}: {state.message}{_last_warnings(api, plan)}")
+            output = printed(api, plan, "build") if pod.container("build").terminated else ""
+            failure = kind(f"pod {plan.name}: {state.message}{output}{_last_warnings(api, plan)}")
             failure.pull_of = state.pull_of
             raise failure
         logged.note(state)

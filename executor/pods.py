@@ -1,10 +1,15 @@
-"""One pod at the API server, with its pull secret: find it, delete it."""
+"""One pod at the API server, with its pull secret: find it, read what its containers have printed, delete it."""
 
 import contextlib
 
 from executor import errors
 from executor.kube import Api, pods_path, secrets_path, with_retries
+from executor.plan import PodPlan
+from executor.pod_agent import FACTS_BEGIN
 from executor.pod_status import Pod, read_pod
+
+_MOST_LINES = 50
+_MOST_BYTES = 16 << 10
 
 
 def find(api: Api, namespace: str, name: str) -> Pod:
@@ -23,3 +28,17 @@ def delete_secret(api: Api, namespace: str, name: str, *, seconds: float) -> Non
     """Delete a pull secret; absence is success. Raises ClusterError once `seconds` are over."""
     with contextlib.suppress(errors.NotFound):
         with_retries(lambda: api.call("DELETE", secrets_path(namespace, name)), seconds=seconds)
+
+
+def printed(api: Api, plan: PodPlan, container: str) -> str:
+    """Return the last lines that a container's entrypoint has printed, each indented on a new line; "" if there are none.
+
+    They are for a message: that they cannot be read is no error of its own.
+    """
+    query = {"container": container, "tailLines": str(_MOST_LINES), "limitBytes": str(_MOST_BYTES)}
+    try:
+        log = api.text(pods_path(plan.namespace, plan.name, "log"), query)
+    except errors.ClusterError:
+        return ""
+    lines = log.partition(FACTS_BEGIN)[0].splitlines()
+    return "".join(f"\n  {line}" for line in lines if line.strip())

@@ -61,7 +61,9 @@ def _start(  # noqa: PLR0913 (an API, a plan and its attempt, the call, and what
         with _deleting_on_failure(api, plan, job_log):
             pod = launch(api, plan, job_log)
             pod = wait_ready(api, plan, pod, job_log, waited_seconds=waited_seconds, check=check)
-            facts = read_facts(api, plan)
+            facts = read_facts(api, plan, check=check)
+            if plan.build.has_entrypoint and (output := pods.printed(api, plan, "build")):
+                job_log.note(f"the entrypoint has printed:{output}")
             check_images(facts, call.settings, call.invocation.variable("CI_RUNNER_VERSION"))
             save_attempt(_ready(attempt, pod, facts["build"]), folder)
     except (errors.RequestError, errors.PodFailed) as failure:
@@ -131,6 +133,7 @@ def _ready(attempt: Attempt, pod: Pod, facts: Facts) -> Attempt:
         image_digest=pod.image_digest("build"),
         quoting="yes" in facts.get("quoting", ()),
         shell=next(iter(facts["shell"])),
+        first_process=int(next(iter(facts.get("process", {"1"})))),
     )
 
 

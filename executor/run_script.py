@@ -18,7 +18,7 @@ from executor.exec_stream import STATUS, STDERR, STDOUT, Closed, ExecStream, Fra
 from executor.kube import Api
 from executor.log import Log, write_all
 from executor.notices import Notices
-from executor.pod_agent import agent_argv, driver_line, with_variables
+from executor.pod_agent import agent_argv, driver_line
 from executor.pod_status import Pod
 from executor.pods import find
 from executor.settings import Settings
@@ -151,10 +151,11 @@ class ScriptRun:
         """Return the command line that starts the script, or finds it started, and follows it from here."""
         script = self._script
         is_last = script.stage in self._attempt.last_stages or only_deletes_files(script.stage)
-        arguments = {**msgspec.structs.asdict(self._state.position), "size": len(script.content)}
-        arguments |= {"last": "last"} if is_last else {}
-        argv = agent_argv(script.container, "run", stage=script.folder, **arguments)
-        return with_variables(argv, script_variables(self._attempt)) if script.container == "build" else argv
+        variables = script_variables(self._attempt) if script.container == "build" else {}
+        return agent_argv(
+            script.container, "run", protocol=self._attempt.control_protocol, variables=variables, stage=script.folder,
+            size=len(script.content), last="last" if is_last else "no", **msgspec.structs.asdict(self._state.position),
+        )  # fmt: skip
 
     def _next_frame(self, stream: ExecStream) -> Frame | SignOfLife | Closed | None:
         """Return what arrives within a second; None if nothing does, or a notice comes first."""
@@ -249,7 +250,7 @@ class ScriptRun:
     def _signal(self, name: str) -> None:
         """Signal the script; a failure is logged, and has the effect of a script that ignores the signal."""
         script, attempt = self._script, self._attempt
-        argv = agent_argv(script.container, "signal", stage=script.folder, signal=name)
+        argv = agent_argv(script.container, "signal", protocol=attempt.control_protocol, stage=script.folder, signal=name)
         try:
             with ExecStream(self._api, attempt.namespace, attempt.pod, script.container, argv) as stream:
                 _, complaint, code = capture(stream, timeout_seconds=5)

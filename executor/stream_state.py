@@ -59,6 +59,8 @@ class ScriptEnd(msgspec.Struct, frozen=True, kw_only=True):
     """A script that has ended, as its exit-code file says."""
 
     exit_code: int
+    signal: int = 0
+    """The signal that has ended the script's shell; 0 if it has ended by itself."""
     before: Counters
     after: Counters
     working_set_peak_bytes: int
@@ -102,6 +104,7 @@ class StreamState:
         self._line_begin = b""
         self._section = ""
         self._reading = {section: deque[str](maxlen=_MOST_LINES) for section in ("before", "after")}
+        self._signal = 0
         self._exit_code: int | None = None
         self._is_following = False
 
@@ -165,6 +168,7 @@ class StreamState:
         peaks = [value for name, _, value in (line.partition(" ") for line in after) if name == "memory.working_set_peak"]
         end = ScriptEnd(
             exit_code=self._exit_code,
+            signal=self._signal,
             before=parse_counters([*self._reading["before"]]),
             after=parse_counters([*after]),
             working_set_peak_bytes=parse_count(peaks[0]) if peaks else 0,
@@ -187,6 +191,8 @@ class StreamState:
                 self._section = rest
                 if rest in self._reading:
                     self._reading[rest].clear()
+            case "signal":
+                self._signal = int(rest) if rest.isdecimal() and len(rest) <= 2 else 0
             case "exit":
                 self._exit_code = int(rest) if rest.isdecimal() and len(rest) <= 3 else None
             case "broken":

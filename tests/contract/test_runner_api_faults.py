@@ -298,9 +298,11 @@ def test_a_job_that_ends_before_its_last_stage_has_its_file_variables_removed(
     outcome = lab.run(["exit 3"], steps=[{"name": "release", "script": ["echo never"]}])
     ran = [command for command in cluster.commands if "run" in command]
     assert outcome.exit_code == 3, outcome.text
-    folders = [command[command.index("run") + 1] for command in ran]
+    folders = [command[command.index("run") + 2] for command in ran]
     assert [folder.partition("-")[0] for folder in folders] == ["get_sources", "build_script", "cleanup_file_variables"]
-    assert [command[-1] == "last" for command in ran] == [False, False, True], "and the pod knows that it may go"
+    assert [command[command.index("run") + 7] == "last" for command in ran] == [False, False, True], (
+        "and the pod knows that it may go"
+    )
 
 
 def asked_for_facts(cluster: FakeCluster) -> list[list[str]]:
@@ -431,7 +433,7 @@ def test_many_jobs_at_once_lose_nothing(lab: ContractLab) -> None:
 
 def test_a_home_that_cannot_be_written_to_is_replaced(lab: ContractLab, cluster: FakeCluster) -> None:
     """A user by number alone has `/`, or one that is not there."""
-    cluster.images.add("localhost/homeless:1", home="/nonexistent/home")
+    cluster.images.add("localhost/homeless:1", home="/proc/nonexistent/home")
     outcome = lab.run(["echo mine >~/file; cat ~/file"], image={"name": "localhost/homeless:1"}, after=["cat ~/file"])
     assert outcome.state == "success", outcome.text
     assert outcome.text.count("\nmine\n") == 2, "it is the same for all stages"

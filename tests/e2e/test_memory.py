@@ -52,7 +52,7 @@ def kill_first_process(lab: ClusterLab, pod: dict[str, object]) -> None:
             status = Path(f"/proc/{process}/status").read_text()
             command = Path(f"/proc/{process}/cmdline").read_bytes()
             inner = next(line.split()[-1] for line in status.splitlines() if line.startswith("NSpid"))
-            if inner == "1" and b"first_process\0/.spack-farm\0build" in command:
+            if inner == "1" and b"agent\0start\0/.spack-farm-agent/build" in command:
                 os.kill(int(process), signal.SIGKILL)
                 return
 

@@ -220,17 +220,22 @@ def test_a_shell_like_dash_runs_scripts_whose_quotes_it_reads(outcome: Outcome) 
     assert "\nafter\n" in outcome.text
 
 
-KILLS_ITS_KEEPER = """
-group=$(cat "${0%/*}/keeper")
-echo begun; kill -9 -- -$group
-"""
+@outcome_of(lambda lab: lab.run(["echo begun; kill -9 $$; sleep 1"], after=["echo after"]))
+@pytest.mark.not_on("local", reason="a signal there is an exit code like any other")
+def test_a_script_that_kills_its_own_shell_has_failed_and_not_for_memory(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 137), outcome.text
+    assert "\nbegun\n" in outcome.text
+    assert "the script killed its own container's processes" in outcome.text
+    assert "killed for memory" not in outcome.text
+    assert "\nafter\n" in outcome.text
 
 
-@outcome_of(lambda lab: lab.run([KILLS_ITS_KEEPER], after=["echo after"]))
-@pytest.mark.not_on("local", reason="its scripts have no keeper in a pod")
-def test_a_script_whose_end_nobody_can_know_is_a_system_failure(outcome: Outcome) -> None:
-    """Architecture, section 6: script gone, no exit-code file, pod alive. The memory killer takes any process."""
-    assert outcome.reason == "runner_system_failure", outcome.text
-    assert "ends early, again and again: the process that keeps the script was killed" in outcome.text
-    assert outcome.call("build_script").code == 2
+@outcome_of(lambda lab: lab.run(["seq 1 20000; kill -9 -1"], after=["echo after"]))
+@pytest.mark.not_on("local", "fake", reason="it would kill every process of this machine")
+def test_a_script_that_kills_every_process_of_its_container_keeps_its_log(outcome: Outcome) -> None:
+    assert (outcome.reason, outcome.exit_code) == ("script_failure", 137), outcome.text
+    lines = outcome.call("build_script").stdout.decode().splitlines()
+    assert [line for line in lines if line.isdigit()] == [str(number) for number in range(1, 20001)]
+    assert "the script killed its own container's processes" in outcome.text
+    assert "killed for memory" not in outcome.text
     assert "\nafter\n" in outcome.text

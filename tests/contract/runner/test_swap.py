@@ -19,7 +19,16 @@ from tests.labs.checkout import ROOT
 
 pytestmark = pytest.mark.not_on("local", reason="it has no pods, which another driver could take over")
 KEPT = ROOT / "tests/data/control"
-PROGRAMS = ("agent.sh", "first_process.sh")
+PROGRAMS = {1: ("agent.sh", "first_process.sh"), 2: ("agent-amd64",)}
+FIRST_PROCESS_1 = """
+
+def first_process(container: str) -> list[str]:
+    import pathlib
+    texts = [pathlib.Path(__file__).with_name(name).read_text() for name in ("first_process.sh", "agent.sh")]
+    program, agent = (text.replace("$", "$$") for text in texts)
+    return ["sh", "-c", program, "first_process", CONTROL_FOLDER, container, "900", agent]
+"""
+"""How the driver that spoke version 1 started a container, in place of `pod_agent.first_process`."""
 
 
 def swapped(
@@ -30,11 +39,14 @@ def swapped(
         folder = Path(name)
         folder.chmod(0o755)
         first = copied(folder / "first", makes)
-        for program in PROGRAMS:
+        for program in PROGRAMS[makes]:
             shutil.copy(KEPT / str(makes) / program, first / "executor" / program)
+        if makes == 1:
+            with (first / "executor/pod_agent.py").open("a") as file:
+                file.write(FIRST_PROCESS_1)
         then = ROOT if goes_on is None else copied(folder / "then", goes_on, known)
         if then != ROOT:
-            (then / "executor/agent.sh").write_text("exit 99\n")  # only the one in the pod counts
+            (then / "executor/agent-amd64").write_text("not a program\n")  # only the one in the pod counts
         driver = folder / "driver"
         driver.write_text(
             f"#!/bin/sh\ncase $1 in config|prepare) PYTHONPATH={first} ;; *) PYTHONPATH={then} ;; esac\n"
@@ -119,8 +131,8 @@ def test_a_driver_that_is_two_versions_ahead_says_so_and_takes_the_pod_away(outc
     assert outcome.call("cleanup").code == 0
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_the_programs_of_every_known_protocol_are_kept(program: str) -> None:
+def test_the_programs_of_every_known_protocol_are_kept() -> None:
     """Who makes a new version keeps its programs here, and writes down how the former ones are spoken to."""
-    assert set(KNOWN_PROTOCOLS) == {PROTOCOL_VERSION, max(PROTOCOL_VERSION - 1, 1)}
-    assert all((KEPT / str(version) / program).is_file() for version in KNOWN_PROTOCOLS)
+    assert set(KNOWN_PROTOCOLS) == {PROTOCOL_VERSION, max(PROTOCOL_VERSION - 1, 1)} == set(PROGRAMS)
+    kept = [KEPT / str(version) / program for version, programs in PROGRAMS.items() for program in programs]
+    assert all(path.is_file() for path in kept)

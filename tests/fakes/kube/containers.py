@@ -1,7 +1,7 @@
 """Containers of the fake cluster: real processes of this machine, with a private folder instead of each file system.
 
-A container sees its control volume, its control group's files and its image's programs because the paths of those are
-replaced in the command lines that come from outside; nothing is mounted, and no privilege is needed. All its processes have
+A container sees its control volume, its control group's files and its image's shells because the paths of those are replaced
+in the command lines and files that come from outside; nothing is mounted, and no privilege is needed. All its processes have
 a mark in their environment, by which they are found and ended.
 """
 
@@ -19,7 +19,7 @@ from tests.fakes.kube.images import Image
 
 _MARK = "FAKE_CONTAINER"
 _SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "k": 10**3, "M": 10**6, "G": 10**9}
-_BASH = re.compile(r"/usr/local/bin/bash|/usr/bin/bash|/bin/bash")
+_SHELL = re.compile(r"(?:/usr/local|/usr)?/bin/((?:ba)?sh)\b")
 
 
 class Container:
@@ -42,6 +42,16 @@ class Container:
             if not mount["mountPath"].startswith("/.spack-farm"):
                 Path(mount["mountPath"]).mkdir(parents=True, exist_ok=True)
 
+    def put(self, folder: str, files: dict[str, bytes]) -> None:
+        """Write the files of a config map into a folder, executable."""
+        place = Path(self._inside(folder))
+        place.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = place / f"{name}.part"
+            path.write_bytes(self._inside(content.decode()).encode() if content[:2] == b"#!" else content)
+            path.chmod(0o555)
+            path.rename(place / name)
+
     def start(self) -> None:
         """Start the first process. Raises FileNotFoundError if the image has no such program."""
         limit = (self.spec.get("resources", {}).get("limits") or {}).get("memory")
@@ -55,9 +65,9 @@ class Container:
             "cpu.stat": "usage_usec 1000000\nuser_usec 600000\nsystem_usec 400000\n",
         }.items():
             (self.group / file).write_text(text)
-        command = [*(self.spec.get("command") or []), *(self.spec.get("args") or [])]
+        command = [*(self.spec.get("command") or self.image.entrypoint), *(self.spec.get("args") or [])]
         if self.image.start_delay_seconds:
-            command = ["sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *command]
+            command = ["/bin/sh", "-c", f'sleep {self.image.start_delay_seconds}; exec "$@"', "slow", *command]
         with self.log.open("wb") as log:
             self._first = self.run(
                 [argument.replace("$$", "$") for argument in command], pipes=subprocess.DEVNULL, out=log.fileno()
@@ -75,6 +85,7 @@ class Container:
             "HOSTNAME": self._mark.partition("/")[0],
             "FAKE_CGROUP": str(self.group),
             "FAKE_RUNNER_VERSION": self.image.runner_version,
+            **self.image.environment,
             _MARK: self._mark,
         }
         return subprocess.Popen(
@@ -118,7 +129,7 @@ class Container:
     def _inside(self, argument: str) -> str:
         """Return an argument with the container's paths replaced by ours."""
         argument = argument.replace("/.spack-farm", str(self._control)).replace("/sys/fs/cgroup", str(self.group))
-        return _BASH.sub(str(self.image.bin / "bash"), argument)
+        return _SHELL.sub(rf"{self.image.bin}/\1", argument)
 
 
 _scan = threading.Lock()

@@ -21,6 +21,9 @@ class Image:
     """Its programs, once they are laid out."""
     hidden: tuple[str, ...] = ()
     """Programs of this machine that are not in it."""
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What its configuration sets in its containers."""
+    entrypoint: list[str] = dataclasses.field(default_factory=list)
     home: str = ""
     """HOME of its containers; "" gives each its own."""
     runner_version: str = "19.4.0"
@@ -42,7 +45,7 @@ class Image:
             for own in _OURS:
                 if own.name not in self.hidden:
                     _link(self.folder / own.name, str(own))
-            if "bash" in self.hidden:
+            if "bash" in self.hidden and "sh" not in self.hidden:
                 _link(self.folder / "sh", shutil.which("dash") or "/bin/sh")
             for place in _SEARCHED:
                 for program in os.scandir(place) if Path(place).is_dir() else ():
@@ -57,9 +60,9 @@ class Images:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.by_name: dict[str, Image] = {}
-        hidden = {"dash": "bash", "nosetsid": "setsid", "norunner": "gitlab-runner", "noshell": "sh"}
+        hidden = {"dash": ("bash",), "norunner": ("gitlab-runner",), "noshell": ("sh", "bash")}
         for name in ("busybox", "bash", *hidden):
-            self.add(f"localhost/{name}:1", hidden=(hidden.get(name, ""),))
+            self.add(f"localhost/{name}:1", hidden=hidden.get(name, ()))
 
     def add(self, name: str, **what: Any) -> Image:
         """Add an image; see Image. With `is_slow` its pulls last until `pull_may_end` is set."""

@@ -3,6 +3,7 @@
 Source: Kubernetes, "Pod Lifecycle". Status texts are those of real clusters (scheduler, containerd).
 """
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -118,6 +119,14 @@ class Kubelet:
             raise ApiError(500, "InternalError", f'unable to upgrade connection: container not found ("{container_name}")')
         return container
 
+    def log(self, name: str, container_name: str) -> bytes:
+        """Return what a container's first process has printed; it may have ended. Raises ApiError before its start."""
+        container = self.lives[name].containers.get(container_name) if name in self.lives else None
+        if container is None:
+            message = f'container "{container_name}" in pod "{name}" is waiting to start: ContainerCreating'
+            raise ApiError(400, "BadRequest", message)
+        return container.log.read_bytes()
+
     def stop(self) -> None:
         """End everything."""
         for life in list(self.lives.values()):
@@ -188,6 +197,7 @@ class Kubelet:
         waiting = []
         for spec, image in containers:
             container = Container(spec, image, pod_folder=self._folder / uid, uid=uid)
+            self._mount(life, pod, container)
             while image.create_errors:
                 message = image.create_errors.pop(0)
                 self._state(life, container.name, {"waiting": {"reason": "CreateContainerError", "message": message}})
@@ -213,6 +223,26 @@ class Kubelet:
             thread.join()
         life.over.set()
         self._store.change("pods", life.name, _ended)
+
+    def _mount(self, life: Life, pod: Object, container: Container) -> None:
+        """Give a container the files of its config maps; wait for one that is missing."""
+        places = {mount["name"]: mount["mountPath"] for mount in container.spec["volumeMounts"]}
+        for volume in pod["spec"]["volumes"]:
+            if "configMap" not in volume:
+                continue
+            while (document := self._found("configmaps", volume["configMap"]["name"])) is None:
+                self._event(life, "FailedMount", f'MountVolume.SetUp failed for volume "{volume["name"]}": not found')
+                if life.gone.wait(0.2):
+                    raise ApiError(404, "NotFound", life.name)
+            files = {key: text.encode() for key, text in document.get("data", {}).items()}
+            files |= {key: base64.b64decode(text) for key, text in document.get("binaryData", {}).items()}
+            container.put(places[volume["name"]], files)
+
+    def _found(self, kind: str, name: str) -> Object | None:
+        try:
+            return self._store.get(kind, name)
+        except ApiError:
+            return None
 
     def _wait(self, life: Life, container: Container) -> None:
         code = container.wait()

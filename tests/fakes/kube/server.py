@@ -67,7 +67,8 @@ class FakeCluster:
         self.commands: list[list[str]] = []
         """The command line of every exec."""
         self.created: list[Object] = []
-        """Every object that was created, as it was sent."""
+        """Every object that was created, as it was sent; but for what all pods of a namespace share, see `shared`."""
+        self.shared: list[Object] = []
         self.streams: set[Stream] = set()
         self._server = _Server(self)
         self._folder = folder
@@ -185,8 +186,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             self._exec(cluster, name, request)
             return
         if part == "log":
-            log = cluster.kubelet.container(name, request.first("container")).log
-            self._answer(200, log.read_bytes()[: int(request.first("limitBytes", "1000000"))])
+            log = cluster.kubelet.log(name, request.first("container"))
+            self._answer(200, log[: int(request.first("limitBytes", "1000000"))])
             return
         if request.first("watch"):
             self._watch(cluster, kind, request)
@@ -284,7 +285,7 @@ def _create(cluster: FakeCluster, kind: str, document: Object) -> Object:
     if problems:
         raise ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {"; ".join(problems)}')
     made = cluster.store.create(kind, document)
-    cluster.created.append(made)
+    (cluster.shared if document.get("immutable") else cluster.created).append(made)
     if kind == "pods":
         cluster.kubelet.start(made)
     return made

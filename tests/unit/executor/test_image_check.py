@@ -8,8 +8,8 @@ from executor.image_facts import Facts, facts_by_container, facts_in
 from executor.settings import load_settings
 
 SETTINGS = load_settings(None)
-BUILD: Facts = {"shell": {"bash"}, "tool": {"setsid", "git"}, "quoting": {"yes"}}
-HELPER: Facts = {"shell": {"sh"}, "tool": {"setsid", "gitlab-runner"}, "runner_version": {"19.4.0"}}
+BUILD: Facts = {"shell": {"/bin/bash"}, "process": {"1"}, "tool": {"git"}, "quoting": {"yes"}}
+HELPER: Facts = {"shell": {"/bin/sh"}, "process": {"1"}, "tool": {"gitlab-runner"}, "runner_version": {"19.4.0"}}
 
 
 @pytest.mark.parametrize("version", ["19.4.0", "19.4.3", "18.11.0", "", "unknown"])
@@ -21,9 +21,16 @@ def test_images_with_all_that_scripts_need_are_accepted(version: str) -> None:
     ("build", "helper", "version", "kind", "message"),
     [
         ({}, HELPER, "19.4.0", RequestError, "entrypoint did not start its arguments"),
-        ({**BUILD, "tool": {"git"}}, HELPER, "19.4.0", RequestError, "no `setsid`; install util-linux or busybox"),
+        (
+            {"process": {"1"}},
+            HELPER,
+            "19.4.0",
+            RequestError,
+            "no shell that runs (none of /usr/local/bin/bash, /usr/bin/bash, ",
+        ),
+        ({"broken": {"/bin/sh: No such file or directory"}}, HELPER, "19.4.0", RequestError, "runs (/bin/sh: No such file"),
         (BUILD, {}, "19.4.0", SettingsError, "has no gitlab-runner: artifacts and caches would be lost silently"),
-        (BUILD, {**HELPER, "tool": {"setsid"}}, "19.4.0", SettingsError, "allow_missing_helper = true"),
+        (BUILD, {**HELPER, "tool": {"git"}}, "19.4.0", SettingsError, "allow_missing_helper = true"),
         (BUILD, HELPER, "19.5.0", SettingsError, "is 19.4.0, older than the Runner's 19.5.0; set kubernetes.helper_image"),
         (BUILD, HELPER, "20.0.0", SettingsError, "older than the Runner's 20.0.0"),
     ],
@@ -62,7 +69,7 @@ def test_what_a_user_writes_in_a_script_with_posix_quotes_is_no_quoting_of_the_r
     check_quoting(Attempt(pod="p", namespace="n", quoting=False), "build", script)
 
 
-LOG = "welcome\n\nspack-farm's facts of this image:\nshell bash\ntool setsid\ntool git\nquoting yes\n"
+LOG = "welcome\n\nspack-farm's facts of this image:\nshell /bin/bash\nquoting yes\nprocess 1\ntool git\n"
 
 
 def test_facts_in_a_log_count_once_they_are_whole() -> None:

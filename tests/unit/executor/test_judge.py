@@ -35,10 +35,10 @@ def test_a_kill_announces_the_next_rung_of_the_size_table() -> None:
     assert "A retry of this job gets 14.0 GiB" in dead.error
 
 
-def end(code: int, kills: int = 0, *, whole: bool = True) -> ScriptEnd:
+def end(code: int, kills: int = 0, *, whole: bool = True, signal: int = 0) -> ScriptEnd:
     after = Counters(memory_kills=3 + kills, peak_bytes=12 * GIB, limit_bytes=12 * GIB)
     before = Counters(memory_kills=3)
-    return ScriptEnd(exit_code=code, before=before, after=after, working_set_peak_bytes=0, log_is_whole=whole)
+    return ScriptEnd(exit_code=code, signal=signal, before=before, after=after, working_set_peak_bytes=0, log_is_whole=whole)
 
 
 def pod(phase: str = "Running", why: str = "", message: str = "", **container: Any) -> Pod:
@@ -53,6 +53,42 @@ def pod(phase: str = "Running", why: str = "", message: str = "", **container: A
 def test_a_script_that_ends_with_n_is_booked_with_n(code: int) -> None:
     verdict = judge_script(end(code), stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
     assert (verdict.booking, verdict.exit_code, verdict.error) == (Booking.BUILD_FAILURE, code, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "signal", "kills", "words"),
+    [
+        (137, 9, 0, "the script killed its own container's processes"),
+        (137, 0, 0, ""),  # `exit 137`, or that of a child
+        (143, 15, 0, ""),
+        (137, 9, 1, "killed for memory"),
+    ],
+)
+def test_a_shell_that_is_killed_is_the_scripts_doing_unless_memory_was_short(
+    code: int, signal: int, kills: int, words: str
+) -> None:
+    seen = end(code, kills, signal=signal)
+    verdict = judge_script(seen, stage="build_script", container="build", attempt=ATTEMPT, settings=settings())
+    assert (verdict.booking, verdict.exit_code) == (Booking.BUILD_FAILURE, code)
+    assert words in verdict.error
+    assert bool(verdict.error) == bool(words)
+    assert (verdict.memory_killed_at_bytes is None) == (not kills)
+
+
+@pytest.mark.parametrize(
+    ("process", "code", "booking"),
+    [(1, 137, Booking.SYSTEM_FAILURE), (7, 137, Booking.BUILD_FAILURE), (7, 0, Booking.BUILD_FAILURE)],
+)
+def test_a_container_that_is_killed_below_an_entrypoint_is_the_scripts_doing(
+    process: int, code: int, booking: Booking
+) -> None:
+    """The kernel protects process 1 alone from the container's own signals."""
+    attempt = msgspec.structs.replace(ATTEMPT, first_process=process)
+    ended = pod(reason="Error", exitCode=code)
+    verdict = judge_loss(ended, stage="build_script", container="build", attempt=attempt, settings=settings())
+    assert verdict.booking is booking
+    assert verdict.build_dead
+    assert ("killed its own container's processes" in verdict.error) == (booking is Booking.BUILD_FAILURE)
 
 
 def test_a_script_that_ends_with_0_has_succeeded_even_if_a_child_was_killed() -> None:

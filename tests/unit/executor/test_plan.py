@@ -1,6 +1,5 @@
 """From job and settings to a pod: what the job may choose, what only the operator may, and how both are written down."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -11,10 +10,12 @@ from hypothesis import strategies as st
 from executor import names
 from executor.errors import RequestError
 from executor.job import Job, Variable, expand
-from executor.manifest import pod_manifest, pull_secret_manifest
+from executor.manifest import agent_files_manifest, pod_manifest, pull_secret_manifest
 from executor.plan import DEADLINE_MARGIN_SECONDS, PodPlan, make_plan
 from executor.pod_agent import PROTOCOL_VERSION
 from executor.settings import Settings, load_settings
+
+OURS = ["/.spack-farm-agent/build"]
 
 
 def settings(top: dict[str, Any] | None = None, **kubernetes: Any) -> Settings:
@@ -83,28 +84,43 @@ def test_an_image_that_is_not_allowed_is_refused_naming_those_that_are() -> None
 @pytest.mark.parametrize(
     ("entrypoint", "flag", "keys", "first"),
     [
-        (None, "false", {"command"}, "sh"),
-        ([""], "false", {"command"}, "sh"),
-        (["/tini", "--"], "false", {"command", "args"}, "/tini"),
+        (None, "false", {"command"}, OURS),
+        ([""], "false", {"command"}, OURS),
+        (["/tini", "--"], "false", {"command"}, OURS),
+        (["/tini", "--"], "true", {"command", "args"}, ["/tini", "--"]),
         (None, "true", {"args"}, None),
-        ([""], "true", {"command"}, "sh"),
+        ([], "true", {"args"}, None),
+        ([""], "true", {"command"}, OURS),
     ],
 )
-def test_the_entrypoint_is_the_jobs_the_images_or_none(
-    entrypoint: list[str] | None, flag: str, keys: set[str], first: str | None
+def test_an_entrypoint_runs_only_if_the_job_asks_for_it(
+    entrypoint: list[str] | None, flag: str, keys: set[str], first: list[str] | None
 ) -> None:
-    """`entrypoint: [""]` means none, also where the image's own is honored."""
-    document = manifest(job(image={"name": "a", "entrypoint": entrypoint}), FF_KUBERNETES_HONOR_ENTRYPOINT=flag)
-    build = container("build", document)
+    """As in the official executor. `entrypoint: [""]` means none, also where the image's own is honored."""
+    of = job(image={"name": "a", "entrypoint": entrypoint})
+    build = container("build", manifest(of, FF_KUBERNETES_HONOR_ENTRYPOINT=flag))
     assert keys == set(build) & {"command", "args"}
-    if first:
-        assert build["command"][0] == first
+    assert build.get("command") == first
+    assert build.get("args", OURS) == OURS
+    assert plan(of, FF_KUBERNETES_HONOR_ENTRYPOINT=flag).build.has_entrypoint == ("args" in keys)
 
 
-def test_kubernetes_expands_nothing_in_the_first_process() -> None:
-    text = json.dumps(container("build", manifest())["command"])
-    assert "$$" in text
-    assert "$" not in text.replace("$$", "")
+def test_kubernetes_expands_nothing_in_an_entrypoint() -> None:
+    of = job(image={"name": "a", "entrypoint": ["sh", "-c", 'echo $(HOME) $HOME; exec "$@"', "x"]})
+    command = container("build", manifest(of, FF_KUBERNETES_HONOR_ENTRYPOINT="true"))["command"]
+    assert command[2] == 'echo $$(HOME) $$HOME; exec "$$@"'
+
+
+def test_the_pod_agent_comes_by_a_config_map_that_the_plan_names() -> None:
+    files = agent_files_manifest(plan())
+    assert files["metadata"]["namespace"] == "ns"
+    assert files["immutable"]
+    volumes = {volume["name"]: volume for volume in manifest()["spec"]["volumes"]}
+    assert volumes["agent"]["configMap"] == {"name": files["metadata"]["name"], "defaultMode": 0o555}
+    for name in ("build", "helper"):
+        assert {"name": "agent", "mountPath": "/.spack-farm-agent", "readOnly": True} in container(name, manifest())[
+            "volumeMounts"
+        ]
 
 
 @pytest.mark.parametrize(

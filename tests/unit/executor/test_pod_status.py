@@ -88,11 +88,24 @@ def test_a_name_that_is_none_is_final(reason: str) -> None:
     assert state.message.startswith("image pull failed")
 
 
-def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
-    message = 'failed to create task: exec: "sh": executable file not found in $PATH'
+@pytest.mark.parametrize("has_entrypoint", [False, True])
+def test_an_entrypoint_that_is_not_there_is_the_jobs_failure(*, has_entrypoint: bool) -> None:
+    message = 'failed to create task: exec: "/entry": stat /entry: no such file or directory'
     ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
-    assert progress(pod(ended)).step is StartupStep.REFUSED
-    assert "POSIX shell" in progress(pod(ended)).message
+    state = progress(pod(ended), has_entrypoint=has_entrypoint)
+    assert state.step is StartupStep.REFUSED
+    assert "the first program of container build cannot be started" in state.message
+
+
+@pytest.mark.parametrize(("code", "reason"), [(3, "Error"), (0, "Completed"), (137, "OOMKilled")])
+def test_an_entrypoint_that_ends_is_the_jobs_failure_at_once(code: int, reason: str) -> None:
+    ended = {"terminated": {"reason": reason, "exitCode": code}}
+    for running in ({}, RUNNING):
+        state = progress(pod(ended, running), has_entrypoint=True)
+        assert state.step is StartupStep.REFUSED
+        assert f"entrypoint ended (exit code {code}" in state.message
+        assert ("OOMKilled" in state.message) == (reason == "OOMKilled")
+    assert progress(pod(ended)).step is StartupStep.FAILED, "without one, it was the driver's own first process"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +119,7 @@ def test_an_image_without_a_shell_is_the_jobs_failure() -> None:
     ],
 )
 @pytest.mark.parametrize("reason", ["RunContainerError", "CreateContainerError"])
-def test_every_runtimes_words_for_a_shell_that_is_not_there_are_known(reason: str, message: str) -> None:
+def test_every_runtimes_words_for_a_program_that_is_not_there_are_known(reason: str, message: str) -> None:
     assert progress(pod(waiting(reason, message))).step is StartupStep.REFUSED
     assert progress(pod(RUNNING, waiting(reason, message))).step is StartupStep.FAILED, (
         "the helper's image is the operator's"
