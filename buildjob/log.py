@@ -9,6 +9,7 @@ import shutil
 import sys
 from typing import TextIO
 
+LINE_PREFIX = "spack-farm: "
 _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 
 
@@ -29,19 +30,19 @@ class Log:
 
     def step(self, text: str) -> None:
         """Log that a new part of the work begins."""
-        self._line("step", f"spack-farm: {text}")
+        self._line("step", f"{LINE_PREFIX}{text}")
 
     def note(self, text: str) -> None:
         """Log something good to know."""
-        self._line("note", f"spack-farm: {text}")
+        self._line("note", f"{LINE_PREFIX}{text}")
 
     def warning(self, text: str) -> None:
         """Log something that the reader should look at."""
-        self._line("warning", f"spack-farm: warning: {text}")
+        self._line("warning", f"{LINE_PREFIX}warning: {text}")
 
     def error(self, text: str) -> None:
         """Log what went wrong and what to do next."""
-        self._line("error", f"spack-farm: error: {text}", is_error=True)
+        self._line("error", f"{LINE_PREFIX}error: {text}", is_error=True)
 
     def plain(self, text: str) -> None:
         """Write a block of text as it is, such as a table."""

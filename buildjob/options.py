@@ -49,6 +49,29 @@ def reject_empty(values: Mapping[str, object], *, positional: Mapping[str, str] 
                 raise RequestError(f"{option} is empty: give a value, or omit it")
 
 
+def reject_useless(
+    given: Mapping[str, object], needs: Mapping[str, tuple[str, ...]], *, known: Mapping[str, object]
+) -> None:
+    """Raise RequestError for an option that is given on the command line and has no effect without others.
+
+    `needs` has for each such option those of which one must be there; `known` has the values of all, from wherever.
+    """
+    for name, others in needs.items():
+        if is_given(given.get(name)) and not any(is_given(known.get(other)) for other in others):
+            names = " or ".join(option_of(other) for other in others)
+            raise RequestError(f"{option_of(name)} has no effect without {names}: give that as well, or omit it")
+
+
+def is_given(value: object) -> bool:
+    """Return whether an option or a switch is given; one that is turned off by `--no-…` is."""
+    return value is not None and (value is False or bool(value))
+
+
+def option_of(name: str) -> str:
+    """Return an option as it is written on the command line."""
+    return "--no-publish" if name == "publish" else f"--{name.replace('_', '-')}"
+
+
 def reject_misspelled(variables: Mapping[str, str], prefix: str, options: Iterable[str]) -> None:
     """Raise RequestError for a variable with the prefix that gives no option, or gives an empty value.
 

@@ -53,6 +53,8 @@ def build(request: BuildRequest, log: Log) -> int:
         raise cannot_write(error, request.out, option="--out") from error
     with child.StopRequest() as stop:
         session = Session.begin(request, log, stop)
+        for fault in ci_facts.asked_faults(request.variables):
+            log.warning(fault)
         environments.forget(session.environments.secret_names)
         results: list[RunResult] = []
         try:

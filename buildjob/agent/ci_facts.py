@@ -3,6 +3,7 @@
 Source: GitLab, "Predefined CI/CD variables"; the Kubernetes Downward API, through `SPACK_FARM_…` variables.
 """
 
+import difflib
 import platform
 from collections.abc import Mapping
 
@@ -14,6 +15,8 @@ from buildjob.version import own_version
 
 _LONGEST_VALUE = 4096
 _MOST_DIGITS = 18
+_ASKED = "SPACK_FARM_ASKED_"
+_ASKED_VARIABLES = tuple(f"{_ASKED}{name.upper()}" for name in telemetry.Asked.__struct_fields__)
 # Variables that change what common build tools make, and are not secret. What differs from run to run, such as names of jobs
 # and machines, is not among them.
 _CHANGE_BUILDS = (
@@ -56,10 +59,26 @@ def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType
 
 def asked_facts(variables: Mapping[str, str]) -> telemetry.Asked | msgspec.UnsetType:
     """Return what the pod was given, from the variables that the Downward API fills; UNSET where there are none."""
-    names = ("cpu_millicores", "memory_bytes", "memory_limit_bytes", "disk_bytes")
-    texts = {name: variables.get(f"SPACK_FARM_ASKED_{name.upper()}", "") for name in names}
-    known = {name: _number(text) for name, text in texts.items() if text.isdecimal()}
+    texts = {variable.removeprefix(_ASKED).lower(): variables.get(variable, "") for variable in _ASKED_VARIABLES}
+    known = {name: int(text) for name, text in texts.items() if _is_amount(text)}
     return telemetry.Asked(**known) if known else msgspec.UNSET
+
+
+def asked_faults(variables: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that should say what the pod was given, and says nothing that can be used."""
+    faults = []
+    for name in sorted(name for name in variables if name.upper().startswith(_ASKED)):
+        if name not in _ASKED_VARIABLES:
+            near = difflib.get_close_matches(name.upper(), _ASKED_VARIABLES, n=1, cutoff=0)[0]
+            faults.append(f"the variable {name} is ignored; the nearest that is known is {near}")
+        elif variables[name] and not _is_amount(variables[name]):
+            unit = "thousandths of a CPU" if name.endswith("MILLICORES") else "bytes"
+            faults.append(f"the variable {name}={variables[name][:40]!r} is ignored: give a whole number of {unit}, above 0")
+    return faults
+
+
+def _is_amount(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0
 
 
 def _number(text: str) -> int:

@@ -45,14 +45,15 @@ def trusted(request: BuildRequest, installation: SpackInstallation) -> Iterator[
     its own that is deleted before anything is built.
     """
     key = request.target.signing_key_file if request.target else None
-    sources = [*request.trust, *([key] if key else [])]
-    if not sources:
+    if not request.trust and key is None:
         yield None
         return
     with signing.throw_away_home(is_watched=False) as folder:
         home = signing.TrustHome(folder)
-        for source in sources:
-            home.trust(signing.public_keys(source.content, title=source.title))
+        for source in request.trust:
+            home.trust(signing.public_keys(source.content, title=source.title, secret_allowed=False))
+        if key:
+            home.trust(signing.public_keys(key.content, title=key.title))
         spacks = trusted_keys_home(installation, request.variables)
         if spacks.exists():
             home.trust(signing.public_keys(spacks))

@@ -17,7 +17,7 @@ import msgspec
 
 from buildjob.buildcache.gpg.key_source import KeySource, find_source
 from buildjob.errors import RequestError
-from buildjob.options import reject_empty, reject_misspelled, seconds, switch
+from buildjob.options import is_given, option_of, reject_empty, reject_misspelled, reject_useless, seconds, switch
 from buildjob.paths import Paths, from_environment
 from buildjob.report.cdash_names import CDashNames
 
@@ -30,6 +30,18 @@ FROM_ENVIRONMENT = {
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing"), "switch"),
 }
+# What each option needs to have an effect: one of these.
+_NEEDS = {
+    "unsigned": ("mirror",),
+    "signing_key_file": ("mirror",),
+    "signing_passphrase_file": ("signing_key_file",),
+    "private": ("mirror", "publish"),
+    "allow_missing": ("mirror", "publish"),
+}
+_OF_SPACK_BUILDS = (
+    "spack", "config_scope", "jobs", "fresh", "unsigned", "signing_key_file", "signing_passphrase_file", "publish",
+    "private", "allow_missing", "trust",
+)  # fmt: skip
 _ENVIRONMENT_FILES = ("spack.lock", "spack.yaml")
 _LEAST = frozenset({"lxml", "psutil"})
 _FOR_S3 = frozenset({"boto3", "botocore"})
@@ -121,7 +133,9 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
     _require_working_folder()
     reject_empty(vars(arguments), positional={"spec": "SPEC"})
     reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
-    values = _with_environment(vars(arguments), variables)
+    given = vars(arguments)
+    values = _with_environment(given, variables)
+    _reject_useless(given, values)
     named: list[str] = values["spec"]
     command = _command(values, named)
     specs, files, environment = _sort(named, values["hash"]) if command is None else ([], [], "")
@@ -155,6 +169,17 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         variables=dict(variables),
         paths=from_environment(variables),
     )
+
+
+def _reject_useless(given: Mapping[str, object], values: Mapping[str, Any]) -> None:
+    """Raise RequestError for options on the command line that have no effect; a variable may be set for other jobs."""
+    if given["command"] is not None:
+        for name in () if values["mirror"] else _OF_SPACK_BUILDS:  # the mirror is rejected itself
+            if is_given(given[name]):
+                raise RequestError(f"{option_of(name)} has no effect on a --command build, which knows no Spack: omit it")
+        return
+    known = {**values, "publish": None if values["publish"] else False}
+    reject_useless(given, _NEEDS, known=known)
 
 
 def _with_environment(values: dict[str, object], variables: Mapping[str, str]) -> dict[str, Any]:

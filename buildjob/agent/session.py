@@ -7,18 +7,24 @@ import io
 import shlex
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from buildjob.agent.request import BuildRequest
+from buildjob.buildcache.storage.notices import NO_ANSWER
 from buildjob.errors import Interrupted, TimedOut
-from buildjob.log import Log
+from buildjob.log import LINE_PREFIX, Log
+from buildjob.masking import mask
 from buildjob.process import child, environments
 from buildjob.process.environments import Environments
 from buildjob.process.prestarted import Prestarted
+
+_PREFIX = LINE_PREFIX.encode()
+_NOTICE = _PREFIX + NO_ANSWER.encode()
+_LONGEST_NOTICE = 1000
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,12 +77,30 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ) -> tuple[int, bytes]:
         printed = io.BytesIO()
         until = child.Until(stop=self.stop, deadline=deadline, standby=lambda: standby)
-        ended = child.follow(started, output=child.Output(printed), until=until)
+        listen = NoticeLines(lambda line: self.log.note(mask(line, self.environments.secret_values)))
+        ended = child.follow(started, output=child.Output(printed, listen=listen.feed), until=until)
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:
             raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
         return ended.exit_code, printed.getvalue()
+
+
+class NoticeLines:
+    """Passes on at once what a child of ours says of a server that does not answer; its other lines come with its end."""
+
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self._line = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes that the child printed."""
+        *lines, last = (self._line + chunk).split(b"\n")
+        # only the start of a line decides: a longer one, such as an answer in JSON, need not be kept whole
+        self._line = last[:_LONGEST_NOTICE]
+        for line in lines:
+            if line.startswith(_NOTICE):
+                self._notice(line[len(_PREFIX) : _LONGEST_NOTICE].decode("utf-8", "replace"))
 
 
 def _after(seconds: float | None) -> float | None:

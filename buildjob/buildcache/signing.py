@@ -269,16 +269,19 @@ class KeyRing:
     """A home that splits texts with several keys."""
 
     def __init__(self, home: Path) -> None:
-        self._gpg = _gpg(home)
+        self._home, self._gpg = home, _gpg(home)
 
     def split(self, text: bytes) -> dict[str, bytes]:
-        """Return the public keys in a text: fingerprint -> that key alone, armored."""
+        """Return the public keys in a text: fingerprint -> that key alone, armored. Raises RequestError for a secret key."""
         found = self._gpg.import_keys(plain_key(text)).fingerprints
+        _reject_secret_keys(self._home, "the file of public keys")
         return {each: str(self._gpg.export_keys(each)).encode() for each in dict.fromkeys(found) if each}
 
 
-def public_keys(source: Path | bytes, *, title: str = "") -> bytes:
+def public_keys(source: Path | bytes, *, title: str = "", secret_allowed: bool = True) -> bytes:
     """Return the public keys, armored, of a key file, of its content or of a GnuPG home; empty if a home has none.
+
+    Without `secret_allowed`, a file with a secret key is rejected.
 
     gpg reads a key file in a home of its own, never this process: it may hold a secret key, which must not stay in memory
     that package code could read later. Raises RequestError if gpg finds no key in the file.
@@ -294,7 +297,17 @@ def public_keys(source: Path | bytes, *, title: str = "") -> bytes:
         if not found:
             reason = status.reason(imported.stderr.decode("utf-8", "replace"))
             raise RequestError(f"{title or source!s}: gpg finds no key in it: {reason}")
+        if not secret_allowed:
+            _reject_secret_keys(home, title or str(source))
         return found
+
+
+def _reject_secret_keys(home: Path, title: str) -> None:
+    if secret_keys.parse(_stdout(home, "--list-secret-keys", text=b"")):
+        raise RequestError(
+            f"{title}: there is a secret key in it, where public keys are enough: "
+            "give what 'gpg --armor --export' writes, and keep the secret key where only signing reads it"
+        )
 
 
 def _import_file(home: Path, file: Path) -> "subprocess.CompletedProcess[bytes]":

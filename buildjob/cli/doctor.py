@@ -18,6 +18,7 @@ import msgspec
 
 from buildjob import extra
 from buildjob.agent import publish_process, request
+from buildjob.agent.ci_facts import asked_faults
 from buildjob.agent.disks import Place, cannot_write, existing_folder, read_figures, require_temporary_folder
 from buildjob.buildcache import documents, presence
 from buildjob.buildcache.layout import LAYOUT
@@ -176,6 +177,8 @@ def _variables(variables: dict[str, str]) -> Iterator[Check]:
             reject_misspelled(variables, prefix, options)
         except RequestError as error:
             yield Check(False, str(error))
+    for fault in asked_faults(variables):
+        yield Check(False, fault, "builds run all the same; the page compares nothing with it", is_needed=False)
     for slip in likely_slips(variables, tuple(known), [request.PREFIX + name.upper() for name in request.FROM_ENVIRONMENT]):
         yield Check(True, slip)
 

@@ -160,5 +160,5 @@ def trust(files: Sequence[str]) -> Iterator[signing.TrustHome]:
         for file in files:
             # the agent names the GnuPG home that Spack uses; all others name files
             source = Path(file) if Path(file).is_dir() else find_source(file, "--trust").content
-            home.trust(signing.public_keys(source, title=f"--trust {file}"))
+            home.trust(signing.public_keys(source, title=f"--trust {file}", secret_allowed=False))
         yield home

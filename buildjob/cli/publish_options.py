@@ -42,6 +42,10 @@ FROM_ENVIRONMENT = (
 _POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURCE", "documents": "PATH"}
 """Arguments without an option, and how --help calls them."""
 
+_NEEDS = {"signing_passphrase_file": ("signing_key_file", "signing_key_command")}
+_EXCLUDE = (("single_writer", "no_index"), ("spack", "private"), ("config_scope", "private"))
+_OF_S3 = ("endpoint_url", "region", "profile", "ca_file", "path_style")
+
 
 class Arguments(argparse.Namespace):
     """All options of all verbs, with their types."""
@@ -223,10 +227,25 @@ def add_environment(arguments: Arguments, variables: Mapping[str, str]) -> None:
     """
     options.reject_empty(vars(arguments), positional=_POSITIONAL)
     options.reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
+    _reject_useless(arguments)
     for option in FROM_ENVIRONMENT:
         text = variables.get(PREFIX + option.upper())
         if text and getattr(arguments, option, "") is None:
             setattr(arguments, option, text)
+
+
+def _reject_useless(arguments: Arguments) -> None:
+    """Raise RequestError for options that have no effect beside the others."""
+    given = vars(arguments)
+    options.reject_useless(given, _NEEDS, known=given)
+    for name, other in _EXCLUDE:
+        if options.is_given(given.get(name)) and given.get(other):
+            raise RequestError(f"{options.option_of(name)} has no effect with {options.option_of(other)}: omit one of them")
+    addresses = [given.get("mirror") or "", given.get("source") or ""]
+    if not any(address.startswith("s3:") for address in addresses):
+        for name in _OF_S3:
+            if options.is_given(given.get(name)):
+                raise RequestError(f"{options.option_of(name)} has no effect on {addresses[0]}, which is not in S3: omit it")
 
 
 def is_on(given: bool | str | None, option: str) -> bool:  # noqa: FBT001  by an option or by a variable

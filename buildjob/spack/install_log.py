@@ -14,7 +14,12 @@ _LONGEST_MARKER_BYTES = 4096
 _MOST_PHASES = 200
 # longer than each text of `_NO_SPACE`: what is kept of an overlong line still completes one that a chunk has cut
 _KEPT_BYTES = 63
-_MARKER = re.compile(rb"^==> (?:(?P<installing>Installing .*)|(?P<other>.*))$", re.MULTILINE)
+# Also behind a bare carriage return, which ends what a progress bar shows, and with the time that `spack -t` writes.
+_MARKER = re.compile(
+    rb"(?:^|(?<=\r))==> (?:\[\d{4}-\d\d-\d\d[-T ][\d:.,]+\] )?"
+    rb"(?:(?P<installing>Installing [^\r\n]*)|(?P<other>[^\r\n]*))(?=\r|$)",
+    re.MULTILINE,
+)
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>\w{1,100})'|(?P<done>Successfully installed) )")
 # What the errors ENOSPC and EDQUOT are called, without the first letter, which may be a capital.
 _NO_SPACE = (b"o space left", b"uota exceeded")

@@ -132,6 +132,14 @@ def test_a_source_to_be_downloaded_by_hand_is_a_bad_request_that_names_the_file_
     assert not list(tmp_path.iterdir()), "nothing was built"
 
 
+def test_a_source_of_unknown_origin_is_not_to_be_had_from_none(lab: SpackLab, tmp_path: Path) -> None:
+    done = lab.build("hello-from-nowhere", "--out", tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"Put it at {lab.folder}/hello-from-nowhere-1.0.tar" in done.stderr
+    assert "The recipe of hello-from-nowhere does not say where to get it." in done.stderr
+    assert "None" not in done.stderr
+
+
 def test_a_build_that_prints_a_fetch_error_has_not_failed_to_fetch(lab: SpackLab, tmp_path: Path) -> None:
     done = lab.build("hello-liar", "--out", tmp_path)
     assert done.returncode == 1, done.stdout

@@ -322,3 +322,42 @@ def test_a_push_replaces_what_was_changed_after_its_key_had_signed_it(signed: tu
     assert (pushed.returncode, "2 binaries are in the build cache already" in pushed.stderr) == (0, True), pushed.stderr
     assert f"{changed.name}: Spack would not take what is there; it is uploaded again" in pushed.stderr
     assert faults_of(FolderStore(tmp_path / "m"), key) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "{mirror}", "--trust", "{secret}"),
+        ("verify", "{mirror}", "--trust", "{public}", "--trust", "{secret}"),
+        ("notarize", "{mirror}", "{mirror}2", "--trust", "{secret}", "--signing-key-file", "{secret}"),
+        (
+            "notarize",
+            "{mirror}",
+            "{mirror}2",
+            "--trust",
+            "{public}",
+            "--known-key",
+            "{secret}",
+            "--signing-key-file",
+            "{secret}",
+        ),
+        ("keys", "{mirror}", "--add", "{secret}"),
+        ("verify", "{mirror}", "--trust", "{binary}"),
+        ("verify", "{mirror}", "--trust", "{base64}"),
+        ("verify", "{mirror}", "--trust", "{both}"),
+    ],
+)
+def test_a_secret_key_where_a_public_one_belongs_is_rejected(
+    signed: tuple[Key, Path], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    key, mirror = signed
+    armored = key.secret.read_bytes()
+    (tmp_path / "base64").write_bytes(base64.b64encode(armored))
+    (tmp_path / "both").write_bytes(key.public.read_bytes() + armored)
+    dearmored = subprocess.run(["gpg", "--dearmor"], input=armored, capture_output=True, check=True).stdout
+    (tmp_path / "binary").write_bytes(dearmored)
+    files = {name: tmp_path / name for name in ("base64", "both", "binary")}
+    done = farm(*(word.format(mirror=mirror, secret=key.secret, public=key.public, **files) for word in words))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "there is a secret key in it" in done.stderr
+    assert "gpg --armor --export" in done.stderr

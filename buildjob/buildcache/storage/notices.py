@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 from buildjob.errors import Unavailable
 
+NO_ANSWER = "no answer yet from "
+"""How each notice begins."""
 Notice = Callable[[str], None]
 """Takes a line for people."""
 _FIRST_SECONDS = 5.0
@@ -41,7 +43,7 @@ class Notices:
         def watch() -> None:
             wait_seconds = _FIRST_SECONDS
             while not answered.wait(wait_seconds):
-                self._say(f"no answer yet from {self._server}, attempt {attempt}")
+                self._say(f"{NO_ANSWER}{self._server}, attempt {attempt}")
                 wait_seconds = _BETWEEN_SECONDS
 
         # A thread for each request, a tenth of a millisecond. One that stayed would keep this process from forking.
@@ -57,7 +59,7 @@ class Notices:
         """Mention a failed attempt if the next one comes too long after the first."""
         if until_next_seconds >= _FIRST_SECONDS:
             reason = f": {error.reason}" if error.reason else ""
-            self._say(f"no answer yet from {self._server}, attempt {attempt}{reason}")
+            self._say(f"{NO_ANSWER}{self._server}, attempt {attempt}{reason}")
 
     def _say(self, line: str) -> None:
         with self._lock:

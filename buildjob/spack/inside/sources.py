@@ -9,6 +9,7 @@ import os
 import mirror_access
 import spack.caches
 import spack.config
+import spack.package_base
 import spack.util.url
 import spack.version
 
@@ -54,9 +55,16 @@ def by_hand(package):
             name,
             f"(checksum {digest}) " if digest else "",
             " or ".join(p for p in places if p),
-            package.download_instr,
+            instructions(package),
         )
     return ""
+
+
+def instructions(package):
+    """What the recipe says on where to get it; Spack's own sentence needs a homepage."""
+    if not package.homepage and type(package).download_instr is spack.package_base.PackageBase.download_instr:
+        return f"The recipe of {package.name} does not say where to get it."
+    return package.download_instr
 
 
 def is_there(url):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from buildjob import telemetry
-from buildjob.agent.ci_facts import asked_facts, build_variables, image_digest, job_facts, versions
+from buildjob.agent.ci_facts import asked_facts, asked_faults, build_variables, image_digest, job_facts, versions
 
 
 def job(**variables: str) -> telemetry.Job:
@@ -61,3 +61,31 @@ def test_the_programs_are_named_with_their_versions() -> None:
     assert known.spack == "1.1.0"
     assert known.spack_farm
     assert known.python.startswith("3.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("SPACK_FARM_ASKED_MEMORY_BYTES", "4Gi", "='4Gi' is ignored: give a whole number of bytes"),
+        ("SPACK_FARM_ASKED_MEMORY_LIMIT_BYTES", "-1", "is ignored"),
+        ("SPACK_FARM_ASKED_DISK_BYTES", "1e9", "is ignored"),
+        ("SPACK_FARM_ASKED_DISK_BYTES", "0", "above 0"),
+        ("SPACK_FARM_ASKED_DISK_BYTES", "9" * 19, "is ignored"),
+        ("SPACK_FARM_ASKED_DISK_BYTES", "\u0663", "is ignored"),
+        ("SPACK_FARM_ASKED_CPU_MILLICORES", "0.5", "thousandths of a CPU"),
+        ("SPACK_FARM_ASKED_CPU_MILLICORES", "500m", "is ignored"),
+        ("SPACK_FARM_ASKED_CPU_MILLICORES", " 500", "is ignored"),
+        ("SPACK_FARM_ASKED_MEMORY", "1", "the nearest that is known is SPACK_FARM_ASKED_MEMORY_BYTES"),
+        ("SPACK_FARM_ASKED_CPUS", "1", "the nearest that is known is SPACK_FARM_ASKED_CPU_MILLICORES"),
+        ("spack_farm_asked_disk_bytes", "1", "the nearest that is known is SPACK_FARM_ASKED_DISK_BYTES"),
+    ],
+)
+def test_what_was_asked_for_in_a_way_that_cannot_be_read_is_said_and_left_out(name: str, value: str, complaint: str) -> None:
+    (fault,) = asked_faults({name: value})
+    assert name in fault
+    assert complaint in fault
+    assert asked_facts({name: value}) is msgspec.UNSET
+
+
+def test_what_was_asked_for_as_it_should_be_is_no_fault() -> None:
+    assert asked_faults({"SPACK_FARM_ASKED_MEMORY_BYTES": "1073741824", "SPACK_FARM_ASKED_DISK_BYTES": ""}) == []

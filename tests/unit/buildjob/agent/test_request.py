@@ -88,6 +88,17 @@ def test_the_environment_gives_options_and_an_option_wins(tmp_path: Path) -> Non
         (("--command", "make"), "--name and --version"),
         (("--command", "make", "--name", "../x", "--version", "1"), "--name '../x'"),
         (("zlib", "--command", "make", "--name", "x", "--version", "1"), "without Spack"),
+        (("--command", "make", "--name", "x", "--version", "1", "-j2"), "--jobs has no effect on a --command build"),
+        (("--command", "make", "--name", "x", "--version", "1", "--private"), "--private has no effect"),
+        (("--command", "make", "--name", "x", "--version", "1", "--no-publish"), "--no-publish has no effect"),
+        (("--command", "make", "--name", "x", "--version", "1", "--trust", "f"), "--trust has no effect"),
+        (("--command", "make", "--name", "x", "--version", "1", "--fresh"), "--fresh has no effect"),
+        (("--command", "make", "--name", "x", "--version", "1", "--spack", "s"), "--spack has no effect"),
+        (("zlib", "--unsigned"), "--unsigned has no effect without --mirror"),
+        (("zlib", "--signing-key-file", "k"), "--signing-key-file has no effect without --mirror"),
+        (("zlib", "--mirror", "m", "--unsigned", "--signing-passphrase-file", "p"), "without --signing-key-file"),
+        (("zlib", "--private"), "--private has no effect without --mirror or --no-publish"),
+        (("zlib", "--allow-missing"), "--allow-missing has no effect without --mirror or --no-publish"),
         (("--command", "make", "--name", "x", "--version", "1", "--mirror", "m", "--unsigned"), "--command build has none"),
     ],
 )
@@ -303,3 +314,9 @@ def test_a_build_cache_in_s3_is_not_a_folder(tmp_path: Path) -> None:
     for other, fault in (("s3://x", "'x' can't be a bucket"), ("https://host/mirror", "s3://BUCKET/PREFIX")):
         with pytest.raises(RequestError, match=fault):
             request("zlib", "--mirror", other, "--unsigned", "--out", str(tmp_path / "o"))
+
+
+def test_a_variable_without_effect_is_for_other_jobs() -> None:
+    variables = {"SPACK_FARM_BUILD_UNSIGNED": "true", "SPACK_FARM_BUILD_PRIVATE": "true", "SPACK_FARM_BUILD_JOBS": "2"}
+    request("zlib", **variables)
+    request("--command", "make", "--name", "x", "--version", "1", **variables)

@@ -14,7 +14,7 @@ def given(*words: str, **variables: str) -> Arguments:
 
 def test_a_variable_gives_an_option_and_an_option_wins() -> None:
     variables = {"SPACK_FARM_PUBLISH_REGION": "eu", "SPACK_FARM_PUBLISH_CONNECTIONS": "4", "SPACK_FARM_BUILD_WHATEVER": ""}
-    arguments = given("ls", "m", "--region", "us", **variables)
+    arguments = given("ls", "s3://bucket", "--region", "us", **variables)
     assert (arguments.region, arguments.connections) == ("us", "4")
 
 
@@ -57,3 +57,40 @@ def test_an_empty_value_is_rejected(words: tuple[str, ...], name: str) -> None:
 def test_a_variable_that_gives_no_option_is_rejected(name: str, value: str, said: str) -> None:
     with pytest.raises(RequestError, match=f"{name} is .*{said.removeprefix('is ')}"):
         given("ls", "m", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (
+            ("push", "u", "m", "--unsigned", "--signing-passphrase-file", "p"),
+            "--signing-passphrase-file has no effect without",
+        ),
+        (("notarize", "s", "m", "--signing-passphrase-file", "p"), "--signing-key-file or --signing-key-command"),
+        (("push", "u", "m", "--unsigned", "--no-index", "--single-writer"), "--single-writer has no effect with --no-index"),
+        (("push", "u", "m", "--unsigned", "--private", "--spack", "s"), "--spack has no effect with --private"),
+        (("push", "u", "m", "--unsigned", "--private", "-C", "s"), "--config-scope has no effect with --private"),
+        (("ls", "m", "--endpoint-url", "http://x"), "--endpoint-url has no effect on m, which is not in S3"),
+        (("ls", "file:///m", "--region", "us"), "--region has no effect"),
+        (("verify", "m", "--any-signer", "--profile", "p"), "--profile has no effect"),
+        (("index", "m", "--ca-file", "f"), "--ca-file has no effect"),
+        (("keys", "m", "--path-style"), "--path-style has no effect"),
+    ],
+)
+def test_an_option_without_effect_is_rejected(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(RequestError) as rejected:
+        given(*words)
+    assert complaint in str(rejected.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("notarize", "s3://builds", "m", "--endpoint-url", "http://x"),
+        ("push", "u", "s3://bucket/m", "--path-style"),
+        ("push", "u", "m", "--signing-key-command", "cat k", "--signing-passphrase-file", "p"),
+        ("push", "u", "m", "--dry-run", "--connections", "2"),
+    ],
+)
+def test_an_option_with_effect_is_taken(words: tuple[str, ...]) -> None:
+    given(*words, SPACK_FARM_PUBLISH_REGION="eu")

@@ -131,3 +131,40 @@ def test_a_name_that_no_phase_can_have_begins_none() -> None:
 
 def test_the_end_of_no_phase_is_no_end() -> None:
     assert Reader().feed(b"==> x: Successfully installed x-1\n") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"10 %\r20 %\r==> libhello: Executing phase: 'build'\n",
+        b"\r==> libhello: Executing phase: 'build'\r\n",
+        b"==> libhello: Executing phase: 'build'\rmore\n",
+        b"==> [2026-11-25-03:43:36.785776] libhello: Executing phase: 'build'\n",
+        b"50 %\r==> [2026-11-25-03:43:36.785776] libhello: Executing phase: 'build'\r\r\n",
+        b"==> [2026-11-25 03:43:36,785] libhello: Executing phase: 'build'\n",
+        b"==> [2026-11-25T03:43:36] libhello: Executing phase: 'build'\n",
+    ],
+)
+def test_a_phase_begins_behind_a_progress_bar_and_a_time(line: bytes) -> None:
+    reader = read(*(bytes([byte]) for byte in b"first\n" + line))
+    assert [(phase.name, phase.line) for phase in reader.phases] == [("build", 2)]
+    assert (b"first\n" + line)[reader.phases[0].offset :].startswith(b"==> ")
+
+
+def test_installing_with_a_time_begins_the_stage_phase() -> None:
+    assert Reader().feed(b"==> [2026-11-25-03:43:36.785776] Installing x-1.0-abc [1/1]\r\n") == ["stage"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"x ==> libhello: Executing phase: 'build'\n",
+        b"x\x0b==> libhello: Executing phase: 'build'\n",
+        b"==> [2026] libhello: Executing phase: 'build'\n",
+        b"==> [note] libhello: Executing phase: 'build'\n",
+        b"==>  libhello: Executing phase: 'build'\n",
+        b"\r ==> libhello: Executing phase: 'build'\n",
+    ],
+)
+def test_what_only_looks_like_a_phase_begins_none(line: bytes) -> None:
+    assert read(line).phases == []
