@@ -75,8 +75,15 @@ _NOT_FOR_SPACK = frozenset(
         "final link failed:",
     }
 )
-# A note belongs to the warning or error before it.
-_NOT_WARNINGS_FOR_SPACK = frozenset({"([^ :]+):([0-9]+): note:"})
+# A note belongs to the warning or error before it, a remark is no complaint.
+_NOT_WARNINGS_FOR_SPACK = frozenset(
+    {
+        "([^ :]+):([0-9]+): note:",
+        r"\([0-9]*\): remark #[0-9]*",
+        r'".*", line [0-9]+: remark\([0-9]*\):',
+        "cc-[0-9]* CC: REMARK File = .*, Line = [0-9]*",
+    }
+)
 # They hide make's own errors: `make: *** [Makefile:10: all] Error 2`.
 _NOT_EXCEPTIONS_FOR_SPACK = frozenset({"makefile:", "Makefile:"})
 

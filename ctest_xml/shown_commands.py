@@ -9,7 +9,7 @@ Knows nothing of errors. Obeys: Spack 1.1, lib/spack/spack/util/executable.py, w
 
 import re
 
-_SHOWN = re.compile(rb"\n==> \[[^\]\n]*\] '")  # a literal first: the search jumps from line end to line end
+_SHOWN = re.compile(rb"==> \[[^\]\n]*\] '")
 _QUOTE_WITHIN = b"""'"'"'"""
 _LONGEST = 200
 """Lines; what is longer has a quote that is not Spack's, and the log goes on."""
@@ -25,14 +25,12 @@ class ShownCommands:
     def ranges(self, block: bytes) -> list[tuple[int, int]]:
         """Return first byte and end of the lines in a block of whole lines that belong to a command begun before them."""
         found = []
-        text = b"\n" + block
         at = 0
         while at < len(block):
             if not self._left:
-                begin = _SHOWN.search(text, at)
-                if begin is None:
+                at = _next_shown(block, at)
+                if at < 0:
                     break
-                at = begin.start()
                 end = block.index(b"\n", at) + 1
                 self._left = _LONGEST if _opens_or_closes(block[at:end]) else 0
                 at = end
@@ -45,6 +43,15 @@ class ShownCommands:
             self._left = 0 if _opens_or_closes(block[at:end]) else self._left - 1
             at = end
         return found
+
+
+def _next_shown(block: bytes, at: int) -> int:
+    """Return where the next line with a command begins; -1: nowhere."""
+    while True:
+        at = block.find(b"==> [", at)
+        if at < 0 or ((not at or block[at - 1 : at] == b"\n") and _SHOWN.match(block, at)):
+            return at
+        at += 1
 
 
 def _opens_or_closes(line: bytes) -> bool:

@@ -35,7 +35,7 @@ _ECHOES = (
     r"^\++ ",
     # a recipe that make shows before it runs it
     r"(?:^|[;&|({@]|then|else|do) *(?:echo|printf) +(?:-[ne]+ +)?[\"'`\\]",
-    r"^libtool: (?:compile|link|install|relink|finish): ",
+    r"^libtool: (?:compile|link|install|relink|finish): +(?:[^c\n]|c[^a\n])",
     r"^(?:[^ :\n]*/)?(?:[a-z0-9_]+-)*(?:g?cc|[gc]\+\+|clang(?:\+\+)?|gfortran|nvcc|ic?p?x|ifx|cpp|ld|ar)(?:-[0-9.]+)? +-",
     r"^(?:[^ :\n]*/)?(?:ba|da|k|z)?sh +[^ :\n]+ ",
     r"^\[ *[0-9]+(?:/[0-9]+|%)\] [A-Z]",
@@ -65,14 +65,17 @@ _COUNTS = (
 """Sums: `Error: 0`, `# FAIL:  0`."""
 
 _PROGRAM = r"^[A-Za-z0-9_./+-]+: +(?:line [0-9]+: |[0-9]+: )?(?:[a-z.]+: )?"
-_KINDS = r"(?:[Ff]atal|FATAL|[Ii]nternal|[Cc]atastrophic|[Ss]yntax|[Pp]arse|[Rr]untime|parser|lookup)"
+_KINDS = r"(?:[Ff]atal|FATAL|[Ii]nternal|[Cc]atastrophic|[Ss]yntax|[Pp]arse|[Rr]untime|parser|lookup|I/O|validity|encoding)"
 
 TOOLS = {
     "words that any tool uses": Tool(
         errors=(
             rf": *(?:{_KINDS} )?[Ee]rror(?:,? *[\[(#A-Z][^:\n]*)?:",
             rf": *(?:{_KINDS} )?ERROR(?:,? *[\[(#A-Z][^:\n]*)?:",
+            rf": *(?:{_KINDS} )?error : ",
+            rf"^{_KINDS} error : ",
             r":[0-9]+: +error$",
+            r":[0-9.-]+ syntax error",
             rf"^ *(?:{_KINDS} )?[Ee]rror(?: ?\[[^\]\n]*\])? ?: ",
             rf"^ *(?:{_KINDS} )?ERROR(?: ?\[[^\]\n]*\])? ?: ",
             r": (?:fatal|Fatal|FATAL|panic): ",
@@ -80,13 +83,15 @@ TOOLS = {
             r"\b[Ee]rror (?:while|trying to|writing|reading|opening) .*: ",
             r"^Error (?:occurred|in|at|while|opening|reading|writing|copying|loading|creating|running|executing|building) ",
             r"^\[(?:ERROR|FATAL|error|fatal)\] *[^ \n]",
-            r" : (?:fatal |catastrophic )?error(?:$| ?:| [A-Z#]*[0-9]+:)",
+            r" : (?:fatal |catastrophic |Command line )?error(?:$| ?:| [A-Z#]*[0-9]+ ?:)",
             r"\([0-9]+, ?[0-9]+\) (?:Error|Fatal): ",
             r"\b(?:No space left on device|Disk quota exceeded|Read-only file system|Input/output error|Stale file handle)",
             r": (?:Argument list too long|Exec format error|Text file busy|File size limit exceeded|Too many open files)",
         ),
         doubtful=(
             r": (?:No such file or directory|No such file$|Permission denied|Operation not permitted|Is a directory)",
+            r": (?:Too many levels of symbolic links|Resource temporarily unavailable)",
+            r": does not exist$",
             r": (?:Not a directory|File exists|Directory nonexistent|Invalid argument|Broken pipe|Connection refused)",
             rf"{_PROGRAM}[Cc]an(?:not|'t) ",
             rf"{_PROGRAM}[Cc]ould(?: not|n't) ",
@@ -106,6 +111,7 @@ TOOLS = {
             *_COUNTS,
             r"\bldconfig: Can't create temporary cache file",
             r": *(?:[Ww]arning|WARNING|[Nn]ote|[Rr]emark|[Ii]nfo|INFO|[Hh]int|optimized|missed) *[:,\[(]",
+            r"^ +(?:raise|throw|assert|def|return|print)\b.*\(",  # code, as a traceback shows it
             r"^ *(?:WARNING|[Ww]arning|[Nn]ote|INFO|DEBUG)(?: *\[[^\]\n]*\])?:",
             r"\b[A-Z][A-Za-z]*Warning: ",
         ),
@@ -135,7 +141,10 @@ TOOLS = {
             r"^double free or corruption",
             r"^corrupted size vs",
             r"^free\(\): invalid",
-            r"^malloc\(\): ",
+            r"^(?:malloc|realloc|munmap_chunk)\(\): ",
+            r": version [`'].*' not found \(required by ",
+            r"^mpirun (?:was unable|noticed)",
+            r"^There are not enough slots available",
             r"\berror while loading shared libraries: ",
             r"^dyld(?:\[[0-9]+\])?: .*Library not loaded",
             r"\bdied due to signal [0-9]",
@@ -178,12 +187,14 @@ TOOLS = {
             r": [Bb]ad substitution",
             r": parameter (?:null or )?not set$",
             r": unbound variable$",
+            r"\b(?:[Cc]annot fork$|fork: .*Resource temporarily)",
             r": must be set$",
         ),
         doubtful=(
             r": (?:command not found|Command not found)",
             r": (?:line )?[0-9]+: .*: not found$",
             r": cannot execute\b",
+            r"^[A-Za-z0-9_./+-]+: not found$",
             r": .*: (?:unary|binary) operator expected$",
             r": integer expression expected$",
         ),
@@ -197,6 +208,8 @@ TOOLS = {
             r"^[a-z0-9]+: .*\b[Cc]ompressed data\b",
             r"^[a-z0-9]+: .*\bunknown header",
             r"\bis not a bzip2 file\.?$",
+            r"^bzip2: Data integrity error",
+            r"^cpio: premature end of archive",
             r"\bEnd-of-central-directory signature not found\.",
             r"^tar: This does not look like a tar archive",
             r"^tar: Skipping to next header",
@@ -240,6 +253,8 @@ TOOLS = {
             r"^rsync: ",
             r"^rsync error: ",
             r"^git: '.*' is not a git command",
+            r"^Host key verification failed\.",
+            r"\bDirect fetching of that commit failed\.",
         ),
         mild=(
             # scripts ask git for a version and do without
@@ -261,11 +276,13 @@ TOOLS = {
     "Autotools": Tool(
         errors=(
             r": possibly undefined macro: ",
-            r"^libtool: +(?:error|fatal error): ",
+            r"^libtool: (?:.*cannot find |Version mismatch error)",
+            r"^autoreconf[0-9.-]*: 'configure\.ac'",
             r": required file .* not found$",
         ),
         failures=(
-            r"^(?:autoreconf|autom4te|automake|aclocal|autoheader): .*failed with exit status",
+            r"^auto[a-z0-9]+(?:-[0-9.]+)?: .*failed with exit status",
+            r"^aclocal(?:-[0-9.]+)?: .*failed with exit status",
             r"^No package '.*' found$",
         ),
         not_errors=(
@@ -280,7 +297,12 @@ TOOLS = {
         not_errors=(r"^-- (?:[^C\n]|C[^o\n])", r"^CMake (?:Deprecation )?Warning"),
         warnings=(r"^ *CMake (?:Deprecation )?Warning\b",),
     ),
-    "Meson": Tool(not_errors=(r"^(?:Message|Checking|Compiler for|Program|Dependency|Run-time|Build-time|Library) ?.*: ",)),
+    "Meson": Tool(
+        not_errors=(
+            r"^Message: ",
+            r"^(?:Checking|Compiler for|Dependency|Run-time|Build-time|Program|Library|Header|Has) .*: (?:YES|NO|[0-9])",
+        )
+    ),
     "C and C++": Tool(
         failures=(
             r"^(?:[^ \n]*/)?collect2: error: ",
@@ -301,6 +323,8 @@ TOOLS = {
             r"^Undefined symbols for architecture",
             r"\bsymbol\(s\) not found for architecture",
             r"\bfile truncated$",
+            r": file not recognized",
+            r" is incompatible with .* output$",
             r": malformed archive",
             r"\bversion node not found for symbol",
         ),
@@ -313,6 +337,9 @@ TOOLS = {
         errors=(
             r"^ *Fortran runtime error: ",
             r"^ERROR STOP\b",
+            r"^forrtl: ",
+            r"^Program received signal SIG",
+            r"-Fatal-.* TERMINATED by signal ",
             r"\b(?:PGF[A-Z0-9]*|PGC[A-Z0-9+]*|NVFORTRAN|NVC[A-Z0-9+]*)-[SF]-[0-9]+-",
             r"^(?:crayftn|ftn)-[0-9]+ (?:cray)?ftn: ERROR ",
             r'^"[^"\n]+", line [0-9.]+: [0-9-]+ \([SUE]\)',
@@ -336,7 +363,10 @@ TOOLS = {
             r"^ *Traceback \(most recent call last\):",
             r"^ *error: subprocess-exited-with-error",
         ),
-        doubtful=(r"^[^ \n]*python[0-9.]*: No module named ",),
+        doubtful=(
+            r"^[^ \n]*python[0-9.]*: No module named ",
+            r"^ *(?:[a-z_][a-z0-9_]*\.)+[A-Z][A-Za-z]+: ",  # an exception of any name
+        ),
         mild=(r"^ERROR: pip's dependency resolver ",),
         failures=(
             r"^ *error: [Cc]ommand '.*' failed",
@@ -394,8 +424,10 @@ TOOLS = {
             r"^ERROR in [./]",
             r"^error (?:Command failed|An unexpected error|Couldn't|TS[0-9]+:)",
             r"^ +[0-9]+:[0-9]+ +error +",
+            r"^PHP (?:Fatal|Parse) error: ",
         ),
         failures=(
+            r"^gyp ERR! build error",
             r"^npm (?:ERR!|error) (?:code |[Mm]issing |Failed |Exit |Invalid |Cannot |command failed|[45][0-9][0-9] )",
         ),
     ),
@@ -408,6 +440,9 @@ TOOLS = {
             r"^(?:vet: )?[^ \t:\n]+\.go:[0-9]+:[0-9]+: ",
             r"^panic: ",
             r"^cannot find (?:module|package) ",
+            r": import cycle not allowed",
+            r": cannot load [^ \n]+: ",
+            r"^pattern .*: directory prefix ",
             r"^ *--- FAIL: ",
         ),
         doubtful=(r"^go: ",),
@@ -427,7 +462,8 @@ TOOLS = {
             r"^[^ \t:\n]+\.(?:rb|gemspec):[0-9]+:.*(?:syntax error|Error\)$)",
             r"^[^ \t:\n]+\.ad[abs]:[0-9]+:[0-9]+: ",
             r"^(?:[^ \n]*/)?lua(?:jit|c)?[0-9.]*: ",
-            r"^! +[A-Z=]",
+            r"^! (?:LaTeX|Package|Class|pdfTeX|TeX|Undefined|Missing|Extra|Illegal|Misplaced|Paragraph|Emergency|Too many) ",
+            r"^! (?:Use of|I can't|Argument of|Font|Dimension|File ended|Incompatible|Improper|Double|You can't| ==>) ",
             r"^--[a-z_]+_out: ",
             r"^protoc-gen-[a-z-]+: program not found",
             r"\[libprotobuf (?:ERROR|FATAL) ",
@@ -440,7 +476,7 @@ TOOLS = {
             r"^(?:Extension|Configuration|Application|Theme|Sphinx) error:$",
             r"^Warning, treated as error:$",
             r"\((?:ERROR|SEVERE)/[34]\) ",
-            r": [ef] - line [0-9]+ of ",
+            r"^(?:[^ \n]*/)?[a-z]*yacc: [ef] - ",
         ),
         failures=(
             r"^gnatmake: .* compilation error$",
@@ -460,6 +496,7 @@ TOOLS = {
             r"^Error in .*[:)]",
             r"^Error : ",
             r"^Error \((?:warning|alert) ",
+            r"^ocamlfind: Package ",
             r"\bhad non-zero exit status",
             r"^(?:cabal|stack|Setup|setup)(?:-[0-9.]+)?(?:\.l?hs)?: (?:Could not|Encountered|Cannot|The program)",
         ),
@@ -479,6 +516,8 @@ TOOLS = {
         ),
         failures=(
             r"^Errors while running CTest",
+            r"\b[1-9][0-9]* tests? failed out of ",
+            r"^ *Dubious, test returned ",
             r"^FAILED \(",
             r"^test result: FAILED",
         ),

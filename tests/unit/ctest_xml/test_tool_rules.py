@@ -1,5 +1,7 @@
 """Lines of real tools, and what they count as. Each line is what the tool printed (Debian 12, or by its documentation)."""
 
+from pathlib import Path
+
 import pytest
 
 from ctest_xml.model import LogEvent
@@ -333,6 +335,17 @@ def test_a_tools_warning_is_a_warning(line: str) -> None:
 @pytest.mark.parametrize("line", [line for lines in NOTHING.values() for line in lines])
 def test_what_is_neither_is_left_alone(line: str) -> None:
     assert events("before", line, "after") == []
+
+
+LINES = Path(__file__).resolve().parents[2] / "data/log_lines"
+
+
+@pytest.mark.parametrize(("file", "kinds"), [("errors.txt", ["error"]), ("warnings.txt", ["warning"]), ("nothing.txt", [])])
+def test_further_lines_count_as_what_their_file_says(file: str, kinds: list[str]) -> None:
+    lines = (LINES / file).read_text().split("\n")[:-1]
+    assert len(lines) >= 5
+    wrong = [line for line in lines if [event.kind for event in events("before", line, "after")] != kinds]
+    assert wrong == []
 
 
 def test_without_re2_the_same_lines_are_found() -> None:
