@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from sizing.observations import Evidence, Level, Neighbor, Observation, PolicySettings, Prior
+from sizing.policies import Policy
 from sizing.policies.table import sized
 from sizing.policies.windows import is_of_package
 
@@ -48,7 +49,9 @@ class Past:
         package = _package(seen)
         return Evidence(
             levels=tuple(Level(key=key, observations=self.of(key)) for key in seen.keys),
-            prior=Prior(memory_bytes=seen.asked_memory_bytes),
+            prior=Prior(
+                memory_bytes=seen.asked_memory_bytes, cpu_millicores=seen.asked_cpu_millicores, build_jobs=seen.jobs
+            ),
             neighbors=[
                 Neighbor(used_share=share, seconds=self._seconds[other] / len(self._by_key[other]))
                 for other, share in self._largest_shares.items()
@@ -91,8 +94,8 @@ class Totals:
     most_attempts: int
 
 
-def policy(name: str, settings: PolicySettings) -> Sizing:
-    """Return one of our policies as a way of sizing; sizes are computed anew when there is something new to learn from."""
+def by_policy(policy: str | Policy, settings: PolicySettings) -> Sizing:
+    """Return a policy as a way of sizing; sizes are computed anew when there is something new to learn from."""
     ladders: dict[tuple[str, ...], tuple[tuple[int | None, ...], tuple[int, ...]]] = {}
 
     def limits(seen: Observation, past: Past) -> Iterator[float]:
@@ -103,7 +106,7 @@ def policy(name: str, settings: PolicySettings) -> Sizing:
         known, ladder = ladders.get(seen.keys, (None, ()))
         if known != state:
             newest = max((observations[-1].ended for observations in own if observations), default=seen.submitted)
-            found = sized(name, past.evidence(seen), now=newest, settings=settings)
+            found = sized(policy, past.evidence(seen), now=newest, settings=settings)
             ladder = found.memory_bytes if found else ()
             ladders[seen.keys] = state, ladder
         yield from ladder

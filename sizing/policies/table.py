@@ -13,10 +13,10 @@ POLICIES: Mapping[str, Policy] = {
 }
 
 
-def sized(name: str, evidence: Evidence, *, now: float, settings: PolicySettings) -> Ladder | None:
+def sized(policy: str | Policy, evidence: Evidence, *, now: float, settings: PolicySettings) -> Ladder | None:
     """Return what a policy gives, rounded to tiers, within floor and cap; None if nothing is known.
 
     Raises KeyError for an unknown name.
     """
-    ladder = POLICIES[name](evidence, now=now, settings=settings)
+    ladder = (POLICIES[policy] if isinstance(policy, str) else policy)(evidence, now=now, settings=settings)
     return None if ladder is None else rounded(ladder, settings=settings)
