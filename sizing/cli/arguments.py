@@ -2,7 +2,12 @@
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
+
+from sizing.errors import BadRequest
+from sizing.observations import PolicySettings
+from sizing.quantities import parse_quantity
 
 HISTORY = "SPACK_FARM_SIZING_HISTORY"
 _EXIT_CODES = """
@@ -23,6 +28,16 @@ class Arguments(argparse.Namespace):
     endpoint_url: str | None
     again: bool
     list_aside: bool
+    output: str
+    prior: str | None
+    policy: str
+    now: str | None
+    most_memory: str | None
+    margin: int | None
+    window_days: int | None
+    window_builds: int | None
+    accept: bool
+    format: int
 
 
 def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
@@ -36,6 +51,7 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
     )
     verbs = new.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     _ingest(verbs)
+    _fit(verbs)
     return new
 
 
@@ -47,6 +63,26 @@ def history(arguments: Arguments) -> str:
     named = Path(variables.get("XDG_DATA_HOME", ""))
     home = Path(variables.get("HOME") or "/")
     return str((named if named.is_absolute() else home / ".local/share") / "spack-farm" / "history.sqlite")
+
+
+def policy_settings(arguments: Arguments) -> PolicySettings:
+    """Return the settings of policies that the options give. Raises BadRequest."""
+    given = {
+        "margin_percent": arguments.margin,
+        "window_days": arguments.window_days,
+        "window_count": arguments.window_builds,
+        "cap_bytes": _bytes(arguments.most_memory),
+    }
+    if any(value is not None and value < 1 for value in given.values()) or (arguments.margin or 100) < 100:
+        raise BadRequest("--margin is at least 100 percent, --window-days, --window-builds and --most-memory at least 1")
+    return replace(PolicySettings(), **{name: value for name, value in given.items() if value is not None})
+
+
+def _bytes(text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_quantity(text)
+    except ValueError as error:
+        raise BadRequest(f"--most-memory {error}") from error
 
 
 def _verb(
@@ -92,3 +128,40 @@ def _ingest(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     new.add_argument("--again", action="store_true", help="read also days and documents that were read before")
     new.add_argument("--list-aside", action="store_true", help="print which documents were set aside, and why")
     new.add_argument("--endpoint-url", metavar="URL", help="the S3 server (default: boto3's, such as $AWS_ENDPOINT_URL)")
+
+
+def _fit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
+        verbs,
+        "fit",
+        "compute the size table from the history",
+        example="spack-farm sizing fit --output sizes.json --prior requests.csv --most-memory 240Gi",
+        codes="  3 the table would drop a key, or change one by more than 4 x: nothing was written; see --accept\n",
+    )
+    new.add_argument(
+        "--output",
+        metavar="PLACE",
+        required=True,
+        help="the table: a file or s3://BUCKET/KEY; compressed if it ends with .gz",
+    )
+    new.add_argument(
+        "--accept", action="store_true", help="write the table also if keys are dropped or change by more than 4 x"
+    )
+    new.add_argument(
+        "--format", type=int, choices=(1, 2), default=2, help="1 for drivers that read nothing newer (default: 2)"
+    )
+    new.add_argument("--endpoint-url", metavar="URL", help="the S3 server (default: boto3's, such as $AWS_ENDPOINT_URL)")
+    _sizes_options(new)
+
+
+def _sizes_options(new: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that compute sizes."""
+    new.add_argument(
+        "--prior", metavar="FILE", help="what was asked for by hand: CSV with match, cpu_request, memory_request"
+    )
+    new.add_argument("--policy", metavar="NAME", default="max_margin", help="how memory is computed (default: max_margin)")
+    new.add_argument("--most-memory", metavar="AMOUNT", help="of the largest node, such as 240Gi: no size is above it")
+    new.add_argument("--margin", metavar="PERCENT", type=int, help="memory in percent of the largest peak (default: 115)")
+    new.add_argument("--window-days", metavar="N", type=int, help="all builds of so many days count (default: 90)")
+    new.add_argument("--window-builds", metavar="N", type=int, help="the newest builds of a key always count (default: 20)")
+    new.add_argument("--now", metavar="TIME", help="compute the sizes of that time (default: now)")

@@ -1,0 +1,86 @@
+"""`fit`: the history into a size table."""
+
+import datetime as dt
+import sys
+import time
+from pathlib import Path
+
+from sizing.cli.arguments import Arguments, history, policy_settings
+from sizing.errors import BadRequest, HistoryError, NotAccepted
+from sizing.fit import fit, objections
+from sizing.history.history import open_history
+from sizing.observations import Prior
+from sizing.policies.table import POLICIES
+from sizing.prior import read_priors
+from sizing.size_table import Row, decode, encode
+from sizing.targets.file import File
+from sizing.targets.target import Target
+from sizing.training import training
+
+_MOST_NAMED = 20
+
+
+def run(arguments: Arguments) -> int:
+    """Write the table, unless it changes too much. Raises SizingError."""
+    if arguments.policy not in POLICIES:
+        raise BadRequest(f"there is no policy {arguments.policy!r}; there are: {', '.join(sorted(POLICIES))}")
+    now, settings = moment(arguments.now), policy_settings(arguments)
+    priors = priors_in(arguments.prior)
+    target = _target(arguments)
+    old, fault = _old(target)
+    with open_history(history(arguments)) as opened:
+        observations = training(opened, now=now, settings=settings)
+    new = fit(observations, priors, policy=arguments.policy, now=now, settings=settings)
+    if not new.rows:
+        raise HistoryError("no sizes: the history has no trusted builds, and no --prior is given; see sizing ingest")
+    against = [fault] if fault else objections(old, new)
+    if against and not arguments.accept:
+        named = "".join(f"\n  {line}" for line in against[:_MOST_NAMED])
+        more = f"\n  … and {len(against) - _MOST_NAMED} more" if len(against) > _MOST_NAMED else ""
+        raise NotAccepted(f"{target.name} is left as it is; --accept writes it nevertheless:{named}{more}")
+    target.write(encode(new.rows, policy=arguments.policy, now=now, version=arguments.format))
+    sys.stdout.write(f"{target.name}: {len(new.rows):,} sizes from {len(observations):,} builds ({arguments.policy})\n")
+    return 0
+
+
+def moment(text: str | None) -> float:
+    """Return the time that sizes are computed for. Raises BadRequest."""
+    if text is None:
+        return time.time()
+    try:
+        parsed = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest(f"--now {text}: give a time such as 2026-11-30T03:00:00Z") from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def priors_in(path: str | None) -> dict[str, Prior]:
+    """Return what was asked for by hand; nothing without a file. Raises BadRequest."""
+    if path is None:
+        return {}
+    try:
+        return read_priors(Path(path).read_text("utf-8"), name=path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"--prior {path}: can't be read: {error}") from error
+
+
+def _target(arguments: Arguments) -> Target:
+    place = arguments.output
+    if place.startswith("s3:"):
+        from sizing.targets.s3 import Object  # noqa: PLC0415  boto3, only for those who write to S3
+
+        return Object(place, endpoint_url=arguments.endpoint_url)
+    if "://" in place or Path(place).is_dir() or not Path(place).parent.is_dir():
+        raise BadRequest(f"--output {place}: give a file in a folder that exists, or s3://BUCKET/KEY")
+    return File(Path(place))
+
+
+def _old(target: Target) -> tuple[dict[str, Row], str]:
+    """Return the rows that are replaced, or why they can't be read."""
+    content = target.read()
+    if content is None:
+        return {}, ""
+    try:
+        return decode(content), ""
+    except ValueError as error:
+        return {}, f"what is there is not a size table: {str(error)[:200]}"

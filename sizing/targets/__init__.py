@@ -1,0 +1,1 @@
+"""Places that the size table is written to, each whole or not at all."""

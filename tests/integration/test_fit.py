@@ -1,0 +1,175 @@
+"""`spack-farm sizing fit`: from documents to the driver's table; what changes much needs a person's word."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor.size_table import find_measured, read_table
+from sizing.errors import Overtaken
+from sizing.fit import fit
+from sizing.observations import Observation, PolicySettings
+from sizing.size_table import decode, encode, pack
+from sizing.targets.s3 import Object
+from tests.labs.checkout import ROOT
+from tests.labs.s3.server import Server
+from tests.labs.sizing import DAY, GIB, NOW, document, killed, rfc3339, upload
+
+JOB = {
+    "SPACK_JOB_SPEC_PKG_NAME": "hdf5", "SPACK_JOB_SPEC_PKG_VERSION": "1.14.5", "SPACK_JOB_SPEC_COMPILER_NAME": "gcc",
+    "SPACK_JOB_SPEC_COMPILER_VERSION": "13.2.0", "SPACK_JOB_SPEC_ARCH": "linux-debian12-icelake", "SPACK_BUILD_JOBS": "4",
+    "SPACK_JOB_SPEC_VARIANTS": "+mpi build_system=cmake", "SPACK_JOB_SPEC_DAG_HASH": "another",
+}  # fmt: skip
+
+
+class Farm:
+    """A build cache with telemetry, a history and a table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mirror, self.history, self.table = folder / "mirror", folder / "h.sqlite", folder / "sizes.json"
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+
+    def upload(self, *documents: dict[str, Any], place: str = "protected") -> None:
+        for number, made in enumerate(documents):
+            made["job"]["id"] = f"{place}-{number}-{made['ended_at']}"
+            upload(made, self.mirror, place=place)
+
+    def __call__(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "sizing", verb, *words, "--history", str(self.history)]
+        return subprocess.run(argv, env=self._environment, capture_output=True, text=True, check=False)
+
+    def fit(self, *words: str, now: float = NOW) -> subprocess.CompletedProcess[str]:
+        assert self("ingest", str(self.mirror)).returncode == 0
+        return self("fit", "--output", str(self.table), "--now", rfc3339(now), *words)
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Farm:
+    return Farm(tmp_path)
+
+
+def good(done: subprocess.CompletedProcess[str]) -> str:
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_driver_sizes_a_job_by_what_earlier_builds_used(farm: Farm) -> None:
+    farm.upload(*(document(ended=NOW - day * DAY) for day in range(1, 7)), killed(at_bytes=12 * GIB))
+    good(farm.fit())
+    found = find_measured(read_table(farm.table), JOB)
+    assert found is not None
+    assert (found.memory_bytes or 0) >= 12 * GIB * 1.15
+    assert found.memory_bytes == found.memory_limit_bytes
+    assert (found.cpu_millicores, found.build_jobs) == (3000, 4)
+    assert found.source == "7 builds of hdf5@1.14.5+mpi%gcc@13.2.0 target=x86_64 jobs=4, largest 12.0 GiB"
+
+
+def test_the_same_history_gives_the_same_bytes(farm: Farm) -> None:
+    farm.upload(*(document(ended=NOW - day * DAY) for day in range(1, 7)))
+    good(farm.fit())
+    first = farm.table.read_bytes()
+    good(farm.fit())
+    assert farm.table.read_bytes() == first
+    good(farm("fit", "--output", f"{farm.table}.gz", "--now", rfc3339(NOW)))
+    assert Path(f"{farm.table}.gz").read_bytes() == pack(first)
+
+
+def test_a_poisoned_document_changes_nothing(farm: Farm, tmp_path: Path) -> None:
+    farm.upload(*(document(ended=NOW - day * DAY) for day in range(1, 7)))
+    good(farm.fit())
+    before = farm.table.read_bytes()
+    poison = document(totals={"memory_working_set_peak_bytes": 200 * GIB, "memory_anonymous_peak_bytes": 200 * GIB})
+    farm.upload(poison, document("new", totals={"memory_working_set_peak_bytes": 1}), place="other")
+    good(farm("ingest", f"{farm.mirror}/telemetry/v1/other"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/x.json").write_text(json.dumps(poison | {"outcome": "publish_failed"}))
+    good(farm("ingest", str(tmp_path / "elsewhere")))
+    farm.upload(poison | {"job": poison["job"] | {"ref_protected": False}})
+    good(farm.fit())
+    assert farm.table.read_bytes() == before
+
+
+def test_a_table_that_changes_much_is_left_as_it_is_until_it_is_accepted(farm: Farm) -> None:
+    farm.upload(*(document(ended=NOW - day * DAY) for day in range(1, 7)))
+    good(farm.fit())
+    before = farm.table.read_bytes()
+    farm.upload(killed(at_bytes=60 * GIB, ended=NOW - DAY))
+    refused = farm.fit()
+    assert refused.returncode == 3
+    assert "hdf5 would go from" in refused.stderr
+    assert farm.table.read_bytes() == before
+    good(farm.fit("--accept"))
+    assert farm.table.read_bytes() != before
+
+
+def test_what_is_there_and_is_no_table_is_not_replaced_unasked(farm: Farm) -> None:
+    farm.upload(document())
+    farm.table.write_text("precious")
+    done = farm.fit()
+    assert (done.returncode, farm.table.read_text()) == (3, "precious")
+    assert "is not a size table" in done.stderr
+    good(farm.fit("--accept"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--policy", "guess"), 2, "there is no policy 'guess'; there are: max_margin"),
+        (("--prior", "/nonexistent.csv"), 2, "--prior /nonexistent.csv: can't be read"),
+        (("--most-memory", "much"), 2, "--most-memory 'much' is not a quantity"),
+        (("--margin", "90"), 2, "--margin is at least 100 percent"),
+        (("--output", "/nonexistent/sizes.json"), 2, "give a file in a folder that exists"),
+        (("--output", "gs://x/y"), 2, "give a file in a folder that exists"),
+        ((), 1, "no sizes: the history has no trusted builds"),
+    ],
+)
+def test_what_cannot_work_is_one_line(farm: Farm, words: tuple[str, ...], code: int, said: str) -> None:
+    done = farm("fit", "--output", str(farm.table), *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
+    assert said in done.stderr
+    assert not farm.table.exists()
+
+
+def test_fifty_thousand_keys_reach_the_driver_as_a_config_map_holds_them(tmp_path: Path) -> None:
+    packages, versions = 2_000, 5
+    observations = [
+        Observation(
+            keys=(f"package-{p}@1.{v}%gcc@13.2.0 target=x86_64 jobs=4", f"package-{p}@1.{v}%gcc@13.2.0",
+                  f"package-{p}@1.{v}", f"package-{p}+mpi", f"package-{p}", "*"),
+            submitted=NOW - DAY, ended=NOW - DAY + p, outcome="built", working_set_peak_bytes=GIB + (p % 40) * (1 << 28),
+            cpu_seconds=100.0 + p % 7, wall_seconds=60.0 + v, jobs=4, disk_peak_bytes=(1 + p % 5) << 28,
+        )
+        for p in range(packages) for v in range(versions) for _ in range(3)
+    ]  # fmt: skip
+    rows = fit(observations, {}, policy="max_margin", now=NOW, settings=PolicySettings()).rows
+    more = {f"/{number:032x}": row for number, row in enumerate(list(rows.values()) * 2)}
+    table = rows | dict(list(more.items())[: 50_000 - len(rows)])
+    assert len(table) == 50_000
+    path = tmp_path / "sizes.json"
+    path.write_bytes(pack(encode(table, policy="max_margin", now=NOW)))
+    read = read_table(path)
+    assert len(read.sizes) == 50_000
+    for key in ("package-1999@1.4%gcc@13.2.0", "package-0", "*", "/0000000000000000000000000000002a"):
+        assert json.loads(bytes(read.sizes[key]))["memory_bytes"] == table[key].memory_bytes
+    assert path.stat().st_size < 900 << 10, "what a config map takes"
+
+
+@pytest.mark.usefixtures("credentials")
+def test_in_s3_only_the_table_that_was_read_is_replaced(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+    url = f"s3://{s3.bucket()}/a/sizes.json.gz"
+    content = encode({}, policy="x", now=NOW)
+    one, two = Object(url), Object(url)
+    assert (one.read(), two.read()) == (None, None)
+    one.write(content)
+    with pytest.raises(Overtaken, match="was replaced by another writer meanwhile: run this again"):
+        two.write(content)
+    assert two.read() == pack(content)
+    two.write(encode({}, policy="y", now=NOW))
+    with pytest.raises(Overtaken):
+        one.write(content)
+    assert decode(one.read() or b"") == {}
