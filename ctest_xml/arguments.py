@@ -49,7 +49,13 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="convert|check|submit")
     convert = _verb(verbs, "convert", "write Build.xml, Notes.xml and Upload.xml of each log; print what was found")
-    convert.add_argument("logs", nargs="+", type=_path, metavar="LOG", help="a build log, plain or gzipped")
+    convert.add_argument(
+        "logs",
+        nargs="+",
+        type=_path,
+        metavar="LOG",
+        help="a build log, plain or packed by gzip, xz or bzip2; -: standard input",
+    )
     convert.add_argument(
         "--rules", choices=["spack", "ctest"], default="spack", help="what counts as an error (default: spack)"
     )
@@ -57,7 +63,10 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=_limit, default=EVENTS, help=f"errors and warnings of each kind; 0: all (default: {EVENTS})"
     )
     convert.add_argument(
-        "--out", type=_path, default=Path(), help="folder to write to; with several logs, one folder in it for each"
+        "--out",
+        type=_path,
+        default=Path("cdash"),
+        help="folder to write to, made if missing; with several logs, one folder in it for each (default: cdash)",
     )
     convert.add_argument(
         "--site", type=_text, default=platform.node() or "site", help="site name, stable over runs (default: this host)"

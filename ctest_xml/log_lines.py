@@ -125,9 +125,7 @@ def _decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
     head = b""
     while len(head) < _HEAD_BYTES and (chunk := next(rest, None)) is not None:
         head += chunk
-    mark, encoding = next(((mark, name) for mark, name in _BOMS if head.startswith(mark)), (b"", "utf-8"))
-    if not mark:
-        encoding = _unmarked(head[:_HEAD_BYTES])
+    mark, encoding = encoding_of(head)
     if encoding == "utf-8":  # bytes that are not UTF-8 stay: a log may hold any
         yield head[len(mark) :]
         yield from rest
@@ -139,13 +137,18 @@ def _decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-def _unmarked(head: bytes) -> str:
-    if len(head) < _HEAD_BYTES:
-        return "utf-8"
-    even, odd = head[::2], head[1::2]
-    if not odd.strip(b"\0") and b"\0" not in even:
-        return "utf-16-le"
-    return "utf-16-be" if not even.strip(b"\0") and b"\0" not in odd else "utf-8"
+def encoding_of(head: bytes) -> tuple[bytes, str]:
+    """Return the mark that a log begins with, which may be empty, and its encoding; UTF-8 if nothing says another."""
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return mark, name
+    even, odd = head[:_HEAD_BYTES:2], head[1:_HEAD_BYTES:2]
+    if len(odd) == _HEAD_BYTES // 2:
+        if not odd.strip(b"\0") and b"\0" not in even:
+            return b"", "utf-16-le"
+        if not even.strip(b"\0") and b"\0" not in odd:
+            return b"", "utf-16-be"
+    return b"", "utf-8"
 
 
 def _with_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -68,7 +68,7 @@ _SEARCHED_BYTES = 1000
 def shorten(text: bytes, tree: Tree) -> bytes:
     """Replace the parents of source and build directory by `/.../`, if the directory has more than 20 characters."""
     for directory in (tree.source_directory, tree.build_directory):
-        if len(directory.encode()) > _SHORT_ENOUGH:
+        if directory and len(directory.encode()) > _SHORT_ENOUGH:
             text = text.replace(directory.rpartition("/")[0].encode() + b"/", b"/.../")
     return text
 

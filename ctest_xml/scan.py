@@ -37,26 +37,28 @@ class Limits:
     warnings: int = 50
 
 
-def scan(
+def scan(  # noqa: PLR0913  one for each choice that a caller has; all but the log have a default
     log: BinaryIO | Iterable[bytes],
     *,
     rules: Literal["spack", "ctest"] | Rules = "spack",
     tree: Tree | None = None,
     limits: Limits | None = None,
+    detailed: int | None = None,
     use_re2: bool = True,
 ) -> Iterator[LogEvent]:
     """Yield the events of a log, in its order.
 
     `log`: an open binary file, or chunks of any size. `tree`: shortens paths as CTest does. `limits`: none by default.
+    `detailed`: so many events of a kind have a place and contexts, later ones only their line; all by default.
     A line over the rules' limit is cut, with a note at the cut.
     """
     chosen = rules if isinstance(rules, Rules) else RULES[rules]
     chunks = iter(lambda: log.read(BLOCK_BYTES), b"") if hasattr(log, "read") else log
     if not chosen.as_shown:
-        yield from _scanned(chunks, chosen, tree, limits, use_re2=use_re2)
+        yield from _scanned(chunks, chosen, tree, limits, detailed=detailed, use_re2=use_re2)
         return
     lines, excerpts = LogLines(chunks), SpackExcerpts()
-    for event in excerpts.events(_scanned(lines, chosen, tree, limits, excerpts, use_re2=use_re2)):
+    for event in excerpts.events(_scanned(lines, chosen, tree, limits, excerpts, detailed=detailed, use_re2=use_re2)):
         number = lines.number(event.log_line)
         yield event if number == event.log_line else replace(event, log_line=number)
 
@@ -68,11 +70,12 @@ def _scanned(  # noqa: PLR0913  `scan`'s own arguments
     limits: Limits | None,
     excerpts: SpackExcerpts | None = None,
     *,
+    detailed: int | None,
     use_re2: bool,
 ) -> Iterator[LogEvent]:
     escapes = re.compile(rules.escapes.encode())
     finder = engine_for(rules, use_re2=use_re2)
-    state = _Scan(rules, tree or Tree(), limits, finder)
+    state = _Scan(rules, tree or Tree(), limits, finder, detailed=detailed)
     shown = ShownCommands() if rules.shown_commands else None
     for block in blocks(chunks, line_bytes=rules.line_bytes, last_line=rules.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
@@ -105,7 +108,7 @@ class _OpenEvent:
 class _Scan:
     """CTest's state between lines: the line counter, the lines for the next event's context, the open event."""
 
-    def __init__(self, rules: Rules, tree: Tree, limits: Limits | None, finder: Engine) -> None:
+    def __init__(self, rules: Rules, tree: Tree, limits: Limits | None, finder: Engine, *, detailed: int | None) -> None:
         self._rules = rules
         self._tree = tree
         self._finder = finder
@@ -115,6 +118,8 @@ class _Scan:
             "error": limits.errors if limits else float("inf"),
             "warning": limits.warnings if limits else float("inf"),
         }
+        self._detailed = float("inf") if detailed is None else detailed
+        self._finished_of: dict[Kind, int] = {"error": 0, "warning": 0}
         self.line = 0
         self._before: list[bytes] = []
         self._after_last: list[bytes] = []
@@ -182,6 +187,9 @@ class _Scan:
         yield from self._verdicts.end(self.line)
 
     def _finished(self, event: _OpenEvent) -> LogEvent:
+        self._finished_of[event.kind] += 1
+        if self._finished_of[event.kind] > self._detailed:
+            return LogEvent(kind=event.kind, log_line=event.log_line, text=decode(shorten(event.text, self._tree)))
         after = b"\n".join(event.after)
         if event.after and len(event.after) < POST_CONTEXT:  # CTest ends all lines but the tenth
             after += b"\n"

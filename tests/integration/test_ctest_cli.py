@@ -1,6 +1,7 @@
 """The command line as a person calls it: exit codes, one clear error, documents that CDash's schemas take."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,12 @@ TO_CDASH = ("--url", "http://127.0.0.1:9", "--project", "x")
 LOG = b"==> pkg: Executing phase: 'build'\na.c:3:2: error: bad\nb.c:4: warning: \x1b[1mhm\x1b[m\n" + b"\xff\n"
 
 
-def ctest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def ctest(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ctest_xml", *map(str, arguments)]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=cwd, input=stdin
+    )
 
 
 @pytest.fixture
@@ -63,6 +66,29 @@ def test_what_the_limit_leaves_out_is_said(log: Path, tmp_path: Path) -> None:
     assert "70 errors, 0 warnings" in ctest("convert", log, "--out", tmp_path / "out", "--limit", "0").stdout
 
 
+def test_the_summary_names_the_first_error_and_where_the_documents_are(log: Path, tmp_path: Path) -> None:
+    log.write_bytes(b"bad.f90:3:13:\n\n    3 |  x = y\n      | 1\n\x1b[1;31mError:\x1b[0m Symbol 'y' at (1)\n")
+    result = ctest("convert", log, cwd=tmp_path)
+    assert result.stdout.splitlines() == [
+        f"{log}: 1 error, 0 warnings",
+        f"  first error: {log}:5: Error: Symbol 'y' at (1) (bad.f90:3)",
+        "  wrote Build.xml, Notes.xml, Upload.xml to cdash",
+    ]
+    assert sorted(path.name for path in (tmp_path / "cdash").iterdir()) == ["Build.xml", "Notes.xml", "Upload.xml"]
+
+
+def test_a_log_comes_from_standard_input_or_a_pipe(tmp_path: Path) -> None:
+    result = ctest("convert", "-", "--out", tmp_path / "out", stdin="a.c:1:1: error: x\n")
+    assert result.stdout.startswith(
+        "standard input: 1 error, 0 warnings\n  first error: standard input:1: a.c:1:1: error: x\n"
+    )
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["/bin/sh", "-c", f"echo 'a.c:1:1: error: x' > {pipe}"])
+    assert "1 error" in ctest("convert", pipe, "--out", tmp_path / "out").stdout
+    assert writer.wait(10) == 0
+
+
 def test_check_prints_the_fault_and_exits_1(tmp_path: Path) -> None:
     bad = tmp_path / "Build.xml"
     bad.write_text("<Site><Build/></Site>")
@@ -103,7 +129,7 @@ def test_a_dry_run_sends_nothing(log: Path, tmp_path: Path) -> None:
         (["submit", "{tmp}", "--url", "http://cdash", "--project", ""], "the name is empty; give the project's name"),
         (["convert", "{tmp}/log", "--limit", "-1"], "is not a whole number from 0 on"),
         (["convert", "{tmp}/log", "--rules", "mine"], "invalid choice"),
-        (["convert", "{tmp}/broken.gz"], "give a readable log"),
+        (["convert", "{tmp}/broken.gz"], "broken.gz ends within its gzip data; give the whole file"),
         ([], "required"),
         (["convert", "{tmp}/" + "n" * 300], "is not a file; give"),
         (["submit", "{tmp}/" + "n" * 300, *TO_CDASH], "is not a folder; give"),

@@ -16,7 +16,7 @@ def parse(*argv: str) -> Arguments:
 
 def test_the_defaults_of_convert_are_those_of_its_help() -> None:
     found = parse("convert", "a.log", "b.log")
-    assert (found.logs, found.out) == ([Path("a.log"), Path("b.log")], Path())
+    assert (found.logs, found.out) == ([Path("a.log"), Path("b.log")], Path("cdash"))
     assert (found.rules, found.limit, found.group, found.build_name, found.command) == (
         "spack",
         50,
