@@ -36,6 +36,11 @@ class Arguments(argparse.Namespace):
     margin: int | None
     window_days: int | None
     window_builds: int | None
+    spec: str
+    page: str | None
+    table: str
+    host: str
+    port: int
     accept: bool
     format: int
 
@@ -52,6 +57,9 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
     verbs = new.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     _ingest(verbs)
     _fit(verbs)
+    _show(verbs)
+    _export(verbs)
+    _serve(verbs)
     return new
 
 
@@ -85,10 +93,16 @@ def _bytes(text: str | None) -> int | None:
         raise BadRequest(f"--most-memory {error}") from error
 
 
-def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, *, example: str, codes: str = ""
+def _verb(  # noqa: PLR0913 (what differs between verbs)
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    *,
+    example: str,
+    codes: str = "",
+    reads_history: bool = True,
 ) -> argparse.ArgumentParser:
-    """Add a verb with the options that all verbs have."""
+    """Add a verb, with the option that all have that read the history."""
     new = verbs.add_parser(
         name,
         help=summary,
@@ -97,6 +111,8 @@ def _verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if not reads_history:
+        return new
     new.add_argument(
         "--history",
         metavar="PLACE",
@@ -152,6 +168,39 @@ def _fit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     new.add_argument("--endpoint-url", metavar="URL", help="the S3 server (default: boto3's, such as $AWS_ENDPOINT_URL)")
     _sizes_options(new)
+
+
+def _show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
+        verbs, "show", "say what a spec would get, and which builds say so", example="spack-farm sizing show hdf5@1.14.5+mpi"
+    )
+    new.add_argument("spec", metavar="SPEC", help="such as hdf5@1.14.5+mpi%%gcc@13.2.0 target=x86_64 jobs=8")
+    new.add_argument("--page", metavar="FILE", help="write an HTML page with a picture, too")
+    _sizes_options(new)
+
+
+def _export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
+        verbs,
+        "export",
+        "print a size table as a scope of Spack's CI configuration",
+        example="spack-farm sizing export sizes.json > scope/ci.yaml",
+        reads_history=False,
+    )
+    new.add_argument("table", metavar="TABLE", help="a size table")
+
+
+def _serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
+        verbs,
+        "serve",
+        "answer Spack's dynamic mapping from a size table",
+        example="spack-farm sizing serve sizes.json --port 8080",
+        reads_history=False,
+    )
+    new.add_argument("table", metavar="TABLE", help="a size table; read anew when it changes")
+    new.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    new.add_argument("--port", type=int, default=8080, help="the port; 0 takes a free one (default: 8080)")
 
 
 def _sizes_options(new: argparse.ArgumentParser) -> None:

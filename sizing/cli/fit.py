@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from sizing.cli.arguments import Arguments, history, policy_settings
+from sizing.cli.written import policy_named
 from sizing.errors import BadRequest, HistoryError, NotAccepted
 from sizing.fit import fit, objections
 from sizing.history.history import open_history
 from sizing.observations import Prior
-from sizing.policies.table import POLICIES
 from sizing.prior import read_priors
 from sizing.size_table import Row, decode, encode
 from sizing.targets.file import File
@@ -22,15 +22,14 @@ _MOST_NAMED = 20
 
 def run(arguments: Arguments) -> int:
     """Write the table, unless it changes too much. Raises SizingError."""
-    if arguments.policy not in POLICIES:
-        raise BadRequest(f"there is no policy {arguments.policy!r}; there are: {', '.join(sorted(POLICIES))}")
+    policy = policy_named(arguments.policy)
     now, settings = moment(arguments.now), policy_settings(arguments)
     priors = priors_in(arguments.prior)
     target = _target(arguments)
     old, fault = _old(target)
     with open_history(history(arguments)) as opened:
         observations = training(opened, now=now, settings=settings)
-    new = fit(observations, priors, policy=arguments.policy, now=now, settings=settings)
+    new = fit(observations, priors, policy=policy, now=now, settings=settings)
     if not new.rows:
         raise HistoryError("no sizes: the history has no trusted builds, and no --prior is given; see sizing ingest")
     against = [fault] if fault else objections(old, new)
@@ -38,8 +37,8 @@ def run(arguments: Arguments) -> int:
         named = "".join(f"\n  {line}" for line in against[:_MOST_NAMED])
         more = f"\n  … and {len(against) - _MOST_NAMED} more" if len(against) > _MOST_NAMED else ""
         raise NotAccepted(f"{target.name} is left as it is; --accept writes it nevertheless:{named}{more}")
-    target.write(encode(new.rows, policy=arguments.policy, now=now, version=arguments.format))
-    sys.stdout.write(f"{target.name}: {len(new.rows):,} sizes from {len(observations):,} builds ({arguments.policy})\n")
+    target.write(encode(new.rows, policy=policy, now=now, version=arguments.format))
+    sys.stdout.write(f"{target.name}: {len(new.rows):,} sizes from {len(observations):,} builds ({policy})\n")
     return 0
 
 
