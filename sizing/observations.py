@@ -7,6 +7,8 @@ the replay of foreign traces. Pure values: knows no document, no database and no
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sizing.errors import BadRequest
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -118,6 +120,19 @@ class PolicySettings:
     """Of `percentile`: so many percent of the builds fit into the first limit without its margin."""
     kill_costs_gb_hours: float = 3.0
     """Of `min_waste`: what a killed attempt costs besides its own memory, as idle memory (3: 16 GB for 11 minutes)."""
+
+    def __post_init__(self) -> None:
+        """Raise BadRequest for values that no size can be computed with; it names all of them."""
+        least = {
+            "margin_percent": 100, "window_count": 0, "window_days": 0, "accepted_count": 1, "mixed_below_count": 0,
+            "floor_bytes": 1, "tiers_per_doubling": 0, "most_attempts": 1, "percentile": 1, "kill_costs_gb_hours": 0,
+        }  # fmt: skip
+        faults = [f"{name} is below {bound}" for name, bound in least.items() if not getattr(self, name) >= bound]
+        faults += ["percentile is above 100"] if self.percentile > 100 else []
+        faults += ["kill_costs_gb_hours is not finite"] if self.kill_costs_gb_hours == float("inf") else []
+        faults += ["cap_bytes is below 1"] if self.cap_bytes is not None and self.cap_bytes < 1 else []
+        if faults:
+            raise BadRequest(f"settings of sizes: {'; '.join(faults)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

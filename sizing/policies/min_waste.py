@@ -53,6 +53,8 @@ class Assumptions:
     """Chance that it needs more."""
     seconds: float = 900.0
     """How long a build takes of which nothing is known."""
+    most_margin: float = 2.0
+    """A first limit is at most so many times the largest need: short builds would get any margin, and nodes are finite."""
     seconds_neighbors: float = 5.0
     """How many neighbors that weighs as much as."""
 
@@ -68,7 +70,7 @@ def ladder(evidence: Evidence, *, now: float, settings: PolicySettings, assumed:
     found = chosen(evidence, now=now, settings=settings)
     prior = evidence.prior.memory_bytes
     if found is not None:
-        limits = _limits(_needs_by_history(found.observations, prior=prior, settings=settings, assumed=assumed), settings)
+        limits = _limits_by_history(found.observations, prior=prior, settings=settings, assumed=assumed)
         return Ladder(
             memory_bytes=_above(limits, found.at_least_bytes, settings), key=found.level.key, samples=found.samples,
             largest_bytes=largest(found.own),
@@ -86,10 +88,23 @@ def _above(limits: tuple[int, ...], at_least_bytes: int, settings: PolicySetting
     return fitting or (at_least_bytes if settings.cap_bytes is None else min(at_least_bytes, settings.cap_bytes),)
 
 
+def _limits_by_history(
+    counted: Sequence[Observation], *, prior: int | None, settings: PolicySettings, assumed: Assumptions
+) -> tuple[int, ...]:
+    limits = _limits(_needs_by_history(counted, prior=prior, settings=settings, assumed=assumed), settings)
+    top = max(settings.floor_bytes, *(_needed(seen, settings) for seen in counted))
+    most = math.ceil(top * assumed.most_margin)
+    if limits[0] > most:
+        limits = (most, *limits)[: settings.most_attempts]
+    # the only limit is the last one, too
+    return _above(limits, math.ceil(top), settings) if settings.most_attempts == 1 else limits
+
+
 def _limits(needs: list[Need], settings: PolicySettings) -> tuple[int, ...]:
     kill_costs = settings.kill_costs_gb_hours * _GB * _HOUR
-    steps = cheapest(needs, kill_costs=kill_costs, most_steps=settings.most_attempts)
-    return tuple(dict.fromkeys(math.ceil(step) for step in steps))
+    # the last step is the largest node: nothing would be below it if it were the only one
+    steps = cheapest(needs, kill_costs=kill_costs, most_steps=max(settings.most_attempts, 2))
+    return tuple(dict.fromkeys(math.ceil(step) for step in steps))[: settings.most_attempts]
 
 
 def _needs_by_history(
@@ -102,7 +117,7 @@ def _needs_by_history(
     highest = max(logs)
     top = math.exp(highest)
     count = len(logs)
-    seconds = [seen.wall_seconds or assumed.seconds for seen in counted]
+    seconds = [seen.wall_seconds if seen.wall_seconds and seen.wall_seconds > 0 else assumed.seconds for seen in counted]
     mean_seconds = sum(seconds) / count
     above = min(0.5, assumed.drift / (count + 1))
     outcomes: dict[float, tuple[float, float]] = {}

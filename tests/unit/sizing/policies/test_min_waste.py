@@ -77,6 +77,23 @@ def test_more_memory_is_asked_for_where_a_kill_costs_more() -> None:
     assert firsts[0] < firsts[-1]
 
 
+def test_the_first_limit_is_at_most_twice_the_largest_need() -> None:
+    """For a build of seconds any margin is cheaper than a kill."""
+    builds = [seen(2, 0.001), seen(4, 0.001)]
+    settings = PolicySettings(cap_bytes=128 * GB, accepted_count=1)
+    assert limits_gb(builds, settings=settings)[0] == 8
+
+
+def test_with_one_attempt_only_it_is_not_the_largest_node() -> None:
+    settings = PolicySettings(cap_bytes=128 * GB, most_attempts=1)
+    (first,) = limits_gb([seen(2, 10)] * 95 + [seen(60, 10)], settings=settings)
+    assert 60 <= first < 70
+
+
+def test_a_run_time_that_cannot_be_true_is_none() -> None:
+    assert limits_gb([seen(4, -1)] * 5) == limits_gb([seen(4, 0.25)] * 5)
+
+
 NEIGHBORS_OF_HALF = (Neighbor(used_share=0.4, seconds=HOUR),) * 30
 
 
