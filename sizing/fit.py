@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sizing.observations import Evidence, Ladder, Level, Neighbor, Observation, PolicySettings, Prior
+from sizing.policies.cores import requested
 from sizing.policies.table import sized
 from sizing.policies.windows import in_window, is_of_package
 from sizing.prior import SOURCE
@@ -18,8 +19,6 @@ from sizing.size_table import Row
 
 LARGE_CHANGE = 4
 """A key whose memory changes by more than this factor needs a person's word."""
-_LEAST_MILLICORES = 500
-_CPU_STEP = 100
 _DISK_STEP = 1 << 28
 
 
@@ -118,10 +117,9 @@ def _rows(
 
 def _row(key: str, ladder: Ladder, counted: Sequence[Observation], prior: Prior) -> Row:
     jobs = _usual_jobs(counted) or prior.build_jobs
-    cores = sorted(seen.mean_cores for seen in counted if seen.mean_cores)
     seconds = sorted(seen.wall_seconds for seen in counted if seen.wall_seconds)
     disk = max((seen.disk_peak_bytes or 0 for seen in counted), default=0)
-    cpu = _cpu_millicores(_quantile(cores, 0.75), jobs) if cores else prior.cpu_millicores
+    cpu = requested((seen.mean_cores for seen in counted if seen.mean_cores), jobs=jobs) or prior.cpu_millicores
     first = ladder.memory_bytes[0]
     return Row(
         cpu_millicores=cpu or None,
@@ -177,12 +175,6 @@ def _usual_jobs(counted: Sequence[Observation]) -> int | None:
     """Return the number of jobs of most builds, the larger of two that are as many."""
     jobs = Counter(seen.jobs for seen in counted if seen.jobs)
     return max(jobs, key=lambda number: (jobs[number], number), default=None)
-
-
-def _cpu_millicores(cores: float, jobs: int | None) -> int:
-    """Return the request: at least half a core, at most one for each job; no job gets a limit from it."""
-    asked = max(math.ceil(cores * 1000 / _CPU_STEP) * _CPU_STEP, _LEAST_MILLICORES)
-    return min(asked, jobs * 1000) if jobs else asked
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

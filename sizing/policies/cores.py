@@ -23,7 +23,7 @@ def millicores(evidence: Evidence, *, now: float, settings: PolicySettings) -> i
 
 
 def requested(cores: Iterable[float], *, jobs: int | None) -> int | None:
-    """Return the request for builds that used so many cores each, on average; None without builds. `jobs`: None if unknown."""
+    """Return the request for builds that used so many cores each; None without builds. `jobs`: None if unknown."""
     used = sorted(cores)
     if not used:
         return None
