@@ -39,6 +39,7 @@ class PastUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING_KNOWN = PastUse()
+_LARGEST_PAGE = 64 << 10
 MARK = "SPACK_FARM_SIZE_SOURCE"
 """The job's variable with the digest of the size table that its KUBERNETES_* variables come from."""
 
@@ -124,7 +125,8 @@ def next_memory_limit(settings: Settings, killed_at_bytes: int, ladder_bytes: Se
     `ladder_bytes` are the limits that the size table holds ready for this; above them, the operator's step counts.
     """
     cap = _memory_cap(settings)
-    rung = min((limit for limit in ladder_bytes if limit > killed_at_bytes), default=None)
+    # the kernel holds limits in whole pages: what it killed at may be a little less than the rung that was asked for
+    rung = min((limit for limit in ladder_bytes if limit >= killed_at_bytes + _LARGEST_PAGE), default=None)
     if cap is None:
         return rung
     size = min(rung or _next_step(settings, killed_at_bytes), cap)

@@ -166,6 +166,12 @@ def test_after_a_kill_the_table_s_ladder_counts_then_the_operator_s_step_then_th
     assert (size.memory_limit_bytes, size.memory_request_bytes) == (limit * GIB, request_ * GIB)
 
 
+@pytest.mark.parametrize("page", [4096, 65536])
+def test_a_kill_at_a_limit_that_the_kernel_has_rounded_to_pages_is_a_step_further(page: int) -> None:
+    odd = 12 * GIB + 12_345
+    assert next_memory_limit(settings(**CAPPED), odd // page * page, [odd, 20 * GIB]) == 20 * GIB
+
+
 def test_without_a_cap_the_ladder_says_how_far() -> None:
     assert next_memory_limit(settings(), 6 * GIB, [12 * GIB]) == 12 * GIB
     assert next_memory_limit(settings(), 12 * GIB, [12 * GIB]) is None
