@@ -48,6 +48,8 @@ def main() -> int:
         if arguments and arguments[0] in VERBS:
             verb: int = _module_of(arguments[0]).main(arguments[1:])
             return verb
+        if arguments and arguments[0] in _OTHER_VERBS and (code := _help_or_reject(arguments)) is not None:
+            return code
         if arguments and arguments[0] in _OWN_VERBS:
             return _OWN_VERBS[arguments[0]](arguments[1:])
     except ModuleNotFoundError as error:
@@ -111,6 +113,23 @@ def _help(_arguments: list[str]) -> int:
     rows = "".join(f"  {verb:<12} {does}\n" for verb, does in _summaries().items())
     sys.stdout.write(f"usage: spack-farm VERB …\n\nverbs:\n{rows}\nspack-farm VERB --help describes a verb.\n")
     return 0
+
+
+def _help_or_reject(arguments: list[str]) -> int | None:
+    """Print the help of a verb of the dispatcher, or reject what it does not take; None if the verb is to be carried out."""
+    verb, rest = arguments[0], arguments[1:]
+    shell = " SHELL" if verb == "completion" else ""
+    if rest[:1] in (["-h"], ["--help"]):
+        sys.stdout.write(
+            f"usage: spack-farm {verb} [-h]{shell}\n\n{_OTHER_VERBS[verb]}\n\nexit codes:\n  0 done\n  2 bad request\n"
+        )
+        return 0
+    if rest and not shell:
+        sys.stderr.write(
+            f"spack-farm {verb}: it takes no argument, but {rest[0]!r} is given; see spack-farm {verb} --help\n"
+        )
+        return 2
+    return None
 
 
 def _version(_arguments: list[str]) -> int:

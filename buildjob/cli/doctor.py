@@ -92,6 +92,15 @@ EXTRAS = {
     "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "psycopg", "sqlalchemy")),
     "completion": Extra(verbs="completion, man", packages=("argparse_manpage", "shtab")),
 }
+_PROGRAMS = {
+    "tar": ("Spack unpacks sources with it", "tar"),
+    "patch": ("Spack applies a recipe's patches with it", "patch"),
+    "make": ("most packages are built with it", "make"),
+    "git": ("sources and package repositories may be in git", "git"),
+    "unzip": ("some sources are zip archives", "unzip"),
+}
+"""Program -> what for, and Debian's package."""
+_NEEDED_PROGRAMS = frozenset({"tar", "patch"})
 _OPTIONAL = {"re2"}
 """Python's own module does its work, more slowly."""
 
@@ -144,6 +153,12 @@ def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     places = yield from _spack(arguments.spack or "", variables)
     yield _program("gcc", "--version", "install a C compiler; on Debian: apt-get install gcc")
     yield _program("gpg", "--version", "signatures need GnuPG; on Debian: apt-get install gnupg")
+    for name, (use, package) in _PROGRAMS.items():
+        if not shutil.which(name):
+            advice = f"{use}; on Debian: apt-get install {package}"
+            yield Check(False, f"{name} is not on PATH", advice, is_needed=name in _NEEDED_PROGRAMS)
+    yield from _s3_credentials(variables)
+    yield from _cluster(variables)
     for place in places:
         yield from _room(place)
     try:
@@ -234,6 +249,33 @@ def _program(name: str, option: str, advice: str) -> Check:
         return Check(False, f"{name} is not on PATH", advice)
     printed = subprocess.run([path, option], capture_output=True, text=True, check=False).stdout
     return Check(True, f"{path}: {printed.splitlines()[0] if printed else 'it prints nothing'}")
+
+
+def _s3_credentials(variables: dict[str, str]) -> Iterator[Check]:
+    """Yield what is said if nothing gives credentials for S3; whether they are right, `--mirror s3://…` shows."""
+    home = Path(variables.get("HOME") or "/nonexistent")
+    files = [
+        variables.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials",
+        variables.get("AWS_CONFIG_FILE") or home / ".aws" / "config",
+    ]
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    if not any(variables.get(name) for name in names) and not any(Path(file).is_file() for file in files):
+        advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SHARED_CREDENTIALS_FILE"
+        yield Check(False, "build and publish with s3://: there are no credentials here", advice, is_needed=False)
+    elif variables.get("AWS_ACCESS_KEY_ID") and not variables.get("AWS_SECRET_ACCESS_KEY"):
+        advice = "set both, or neither"
+        yield Check(False, "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY", advice)
+
+
+def _cluster(variables: dict[str, str]) -> Iterator[Check]:
+    """Yield what is said if nothing here leads to a cluster; the driver's settings may name one."""
+    home = Path(variables.get("HOME") or "/nonexistent")
+    if variables.get("KUBERNETES_SERVICE_HOST") or any(
+        Path(path).is_file() for path in (variables.get("KUBECONFIG") or str(home / ".kube" / "config")).split(":")
+    ):
+        return
+    advice = "name a kubeconfig in the driver's settings, or in KUBECONFIG, or run it in a pod"
+    yield Check(False, "spack-farm executor: no cluster is configured for this user", advice, is_needed=False)
 
 
 def _room(place: Place) -> Iterator[Check]:

@@ -135,3 +135,19 @@ def test_a_stranger_named_like_one_of_our_folders_is_told_in_one_line(tmp_path: 
     )  # fmt: skip
     assert done.returncode == 2
     assert f"found {tmp_path}/buildjob/__init__.py" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["paths", "completion", "man"])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_dispatchers_own_verbs_have_a_help(verb: str, option: str) -> None:
+    done = farm(verb, option)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: spack-farm {verb}")
+    assert "exit codes:" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["paths", "man"])
+def test_an_argument_that_a_verb_does_not_take_is_rejected(verb: str) -> None:
+    done = farm(verb, "more")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"spack-farm {verb}: it takes no argument, but 'more' is given" in done.stderr

@@ -1,6 +1,7 @@
 """`spack-farm doctor`: what a build would reject is said before, and disks are judged by what a build writes to them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,44 @@ def test_room_is_asked_of_the_places_that_a_build_fills_and_not_of_the_run_folde
     ]
     assert any("(stage folder)" in line for line in lines)
     assert any("(install tree)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("tar", "FIX"), ("patch", "FIX"), ("gpg", "FIX"), ("git", "note"), ("make", "note")]
+)
+def test_each_missing_program_is_named_with_what_it_is_for(name: str, mark: str, tmp_path: Path) -> None:
+    for each in ("tar", "patch", "make", "git", "unzip", "gcc", "gpg", "sh", "env"):
+        found = shutil.which(each)
+        if found and each != name:
+            (tmp_path / each).symlink_to(found)
+    done = doctor("--out", tmp_path / "out", PATH=str(tmp_path))
+    (line,) = [line for line in done.stdout.splitlines() if f"{name} is not on PATH" in line]
+    assert line.startswith(mark)
+    assert "apt-get install" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({}, "note  build and publish with s3://: there are no credentials here"),
+        ({"AWS_ACCESS_KEY_ID": "a"}, "FIX   AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY"),
+        ({}, "note  spack-farm executor: no cluster is configured for this user"),
+        ({"SPACK_FARM_ASKED_MEMORY_BYTES": "4Gi"}, "note  the variable SPACK_FARM_ASKED_MEMORY_BYTES='4Gi' is ignored"),
+    ],
+)
+def test_settings_that_are_missing_or_cannot_be_read_are_named(variables: dict[str, str], said: str, tmp_path: Path) -> None:
+    assert said in doctor("--out", tmp_path, **variables).stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
+        {"AWS_PROFILE": "p"},
+        {"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+    ],
+)
+def test_settings_that_are_there_are_not_missed(variables: dict[str, str], tmp_path: Path) -> None:
+    printed = doctor("--out", tmp_path, **variables).stdout
+    assert ("s3://" in printed) is not any(name.startswith("AWS_") for name in variables)
+    assert ("no cluster" in printed) is ("KUBERNETES_SERVICE_HOST" not in variables)

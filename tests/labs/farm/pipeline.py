@@ -28,8 +28,24 @@ from tests.labs.s3.server import Server
 BUCKET = "binaries"
 MIRROR = f"s3://{BUCKET}/farm"
 _PAGE = (ROOT / "docs/ci-job.md").read_text()
-JOBS: dict[str, Any] = {name: job for block in blocks(_PAGE) for name, job in yaml.safe_load(block.text).items()}
+_OURS = {"zlib": "libhello", "libpng": "hello-app", "make -j4": "make -C examples/sources/libhello-1.0", "mine": "libhello"}
+"""What stands in the page, and what takes its place here: packages whose sources the checkout has."""
+
+
+def ours(text: str) -> str:
+    """Return a text of the page with the examples' packages."""
+    for theirs, mine in _OURS.items():
+        text = text.replace(theirs, mine)
+    return text
+
+
+JOBS: dict[str, Any] = {name: job for block in blocks(_PAGE) for name, job in yaml.safe_load(ours(block.text)).items()}
 """The page's jobs by name."""
+PREPARE = [
+    'python3 examples/prepare.py "$CI_PROJECT_DIR/.spack"',
+    'export SPACK_FARM_BUILD_CONFIG_SCOPE="$CI_PROJECT_DIR/.spack/conf"',
+]
+"""Gives Spack the examples' recipes and sources: there is no network."""
 SHARED: dict[str, Any] = JOBS[".build"]
 """What they all extend."""
 
@@ -75,7 +91,7 @@ class Pipeline:
         """
         source = self._source | {"variables": self._source["variables"] | {"CI": "true", "NO_COLOR": "1"}}
         return payload(
-            [*SHARED["before_script"], *script],
+            [*PREPARE, *script],
             image={"name": f"localhost/{SHARED['image'].replace('debian12', system)}:1", "entrypoint": [""]},
             artifacts=[{"artifact_type": "archive"} | SHARED["artifacts"]],
             dependencies=[needs.as_dependency()] if needs else [],
