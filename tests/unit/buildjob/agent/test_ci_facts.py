@@ -80,7 +80,7 @@ def test_the_programs_are_named_with_their_versions() -> None:
         ("spack_farm_asked_disk_bytes", "1", "the nearest that is known is SPACK_FARM_ASKED_DISK_BYTES"),
     ],
 )
-def test_what_was_asked_for_in_a_way_that_cannot_be_read_is_said_and_left_out(name: str, value: str, complaint: str) -> None:
+def test_an_amount_that_cannot_be_read_is_named_and_left_out(name: str, value: str, complaint: str) -> None:
     (fault,) = asked_faults({name: value})
     assert name in fault
     assert complaint in fault
