@@ -72,7 +72,7 @@ class Replayed:
     limits: tuple[float, ...]
     """Of all attempts; the last one succeeds."""
     was_known: bool
-    """Whether a build of the same key had ended before it was submitted."""
+    """Whether a build of the same package had ended before it was submitted."""
 
     @property
     def waste_gb_hours(self) -> float:
@@ -88,10 +88,19 @@ class Totals:
     builds: int
     waste_gb_hours: float
     cold_waste_gb_hours: float
-    """Of builds whose key nothing was known of."""
+    """Of builds whose package nothing was known of."""
     failed: int
     """Builds with at least one killed attempt."""
     most_attempts: int
+
+
+def as_asked(seen: Observation, past: Past) -> Iterator[float]:
+    """Yield what the build or its prior asked for, then twice as much each time: a way of sizing that learns nothing."""
+    del past
+    limit = float(seen.asked_memory_bytes or seen.memory_needed_bytes or 1)
+    while True:
+        yield limit
+        limit *= 2
 
 
 def by_policy(policy: str | Policy, settings: PolicySettings) -> Sizing:
@@ -99,9 +108,9 @@ def by_policy(policy: str | Policy, settings: PolicySettings) -> Sizing:
     ladders: dict[tuple[str, ...], tuple[tuple[int | None, ...], tuple[int, ...]]] = {}
 
     def limits(seen: Observation, past: Past) -> Iterator[float]:
-        own = [past.of(key) for key in seen.keys]
+        own = [past.of(key) for key in seen.keys if is_of_package(key)]
         # with too few builds of the package, all others say something too
-        is_few = not own or len(own[0]) < settings.accepted_count
+        is_few = not any(len(ended) >= settings.accepted_count for ended in own)
         state = (seen.asked_memory_bytes, *map(len, own), past.version if is_few else None)
         known, ladder = ladders.get(seen.keys, (None, ()))
         if known != state:
@@ -133,7 +142,7 @@ def replayed(
             continue
         while running and running[0][0] <= seen.submitted:
             past.add(heapq.heappop(running)[-1])
-        was_known = bool(past.of(seen.keys[0]))
+        was_known = bool(past.of(_package(seen)))
         limits = list[float]()
         for limit in sizing(seen, past):
             limits.append(min(limit, cap_bytes))

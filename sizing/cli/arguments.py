@@ -58,6 +58,7 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
     _ingest(verbs)
     _fit(verbs)
     _show(verbs)
+    _replay(verbs)
     _export(verbs)
     _serve(verbs)
     return new
@@ -179,6 +180,16 @@ def _show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _sizes_options(new)
 
 
+def _replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
+        verbs,
+        "replay",
+        "say what each policy would have wasted on the builds of the history",
+        example="spack-farm sizing replay --prior requests.csv --most-memory 240Gi",
+    )
+    _sizes_options(new, names_policy=False)
+
+
 def _export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     new = _verb(
         verbs,
@@ -203,12 +214,15 @@ def _serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     new.add_argument("--port", type=int, default=8080, help="the port; 0 takes a free one (default: 8080)")
 
 
-def _sizes_options(new: argparse.ArgumentParser) -> None:
+def _sizes_options(new: argparse.ArgumentParser, *, names_policy: bool = True) -> None:
     """Add the options of verbs that compute sizes."""
     new.add_argument(
         "--prior", metavar="FILE", help="what was asked for by hand: CSV with match, cpu_request, memory_request"
     )
-    new.add_argument("--policy", metavar="NAME", default="max_margin", help="how memory is computed (default: max_margin)")
+    if names_policy:
+        new.add_argument(
+            "--policy", metavar="NAME", default="max_margin", help="how memory is computed (default: max_margin)"
+        )
     new.add_argument("--most-memory", metavar="AMOUNT", help="of the largest node, such as 240Gi: no size is above it")
     new.add_argument("--margin", metavar="PERCENT", type=int, help="memory in percent of the largest peak (default: 115)")
     new.add_argument("--window-days", metavar="N", type=int, help="all builds of so many days count (default: 90)")
