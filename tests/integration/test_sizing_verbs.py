@@ -59,7 +59,7 @@ def test_show_prints_what_a_spec_would_get_and_writes_a_page(tmp_path: Path) -> 
         (("serve", "/nonexistent"), "/nonexistent: can't be read"),
     ],
 )
-def test_what_cannot_work_is_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_what_a_verb_cannot_do_is_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     done = sizing(tmp_path, *words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert re.search(said, done.stderr)
