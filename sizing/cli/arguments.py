@@ -33,6 +33,7 @@ class Arguments(argparse.Namespace):
     policy: str
     now: str | None
     most_memory: str | None
+    least_memory: str | None
     margin: int | None
     window_days: int | None
     window_builds: int | None
@@ -80,18 +81,21 @@ def policy_settings(arguments: Arguments) -> PolicySettings:
         "margin_percent": arguments.margin,
         "window_days": arguments.window_days,
         "window_count": arguments.window_builds,
-        "cap_bytes": _bytes(arguments.most_memory),
+        "cap_bytes": _bytes(arguments.most_memory, "--most-memory"),
+        "floor_bytes": _bytes(arguments.least_memory, "--least-memory"),
     }
     if any(value is not None and value < 1 for value in given.values()) or (arguments.margin or 100) < 100:
-        raise BadRequest("--margin is at least 100 percent, --window-days, --window-builds and --most-memory at least 1")
+        raise BadRequest(
+            "--margin is at least 100 percent, --window-days, --window-builds, --most-memory and --least-memory at least 1"
+        )
     return replace(PolicySettings(), **{name: value for name, value in given.items() if value is not None})
 
 
-def _bytes(text: str | None) -> int | None:
+def _bytes(text: str | None, option: str) -> int | None:
     try:
         return None if text is None else parse_quantity(text)
     except ValueError as error:
-        raise BadRequest(f"--most-memory {error}") from error
+        raise BadRequest(f"{option} {error}") from error
 
 
 def _verb(  # noqa: PLR0913 (what differs between verbs)
@@ -224,6 +228,7 @@ def _sizes_options(new: argparse.ArgumentParser, *, names_policy: bool = True) -
             "--policy", metavar="NAME", default="max_margin", help="how memory is computed (default: max_margin)"
         )
     new.add_argument("--most-memory", metavar="AMOUNT", help="of the largest node, such as 240Gi: no size is above it")
+    new.add_argument("--least-memory", metavar="AMOUNT", help="no size is below it (default: 512M)")
     new.add_argument("--margin", metavar="PERCENT", type=int, help="memory in percent of the largest peak (default: 115)")
     new.add_argument("--window-days", metavar="N", type=int, help="all builds of so many days count (default: 90)")
     new.add_argument("--window-builds", metavar="N", type=int, help="the newest builds of a key always count (default: 20)")
