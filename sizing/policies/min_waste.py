@@ -41,6 +41,9 @@ class Assumptions:
     """Added to that, over the number of builds: while there are few, their deviation says little."""
     least_spread: float = 0.002
     """Added to that always."""
+    killed_margin: float = 1.15
+    """A killed build needed at least so many times its limit. Not the settings' margin: with more of it the first step,
+    which is where most of the history lies, could be a lower one."""
     beyond_prior: float = 0.1
     """A person's request is seldom too small: so much of the chance beyond it is believed."""
     neighbors: float = 16.0
@@ -92,7 +95,7 @@ def _limits_by_history(
     counted: Sequence[Observation], *, prior: int | None, settings: PolicySettings, assumed: Assumptions
 ) -> tuple[int, ...]:
     limits = _limits(_needs_by_history(counted, prior=prior, settings=settings, assumed=assumed), settings)
-    top = max(settings.floor_bytes, *(_needed(seen, settings) for seen in counted))
+    top = max(settings.floor_bytes, *(_needed(seen, assumed) for seen in counted))
     most = math.ceil(top * assumed.most_margin)
     if limits[0] > most:
         limits = (most, *limits)[: settings.most_attempts]
@@ -113,7 +116,7 @@ def _needs_by_history(
     """Return what a next build may need, after these, rising."""
     # below the floor, differences are noise that costs nothing
     least = settings.floor_bytes / 2
-    logs = [math.log(max(_needed(seen, settings), least)) for seen in counted]
+    logs = [math.log(max(_needed(seen, assumed), least)) for seen in counted]
     highest = max(logs)
     top = math.exp(highest)
     count = len(logs)
@@ -133,10 +136,10 @@ def _needs_by_history(
     return _merged(outcomes, settings)
 
 
-def _needed(seen: Observation, settings: PolicySettings) -> float:
+def _needed(seen: Observation, assumed: Assumptions) -> float:
     """Return what a build needed; a killed one more than its limit."""
     need = max(1, seen.memory_needed_bytes or 0)
-    return need * settings.margin_percent / 100 if seen.censored else need
+    return need * assumed.killed_margin if seen.censored else need
 
 
 def _mean_excess(logs: Sequence[float], assumed: Assumptions) -> float:
