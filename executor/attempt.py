@@ -93,5 +93,10 @@ def load_attempt(folder: Path) -> Attempt | None:
         content = (folder / _FILE).read_bytes()
     except FileNotFoundError:
         return None
+    return decoded(content)
+
+
+def decoded(content: bytes) -> Attempt:
+    """Return what `save_attempt` has written."""
     document = msgspec.json.decode(content, type=dict[str, object])
     return msgspec.convert(document | {"size": document, "fate": document}, Attempt)

@@ -75,9 +75,14 @@ def save(credentials: Credentials, folder: Path) -> None:
 def load(folder: Path) -> Credentials:
     """Return the attempt's credentials. Raises SettingsError if prepare has kept none."""
     try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Credentials)
+        return decoded((folder / _FILE).read_bytes())
     except FileNotFoundError as error:
         raise SettingsError(f"{folder / _FILE} is missing: prepare has not run in this attempt") from error
+
+
+def decoded(content: bytes) -> Credentials:
+    """Return what `save` has written."""
+    return msgspec.json.decode(content, type=Credentials)
 
 
 def renewed(folder: Path, refused: Credentials) -> Credentials:

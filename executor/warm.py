@@ -2,8 +2,11 @@
 
 A job makes ten calls, and each would spend most of its time on starting Python and importing. The warm process has imported
 everything and forks for each call; the first call starts it, and it ends after ten minutes without one. Nothing depends on
-it: without it, a call runs its verb itself. `warm_server` is the other side.
+it: without it, a call runs its verb itself. `warm_server` is the other side; `call.c` does the same as this module in a
+program that starts in a tenth of the time, where one is installed.
 
+A request is its length in eight bytes, then facts between NUL bytes: working folder, umask, the Runner's process, the number
+of arguments, the arguments, the environment. With the first byte come the three standard streams.
 Every call imports this module, so it uses built-in modules only: `socket` alone would double a call's cost.
 """
 
@@ -26,11 +29,14 @@ PULSE = b"\n"
 """The warm process sends it every few seconds: it wakes a shell that has missed a signal."""
 RUNNER_PROCESS = "SPACK_FARM_RUNNER_PROCESS"
 """Variable with the id of the Runner's process, for a verb whose parent is the warm process."""
+SOCKET = "SPACK_FARM_EXECUTOR_SOCKET"
+"""Variable in which `call.c`, when it has found no warm process, names the socket at which its next call will look."""
 OFF = "SPACK_FARM_EXECUTOR_WARM"
 """Variable in the Runner's environment; `no` disables the warm process."""
 _HOME = os.path.dirname(os.path.abspath(__file__))
 _PARENT = os.path.dirname(_HOME)
 _KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE")
+_LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 _VERBS = (["config"], ["prepare"], ["run"], ["cleanup"])
 _ACCEPT_SECONDS = 30.0
 _SHELL = "/bin/sh"
@@ -58,35 +64,45 @@ def call(argv: list[str]) -> None:
     if sys.platform != "linux" or os.environ.get(OFF) == "no" or argv[:1] not in _VERBS or not os.access(_SHELL, os.X_OK):
         return
     try:
-        surroundings = surroundings_of_this_process()
-        connection = _connected(name_of(surroundings, argv[0]))
+        connection = _connected(_given_name() or _name())
     except OSError:
         return
     if connection is None:
         return
-    if _sent(connection, surroundings, argv) and _accepted(connection):
+    if _sent(connection, argv) and _accepted(connection):
         _wait(connection)
     connection.close()  # the verb has not begun: without BEGIN the warm process gives the call up
 
 
-def surroundings_of_this_process() -> bytes:
+def surroundings_of(process: int | str, environment: dict[str, str]) -> bytes:
     """Return what a process can't change for one call: a warm process serves only calls with the same surroundings."""
-    with open("/proc/self/cgroup", "rb") as file:
+    with open(f"/proc/{process}/cgroup", "rb") as file:
         facts = [file.read()]
-    facts += [os.fsencode(os.readlink(f"/proc/self/ns/{kind}")) for kind in ("mnt", "net", "pid", "user", "uts", "ipc")]
+    facts += [os.fsencode(os.readlink(f"/proc/{process}/ns/{kind}")) for kind in ("mnt", "net", "pid", "user", "uts", "ipc")]
+    coerced = {} if any(environment.get(key) not in {None, "", "C", "POSIX"} for key in _LOCALE) else {"LC_CTYPE": "C.UTF-8"}
+    environment = environment | coerced  # as Python changes its own environment in such a locale
+    facts += [os.fsencode(f"{key}={environment[key]}") for key in _KEPT if key in environment]
+    return b"\0".join(facts)
+
+
+def program_version() -> str:
+    """Return what changes with every change of the program's files."""
     with os.scandir(_HOME) as entries:
-        newest = max(entry.stat().st_mtime_ns for entry in entries if entry.name != "__pycache__")
-    facts += [os.fsencode(text) for text in (sys.executable, sys.version, _HOME, str(newest), str(os.geteuid()))]
-    return b"\0".join([*facts, *(os.fsencode(f"{key}={value}") for key, value in _kept().items())])
+        return str(max(entry.stat().st_mtime_ns for entry in entries if entry.name != "__pycache__"))
 
 
-def name_of(surroundings: bytes, verb: str) -> str:
-    """Return the name of a warm process's socket; `prepare` has its own process, because it needs much more memory."""
-    return f"{zlib.crc32(surroundings):08x}-{'prepare' if verb == 'prepare' else 'all'}"
+def _given_name() -> str:
+    """Return the name that `call.c` has given, "" without one."""
+    name = os.environ.pop(SOCKET, "")
+    return name if name.replace("-", "").isalnum() else ""
 
 
-def _kept() -> dict[str, str]:
-    return {key: os.environ[key] for key in _KEPT if key in os.environ}
+def _name() -> str:
+    """Return the name of a warm process's socket."""
+    facts = [surroundings_of("self", dict(os.environ))]
+    facts += [os.fsencode(text) for text in (sys.executable, sys.version, _HOME, program_version())]
+    number = zlib.crc32(b"\0".join(facts))
+    return f"{number:08x}"
 
 
 def _connected(name: str) -> _socket.socket | None:
@@ -118,17 +134,20 @@ def _start(folder: str, name: str) -> None:
     program = "import sys; sys.path.insert(0, sys.argv[1]); from executor.warm_server import main; main(*sys.argv[2:])"
     actions = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
     command = [sys.executable, "-P", "-c", program, _PARENT, folder, name]
-    os.posix_spawn(sys.executable, command, _kept(), file_actions=actions, setsid=True)
+    kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
+    kept["MALLOC_ARENA_MAX"] = "1"  # an arena for each thread would cost every call memory
+    os.posix_spawn(sys.executable, command, kept, file_actions=actions, setsid=True)
 
 
-def _sent(connection: _socket.socket, surroundings: bytes, argv: list[str]) -> bool:
+def _sent(connection: _socket.socket, argv: list[str]) -> bool:
     """Send the request, with this process's standard streams; return whether that succeeded."""
     umask = os.umask(0o077)
     os.umask(umask)
     facts = [os.getcwdb(), b"%d" % umask, b"%d" % os.getppid(), b"%d" % len(argv)]
     facts += [os.fsencode(argument) for argument in argv]
     facts += [key + b"=" + value for key, value in os.environb.items()]
-    request = b"".join(len(part).to_bytes(8, "big") + part for part in (surroundings, b"\0".join(facts)))
+    content = b"\0".join(facts)
+    request = len(content).to_bytes(8, "big") + content
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     try:
         sent = connection.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])

@@ -19,15 +19,19 @@ import time
 from pathlib import Path
 
 from executor import warm
+from executor.environment import process_environment
 
 _MODULES = (
     "executor.driver", "executor.prepare", "executor.run", "executor.cleanup", "executor.local",  # the verbs' own
+    "yaml",  # kubeconfigs
     "encodings.idna",  # Python's own, which it imports when it first connects to a host by name
 )  # fmt: skip
 _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
 _PULSE_SECONDS = 5.0
+_OUTDATED = 3
+"""Status of a child that has found the program's files changed."""
 
 
 def main(folder: str, name: str) -> None:
@@ -37,60 +41,77 @@ def main(folder: str, name: str) -> None:
     os.chdir(folder)
     with Path(f"{name}.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(
+                lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # unlike flock's, not held by the children if this process is killed
+        except OSError:
             return
-        surroundings = warm.surroundings_of_this_process()
-        verb = "prepare" if name.endswith("-prepare") else "run"
-        if name != warm.name_of(surroundings, verb):
-            return  # the program's files have changed since the call
-        _import_everything(for_prepare=verb == "prepare")
-        _serve(Path(name), surroundings)
+        own = warm.surroundings_of("self", process_environment()), warm.program_version()
+        _import_everything()
+        _serve(Path(name), own)
 
 
-def _import_everything(*, for_prepare: bool) -> None:
-    """Import what the verbs import; the YAML parser only for the verb that reads kubeconfigs.
+def _import_everything() -> None:
+    """Import what the verbs import, and do once what is the same in every call.
 
-    The command line's parser and the settings' defaults, which are the same in every call, are made here too.
+    What a child does first, it pays with its own CPU time and memory: OpenSSL's first connection takes 4 ms and 1.7 MiB.
     """
-    modules = {name: importlib.import_module(name) for name in _MODULES}
-    modules["executor.driver"].parser()
-    settings = importlib.import_module("executor.settings")
-    settings.load_settings(settings.DEFAULTS)
-    if for_prepare:
-        importlib.import_module("yaml")
+    for name in _MODULES:
+        importlib.import_module(name)
+    _parse_once()
+    _begin_tls_once()
     gc.collect()
     gc.freeze()  # the collector would write to every page, so every child would get a copy
 
 
-def _serve(path: Path, surroundings: bytes) -> None:
+def _parse_once() -> None:
+    """Make the command line's parser, the settings' defaults and the decoders of what calls leave for each other."""
+    from executor import attempt, credentials, driver, pod_status, settings  # noqa: PLC0415 (after the lock was ours)
+
+    driver.parser().parse_args(["run", "--config", "settings.toml", "script", "stage"])
+    settings.load_settings(settings.DEFAULTS)
+    credentials.decoded(b'{"server": ""}')
+    attempt.decoded(b'{"namespace": "", "pod": ""}')
+    pod_status.read_pod({})
+
+
+def _begin_tls_once() -> None:
+    """Write the first message of a TLS connection, to nobody: OpenSSL loads its algorithms for it."""
+    import ssl  # noqa: PLC0415 (after the lock was ours)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    connection = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLError):
+        connection.do_handshake()
+
+
+def _serve(path: Path, own: tuple[bytes, str]) -> None:
     """Accept calls until it is time to end; those that are waiting then are still accepted."""
     children: set[int] = set()
+    is_outdated = False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         fresh = Path(f"{path}.{os.getpid()}")
         listener.bind(str(fresh))
-        own = fresh.stat().st_ino
+        number = fresh.stat().st_ino
         listener.listen(512)
         fresh.rename(path)
         listener.settimeout(_LOOK_SECONDS)
         last = time.monotonic()
-        while children or time.monotonic() - last < _IDLE_SECONDS:
-            if _accept(listener, surroundings, children):
+        while not is_outdated and (children or time.monotonic() - last < _IDLE_SECONDS):
+            is_outdated = _reap(children)
+            if _accept(listener, own, children):
                 last = time.monotonic()
-            elif not _is_there(path, own) and not children:
+            elif not _is_there(path, number) and not children:
                 return  # the folder was deleted, or another process has replaced the socket
         for name in (path, Path(f"{path}.lock")):
             name.unlink(missing_ok=True)  # from here on, new calls start a new process
         listener.settimeout(0)
-        while _accept(listener, surroundings, children):
+        while _accept(listener, own, children):
             pass
 
 
-def _accept(listener: socket.socket, surroundings: bytes, children: set[int]) -> bool:
+def _accept(listener: socket.socket, own: tuple[bytes, str], children: set[int]) -> bool:
     """Accept one call and fork for it; return whether there was one."""
-    for child in list(children):
-        if os.waitpid(child, os.WNOHANG)[0]:
-            children.discard(child)
     try:
         connection, _ = listener.accept()
     except (TimeoutError, BlockingIOError):
@@ -99,25 +120,39 @@ def _accept(listener: socket.socket, surroundings: bytes, children: set[int]) ->
         child = os.fork()
         if child == 0:
             listener.close()
-            _run(connection, surroundings)
+            _run(connection, own)
     children.add(child)
     return True
 
 
-def _is_there(path: Path, own: int) -> bool:
+def _reap(children: set[int]) -> bool:
+    """Forget the children that have ended; return whether one has found the program changed."""
+    is_outdated = False
+    for child in list(children):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            children.discard(child)
+            is_outdated |= os.waitstatus_to_exitcode(status) == _OUTDATED
+    return is_outdated
+
+
+def _is_there(path: Path, number: int) -> bool:
     with contextlib.suppress(OSError):
-        return path.stat().st_ino == own
+        return path.stat().st_ino == number
     return False
 
 
-def _run(connection: socket.socket, surroundings: bytes) -> None:
+def _run(connection: socket.socket, own: tuple[bytes, str]) -> None:
     """Be the child: take on the caller's surroundings, run its verb, send the exit code. Never returns."""
     from executor import driver  # noqa: PLC0415 (imported already, after the lock was ours)
 
-    code = 1
+    code, status = 1, 0
     try:
         connection.settimeout(_READ_SECONDS)
-        argv = _become(connection, surroundings)
+        if warm.program_version() != own[1]:
+            status = _OUTDATED
+            return
+        argv = _become(connection, own[0])
         connection.sendall(warm.ACCEPTED)
         if connection.recv(1) != warm.BEGIN:
             return
@@ -128,42 +163,37 @@ def _run(connection: socket.socket, surroundings: bytes) -> None:
         except SystemExit as end:  # argparse has printed what is wrong
             code = end.code if isinstance(end.code, int) else 1
         sys.stdout.flush()
-        atexit._run_exitfuncs()  # noqa: SLF001 (the official client deletes its certificate files there)
+        atexit._run_exitfuncs()  # noqa: SLF001 (what libraries leave to the end of a process)
         connection.sendall(b"%d\n" % code)
     finally:
-        os._exit(code)
+        os._exit(status)
 
 
-def _become(connection: socket.socket, surroundings: bytes) -> list[str]:
+def _become(connection: socket.socket, own: bytes) -> list[str]:
     """Read the request and take on the caller's streams, folder, umask and environment; return its command line.
 
     Raises OSError or ValueError if the caller is gone, or has other surroundings: the verb has not begun then.
     """
     start, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    theirs = _part(connection, start)
-    facts = _part(connection, b"")
-    if len(streams) != 3 or theirs != surroundings:
+    length = int.from_bytes(_exactly(connection, 8, start), "big")
+    folder, umask, runner, number, *rest = _exactly(connection, length, b"").split(b"\0")
+    variables = [variable.partition(b"=") for variable in rest[int(number) :]]
+    caller = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
+    theirs = warm.surroundings_of(caller, {os.fsdecode(key): os.fsdecode(value) for key, _, value in variables})
+    if len(streams) != 3 or theirs != own:
         raise ValueError("the caller has other surroundings")
-    folder, umask, runner, number, *rest = facts.split(b"\0")
     for place, stream in enumerate(streams):
         os.dup2(stream, place)
         os.close(stream)
     os.chdir(folder)
     os.umask(int(umask))
     os.environb.clear()
-    for variable in rest[int(number) :]:
-        key, _, value = variable.partition(b"=")
+    for key, _, value in variables:
         os.environb[key] = value
     os.environ[warm.RUNNER_PROCESS] = str(int(runner))
     time.tzset()
     os.setsid()
     return [os.fsdecode(argument) for argument in rest[: int(number)]]
-
-
-def _part(connection: socket.socket, start: bytes) -> bytes:
-    """Return one part of the request: its length in eight bytes, then its bytes."""
-    length = int.from_bytes(_exactly(connection, 8, start), "big")
-    return _exactly(connection, length, b"")
 
 
 def _exactly(connection: socket.socket, length: int, start: bytes) -> bytes:

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from executor import warm
+from tests.labs import call_program
 from tests.labs.warm_processes import end_warm_processes, warm_processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -27,8 +29,8 @@ sys.argv = ["executor", *sys.argv[1:]]
 runpy.run_module("executor", run_name="__main__")
 """
 _STAND_IN = """
-import os, signal, sys, time
-def parser(): pass
+import os, signal, sys, time, types
+def parser(): return types.SimpleNamespace(parse_args=len)
 def main(words):
     print("words", *words)
     print("folder", os.getcwd(), "umask", oct(os.umask(0)), "input", sys.stdin.buffer.raw.read().decode())
@@ -40,8 +42,11 @@ def main(words):
         os.write(1, b"waits %d\\n" % os.getpid())
         while True:
             time.sleep(0.1)
+    if "--config=code" in words:
+        return int(open("code").read())
     return 7
 """
+_QUIET: Any = {"stdin": subprocess.DEVNULL, "capture_output": True}
 
 _AS_NINE = "import os, sys; os.dup2(int(sys.argv[1]), 9); os.execvp(sys.argv[2], sys.argv[2:])"
 
@@ -99,11 +104,11 @@ def test_the_first_call_is_run_here_and_a_later_one_by_the_warm_process_with_the
     assert "--no-such-flag" in wrong.stderr
 
 
-def test_prepare_has_a_warm_process_of_its_own(environment: dict[str, str]) -> None:
+def test_one_warm_process_serves_all_verbs(environment: dict[str, str], runtime: Path) -> None:
     until_warm(environment)
-    until_warm(environment, "prepare")
-    names = {word for one in warm_processes(Path(environment["XDG_RUNTIME_DIR"])) for word in one.cmdline()[-1:]}
-    assert sorted(name.partition("-")[2] for name in names) == ["all", "prepare"]
+    for verb in ("prepare", "run", "cleanup"):
+        assert not call(environment, verb, "--help")[1]
+    assert len({one.cmdline()[-1] for one in warm_processes(runtime)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,8 +183,19 @@ def test_many_first_calls_at_once_leave_one_warm_process(environment: dict[str, 
     assert not warm_processes(runtime)
 
 
+@pytest.fixture(params=["Python", "call.c"])
+def caller(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """Return the words before a verb: the driver in Python, or the program that stands before it in our image."""
+    if request.param == "Python":
+        return CALL
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nshift\nexec {" ".join(CALL)} "$@"\n')
+    program.chmod(0o755)
+    return [str(call_program.build(tmp_path / "spack-farm", program)), "executor"]
+
+
 @pytest.fixture
-def stand_in(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+def stand_in(environment: dict[str, str], tmp_path: Path, caller: list[str]) -> dict[str, str]:
     """Return the environment of calls of a copy of the driver, whose verbs tell what they see."""
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -189,7 +205,7 @@ def stand_in(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     deadline = time.monotonic() + 60
     while (
         subprocess.run(
-            [*CALL, "config"], env=changed, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=100
+            [*caller, "config"], env=changed, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=100
         ).returncode
         != 7
     ):  # only the warm process tells a verb which process is the Runner's
@@ -198,25 +214,25 @@ def stand_in(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return changed
 
 
-def test_a_verb_sees_what_its_caller_sees(stand_in: dict[str, str], tmp_path: Path) -> None:
+def test_a_verb_sees_what_its_caller_sees(stand_in: dict[str, str], tmp_path: Path, caller: list[str]) -> None:
     place = tmp_path / "place"
     place.mkdir()
     long = "a\nb" * 30_000
     done = subprocess.run(
-        [*CALL, "run", "a script", "ünï"], env=stand_in | {"TOLD": long, "TWO": long}, cwd=place,
+        [*caller, "run", "a script", "ünï", ""], env=stand_in | {"TOLD": long, "TWO": long}, cwd=place,
         umask=0o037, input="typed", capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 7
-    assert done.stdout.splitlines()[0] == "words run a script ünï"
+    assert done.stdout.splitlines()[0] == "words run a script ünï "
     assert f"folder {place} umask 0o37 input typed" in done.stdout
     assert f"told {long} runner {os.getpid()}" in done.stdout
     assert done.stderr == "complaint\n"
 
 
 @pytest.fixture
-def waiting(stand_in: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
+def waiting(stand_in: dict[str, str], caller: list[str]) -> Iterator[tuple[subprocess.Popen[str], psutil.Process]]:
     """Yield a call that waits, and the process that runs its verb."""
-    argv = [*CALL, "run", "--config=wait"]
+    argv = [*caller, "run", "--config=wait"]
     process = subprocess.Popen(
         argv, env=stand_in, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -287,3 +303,84 @@ def test_the_other_side_has_a_pulse_until_the_call_is_gone() -> None:
         theirs.close()
         assert [ours.recv(1), ours.recv(1)] == [warm.PULSE, warm.PULSE]
     assert verb.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("code", ["0", "1", "200", "255"])
+def test_the_program_before_the_driver_ends_with_the_verbs_code(
+    stand_in: dict[str, str], caller: list[str], tmp_path: Path, code: str
+) -> None:
+    (tmp_path / "code").write_text(code)
+    assert subprocess.run([*caller, "cleanup", "--config=code"], env=stand_in, check=False, timeout=100,
+                          cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True).returncode == int(code)  # fmt: skip
+
+
+def test_a_warm_process_ends_once_the_programs_files_have_changed(
+    stand_in: dict[str, str], caller: list[str], runtime: Path, tmp_path: Path
+) -> None:
+    """With `call.c`, the socket's name is the same before and after an update."""
+    old = {one.pid for one in warm_processes(runtime)}
+    program = tmp_path / "copy/executor/driver.py"
+    program.write_text(_STAND_IN.replace("return 7", "return 8"))
+    deadline = time.monotonic() + 60
+    while subprocess.run([*caller, "config"], env=stand_in, check=False, timeout=100, **_QUIET).returncode != 8:
+        assert time.monotonic() < deadline, "calls go on in the old program"
+        time.sleep(0.1)
+    while not {one.pid for one in warm_processes(runtime)} - old:
+        subprocess.run([*caller, "config"], env=stand_in, check=False, timeout=100, **_QUIET)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_killed_warm_process_costs_running_verbs_nothing_and_the_next_call_starts_another(
+    waiting: tuple[subprocess.Popen[str], psutil.Process], stand_in: dict[str, str], caller: list[str], runtime: Path
+) -> None:
+    process, verb = waiting
+    for one in warm_processes(runtime):
+        if one.pid != verb.pid:
+            one.kill()
+    deadline = time.monotonic() + 60
+    while True:
+        done = subprocess.run([*caller, "config"], env=stand_in, check=False, timeout=100, **_QUIET)
+        if done.returncode == 7:
+            break
+        assert done.returncode == 1, "the stand-in's verb misses what only a warm process gives"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert verb.is_running()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 9
+
+
+def test_a_warm_process_that_never_answers_costs_a_call_its_time_and_no_more(
+    environment: dict[str, str], runtime: Path, tmp_path: Path
+) -> None:
+    """Somebody else's server under the same name: nothing of the call has begun, so it is run here."""
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho "$SPACK_FARM_EXECUTOR_SOCKET $*"\n')
+    program.chmod(0o755)
+    argv = [str(call_program.build(tmp_path / "spack-farm", program)), "executor", "run", "--config", "x"]
+    first = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+    name, _, words = first.partition(" ")
+    assert words == "executor run --config x\n"
+    folder = runtime / f"spack-farm-executor-{os.geteuid()}"
+    folder.mkdir(mode=0o700)
+    descriptor = os.open(folder, os.O_DIRECTORY)  # a socket's own path is bounded
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"/proc/self/fd/{descriptor}/{name}")
+        server.listen(1)
+        with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as called:
+            connection, _ = server.accept()
+            connection.close()
+            assert called.communicate(timeout=60)[0] == first
+    folder.chmod(0o755)
+    assert subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout == first
+
+
+def test_other_words_than_a_verb_go_to_the_program_itself(environment: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho "$#:$SPACK_FARM_EXECUTOR_SOCKET:$*"; exit 5\n')
+    program.chmod(0o755)
+    before = str(call_program.build(tmp_path / "spack-farm", program))
+    for words in ([], ["build", "zlib"], ["executor"], ["executor", "--help"], ["executor", "runs", "x"], [""]):
+        done = subprocess.run([before, *words], env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (5, f"{len(words)}::{' '.join(words)}\n")

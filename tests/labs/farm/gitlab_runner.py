@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.labs import call_program
 from tests.labs.checkout import ROOT
 from tests.labs.warm_processes import end_warm_processes
 
@@ -33,11 +34,14 @@ def filled_in(example: str, *, url: str, token: str, settings: Path, more: str =
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the Runner's environment: its PATH begins with a `spack-farm` that is this checkout's."""
-    launcher = folder / "bin" / "spack-farm"
-    launcher.parent.mkdir(exist_ok=True)
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/spack_farm/__main__.py "$@"\n')
-    launcher.chmod(0o755)
+    """Return the Runner's environment: its PATH begins with a `spack-farm` that is this checkout's, as in our image."""
+    program, launcher = folder / "program" / "spack-farm", folder / "bin" / "spack-farm"
+    for path in (program, launcher):
+        path.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/spack_farm/__main__.py "$@"\n')
+    program.chmod(0o755)
+    if not launcher.exists():
+        call_program.build(launcher, program)
     return {"PATH": f"{launcher.parent}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder / "run")}
 
 
