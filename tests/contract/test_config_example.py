@@ -1,10 +1,12 @@
 """config.toml.example: what GitLab Runner 19.4 requires of it, and that its times fit the driver's own."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = ("config", "prepare", "run", "cleanup")
@@ -51,3 +53,16 @@ def test_its_times_fit_the_drivers(example: dict[str, Any], defaults: dict[str, 
     assert custom["graceful_kill_timeout"] > defaults["cancel_seconds"]
     assert example["shutdown_timeout"] > custom["graceful_kill_timeout"] + custom["force_kill_timeout"]
     assert custom["cleanup_exec_timeout"] > 50, "cleanup gives up after 50 s on its own"
+
+
+def test_a_manager_in_a_pod_ends_with_its_last_job_and_tells_gitlab_of_those_that_take_too_long(
+    example: dict[str, Any],
+) -> None:
+    """QUIT lets jobs end; after TERM they are stopped, for which the Runner has `shutdown_timeout`."""
+    pod = yaml.safe_load((ROOT / "docs/reference/manager.yaml").read_text())["spec"]["template"]["spec"]
+    script = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
+    found = re.fullmatch(r"kill -QUIT 1; sleep (\d+); kill -TERM 1; sleep (\d+)", script)
+    assert found
+    assert int(found[1]) + int(found[2]) == pod["terminationGracePeriodSeconds"]
+    assert int(found[2]) > example["shutdown_timeout"]
+    assert "\nSTOPSIGNAL SIGQUIT\n" in (ROOT / "images/manager/Dockerfile").read_text()
