@@ -72,12 +72,14 @@ class Watch:
 
     def _sample(self, row: Row, over: threading.Event) -> None:
         while not over.wait(0.5):
-            pss = 0
+            pss, calls = 0, 0
             for process in [self._manager, *self._manager.children(recursive=True), *_warm_processes()]:
                 with contextlib.suppress(psutil.Error):
-                    pss += process.memory_full_info().pss
+                    size = process.memory_full_info().pss
+                    pss += size
+                    calls += size if process != self._manager else 0
             sizes = {f"{name}_rss_peak_mib": process.memory_info().rss for name, process in self._servers.items()}
-            for name, size in {"manager_pss_peak_mib": pss, **sizes}.items():
+            for name, size in {"manager_pss_peak_mib": pss, "calls_pss_peak_mib": calls, **sizes}.items():
                 row[name] = max(row.get(name, 0.0), size / (1 << 20))
 
 
@@ -100,6 +102,10 @@ def one_round(gitlab: Coordinator, watch: Watch, *, jobs: int) -> Row:
             end = one.wait(seconds=600)
             if end.state != "success":
                 raise SystemExit(f"bench e2e: a job failed\n{one.text}")
+    row["calls_pss_peak_mib_a_job"] = (
+        row.pop("calls_pss_peak_mib") / jobs
+    )  # without the Runner itself; the warm process is shared
+    row["manager_cpu_seconds_a_job"] = row["manager_cpu_seconds"] / jobs
     times = [spans(one) for one in submitted]
     row |= {key: statistics.median(one[key] for one in times) for key in times[0]}
     handed = min(one.handed_out_at or 0.0 for one in submitted)
