@@ -83,7 +83,7 @@ class _Sizey:
         return predictor
 
     def _input(self, seen: Observation) -> Any:
-        return self._pandas.Series({"input_size": self._read_bytes[_identity(seen)]})
+        return self._pandas.Series([self._read_bytes[_identity(seen)]])
 
 
 def _identity(seen: Observation) -> tuple[str, float, int | None]:
