@@ -195,7 +195,8 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has
         return Progress(StartupStep.READY, "ready")
     if pod.condition("PodScheduled") is None:
         return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
-    return _tried_again(states) or Progress(StartupStep.ON_NODE, "pulling images and starting containers")
+    where = f" on node {pod.spec.node_name}" if pod.spec.node_name else ""
+    return _tried_again(states) or Progress(StartupStep.ON_NODE, f"pulling images and starting containers{where}")
 
 
 def _tried_again(states: dict[str, ContainerState]) -> Progress | None:

@@ -13,4 +13,4 @@ def test_the_page_names_only_jobs_that_are_run_each_once() -> None:
 
 def test_many_jobs_are_run_each_with_an_end_of_its_own() -> None:
     assert len(JOBS) >= 40
-    assert all(job["runner_info"]["timeout"] <= 60 for job in JOBS.values())
+    assert all(job["runner_info"]["timeout"] <= 240 for job in JOBS.values())

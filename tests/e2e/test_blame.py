@@ -93,3 +93,4 @@ def test_a_job_clones_where_it_wants_to_in_its_builds_folder(farm: Farm) -> None
     job = farm.gitlab.submit(payload(["echo in $PWD", "git log -1 --format=%s"], image=image, **source))
     assert job.wait().state == "success", job.text
     assert "\nin /builds/elsewhere\n" in plain(job.text)
+    assert " is ready on node node1\n" in plain(job.text)

@@ -15,7 +15,7 @@ from tests.labs.farm.repository import publish_examples
 from tests.labs.registry import Registry, make_certificate
 
 _AT_ONCE = 8
-_SECONDS = 150.0
+_SECONDS = 300.0
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -22,9 +22,14 @@ cpu_limit_overwrite_max_allowed = "2"
 memory_request_overwrite_max_allowed = "256Mi"
 memory_limit_overwrite_max_allowed = "512Mi"
 ephemeral_storage_limit_overwrite_max_allowed = "1Gi"
-allowed_pull_policies = ["never"]
+allowed_pull_policies = ["if-not-present", "never"]
 """
 """Keys of [kubernetes] that both executors have."""
+_WAITING = {
+    "not on the node", "image without a shell", "half a byte", "registry that is down", "registry that does not exist",
+}  # fmt: skip
+"""Jobs that wait under one of the two, until their timeout is over."""
+_SHORT_SECONDS, _LONG_SECONDS = 45, 240
 USER = {"kubernetes": {"user": "1000"}}
 
 
@@ -43,8 +48,10 @@ class Places:
 
 
 def compat_jobs(places: Places) -> dict[str, dict[str, Any]]:
-    """Return the jobs' payloads by name; each ends within a minute, or by its own timeout."""
-    return {name: _with_timeout(one) for name, one in (_scripts() | _users(places) | _images(places) | _sizes()).items()}
+    """Return the jobs' payloads by name; each ends soon, or by its own timeout."""
+    return {
+        name: _with_timeout(name, one) for name, one in (_scripts() | _users(places) | _images(places) | _sizes()).items()
+    }
 
 
 def documented(page: str) -> list[str]:
@@ -57,8 +64,10 @@ def _job(script: list[str], *, image: str = BUSYBOX, more: dict[str, Any] | None
     return payload(script, image={"name": image, "entrypoint": [""]} | (more or {}), **changes)
 
 
-def _with_timeout(job: dict[str, Any]) -> dict[str, Any]:
-    return job if job["runner_info"]["timeout"] <= 0 else job | {"runner_info": {"timeout": 45}}
+def _with_timeout(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    if job["runner_info"]["timeout"] <= 0:
+        return job
+    return job | {"runner_info": {"timeout": _SHORT_SECONDS if name in _WAITING else _LONG_SECONDS}}
 
 
 def _scripts() -> dict[str, dict[str, Any]]:
@@ -89,7 +98,7 @@ def _scripts() -> dict[str, dict[str, Any]]:
         "interrupt": _job(["sh -c 'kill -INT $$'; echo @$?"]),
         "after_script": _job(["exit 3"], after=["echo @$CI_JOB_STATUS", "exit 7"]),
         "after_script in another shell": _job(["export KEPT=1"], after=["echo @<$KEPT>"]),
-        "script timeout": _job(["echo @begun; sleep 40"], variables={"RUNNER_SCRIPT_TIMEOUT": "3s"}, after=["echo @after"]),
+        "script timeout": _job(["echo @begun; sleep 40"], variables={"RUNNER_SCRIPT_TIMEOUT": "8s"}, after=["echo @after"]),
         "artifacts of a failed job": _job(["echo a >kept; exit 4"], artifacts=[artifact], image=HELPER),
         "no timeout": _job(["echo @ran"], runner_info={"timeout": 0}),
         "dash": _job(["echo @ran"], image="localhost/dash:1"),
@@ -128,8 +137,18 @@ def _users(places: Places) -> dict[str, dict[str, Any]]:
 def _images(places: Places) -> dict[str, dict[str, Any]]:
     login = {"DOCKER_AUTH_CONFIG": json.dumps(places.login)}
 
-    def pulled(name: str, *, registry: str = places.registry, **variables: str) -> dict[str, Any]:
-        return _job(["echo @ran"], image=f"{registry}/{name}", variables=variables)
+    as_file = {
+        "key": "DOCKER_AUTH_CONFIG",
+        "value": json.dumps(places.login),
+        "public": False,
+        "masked": False,
+        "file": True,
+    }
+
+    def pulled(
+        name: str, *, registry: str = places.registry, secrets: list[dict[str, Any]] | None = None, **variables: str
+    ) -> dict[str, Any]:
+        return _job(["echo @ran"], image=f"{registry}/{name}", variables=variables, secret_variables=secrets or [])
 
     return {
         "pulled": pulled("team/app:503"),
@@ -137,6 +156,8 @@ def _images(places: Places) -> dict[str, dict[str, Any]]:
         "registry that is down": pulled("status/503/denied:404"),
         "denied": pulled("status/403/timeout:503"),
         "private with DOCKER_AUTH_CONFIG": pulled("private/app:1", **login),
+        "private with DOCKER_AUTH_CONFIG as a file": pulled("private/file:1", secrets=[as_file]),
+        "broken DOCKER_AUTH_CONFIG": pulled("team/other:1", DOCKER_AUTH_CONFIG='{"auths": '),
         "private without a login": pulled("private/other:1"),
         "untrusted registry": pulled("team/app:1", registry=places.untrusted),
         "registry that does not exist": pulled("app:1", registry="nowhere.invalid"),

@@ -32,6 +32,31 @@ def test_a_pod_is_ready_when_both_containers_run() -> None:
     assert progress(pod(RUNNING, waiting("ContainerCreating"))).step is StartupStep.ON_NODE
 
 
+def test_the_log_names_the_node_as_soon_as_there_is_one() -> None:
+    document = {"spec": {"nodeName": "node-7"}, "status": {"phase": "Pending", "conditions": [SCHEDULED]}}
+    assert progress(read_pod(document)).message == "pulling images and starting containers on node node-7"
+
+
+@pytest.mark.parametrize(("named", "step"), [(True, StartupStep.REFUSED), (False, StartupStep.FAILED)])
+def test_an_image_that_is_missing_is_the_failure_of_who_has_named_it(*, named: bool, step: StartupStep) -> None:
+    state = progress(pod(waiting("ErrImagePull", "manifest unknown")), job_named_image=named)
+    assert (state.step, state.pull_of) == (step, "build")
+
+
+def test_a_registry_that_is_not_trusted_is_not_the_jobs_failure() -> None:
+    state = progress(pod(waiting("ErrImagePull", "x509: certificate signed by unknown authority")))
+    assert state.step is StartupStep.FAILED
+    assert "do not trust" in state.message
+
+
+def test_a_pull_and_its_back_off_have_one_message() -> None:
+    report = "failed to resolve reference: unexpected status: 503 Service Unavailable"
+    first = progress(pod(waiting("ErrImagePull", report)))
+    second = progress(pod(waiting("ImagePullBackOff", f'Back-off pulling image "a:1": ErrImagePull: {report}')))
+    assert first == second
+    assert progress(pod(waiting("ImagePullBackOff", 'Back-off pulling image "a:1"'))).cause == ""
+
+
 def test_what_the_scheduler_says_is_told_with_what_was_asked() -> None:
     message = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims."
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
