@@ -135,11 +135,11 @@ def _users(places: Places) -> dict[str, dict[str, Any]]:
 
 
 def _images(places: Places) -> dict[str, dict[str, Any]]:
-    login = {"DOCKER_AUTH_CONFIG": json.dumps(places.login)}
+    login = json.dumps(places.login)
 
     as_file = {
         "key": "DOCKER_AUTH_CONFIG",
-        "value": json.dumps(places.login),
+        "value": login,
         "public": False,
         "masked": False,
         "file": True,
@@ -155,7 +155,7 @@ def _images(places: Places) -> dict[str, dict[str, Any]]:
         "missing, named after codes": pulled("timeout/503:429"),
         "registry that is down": pulled("status/503/denied:404"),
         "denied": pulled("status/403/timeout:503"),
-        "private with DOCKER_AUTH_CONFIG": pulled("private/app:1", **login),
+        "private with DOCKER_AUTH_CONFIG": pulled("private/app:1", DOCKER_AUTH_CONFIG=login),
         "private with DOCKER_AUTH_CONFIG as a file": pulled("private/file:1", secrets=[as_file]),
         "broken DOCKER_AUTH_CONFIG": pulled("team/other:1", DOCKER_AUTH_CONFIG='{"auths": '),
         "private without a login": pulled("private/other:1"),
