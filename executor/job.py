@@ -153,11 +153,16 @@ def read_job(path: Path) -> Job:
     try:
         if path.stat().st_size > _LARGEST:
             raise SettingsError(f"{path}: the job's payload is larger than {_LARGEST >> 20} MiB")
-        return msgspec.json.decode(path.read_bytes(), type=Job)
+        return decoded(path.read_bytes())
     except OSError as error:
         raise SettingsError(f"the job's payload cannot be read: {error}") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not a job payload: {error}") from error
+
+
+def decoded(content: bytes) -> Job:
+    """Return the job of a payload. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(content, type=Job)
 
 
 def expand(template: str, variables: dict[str, str]) -> str:

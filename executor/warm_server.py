@@ -8,7 +8,9 @@ import atexit
 import contextlib
 import fcntl
 import gc
+import http.client
 import importlib
+import io
 import os
 import select
 import signal
@@ -30,6 +32,7 @@ _IDLE_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
 _PULSE_SECONDS = 5.0
+_KUBECONFIG = b"{clusters: [{name: c}], contexts: [{name: x, context: {cluster: c}}], current-context: x}"
 _OUTDATED = 3
 """Status of a child that has found the program's files changed."""
 
@@ -66,11 +69,15 @@ def _import_everything() -> None:
 
 def _parse_once() -> None:
     """Make the command line's parser, the settings' defaults and the decoders of what calls leave for each other."""
-    from executor import attempt, credentials, driver, pod_status, settings  # noqa: PLC0415 (after the lock was ours)
+    from executor import attempt, credentials, driver, exec_stream, job, kubeconfig, pod_status, settings  # noqa: PLC0415 (after the lock was ours)
 
     driver.parser().parse_args(["run", "--config", "settings.toml", "script", "stage"])
     settings.load_settings(settings.DEFAULTS)
     credentials.decoded(b'{"server": ""}')
+    job.decoded(b'{"id": 1}')
+    kubeconfig.choose({Path("kubeconfig"): _KUBECONFIG}, "")
+    exec_stream.exit_code_of(b'{"status": "Success"}')
+    http.client.parse_headers(io.BytesIO(b"Content-Type: application/json\r\n\r\n"))
     attempt.decoded(b'{"namespace": "", "pod": ""}')
     pod_status.read_pod({})
 
@@ -179,7 +186,8 @@ def _become(connection: socket.socket, own: bytes) -> list[str]:
     folder, umask, runner, number, *rest = _exactly(connection, length, b"").split(b"\0")
     variables = [variable.partition(b"=") for variable in rest[int(number) :]]
     caller = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
-    theirs = warm.surroundings_of(caller, {os.fsdecode(key): os.fsdecode(value) for key, _, value in variables})
+    kept = {os.fsdecode(key): os.fsdecode(value) for key, _, value in variables if not key.startswith(b"CUSTOM_ENV_")}
+    theirs = warm.surroundings_of(caller, kept)
     if len(streams) != 3 or theirs != own:
         raise ValueError("the caller has other surroundings")
     for place, stream in enumerate(streams):
