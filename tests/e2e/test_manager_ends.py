@@ -106,7 +106,7 @@ def manager(lab: ClusterLab) -> Iterator[Manager]:
 def test_a_job_ends_by_itself_during_a_rollout_and_the_new_manager_takes_the_next_one(manager: Manager) -> None:
     manager.apply()
     (old,) = manager.pods()
-    first = manager.begun("sleep 10", "echo ended")
+    first = manager.begun("sleep 7", "echo ended")
     manager.cluster.kubectl("rollout", "restart", "deployment", NAME)
     manager.cluster.kubectl("rollout", "status", "deployment", NAME, "--timeout=50s")
     wait_until(lambda: not manager.pods().get(old, False))
