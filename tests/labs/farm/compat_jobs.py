@@ -150,6 +150,10 @@ def _images(places: Places) -> dict[str, dict[str, Any]]:
     ) -> dict[str, Any]:
         return _job(["echo @ran"], image=f"{registry}/{name}", variables=variables, secret_variables=secrets or [])
 
+    def own(line: str, name: str, **variables: str) -> dict[str, Any]:
+        return payload([line], image={"name": f"localhost/{name}:1"}, variables=variables)
+
+    honored = {"FF_KUBERNETES_HONOR_ENTRYPOINT": "true"}
     return {
         "pulled": pulled("team/app:503"),
         "missing, named after codes": pulled("timeout/503:429"),
@@ -169,6 +173,15 @@ def _images(places: Places) -> dict[str, dict[str, Any]]:
         "image without gitlab-runner": _job(["echo @ran"], image="localhost/norunner:1"),
         "entrypoint of the job": _job(["echo @ran"], more={"entrypoint": ["/bin/sh", "-c"]}),
         "entrypoint that fails": _job(["echo @ran"], more={"entrypoint": ["/bin/false"]}),
+        "hostile environment": _job(['echo "@$stage $root $home $shell $size $value"'], image="localhost/hostile:1"),
+        "image with a user": _job(["echo @$(id -u):$(id -g)", "echo x >f"], image="localhost/nobody:1"),
+        "image with little but bash": _job(["echo @ran"], image="localhost/bare:1"),
+        "image's entrypoint is a shell": own("echo @ran", "entry-sh"),
+        "image's entrypoint is sh -c": own("echo @ran", "entry-sh-c"),
+        "image's entrypoint fails": own("echo @ran", "entry-fails"),
+        "image's entrypoint is missing": own("echo @ran", "entry-missing"),
+        "entrypoint that is honored": own('echo "@$FROM_ENTRYPOINT $(ulimit -n)"', "entry-exports", **honored),
+        "entrypoint that is honored and fails": own("echo @never", "entry-fails", **honored),
         "a service": _job(["echo @ran"], services=[{"name": BUSYBOX, "alias": "db", "command": ["sleep", "60"]}]),
     }
 
