@@ -39,8 +39,24 @@ _ECHOES = (
     r"^(?:[^ :\n]*/)?(?:[a-z0-9_]+-)*(?:g?cc|[gc]\+\+|clang(?:\+\+)?|gfortran|nvcc|ic?p?x|ifx|cpp|ld|ar)(?:-[0-9.]+)? +-",
     r"^(?:[^ :\n]*/)?(?:ba|da|k|z)?sh +[^ :\n]+ ",
     r"^\[ *[0-9]+(?:/[0-9]+|%)\] [A-Z]",
+    # `ctest -V`
+    r"^[0-9]+: Test command: ",
 )
 """Commands as they are shown before they run: their arguments may hold any word."""
+
+_NAMES = (
+    # the members that tar, rsync and find list, each a path alone
+    r"^(?:\./)?[A-Za-z0-9_.+-]+/[^ :\n]*$",
+    # zip, unzip and jar
+    r"^ *(?:adding|updating|extracting|inflating|exploding|creating|freshening): ",
+    # the subjects of git's commits
+    r"^HEAD is now at [0-9a-f]+ ",
+    r"^Previous HEAD position was [0-9a-f]+ ",
+    r"^\[[^\]\n]+ [0-9a-f]{7,40}\] ",
+    # the tests that Go is about to run
+    r"^(?:Benchmark|Fuzz|Example)[A-Za-z0-9_/]*$",
+)
+"""Names and titles that a tool lists while it works: any word may be in them."""
 
 _PASSED = (
     r"^ *(?:PASS|XFAIL|SKIP|UNTESTED|UNSUPPORTED|UNRESOLVED)(?:: | )",
@@ -107,6 +123,7 @@ TOOLS = {
         ),
         not_errors=(
             *_ECHOES,
+            *_NAMES,
             *_PASSED,
             *_COUNTS,
             r"\bldconfig: Can't create temporary cache file",
@@ -121,7 +138,7 @@ TOOLS = {
             r"^\[WARN(?:ING)?\]",
             r"\b[A-Z][A-Za-z]*Warning: ",
         ),
-        not_warnings=(*_ECHOES, *_PASSED, *_COUNTS, r": note: "),
+        not_warnings=(*_ECHOES, *_NAMES, *_PASSED, *_COUNTS, r": note: "),
     ),
     "memory": Tool(errors=MEMORY_KILLS),
     "Spack": Tool(
@@ -279,6 +296,10 @@ TOOLS = {
             r"^libtool: (?:.*cannot find |Version mismatch error)",
             r"^autoreconf[0-9.-]*: 'configure\.ac'",
             r": required file .* not found$",
+        ),
+        doubtful=(
+            r"^Package .* was not found in the pkg-config search path",
+            r"^Package '.*', required by '.*', not found$",
         ),
         failures=(
             r"^auto[a-z0-9]+(?:-[0-9.]+)?: .*failed with exit status",
@@ -460,6 +481,8 @@ TOOLS = {
             r"^[^ \t:\n]+\.(?:l|ll|lex|lpp):[0-9]+: ",
             r"^[^ \t:\n]+\.(?:tex|sty|cls|ltx|dtx|texi|texinfo|txi|po|pot|bib):[0-9]+:(?:[0-9]+:)? ",
             r"^[^ \t:\n]+\.(?:rb|gemspec):[0-9]+:.*(?:syntax error|Error\)$)",
+            # `Rakefile:3:in `require': cannot load such file -- x (LoadError)`, whatever the program's name
+            r":[0-9]+:in [`'].*: .* \([A-Z][A-Za-z0-9_:]*\)$",
             r"^[^ \t:\n]+\.ad[abs]:[0-9]+:[0-9]+: ",
             r"^(?:[^ \n]*/)?lua(?:jit|c)?[0-9.]*: ",
             r"^! (?:LaTeX|Package|Class|pdfTeX|TeX|Undefined|Missing|Extra|Illegal|Misplaced|Paragraph|Emergency|Too many) ",

@@ -22,7 +22,7 @@ class Room(NamedTuple):
 
 ROOMS = (
     Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
-    Room(98.0, "buildjob/agent", "build planning publisher publishing run session"),
+    Room(98.0, "buildjob/agent", "build planning publisher publishing reproduction run session"),
     Room(
         92.0,
         "buildjob/buildcache",
@@ -38,8 +38,8 @@ ROOMS = (
     Room(
         97.0,
         "executor",
-        "__main__ attempt_history cleanup config credentials driver environment errors exec_stream extra files image_check"
-        " image_facts kube local log notices pod_launch pod_wait pods prepare run run_script settings"
+        "__main__ attempt_history cleanup config credentials driver environment errors exec_plugin exec_stream extra files"
+        " image_check image_facts kube local log notices pod_launch pod_wait pods prepare proxy run run_script settings"
         " size_table usage warm*",
     ),
 )

@@ -17,7 +17,7 @@ _KEPT_BYTES = 63
 # Also behind a bare carriage return, which ends what a progress bar shows, and with the time that `spack -t` writes.
 _MARKER = re.compile(
     rb"(?:^|(?<=\r))==> (?:\[\d{4}-\d\d-\d\d[-T ][\d:.,]+\] )?"
-    rb"(?:(?P<installing>Installing [^\r\n]*)|(?P<other>[^\r\n]*))(?=\r|$)",
+    rb"(?:(?P<installing>Installing \S+(?: \[[0-9]+/[0-9]+\])?)|(?P<other>[^\r\n]*))(?=\r|$)",
     re.MULTILINE,
 )
 _PHASE = re.compile(rb"^[^:\s]+: (?:Executing phase: '(?P<phase>\w{1,100})'|(?P<done>Successfully installed) )")

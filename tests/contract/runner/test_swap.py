@@ -85,7 +85,7 @@ def test_a_job_goes_on_in_a_pod_of_the_oldest_protocol_that_is_known(outcome: Ou
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 4), outcome.text
     lines = outcome.call("build_script").stdout.decode().splitlines()
     assert [line for line in lines if line.isdigit()] == [str(number) for number in range(1, 501)]
-    assert "no newlineused " in outcome.text
+    assert "no newline\nused " in outcome.text
     assert "\nafter\n" in outcome.text
     assert outcome.call("upload_artifacts_on_failure").code == 0
     assert outcome.call("cleanup").code == 0

@@ -34,6 +34,15 @@ ERRORS = {
         "bash: line 1: NOPE: unbound variable",
         "bash: line 1:  1333 Segmentation fault      ./a.out",
     ],
+    "pkg-config": [
+        "Package nosuch-pc was not found in the pkg-config search path.",
+        "Package 'nosuch-pc', required by 'virtual:world', not found",
+    ],
+    "ruby without a file of Ruby's": [
+        "<internal:/usr/lib/ruby/kernel_require.rb>:85:in `require': cannot load such file -- nosuch (LoadError)",
+        "Rakefile:3:in `block in <top (required)>': no such task (RuntimeError)",
+        "-e:1:in `<main>': undefined method `foo' for nil:NilClass (NoMethodError)",
+    ],
     "libtool, autotools": [
         "libtool:   error: 'b.lo' is not a valid libtool object",
         "configure.ac:5: error: possibly undefined macro: AC_FOO",
@@ -237,6 +246,18 @@ WARNINGS = [
 ]
 
 NOTHING = {
+    "names and titles that tools list": [
+        "d/FAILED",
+        "./tests/out/FAILED",
+        "  adding: d/FAILED (stored 0%)",
+        " extracting: z/d/FAILED              ",
+        "  inflating: z/fatal error: x.txt",
+        "HEAD is now at 9fee496 fix error: fatal crash (FAILED)",
+        "Previous HEAD position was 9fee496 fix error: fatal crash (FAILED)",
+        "[master (root-commit) 9fee496] fix error: fatal crash (FAILED)",
+        "BenchmarkError",
+        '2: Test command: /usr/bin/sh "-c" "echo FAILED: expected"',
+    ],
     "autotools announce what they do": [
         "./lib/autoconf/general.m4:2434: AC_DIAGNOSE is expanded from...",
         "aclocal.m4:122: AC_PROG_LIBTOOL is expanded from...",
