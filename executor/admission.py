@@ -56,10 +56,11 @@ def never_fits(error: errors.OverQuota, plan: PodPlan) -> errors.DriverError | N
     if found is None:
         return None
     requested, limited = _amounts(found[1]), _amounts(found[2])
-    beyond = [name for name, amount in requested.items() if amount > limited.get(name, amount)]
+    # Of sizes alone: a pod is one pod, and a quota of no pods at all is an operator's pause.
+    beyond = [name for name, amount in requested.items() if amount > limited.get(name, amount) and _resources_in(name)]
     if not beyond:
         return None
-    resources = {resource for name in beyond for resource in _RESOURCES if resource in name}
+    resources = {resource for name in beyond for resource in _resources_in(name)}
     text = f"the pod asks for more {', '.join(beyond)} than the namespace's quota has in all: {error}"
     if _chose_size(resources, plan):
         return errors.RequestError(f"{text}; lower the job's KUBERNETES_* sizes")
@@ -89,6 +90,11 @@ def _is_jobs(error: errors.Forbidden | errors.Rejected, plan: PodPlan) -> bool:
         return _chose_size(sizes, plan)
     # Its author's own words: if they name nothing of the operator's, only the job's image is left to differ.
     return "image" in plan.chosen and not _OPERATORS_WORDS.search(_WEBHOOK.sub(" ", said))
+
+
+def _resources_in(name: str) -> list[str]:
+    """Return which resource a quota's key is about: one for `limits.cpu`, none for `pods`."""
+    return [resource for resource in _RESOURCES if resource in name]
 
 
 def _chose_size(resources: set[str], plan: PodPlan) -> bool:

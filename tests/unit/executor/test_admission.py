@@ -169,6 +169,8 @@ QUOTA = POD + "exceeded quota: team, requested: {}, used: {}, limited: {}"
         ("limits.cpu=8,pods=1", "limits.cpu=0,pods=0", "limits.cpu=4,pods=9", SIZES, Blame.SYSTEM),
         ("requests.memory=64Gi", "requests.memory=32Gi", "requests.memory=64Gi", SIZES, None),
         ("pods=1", "pods=9", "pods=9", SIZES, None),
+        ("pods=1", "pods=0", "pods=0", SIZES, None),
+        ("count/secrets=1", "count/secrets=0", "count/secrets=0", SIZES, None),
         ("cpu=500m,memory=1Gi", "cpu=3800m,memory=0", "cpu=4,memory=8Gi", SIZES, None),
         ("some.example/thing=many", "x=1", "some.example/thing=few", SIZES, None),
     ],
