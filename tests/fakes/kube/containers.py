@@ -47,8 +47,13 @@ class Container:
         place = Path(self._inside(folder))
         place.mkdir(exist_ok=True)
         for name, content in files.items():
-            path = place / f"{name}.part"
-            path.write_bytes(self._inside(content.decode()).encode() if content[:2] == b"#!" else content)
+            is_script = content[:2] == b"#!"
+            if (
+                is_script and name != self.spec["name"]
+            ):  # the folder is one for all containers, paths are each container's own
+                continue
+            path = place / f"{name}.{self.spec['name']}.part"
+            path.write_bytes(self._inside(content.decode()).encode() if is_script else content)
             path.chmod(0o555)
             path.rename(place / name)
 
