@@ -32,7 +32,7 @@ def run(arguments: Arguments) -> int:
         converted = convert(log, out, site=site, how=how)
         shown = "standard input" if log == STANDARD_INPUT else str(log)
         sys.stdout.write(_summary(shown, converted, out))
-        sys.stdout.flush()  # with several logs, each is told when it is done
+        sys.stdout.flush()  # with several logs, each appears when it is done
     return 0
 
 

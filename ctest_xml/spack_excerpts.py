@@ -10,6 +10,7 @@ util/log_parse.py (make_log_context), build_environment.py (write_log_summary, g
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -23,6 +24,8 @@ _OF_SOURCE = re.compile(rb"  >> | {5}")
 _KEY = 40
 """So many characters tell lines apart, and fit into a narrow terminal: Spack wraps an excerpt's lines."""
 _REMEMBERED = 10_000
+_MOST_EXCERPTS = 50_000
+"""Several times those that a block of text has room for: events come soon after their block."""
 _ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
@@ -65,13 +68,15 @@ class SpackExcerpts:
             number += 1
             at = end
         self._excerpts.append((start + 1, number))
+        if len(self._excerpts) > _MOST_EXCERPTS:
+            del self._excerpts[: _MOST_EXCERPTS // 2]
         return at
 
     def events(self, events: Iterable[LogEvent]) -> Iterator[LogEvent]:
         """Yield the events but for those of an excerpt that the log had before."""
         for event in events:
             seen = self._seen[event.kind]
-            if self._excerpts and any(start <= event.log_line <= end for start, end in self._excerpts):
+            if self._excerpts and self._is_repeated(event.log_line):
                 text = _unnumbered(event.text)
                 if text[:_KEY] not in seen:
                     yield replace(event, text=text)
@@ -79,6 +84,11 @@ class SpackExcerpts:
             if len(seen) < _REMEMBERED:
                 seen.add(_plain(event.text)[:_KEY])
             yield event
+
+    def _is_repeated(self, line: int) -> bool:
+        """Return whether a line is in an excerpt; of a log with very many, the last ones are known."""
+        index = bisect_right(self._excerpts, (line, line)) - 1  # an excerpt has a first and a last line, and no two overlap
+        return any(start <= line <= end for start, end in self._excerpts[max(index, 0) : index + 2])
 
 
 def _plain(text: str) -> str:

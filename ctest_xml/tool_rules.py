@@ -550,5 +550,5 @@ TOOLS = {
 """Family of tools -> its rules."""
 
 UNLABELLED = r"^[^ \t:\n]*[A-Za-z_][^ \t:\n]*\.[A-Za-z_][A-Za-z0-9_+]*:[0-9]+(?::[0-9]+)?: [^ \t\n]"
-"""A place and a text without a word of severity: an error if it is the last thing before a failure that nothing explains."""
+"""A place and a text without a word of severity: an error if it stands last before a failure without an error of its own."""
 NOT_UNLABELLED = r"\.(?:ac|am|in|m4|mk|cmake):[0-9]|: (?:optimized|missed|note|remark|info|warning|debug): "

@@ -1,4 +1,4 @@
-"""Job variables of the official Kubernetes executor that this driver does not have: a job that sets one is told so. Pure.
+"""Job variables of the official Kubernetes executor that this driver does not have: a note names each that a job sets. Pure.
 
 Source: gitlab-runner 19.4 executors/kubernetes/overwrites.go.
 """
