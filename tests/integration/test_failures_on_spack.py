@@ -13,7 +13,7 @@ import pytest
 from tests.labs.html_reader import read_html
 from tests.labs.limits import limited_cgroup, small_disk
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, cdash_faults, read_telemetry
+from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, cdash_faults, kill_all, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -224,12 +224,7 @@ def test_a_kill_of_the_agent_leaves_the_curve(lab: SpackLab, tmp_path: Path) -> 
                 document = read_telemetry(out, "hello-stubborn")  # every reading finds it whole
             time.sleep(0.05)
     finally:
-        below = psutil.Process(agent.pid).children(recursive=True)
-        agent.kill()
-        agent.wait(10)
-        for process in below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill_all(agent)
     assert not document.complete
     assert document.phases[-1].name == "install"
 
@@ -252,12 +247,7 @@ def test_a_kill_while_publishing_loses_nothing_of_the_build(lab: SpackLab, tmp_p
             assert time.monotonic() < deadline, (tmp_path / "said").read_text(errors="replace")
             time.sleep(0.05)
     finally:
-        below = psutil.Process(agent.pid).children(recursive=True)
-        agent.kill()
-        agent.wait(10)
-        for process in below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill_all(agent)
     (page,) = out.glob("*/report.html")
     document = read_telemetry(out, page.parent.name.rsplit("-", 2)[0])  # libhello's, if no test before has installed it
     assert (document.complete, document.outcome, document.publish) == (True, "built", None)

@@ -12,7 +12,7 @@ import pytest
 
 from buildjob.telemetry import Telemetry
 from tests.labs.checkout import ROOT
-from tests.labs.spack.lab import SpackLab, read_telemetry
+from tests.labs.spack.lab import SpackLab, kill_all, read_telemetry
 
 pytestmark = pytest.mark.spack
 _PATIENCE_SECONDS = 60.0
@@ -93,11 +93,7 @@ class Gated:
 
     def kill(self) -> None:
         """Kill it with all that it started, as a lost machine would."""
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        for process in [psutil.Process(self._process.pid), *below]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait(10)
+        kill_all(self._process)
 
 
 class Tree:

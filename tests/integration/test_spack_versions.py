@@ -1,11 +1,9 @@
 """The agent with the Spack and the installers that come after 1.1: the same outcomes, phases, logs and binaries."""
 
-import contextlib
 import os
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
 
 from buildjob.errors import SpackError
@@ -13,7 +11,7 @@ from buildjob.paths import from_environment
 from buildjob.spack.find import SpackInstallation, find
 from tests.labs.limits import small_disk
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, other_tree, read_telemetry
+from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, kill_all, other_tree, read_telemetry
 from tests.labs.waiting import wait_until
 
 pytestmark = pytest.mark.spack
@@ -107,12 +105,7 @@ def test_what_a_killed_build_left_does_not_stop_the_next(newer: SpackLab, tmp_pa
     try:
         wait_until((tmp_path / "gate.reached").exists)
     finally:
-        below = psutil.Process(agent.pid).children(recursive=True)
-        agent.kill()
-        agent.wait(10)
-        for process in below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill_all(agent)
     gate.write_text("go")
     done = newer.build("hello-gated", "--out", tmp_path / "2", environment={"HELLO_GATE": str(gate)})
     assert done.returncode == 0, done.stdout + done.stderr

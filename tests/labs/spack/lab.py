@@ -1,5 +1,6 @@
 """A laboratory for tests on real Spack: the bundled examples, everything below one folder."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from buildjob import telemetry
 from buildjob.spack.find import SpackInstallation
@@ -104,6 +107,16 @@ class SpackLab:
         if not any(opt.glob("*/libhello-*/lib/libhello.*")):
             done = self.build("libhello", "--out", self.folder / f"restored-{time.monotonic_ns()}")
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+def kill_all(agent: subprocess.Popen[bytes]) -> None:
+    """Kill an agent, and all that it has started, as a node that goes down does."""
+    below = psutil.Process(agent.pid).children(recursive=True)
+    agent.kill()
+    agent.wait(10)
+    for process in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def cdash_faults(out: Path, name: str) -> list[str]:
