@@ -16,7 +16,7 @@ def training(history: History, *, now: float, settings: PolicySettings) -> list[
     """
     since = now - settings.window_days * _OLDEST_WINDOWS * _DAY_SECONDS
     builds = [build for build in history.builds(since=since) if build.trains and build.ended <= now]
-    by_the_agent = {_job(build) for build in builds if not _is_the_driver_s(build)}
+    by_the_agent = {job for build in builds if not _is_the_driver_s(build) and (job := _job(build))}
     return [build.observation() for build in builds if not (_is_the_driver_s(build) and _job(build) in by_the_agent)]
 
 
