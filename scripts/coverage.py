@@ -33,6 +33,7 @@ ROOMS = (
     Room(98.0, "buildjob/report", "cdash write"),
     Room(98.0, "buildjob/spack", "adapter layout"),
     Room(98.0, "ctest_xml", "__main__ answers arguments cdash cli_* convert errors extra identity naming spool submit"),
+    Room(97.0, "pipelines", "__main__ errors"),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),
     Room(97.0, "sizing/policies", "table"),
     Room(
