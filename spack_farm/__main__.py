@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-FOLDERS = ("spack_farm", "buildjob", "ctest_xml", "executor", "pipelines", "sizing")
+FOLDERS = ("spack_farm", "autoscaler", "buildjob", "ctest_xml", "executor", "pipelines", "sizing")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.cli.build", "build packages with Spack, measured, reported, signed and published"),

@@ -228,5 +228,12 @@ def third_party(path: Path) -> Iterator[str]:
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names | {"buildjob", "ctest_xml", "executor", "pipelines", "sizing"}:
+            if top not in sys.stdlib_module_names | {
+                "autoscaler",
+                "buildjob",
+                "ctest_xml",
+                "executor",
+                "pipelines",
+                "sizing",
+            }:
                 yield top

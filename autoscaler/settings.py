@@ -1,0 +1,267 @@
+"""The operator's settings: a TOML file; what decisions need of it becomes a `Policy`. One message names all faults it can.
+
+Sizes are written as in Kubernetes (`cpu = "16"`, `memory = "64Gi"`). What a node of a type has for pods is computed as EKS
+does, unless it is given. Source of the reserve: awslabs/amazon-eks-ami, nodeadm (kubelet's kubeReserved).
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autoscaler import cron
+from autoscaler.errors import SettingsError
+from autoscaler.policy import (
+    BreakerSettings,
+    Caps,
+    Counts,
+    InstanceType,
+    LookAhead,
+    Policy,
+    PolicyName,
+    Pool,
+    ScaleIn,
+    WarmPeriod,
+)
+from autoscaler.snapshot import Size, Taint
+from executor.units import QuantityError, parse_bytes, parse_millicores
+
+_MIB, _GIB = 1 << 20, 1 << 30
+_EVICTION_MIB = 100
+_RESERVED_MIB, _RESERVED_MIB_PER_POD = 255, 11
+
+
+class TypeTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of machine, `[[pools.types]]`."""
+
+    name: str
+    """Such as `m5.4xlarge`."""
+    cpu: str
+    """Its cores."""
+    memory: str
+    """Its memory."""
+    disk: str = "0"
+    """Its ephemeral storage; 0: not known, anything fits."""
+    extended: dict[str, int] = {}
+    """Other resources, such as `"nvidia.com/gpu" = 1`."""
+    price_per_hour: float
+    """Its price."""
+    most_pods: int = 110
+    """How many pods a node may run."""
+    allocatable_cpu: str = ""
+    """What a node has for pods; "" computes it."""
+    allocatable_memory: str = ""
+    """What a node has for pods; "" computes it."""
+    daemons_cpu: str = "0"
+    """What DaemonSets' pods request there."""
+    daemons_memory: str = "0"
+    """What DaemonSets' pods request there."""
+
+
+class SlotTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The size of a job of which nothing else is known."""
+
+    cpu: str = "4"
+    """Its cores."""
+    memory: str = "16G"
+    """Its memory."""
+
+
+class PoolTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pool, `[[pools]]`; the keys are those of `policy.Pool`."""
+
+    name: str
+    """Its name."""
+    hand: str = "nodeclaim"
+    """asg, nodeclaim or kwok."""
+    types: tuple[TypeTable, ...]
+    """What it can order."""
+    zones: tuple[str, ...] = ("",)
+    """Where."""
+    labels: dict[str, str] = {}
+    """Labels of its nodes."""
+    taints: tuple[Taint, ...] = ()
+    """Taints of its nodes."""
+    boot_seconds: float = 90.0
+    """From an order until a job can run."""
+    least_nodes: int = 0
+    """Never fewer."""
+    most_nodes: int = 100
+    """Never more."""
+    dry_run: bool = False
+    """Whether its lines are printed only."""
+    slot: SlotTable = SlotTable()
+    """Size of a job of which nothing else is known."""
+    options: dict[str, str] = {}
+    """What its hand alone needs."""
+
+
+class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file."""
+
+    policy: PolicyName = "lookahead"
+    """How demand becomes orders."""
+    mode: str = "nodes"
+    """nodes or hints."""
+    pools: tuple[PoolTable, ...] = ()
+    """Pools."""
+    warm: tuple[WarmPeriod, ...] = ()
+    """Warm floors."""
+    caps: Caps = Caps()
+    """Bounds over all pools."""
+    scale_in: ScaleIn = ScaleIn()
+    """When nodes go."""
+    look_ahead: LookAhead = LookAhead()
+    """How far `lookahead` looks."""
+    breaker: BreakerSettings = BreakerSettings()
+    """After failed orders."""
+    counts: Counts = Counts()
+    """For the policy `counts`."""
+    tick_seconds: float = 10.0
+    """Between two decisions."""
+    stale_seconds: float = 60.0
+    """An input that is older is stale."""
+    inputs: tuple[str, ...] = ("pods", "nodes", "pools")
+    """Inputs that must be there for a scale-in."""
+    orphan_seconds: float = 900.0
+    """How long a job's pod without its job is left alone."""
+    dry_run: bool = False
+    """Whether all lines are printed only."""
+    largest_type: float = 4.0
+    """Bound of a new node's size, in largest jobs that it is for; 0: any size."""
+    service: dict[str, Any] = {}
+    """What the service alone needs: `[service]`."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file says, as values."""
+
+    policy: Policy
+    """For decisions."""
+    service: dict[str, Any]
+    """The table `[service]`, unread."""
+
+
+def read_settings(path: Path) -> Settings:
+    """Return the settings of a file. Raises SettingsError."""
+    try:
+        content = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings {path} can't be read: {error}") from error
+    return parse_settings(content, source=str(path))
+
+
+def parse_settings(content: str, *, source: str = "settings") -> Settings:
+    """Return the settings of a text. Raises SettingsError, which names the source."""
+    try:
+        file = msgspec.convert(tomllib.loads(content), SettingsFile)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{source}: {error}") from error
+    faults: list[str] = []
+    pools = tuple(_pool(table, faults) for table in file.pools)
+    faults += _faults(file)
+    if faults:
+        raise SettingsError(f"{source}: {'; '.join(faults)}")
+    try:
+        policy = msgspec.convert(
+            {
+                "name": file.policy,
+                "pools": [msgspec.to_builtins(pool) for pool in pools],
+                **{
+                    key: msgspec.to_builtins(getattr(file, key))
+                    for key in Policy.__struct_fields__
+                    if key in SettingsFile.__struct_fields__ and key != "pools"
+                },
+            },
+            Policy,
+        )
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    return Settings(policy=policy, service=file.service)
+
+
+def allocatable(cpu_millicores: int, memory_bytes: int, *, most_pods: int = 110) -> Size:
+    """Return what a node of EKS has for pods: kubelet's reserve and the eviction threshold are taken off."""
+    cores = cpu_millicores / 1000
+    reserved = (
+        60 * min(1.0, cores) + 10 * min(1.0, max(0.0, cores - 1))
+        + 5 * min(2.0, max(0.0, cores - 2)) + 2.5 * max(0.0, cores - 4)
+    )  # fmt: skip
+    # EKS counts the pods that the machine's network allows; 30 stands for the small types that builds use.
+    reserved_bytes = (_RESERVED_MIB + _RESERVED_MIB_PER_POD * min(most_pods, 30) + _EVICTION_MIB) * _MIB
+    return Size(cpu_millicores=max(0, int(cpu_millicores - reserved)), memory_bytes=max(0, memory_bytes - reserved_bytes))
+
+
+def _pool(table: PoolTable, faults: list[str]) -> Pool:
+    types = tuple(_type(one, f"pools.{table.name}.types.{one.name}", faults) for one in table.types)
+    slot = Size(
+        cpu_millicores=_cores(table.slot.cpu, f"pools.{table.name}.slot.cpu", faults),
+        memory_bytes=_bytes(table.slot.memory, f"pools.{table.name}.slot.memory", faults),
+    )
+    given = {key: getattr(table, key) for key in PoolTable.__struct_fields__ if key not in {"types", "slot"}}
+    return Pool(types=types, slot=slot, **given)
+
+
+def _type(table: TypeTable, at: str, faults: list[str]) -> InstanceType:
+    cpu, memory = _cores(table.cpu, f"{at}.cpu", faults), _bytes(table.memory, f"{at}.memory", faults)
+    found = allocatable(cpu, memory, most_pods=table.most_pods)
+    if not table.price_per_hour >= 0:  # also of a number that is none
+        faults.append(f"{at}.price_per_hour is negative")
+    return InstanceType(
+        name=table.name,
+        allocatable=Size(
+            cpu_millicores=_cores(table.allocatable_cpu, at, faults) if table.allocatable_cpu else found.cpu_millicores,
+            memory_bytes=_bytes(table.allocatable_memory, at, faults) if table.allocatable_memory else found.memory_bytes,
+            disk_bytes=_bytes(table.disk, f"{at}.disk", faults),
+            extended=table.extended,
+        ),
+        price_per_hour=table.price_per_hour,
+        most_pods=table.most_pods,
+        daemons=Size(
+            cpu_millicores=_cores(table.daemons_cpu, f"{at}.daemons_cpu", faults),
+            memory_bytes=_bytes(table.daemons_memory, f"{at}.daemons_memory", faults),
+        ),
+    )
+
+
+def _cores(text: str, at: str, faults: list[str]) -> int:
+    try:
+        return parse_millicores(text)
+    except QuantityError as error:
+        faults.append(f"{at}: {error}")
+        return 0
+
+
+def _bytes(text: str, at: str, faults: list[str]) -> int:
+    try:
+        return parse_bytes(text)
+    except QuantityError as error:
+        faults.append(f"{at}: {error}")
+        return 0
+
+
+def _faults(file: SettingsFile) -> list[str]:
+    """Return what contradicts itself across keys."""
+    names = [pool.name for pool in file.pools]
+    faults = [f"two pools have the name {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+    faults += ["a pool has no name"] * ("" in names)
+    faults += [f"pools.{pool.name} has no types" for pool in file.pools if not pool.types]
+    faults += [
+        f"pools.{pool.name} has no zones; omit the key to let the cloud choose" for pool in file.pools if not pool.zones
+    ]
+    for pool in file.pools:
+        types = [one.name for one in pool.types]
+        faults += [f"pools.{pool.name} has the type {one} twice" for one in sorted({t for t in types if types.count(t) > 1})]
+        if not 0 <= pool.least_nodes <= pool.most_nodes:
+            faults.append(f"pools.{pool.name}: least_nodes is above most_nodes, or negative")
+    faults += [f"warm: there is no pool {one.pool!r}" for one in file.warm if one.pool not in names]
+    faults += [f"warm: {fault}" for one in file.warm if (fault := cron.fault_of(one.cron))]
+    if file.scale_in.confirm_seconds < 15:
+        faults.append("scale_in.confirm_seconds is below 15: a job that is bound at that moment could be lost")
+    if file.scale_in.cordon_seconds <= file.scale_in.confirm_seconds + 2 * file.tick_seconds:
+        faults.append("scale_in.cordon_seconds leaves no time for the second look")
+    for name, value in (("tick_seconds", file.tick_seconds), ("stale_seconds", file.stale_seconds)):
+        if not value > 0:
+            faults.append(f"{name} is not above 0")
+    return faults
