@@ -1,6 +1,8 @@
-"""The verb `cleanup`: delete the attempt's pod."""
+"""The verb `cleanup`: note what became of the job, and delete the attempt's pod."""
 
-from executor import pods
+import time
+
+from executor import names, pods
 from executor.call import Call
 from executor.kube import open_api
 
@@ -16,16 +18,20 @@ def cleanup(call: Call) -> None:
     attempt, settings = call.attempt, call.settings
     if attempt is None:
         return
-    has_failed = call.invocation.variable("CI_JOB_STATUS") == "failed"
-    if settings.keep_failed and has_failed and attempt.uid and not attempt.fate.lost:
+    job_status = call.invocation.variable("CI_JOB_STATUS")
+    if settings.keep_failed and job_status == "failed" and attempt.uid and not attempt.fate.lost:
         call.job_log.note(
             f"pod {attempt.namespace}/{attempt.pod} of a failed job is kept, see keep_failed; its containers end "
             f"{settings.orphan_after_seconds} s from now, or with `kubectl delete pod -n {attempt.namespace} {attempt.pod}`"
         )
         return
     grace = settings.kubernetes.cleanup_grace_period_seconds
-    seconds = min(_MOST_SECONDS, settings.budgets.api_seconds)
+    began = time.monotonic()
     api = open_api(call.invocation.folder)
+    if attempt.uid:
+        outcome = names.outcome_of(job_status=job_status, is_lost=bool(attempt.fate.lost))
+        pods.note_outcome(api, attempt.namespace, attempt.pod, outcome)
+    seconds = min(_MOST_SECONDS - (time.monotonic() - began), settings.budgets.api_seconds)
     pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=seconds)
     if attempt.secret:
         pods.delete_secret(api, attempt.namespace, attempt.secret, seconds=seconds)

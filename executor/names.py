@@ -15,6 +15,17 @@ JOB_ID = f"{OURS}/job-id"
 ATTEMPT = f"{OURS}/attempt"
 RUNNER = f"{OURS}/runner"
 CONTROL_PROTOCOL = f"{OURS}/control-protocol"
+GRAPH = f"{OURS}/graph"
+GRAPH_JOB = f"{OURS}/graph-job"
+EXPECTED_SECONDS = f"{OURS}/expected-seconds"
+OUTCOME = f"{OURS}/outcome"
+"""Written before the pod is deleted: what became of the job, in the words of telemetry.json."""
+_GRAPH_KEYS = {GRAPH: "SPACK_FARM_GRAPH", GRAPH_JOB: "SPACK_FARM_GRAPH_JOB"}
+"""Label -> the variable by which a generated pipeline says where in its job graph a job stands."""
+_GRAPH_KEY = re.compile(r"[a-z2-7]{7,63}", re.ASCII)
+"""A digest or a spec hash: base32 in lower case, whole. What differs is not a key that a job graph could have."""
+STAY = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""Annotations by which Karpenter and the Cluster Autoscaler leave a running pod where it is."""
 _LABEL_LENGTH = 63
 _ANNOTATION_LENGTH = 4096
 _PREFIX_LENGTH = 253
@@ -61,6 +72,19 @@ def job_labels(job: Job, *, runner: str, attempt: str) -> dict[str, str]:
         "manager.runner.gitlab.com/id-short": runner,
     }
     return {key: label_value(value) for key, value in labels.items()}
+
+
+def graph_labels(public: dict[str, str]) -> dict[str, str]:
+    """Return the labels that tie a pod to its job graph; none for a job that is not of a generated pipeline."""
+    labels = {label: public.get(variable, "") for label, variable in _GRAPH_KEYS.items()}
+    return labels if all(_GRAPH_KEY.fullmatch(value) for value in labels.values()) else {}
+
+
+def outcome_of(*, job_status: str, is_lost: bool) -> str:
+    """Return what became of a job, in the words of telemetry.json; `job_status` is GitLab's, "" where it is not known."""
+    if is_lost or job_status not in {"success", "failed"}:
+        return "interrupted"
+    return "script_succeeded" if job_status == "success" else "script_failed"
 
 
 def job_annotations(job: Job, public: dict[str, str]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 Of the job's variables only sizes enter the plan, and public ones through the operator's templates.
 """
 
+import math
+
 import msgspec
 
 from executor import names
@@ -11,6 +13,7 @@ from executor.image_patterns import matches
 from executor.job import Credential, Image, Job, expand
 from executor.registry_logins import VARIABLE, collect_logins
 from executor.settings import Settings
+from executor.size_table import MeasuredSize
 from executor.sizes import NOTHING_KNOWN, PastUse, Size, decide_size
 from executor.unsupported_variables import ignored_variables
 
@@ -105,8 +108,14 @@ def make_plan(  # noqa: PLR0913 (each is a source of its own)
     plan = PodPlan(
         name=names.pod_name(runner=runner, job_id=job.id, attempt=attempt),
         namespace=namespace,
-        labels=_labels(settings.kubernetes.pod_labels, public) | names.job_labels(job, runner=runner, attempt=attempt),
-        annotations=_annotations(settings.kubernetes.pod_annotations, public) | names.job_annotations(job, public),
+        labels=_labels(settings.kubernetes.pod_labels, public)
+        | names.job_labels(job, runner=runner, attempt=attempt)
+        | names.graph_labels(public),
+        # The operator may say how long a pod is to stay, but not what the job is.
+        annotations=names.STAY
+        | _annotations(settings.kubernetes.pod_annotations, public)
+        | names.job_annotations(job, public)
+        | _expected(past.measured),
         build=_build_container(job, settings, build.size, honors=variables.get("FF_KUBERNETES_HONOR_ENTRYPOINT") == "true"),
         helper=ContainerPlan(
             name="helper",
@@ -228,6 +237,12 @@ def _user(image: Image, settings: Settings) -> tuple[int | None, int | None]:
 def _labels(templates: dict[str, str], public: dict[str, str]) -> dict[str, str]:
     found = {expand(key, public): names.label_value(expand(value, public)) for key, value in templates.items()}
     return {key: value for key, value in found.items() if names.is_key(key)}
+
+
+def _expected(measured: MeasuredSize | None) -> dict[str, str]:
+    """Return how long such a job has taken, for what looks ahead; nothing if that is not known."""
+    seconds = measured.expected_seconds if measured else None
+    return {} if seconds is None else {names.EXPECTED_SECONDS: str(max(math.ceil(seconds), 1))}
 
 
 def _annotations(templates: dict[str, str], public: dict[str, str]) -> dict[str, str]:

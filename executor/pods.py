@@ -2,7 +2,7 @@
 
 import contextlib
 
-from executor import errors
+from executor import errors, names
 from executor.kube import Api, pods_path, secrets_path, with_retries
 from executor.plan import PodPlan
 from executor.pod_agent import FACTS_BEGIN
@@ -15,6 +15,15 @@ _MOST_BYTES = 16 << 10
 def find(api: Api, namespace: str, name: str) -> Pod:
     """Return a pod. Raises NotFound, or Unavailable without retrying."""
     return read_pod(api.call("GET", pods_path(namespace, name)))
+
+
+def note_outcome(api: Api, namespace: str, name: str, outcome: str) -> None:
+    """Annotate a pod that is about to be deleted with what became of its job, once.
+
+    It is for what looks ahead in a job graph, so nothing is to fail for it: that it cannot be written is no error.
+    """
+    with contextlib.suppress(errors.ClusterError):
+        api.call("PATCH", pods_path(namespace, name), body={"metadata": {"annotations": {names.OUTCOME: outcome}}})
 
 
 def delete(api: Api, namespace: str, name: str, *, grace_seconds: int, seconds: float) -> None:

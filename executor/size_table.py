@@ -34,6 +34,8 @@ class MeasuredSize(msgspec.Struct, frozen=True, kw_only=True):
     """Parallel jobs that the other figures are for."""
     ladder_memory_bytes: list[_Amount] = []
     """Memory limits of the attempts after a memory kill, in rising order."""
+    expected_seconds: Annotated[float, msgspec.Meta(ge=0, le=1 << 30)] | None = None
+    """How long such a job has taken."""
     source: str = ""
 
 

@@ -2,10 +2,13 @@
 
 import threading
 
+import pytest
+
 from tests.fakes.kube.server import FakeCluster
 from tests.labs.backends.fake import pod_of
 from tests.labs.backends.lab import ContractLab
 
+OUTCOME = "spack-farm.io/outcome"
 SMALL = 'memory_limit = "64Mi"\nmemory_limit_overwrite_max_allowed = "128Mi"'
 
 
@@ -58,3 +61,37 @@ def test_a_node_that_shuts_down_is_a_system_failure_in_the_words_that_are_search
     assert "Pod was terminated in response to imminent node shutdown" in outcome.text
     assert 'status is "Failed"' in outcome.text
     assert outcome.call("after_script").code == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "noted"), [("true", "script_succeeded"), ("exit 3", "script_failed"), ("echo begun; sleep 60", "interrupted")]
+)
+def test_a_pod_says_what_became_of_its_job_before_it_is_deleted(
+    lab: ContractLab, cluster: FakeCluster, script: str, noted: str
+) -> None:
+    """What looks ahead in a job graph must know whether the jobs behind this one will come."""
+    runner = lab.runner()
+    job = lab.job([script])
+    found: list[str] = []
+    cluster.faults.add(
+        "DELETE /api/v1/namespaces/[^/]*/pods/",
+        action=lambda: found.extend(pod["metadata"]["annotations"].get(OUTCOME, "") for pod in cluster.pods()),
+    )
+    if noted == "interrupted":
+        shutdown = "Pod was terminated in response to imminent node shutdown."
+        runner.when(
+            "\nbegun\n", lambda: cluster.kubelet.fail(pod_of(cluster, job["id"]), reason="Terminated", message=shutdown)
+        )
+    runner.run(job)
+    assert found == [noted]
+
+
+@pytest.mark.parametrize("code", [403, 503, 0])
+def test_a_pod_is_deleted_also_where_nothing_can_be_noted_on_it(lab: ContractLab, cluster: FakeCluster, code: int) -> None:
+    """A Role of an earlier version has no `patch`."""
+    fault = cluster.faults.add("PATCH /api/v1/namespaces/[^/]*/pods/", code=code, times=9)
+    job = lab.job(["true"])
+    outcome = lab.runner().run(job)
+    assert (outcome.state, fault.seen > 0) == ("success", True), outcome.text
+    assert "WARNING" not in outcome.text
+    assert all("deletionTimestamp" in pod["metadata"] for pod in cluster.pods())

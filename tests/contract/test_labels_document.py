@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 
 from executor import manifest, names, plan
-from executor.job import Job
+from executor.job import Job, Variable
 from executor.settings import Settings, load_settings
+from executor.size_table import MeasuredSize
+from executor.sizes import PastUse
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/labels.md").read_text()
 
@@ -22,9 +24,11 @@ def documented() -> set[str]:
 
 
 def test_the_page_names_every_key_that_is_written_and_no_other() -> None:
-    made = plan.make_plan(Job(id=1), _settings(), {}, namespace="n", attempt="a").plan
+    variables = [Variable(key, "a" * 32, public=True) for key in ("SPACK_FARM_GRAPH", "SPACK_FARM_GRAPH_JOB")]
+    past = PastUse(measured=MeasuredSize(expected_seconds=1))
+    made = plan.make_plan(Job(id=1, variables=variables), _settings(), {}, namespace="n", attempt="a", past=past).plan
     metadata = manifest.pod_manifest(made)["metadata"]
-    assert documented() == {*metadata["labels"], *metadata["annotations"]}
+    assert documented() == {*metadata["labels"], *metadata["annotations"], names.OUTCOME}
 
 
 def test_the_attempts_id_is_the_name_of_the_runners_folder_for_it() -> None:

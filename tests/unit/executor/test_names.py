@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.job import Job, JobInfo
-from executor.names import history_name, is_key, job_labels, label_value, pod_name
+from executor.names import graph_labels, history_name, is_key, job_labels, label_value, outcome_of, pod_name
 
 TEXTS = st.text(max_size=300)
 LABEL = re.compile(r"(([A-Za-z0-9][A-Za-z0-9_.-]{0,61})?[A-Za-z0-9])?")
@@ -59,3 +59,41 @@ def test_keys_of_labels_are_recognized(text: str, valid: bool) -> None:  # noqa:
 def test_a_jobs_labels_are_valid_whatever_its_project_is_called(project: str, runner: str) -> None:
     labels = job_labels(Job(id=1, job_info=JobInfo(project_full_path=project)), runner=runner, attempt="a")
     assert all(is_key(key) and LABEL.fullmatch(value) for key, value in labels.items())
+
+
+DIGEST, KEY = "a2" * 26, "x7" * 16
+
+
+@pytest.mark.parametrize(
+    ("graph", "job", "tied"),
+    [
+        (DIGEST, KEY, True),
+        (DIGEST, KEY[:7], True),
+        (DIGEST, "", False),  # a pod that is tied to a graph is tied to a job of it
+        ("", KEY, False),
+        (DIGEST.upper(), KEY, False),
+        (DIGEST, "a" * 64, False),
+        (f"{DIGEST}\n", KEY, False),
+        (DIGEST, "$(reboot)", False),
+        (DIGEST, "0189abcdef", False),
+    ],
+)
+def test_a_pod_is_tied_to_a_job_graph_by_two_sound_keys(graph: str, job: str, tied: bool) -> None:  # noqa: FBT001 (a column)
+    expected = {"spack-farm.io/graph": graph, "spack-farm.io/graph-job": job} if tied else {}
+    assert graph_labels({"SPACK_FARM_GRAPH": graph, "SPACK_FARM_GRAPH_JOB": job, "OTHER": "x"}) == expected
+    assert graph_labels({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("job_status", "is_lost", "outcome"),
+    [
+        ("success", False, "script_succeeded"),
+        ("failed", False, "script_failed"),
+        ("failed", True, "interrupted"),
+        ("canceled", False, "interrupted"),
+        ("", False, "interrupted"),
+        ("running", False, "interrupted"),
+    ],
+)
+def test_what_became_of_a_job_is_a_word_of_telemetry(job_status: str, is_lost: bool, outcome: str) -> None:  # noqa: FBT001
+    assert outcome_of(job_status=job_status, is_lost=is_lost) == outcome
