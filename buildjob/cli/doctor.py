@@ -90,6 +90,9 @@ EXTRAS = {
     "ctest": Extra(verbs="ctest", packages=("lxml", "re2", "requests")),
     "driver": Extra(verbs="executor", packages=("kubernetes", "websocket", "yaml")),
     "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "psycopg", "sqlalchemy")),
+    "pipelines": Extra(verbs="pipelines", packages=("boto3", "check_jsonschema", "yaml")),
+    "autoscaler": Extra(verbs="autoscaler", packages=("boto3", "kubernetes", "prometheus_client", "yaml")),
+    "delegate": Extra(verbs="delegate", packages=("prometheus_client", "starlette", "uvicorn")),
     "completion": Extra(verbs="completion, man", packages=("argparse_manpage", "shtab")),
 }
 _PROGRAMS = {

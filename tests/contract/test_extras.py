@@ -27,6 +27,8 @@ MODULES = {
     "PyYAML": "yaml",
     "websocket-client": "websocket",
     "argparse-manpage": "argparse_manpage",
+    "check-jsonschema": "check_jsonschema",
+    "prometheus-client": "prometheus_client",
     "SQLAlchemy": "sqlalchemy",
 }
 """Distribution -> the module that it installs, where their names differ."""
@@ -172,6 +174,9 @@ def test_doctor_names_each_missing_extra_of_each_verb(tmp_path: Path) -> None:
         "note  spack-farm ctest": "pip install 'spack-farm[ctest]'",
         "note  spack-farm executor": "pip install 'spack-farm[driver]'",
         "note  spack-farm sizing": "pip install 'spack-farm[sizing]'",
+        "note  spack-farm pipelines": "pip install 'spack-farm[pipelines]'",
+        "note  spack-farm autoscaler": "pip install 'spack-farm[autoscaler]'",
+        "note  spack-farm delegate": "pip install 'spack-farm[delegate]'",
         "note  spack-farm completion, man": "pip install 'spack-farm[completion]'",
     }
     assert "FIX   mirror s3://bucket/prefix: not checked: the Python package 'boto" in done.stdout
