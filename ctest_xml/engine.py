@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ctest_xml.literal_filter import LiteralFilter
+from ctest_xml.mark_rules import Mark
 from ctest_xml.rules import Rules
 from ctest_xml.verdicts import Grade
 
@@ -34,6 +35,12 @@ class Engine(Protocol):
     def grade(self, line: bytes) -> Grade:
         """Return what kind of error an error is."""
 
+    def mark(self, line: bytes) -> Mark | None:
+        """Return what a line says of those before it; None: nothing."""
+
+    def begins_quote(self, line: bytes) -> bool:
+        """Return whether a text begins after the line whose lines are no events."""
+
     def is_unlabelled(self, line: bytes) -> bool:
         """Return whether a line has a place and a text, and is an error only if it explains a failure."""
 
@@ -43,15 +50,25 @@ class _SearchEngine:
 
     def __init__(self, name: str, rules: Rules, compiled: Any) -> None:
         self.name = name
-        self._any = compiled((*rules.errors, *rules.warnings)).search
+        self._any = compiled(rules.looked_at).search
         self._error = compiled(rules.errors).search
         self._error_exception = compiled(rules.error_exceptions).search
         self._warning = compiled(rules.warnings).search
         self._warning_exception = compiled(rules.warning_exceptions).search
-        self._heading, self._failure, self._mild, self._doubtful, self._certain = (
+        self._heading, self._failure, self._mild, self._attempt, self._doubtful, self._certain, self._quote, self._marks = (
             compiled(patterns).search if patterns else _never
-            for patterns in (rules.headings, rules.failures, rules.mild, rules.doubtful, rules.certain)
+            for patterns in (
+                rules.headings,
+                rules.failures,
+                rules.mild,
+                rules.attempts,
+                rules.doubtful,
+                rules.certain,
+                tuple(begin for begin, _ in rules.quotes),
+                tuple(pattern for _, of_mark in rules.marks for pattern in of_mark),
+            )
         )
+        self._each_mark = [(mark, compiled(patterns).search) for mark, patterns in rules.marks]
         self._unlabelled = compiled((rules.unlabelled,)).search if rules.unlabelled else _never
         self._not_unlabelled = compiled((rules.not_unlabelled,)).search if rules.not_unlabelled else _never
 
@@ -81,9 +98,19 @@ class _SearchEngine:
             return "failure"
         if self._heading(line):
             return "heading"
+        if self._attempt(line):
+            return "attempt"
         if self._mild(line) or (self._doubtful(line) and not self._certain(line)):
             return "doubtful"
         return "error"
+
+    def mark(self, line: bytes) -> Mark | None:
+        if not self._marks(line):
+            return None
+        return next(mark for mark, search in self._each_mark if search(line))
+
+    def begins_quote(self, line: bytes) -> bool:
+        return bool(self._quote(line))
 
     def is_unlabelled(self, line: bytes) -> bool:
         return bool(self._unlabelled(line)) and not self._not_unlabelled(line) and not self._error_exception(line)
@@ -107,7 +134,7 @@ class _StandardLibraryEngine(_SearchEngine):
 
     def __init__(self, rules: Rules) -> None:
         super().__init__("re", rules, _Lazy)
-        self._filter = LiteralFilter(tuple(_without_repeated_start(pattern) for pattern in (*rules.errors, *rules.warnings)))
+        self._filter = LiteralFilter(tuple(_without_repeated_start(pattern) for pattern in rules.looked_at))
 
     def candidates(self, plain: bytes) -> Iterator[tuple[int, int]]:
         """Count line ends from one matching line to the next."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ctest_xml import ctest_tables as ctest
 from ctest_xml.kwsys_regex import translate
+from ctest_xml.mark_rules import MARKS, QUOTES, Mark
 from ctest_xml.tool_rules import NOT_UNLABELLED, TOOLS, UNLABELLED
 
 SGR = r"\x1b\[[0-9;]*m"
@@ -30,12 +31,18 @@ class Rules:
     """Errors that are only warnings if no failure follows at once (`verdicts`)."""
     mild: tuple[str, ...] = ()
     """Doubtful as well, whatever else they match."""
+    attempts: tuple[str, ...] = ()
+    """Errors that are only warnings if neither a failure nor another error follows at once, whatever else they match."""
     certain: tuple[str, ...] = ()
     """What makes a doubtful line an error at once."""
     headings: tuple[str, ...] = ()
     """Errors that are dropped if another error follows soon, which they announce."""
     failures: tuple[str, ...] = ()
     """Errors that say that something before them has failed."""
+    marks: tuple[tuple[Mark, tuple[str, ...]], ...] = ()
+    """Lines that say what became of those before them."""
+    quotes: tuple[tuple[str, str], ...] = ()
+    """How a text begins whose further lines are no events, and how each of those reads."""
     unlabelled: str = ""
     """Lines that only a failure behind them makes errors; empty: none are."""
     not_unlabelled: str = ""
@@ -51,6 +58,12 @@ class Rules:
     """Whether the text is read as a person sees it (`log_lines`), without Spack's excerpts; CTest reads the bytes."""
     line_bytes: int
     """Longer lines are cut before anything else, with a note at the cut."""
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """Patterns of all lines that mean something."""
+        marks = (pattern for _, patterns in self.marks for pattern in patterns)
+        return (*self.errors, *self.warnings, *marks, *(begin for begin, _ in self.quotes))
 
 
 # `spack` has stricter versions of these: they match traces of autoconf, addresses, times, names of tests and of checks.
@@ -112,7 +125,11 @@ CTEST = Rules(
 SPACK = Rules(
     name="spack",
     errors=(
-        *(pattern for kind in ("errors", "doubtful", "mild", "headings", "failures") for pattern in _of_tools(kind)),
+        *(
+            pattern
+            for kind in ("errors", "doubtful", "mild", "attempts", "headings", "failures")
+            for pattern in _of_tools(kind)
+        ),
         *_spack(ctest.ERRORS, _NOT_FOR_SPACK),
     ),
     error_exceptions=(*_of_tools("not_errors"), *_spack(ctest.ERROR_EXCEPTIONS, _NOT_EXCEPTIONS_FOR_SPACK)),
@@ -120,9 +137,12 @@ SPACK = Rules(
     warning_exceptions=(*_of_tools("not_warnings"), *_spack(ctest.WARNING_EXCEPTIONS, _NOT_EXCEPTIONS_FOR_SPACK)),
     doubtful=_of_tools("doubtful"),
     mild=_of_tools("mild"),
+    attempts=_of_tools("attempts"),
     certain=_of_tools("errors"),
     headings=_of_tools("headings"),
     failures=_of_tools("failures"),
+    marks=MARKS,
+    quotes=QUOTES,
     unlabelled=UNLABELLED,
     not_unlabelled=NOT_UNLABELLED,
     shown_commands=True,

@@ -15,9 +15,11 @@ from typing import BinaryIO, Literal
 from ctest_xml.blocks import BLOCK_BYTES, blocks
 from ctest_xml.engine import Engine, engine_for
 from ctest_xml.log_lines import LogLines
+from ctest_xml.mark_rules import Mark
 from ctest_xml.memory_kills import MEMORY_KILLS
 from ctest_xml.model import Kind, LogEvent
 from ctest_xml.places import Tree, find_any_place, find_place, find_place_nearby, shorten
+from ctest_xml.quoted_texts import QuotedTexts
 from ctest_xml.rules import RULES, Rules
 from ctest_xml.shown_commands import ShownCommands
 from ctest_xml.spack_excerpts import SpackExcerpts
@@ -79,7 +81,7 @@ def _scanned(  # noqa: PLR0913  `scan`'s own arguments
     shown = ShownCommands() if rules.shown_commands else None
     for block in blocks(chunks, line_bytes=rules.line_bytes, last_line=rules.last_line):
         plain = escapes.sub(b"", block) if b"\x1b" in block else block
-        plain = excerpts.without(plain) if excerpts else plain
+        plain = excerpts.without(plain, first=state.line) if excerpts else plain
         yield from _events(state, finder, block, plain, shown.ranges(plain) if shown else [])
     yield from state.end()
 
@@ -114,6 +116,9 @@ class _Scan:
         self._finder = finder
         self._escapes = re.compile(rules.escapes.encode())
         self._verdicts = Verdicts()
+        self._marks: list[tuple[Mark, int, bytes]] = []
+        """Those behind the open event, which are for after it."""
+        self.quoted = QuotedTexts(rules.quotes)
         self.left: dict[Kind, float] = {
             "error": limits.errors if limits else float("inf"),
             "warning": limits.warnings if limits else float("inf"),
@@ -174,12 +179,22 @@ class _Scan:
         self._open("error", "error", lines[start], plain[start], self.line - len(lines) + start + 1)
         self._last.after = after  # type: ignore[union-attr]  # `_open` has just set it
 
+    def mark(self, mark: Mark, plain: bytes) -> Iterator[LogEvent]:
+        """Take what the line that was taken last says of those before it."""
+        if self._last:
+            self._marks.append((mark, self.line, plain))
+        else:
+            yield from self._verdicts.mark(mark, self.line, decode(plain))
+
     def flush(self) -> Iterator[LogEvent]:
         """Close the open event, whose context is now complete; yield the events that are decided."""
         if self._last:
             yield from self._verdicts.take(self._finished(self._last), self._last.grade)
             self._after_last = self._last.after
             self._last = None
+            for mark, line, plain in self._marks:
+                yield from self._verdicts.mark(mark, line, decode(plain))
+            self._marks.clear()
 
     def end(self) -> Iterator[LogEvent]:
         """Yield the rest at the log's end."""
@@ -240,23 +255,40 @@ def _events(state: _Scan, finder: Engine, block: bytes, plain: bytes, shown: lis
     """
     # Without escapes in the block, contexts are cut out of it by position. Else the raw lines are found by their index.
     raw = None if plain is block else block.split(b"\n")
-    done = at = 0
+    done = at = seen = 0
+
+    def gap(start: int, index: int) -> _Gap:
+        return _gap(plain[at:start], index - done) if raw is None else _raw_gap(raw[done:index])
+
     for index, start in finder.candidates(plain):
         if any(first <= start < end for first, end in shown):
             continue
         end = plain.index(b"\n", start)
         line = plain[start:end]
+        between, seen = plain[seen:start], end + 1
+        if state.quoted.goes_on(between, line):
+            continue
+        state.quoted.begin(line)
+        mark = finder.mark(line)
         if state.left["error"] and finder.is_error(line):
             kind: Kind = "error"
             grade = finder.grade(line)
         elif state.left["warning"] and finder.is_warning(line):
             kind = grade = "warning"
         else:
+            if mark:  # a line like any other, but for what it says of those before it
+                yield from state.ordinary(gap(seen, index + 1))
+                yield from state.mark(mark, line)
+                done, at = index + 1, seen
             continue
-        yield from state.ordinary(_gap(plain[at:start], index - done) if raw is None else _raw_gap(raw[done:index]))
+        yield from state.ordinary(gap(start, index))
         yield from state.event(kind, grade, line if raw is None else raw[index], line)
-        done, at = index + 1, end + 1
-    yield from state.ordinary(_gap(plain[at:], plain.count(b"\n", at)) if raw is None else _raw_gap(raw[done:-1]))
+        done, at = index + 1, seen
+        if mark:
+            yield from state.mark(mark, line)
+    state.quoted.goes_on(plain[seen:])
+    lines = plain.count(b"\n", at)
+    yield from state.ordinary(_gap(plain[at:], lines) if raw is None else _raw_gap(raw[done:-1]))
 
 
 def _raw_gap(lines: list[bytes]) -> _Gap:

@@ -19,6 +19,8 @@ class Tool:
     """Complaints of programs whose callers often go on: errors only if a failure follows at once, else warnings."""
     mild: tuple[str, ...] = ()
     """Doubtful although their words are those of an error."""
+    attempts: tuple[str, ...] = ()
+    """What may have been tried again in another way: errors only if a failure or another error follows at once."""
     headings: tuple[str, ...] = ()
     """Lines that announce an error: errors only if no other error follows."""
     failures: tuple[str, ...] = ()
@@ -39,6 +41,7 @@ _ECHOES = (
     r"^(?:[^ :\n]*/)?(?:[a-z0-9_]+-)*(?:g?cc|[gc]\+\+|clang(?:\+\+)?|gfortran|nvcc|ic?p?x|ifx|cpp|ld|ar)(?:-[0-9.]+)? +-",
     r"^(?:[^ :\n]*/)?(?:ba|da|k|z)?sh +[^ :\n]+ ",
     r"^\[ *[0-9]+(?:/[0-9]+|%)\] [A-Z]",
+    r"^\[[0-9]+/[0-9]+\] (?:[^eEfF \n]|[ef][^ar\n])",
     # `ctest -V`
     r"^[0-9]+: Test command: ",
 )
@@ -47,12 +50,26 @@ _ECHOES = (
 _NAMES = (
     # the members that tar, rsync and find list, each a path alone
     r"^(?:\./)?[A-Za-z0-9_.+-]+/[^ :\n]*$",
+    r"^(?:\./)?[A-Za-z0-9_.+-]+/[^:\n]*:$",
+    r"^[A-Za-z0-9_+-]+[.-][A-Za-z0-9_.+-]*[A-Za-z0-9]$",
+    # ls -l and tar -tv; cp -v, mv -v and install -v
+    r"^[-dlcbps](?:[-rwxsStT]{9})[.+@]? +[0-9A-Za-z]",
+    r"^(?:renamed |removed (?:directory )?|copied )?['\"][^'\"\n]*['\"](?: -> ['\"][^'\"\n]*['\"])?$",
+    # setuptools
+    r"^ *(?:copying|writing|creating|adding|moving|deleting|removing|hard linking|byte-compiling) [^:\n]*$",
     # zip, unzip and jar
     r"^ *(?:adding|updating|extracting|inflating|exploding|creating|freshening): ",
     # the subjects of git's commits
     r"^HEAD is now at [0-9a-f]+ ",
     r"^Previous HEAD position was [0-9a-f]+ ",
     r"^\[[^\]\n]+ [0-9a-f]{7,40}\] ",
+    # `git log --oneline` and `git branch -v`: a hash has digits and letters
+    r"^(?:[*|/\\ ]* )?(?:[A-Za-z0-9_./-]+ +)?[0-9a-f]{3,38}(?:[0-9][a-f]|[a-f][0-9])[0-9a-f]* ",
+    r"^(?:[*|/\\ ]* )?(?:[A-Za-z0-9_./-]+ +)?[0-9a-f]*(?:[0-9][a-f]|[a-f][0-9])[0-9a-f]{3,38} ",
+    r"^(?:Applying|Skipped|Dropping|Cherry-picking): ",
+    r"^(?:Saved working directory and index state|Dropped refs/stash@|Rebasing \(|Successfully rebased) ?",
+    r"^(?:pick|fixup|squash|reword|edit|drop) [0-9a-f]{7,40} ",
+    r"^ (?:create|delete|rename|rewrite) (?:mode [0-9]+ )?[^:\n]*$",
     # the tests that Go is about to run
     r"^(?:Benchmark|Fuzz|Example)[A-Za-z0-9_/]*$",
 )
@@ -174,7 +191,11 @@ TOOLS = {
     "make": Tool(
         errors=(r"make(?:\[[0-9]+\])?: \*\*\* ", r":[0-9]+: \*\*\* .*  Stop\.$"),
         failures=(r"make(?:\[[0-9]+\])?: \*\*\* \[", r"\*\*\* Error code [0-9]", r"\*\*\* \[.*\] Error [0-9]"),
-        not_errors=(r"\*\*\* Waiting for unfinished jobs", r"\bmake(?:\[[0-9]+\])?: .* \(ignored\)$"),
+        not_errors=(
+            r"\*\*\* Waiting for unfinished jobs",
+            r"\bmake(?:\[[0-9]+\])?: .* \(ignored\)$",
+            r"^\*\*\* .*\(ignored\)$",
+        ),
     ),
     "ninja": Tool(errors=(r"^ninja: (?:error|fatal): ",), headings=(r"^FAILED: ",), failures=(r"^ninja: build stopped: ",)),
     "SCons, waf, b2, Bazel, Gradle, Ant": Tool(
@@ -260,6 +281,10 @@ TOOLS = {
     ),
     "downloads and version control": Tool(
         errors=(
+            r"^git: '.*' is not a git command",
+            r"^Host key verification failed\.",
+        ),
+        attempts=(
             r"\bcurl: \([0-9]+\) ",
             r"^wget: ",
             r"\bfailed: (?:(?:Connection|Name or service|Temporary failure|No route|Network is|Host )\b)",
@@ -269,9 +294,10 @@ TOOLS = {
             r"^svn: E[0-9]",
             r"^rsync: ",
             r"^rsync error: ",
-            r"^git: '.*' is not a git command",
-            r"^Host key verification failed\.",
             r"\bDirect fetching of that commit failed\.",
+            r"^fatal: (?:unable to (?:access|connect)|[Cc]ould not read|[Rr]epository|Remote branch|[Cc]ouldn't find)",
+            r"^fatal: (?:.* does not appear to be a git repository|reference is not a tree|protocol error|early EOF)",
+            r"^error: (?:pathspec '|RPC failed|[Cc]ould not fetch|unable to read sha1|failed to push)",
         ),
         mild=(
             # scripts ask git for a version and do without
@@ -515,6 +541,7 @@ TOOLS = {
         ),
     ),
     "R, OCaml, Haskell": Tool(
+        mild=(r"^Error in try\(",),
         errors=(
             r"^Error in .*[:)]",
             r"^Error : ",
