@@ -33,6 +33,11 @@ ROOMS = (
     Room(98.0, "buildjob/report", "cdash write"),
     Room(98.0, "buildjob/spack", "adapter layout"),
     Room(98.0, "ctest_xml", "__main__ answers arguments cdash cli_* convert errors extra identity naming spool submit"),
+    Room(
+        97.0,
+        "delegate",
+        "__main__ call errors exchanges extra gateway guard http_io inner_face metrics openapi outer_face worker",
+    ),
     Room(97.0, "pipelines", "__main__ errors"),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),
     Room(97.0, "sizing/policies", "table"),

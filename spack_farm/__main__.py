@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-FOLDERS = ("spack_farm", "autoscaler", "buildjob", "ctest_xml", "executor", "pipelines", "sizing")
+FOLDERS = ("spack_farm", "autoscaler", "buildjob", "ctest_xml", "delegate", "executor", "pipelines", "sizing")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.cli.build", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
+    "delegate": ("delegate.__main__", "put any computation behind HTTP, done by a worker in another container"),
     "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
     "publish": ("buildjob.cli.publish", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
     "sizing": ("sizing.__main__", "compute what builds ask for from what earlier builds used"),

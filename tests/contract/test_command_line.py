@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from buildjob.outcome import BUG, EXIT_CODES
+from spack_farm.__main__ import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("build", "ctest", "doctor", "executor", "publish", "sizing")
+VERBS = ("build", "ctest", "delegate", "doctor", "executor", "publish", "sizing")
 
 
 def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -117,8 +118,9 @@ def test_messages_survive_a_terminal_that_knows_ascii_only() -> None:
 
 
 def test_a_stranger_named_like_one_of_our_folders_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "buildjob").mkdir()
-    (tmp_path / "buildjob" / "__init__.py").write_text("# somebody else's\n")
+    folder = FOLDERS[1]  # the first one that is looked for after the dispatcher's own
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "__init__.py").write_text("# somebody else's\n")
     shutil.copytree(ROOT / "spack_farm", tmp_path / "spack_farm")
     done = subprocess.run(
         [sys.executable, "-m", "spack_farm", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -134,7 +136,7 @@ def test_a_stranger_named_like_one_of_our_folders_is_told_in_one_line(tmp_path: 
         env={"PYTHONPATH": f"{tmp_path}:{elsewhere}"}, cwd=elsewhere, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert f"found {tmp_path}/buildjob/__init__.py" in done.stderr
+    assert f"found {tmp_path}/{folder}/__init__.py" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["paths", "completion", "man"])

@@ -15,6 +15,7 @@ import pytest
 
 import buildjob.extra
 import ctest_xml.extra
+import delegate.extra
 import executor.extra
 import sizing.extra
 from buildjob.cli.doctor import EXTRAS
@@ -69,6 +70,8 @@ def started(
         (["-m", "spack_farm", "ctest", "convert", "log"], "lxml", "ctest"),
         (["-m", "ctest_xml", "submit", ".", "--url", "http://127.0.0.1:1", "--project", "p"], "requests", "ctest"),
         (["-m", "spack_farm", "sizing", "ingest", "."], "sqlalchemy", "sizing"),
+        (["-m", "spack_farm", "delegate", "gateway"], "starlette", "delegate"),
+        (["-m", "delegate", "gateway"], "prometheus_client", "delegate"),
         (["-m", "sizing", "ingest", "s3://bucket/prefix"], "boto3", "sizing"),
         (["-m", "spack_farm", "completion", "bash"], "shtab", "completion"),
         (["-m", "spack_farm", "man"], "argparse_manpage", "completion"),
@@ -187,9 +190,10 @@ def test_doctor_knows_what_each_extra_brings() -> None:
     assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {name: set(modules_of(name)) for name in extras}
 
 
-@pytest.mark.parametrize("verb", ["build", "ctest", "executor", "publish", "sizing", "doctor"])
+@pytest.mark.parametrize("verb", ["build", "ctest", "delegate", "executor", "publish", "sizing", "doctor"])
 def test_help_needs_no_extra(verb: str, tmp_path: Path) -> None:
     every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab", "alembic"}
+    every |= {"prometheus_client", "starlette", "uvicorn"}
     done = started(tmp_path, ["-m", "spack_farm", verb, "--help"], *every)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -200,7 +204,7 @@ def test_a_module_of_our_own_that_is_missing_stays_a_bug() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [buildjob.extra, ctest_xml.extra, executor.extra, sizing.extra], ids=lambda part: part.EXTRA
+    "part", [buildjob.extra, ctest_xml.extra, delegate.extra, executor.extra, sizing.extra], ids=lambda part: part.EXTRA
 )
 def test_each_part_names_what_it_imports_and_its_extra_brings_that(part: ModuleType) -> None:
     brought = set(modules_of(part.EXTRA))
@@ -237,6 +241,7 @@ def third_party(path: Path) -> Iterator[str]:
                 "autoscaler",
                 "buildjob",
                 "ctest_xml",
+                "delegate",
                 "executor",
                 "pipelines",
                 "sizing",
