@@ -1,0 +1,1 @@
+"""The cluster: reading it by lists and watches, and changing it, through the official Kubernetes client."""

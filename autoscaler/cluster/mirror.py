@@ -1,0 +1,158 @@
+"""A copy of all objects of one kind, kept up by a list and then a watch, in a thread of its own.
+
+What is kept is what `read` makes of an object, so memory grows with what is needed of it. A broken watch goes on where it
+was; one that is too old (410) begins anew with a list. Source: Kubernetes API concepts, "Efficient detection of changes".
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from autoscaler.cluster.api import Api, decoded, error_of
+from autoscaler.cluster.objects import Bookmark, EventType, NodeClaimObject, NodeObject, PodObject, Status
+from autoscaler.errors import ClusterError, ClusterUnavailable, Expired
+
+_Object = TypeVar("_Object", PodObject, NodeObject, NodeClaimObject)
+_Kept = TypeVar("_Kept")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_LOG = logging.getLogger("spack_farm.autoscaler")
+
+
+class Mirror(Generic[_Object, _Kept]):
+    """The copy. Reading it never waits for the API server."""
+
+    def __init__(  # noqa: PLR0913 (what differs between kinds, and the clock)
+        self,
+        api: Api,
+        kind: str,
+        item: type[_Object],
+        read: Callable[[_Object], _Kept | None],
+        *,
+        on_change: Callable[[_Object, str], None] = lambda _found, _change: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`on_change` is called, in the thread, with each object and `listed`, `ADDED`, `MODIFIED` or `DELETED`."""
+        self.kind = kind
+        self.read_at: float | None = None
+        """When the copy was last known to be right; None before the first list."""
+        self.lists = 0
+        """How often it began anew."""
+        self._api, self._clock = api, clock
+        self._item: type[_Object] = item
+        self._read: Callable[[_Object], _Kept | None] = read
+        self._on_change: Callable[[_Object, str], None] = on_change
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._envelope = msgspec.json.Decoder(EventType)
+        self._object: msgspec.json.Decoder[_Object] = msgspec.json.Decoder(item)
+        self._thread = threading.Thread(target=self._run, name=f"mirror of {kind}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; `read_at` says when the first list is there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; the thread may still wait for the server."""
+        self._end.set()
+
+    def values(self) -> tuple[_Kept, ...]:
+        """Return what is kept, in no order."""
+        with self._lock:
+            return tuple(self._kept.values())
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        version = ""
+        while not self._end.is_set():
+            try:
+                if not version:
+                    version = self._list()
+                version = self._follow(version)
+                pause = _FIRST_PAUSE
+                continue
+            except Expired:
+                _LOG.info("the watch is too old, listing again", extra={"kind": self.kind})
+                version = ""
+            except _Broken as broken:
+                version = broken.version
+                _LOG.info("the watch broke, going on", extra={"kind": self.kind, "cause": str(broken)})
+                if broken.was_useful:
+                    pause = _FIRST_PAUSE
+            except ClusterError as error:
+                _LOG.warning("the cluster cannot be read", extra={"kind": self.kind, "cause": str(error)})
+            except Exception:  # noqa: BLE001  a bug in reading one object must not end the copy silently
+                _LOG.exception("reading the cluster failed", extra={"kind": self.kind})
+                version = ""
+            self._end.wait(pause * (0.5 + random.random()))  # noqa: S311 (spreads requests)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _list(self) -> str:
+        """Replace the copy by a whole list; return the version that it shows."""
+        began = self._clock()
+        fresh: dict[str, _Kept] = {}
+        version = ""
+        for page in self._api.pages(self.kind, self._item):
+            version = page.metadata.resource_version
+            for found in page.items:
+                self._on_change(found, "listed")
+                kept = self._read(found)
+                if kept is not None:
+                    fresh[found.metadata.uid] = kept
+        with self._lock:
+            self._kept = fresh
+        self.lists += 1
+        self.read_at = began
+        return version
+
+    def _follow(self, version: str) -> str:
+        """Take one watch to its orderly end; return the version that it came to. Raises Expired, _Broken."""
+        began = version
+        try:
+            for line in self._api.watch(self.kind, version):
+                # A quiet cluster sends nothing: that a watch is accepted says as much as an event.
+                self.read_at = self._clock()
+                if line:
+                    version = self._take(line) or version
+        except Expired:
+            raise
+        except ClusterError as error:
+            raise _Broken(version, was_useful=version != began, cause=error) from error
+        self.read_at = self._clock()
+        return version
+
+    def _take(self, line: bytes) -> str:
+        """Carry out one event; return the version that it brings."""
+        event = decoded(self._envelope, line, self.kind)
+        if event.type == "BOOKMARK":  # its object is empty but for the version
+            return decoded(_BOOKMARK, event.object, self.kind).metadata.resource_version
+        if event.type == "ERROR":
+            status = decoded(_STATUS, event.object, self.kind)
+            raise error_of(status.code, event.object)
+        found = decoded(self._object, event.object, self.kind)
+        self._on_change(found, event.type)
+        kept = None if event.type == "DELETED" else self._read(found)
+        with self._lock:
+            if kept is None:
+                self._kept.pop(found.metadata.uid, None)
+            else:
+                self._kept[found.metadata.uid] = kept
+        version: str = found.metadata.resource_version
+        return version
+
+
+_STATUS = msgspec.json.Decoder(Status)
+_BOOKMARK = msgspec.json.Decoder(Bookmark)
+
+
+class _Broken(ClusterUnavailable):
+    """A watch ended early; the next one goes on from `version`."""
+
+    def __init__(self, version: str, *, was_useful: bool, cause: ClusterError) -> None:
+        super().__init__(str(cause))
+        self.version, self.was_useful = version, was_useful

@@ -1,0 +1,1 @@
+"""The service: observe, decide, apply, again and again."""

@@ -1,0 +1,58 @@
+"""Kubernetes Events of what was done: `kubectl describe node` says why. One that cannot be written changes nothing."""
+
+import datetime as dt
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from autoscaler.cluster.api import Api
+from autoscaler.errors import ClusterError
+from autoscaler.scale_plan import CordonNode, DeleteNodeObject, Line, RemoveNode, UncordonNode
+from autoscaler.service.log import LOGGER
+from autoscaler.service.scale_in import ABORTED
+
+_REASONS: dict[type, str] = {
+    CordonNode: "ScaleInBegun",
+    UncordonNode: "ScaleInUndone",
+    RemoveNode: "ScaleInDone",
+    DeleteNodeObject: "MachineGone",
+}
+_LONGEST = 1000
+_LOG = logging.getLogger(LOGGER)
+
+
+class Events:
+    """Writes Events about nodes into one namespace."""
+
+    def __init__(self, api: Api, *, identity: str, now: Callable[[], float] = time.time) -> None:
+        self._api, self._identity, self._now = api, identity, now
+
+    def tell(self, line: Line, result: str, detail: str) -> None:
+        """Write an Event about a line's node, if it has one."""
+        if not isinstance(line, CordonNode | UncordonNode | RemoveNode | DeleteNodeObject):
+            return
+        aborted = result == ABORTED
+        reason = "ScaleInAborted" if aborted else _REASONS[type(line)]
+        message = f"{line.message}{'; it stays: a job came to it, or somebody wants it back' if aborted else ''}{detail}"
+        try:
+            self._api.create_event("default", self._body(line.node, reason, message))  # where Events of nodes belong
+        except ClusterError as error:
+            _LOG.info("an Event cannot be written", extra={"node": line.node, "cause": str(error)})
+
+    def _body(self, node: str, reason: str, message: str) -> dict[str, Any]:
+        at = dt.datetime.fromtimestamp(self._now(), tz=dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{node[:200]}.{uuid.uuid4().hex[:16]}", "namespace": "default"},
+            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": node},
+            "type": "Normal",
+            "reason": reason,
+            "message": message[:_LONGEST],
+            "source": {"component": "spack-farm-autoscaler", "host": self._identity[:63]},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }

@@ -1,0 +1,112 @@
+"""Everything that is known of the cluster now, as one Snapshot: mirrors, hands, job graphs, GitLab.
+
+What cannot be read is missing from `inputs` or old there, and the decision is the more careful for it. A pool whose hand
+fails is rejected with the reason, and the others go on.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from autoscaler.cluster.api import Api
+from autoscaler.cluster.mirror import Mirror
+from autoscaler.cluster.objects import NodeObject, PodObject
+from autoscaler.cluster.reading import Selection, read_node, read_pod
+from autoscaler.errors import AutoscalerError
+from autoscaler.hands.hand import Hand
+from autoscaler.lookahead.gitlab import GitLabQueue
+from autoscaler.lookahead.graphs import Graphs
+from autoscaler.service.metrics import Metrics
+from autoscaler.snapshot import Graph, Launch, Ledger, Node, Pod, PoolState, QueuedJob, Snapshot
+
+
+class Observer:
+    """The eyes: two mirrors, the hands, and what looks ahead."""
+
+    def __init__(  # noqa: PLR0913 (each source of a Snapshot)
+        self,
+        api: Api,
+        selection: Selection,
+        *,
+        hands: Mapping[str, Hand],
+        graphs: Graphs | None,
+        gitlab: GitLabQueue | None,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`hands` are by pool; pools of one hand share it."""
+        self._hands, self._graphs, self._gitlab, self._metrics, self._clock = hands, graphs, gitlab, metrics, clock
+        self._pods: Mirror[PodObject, Pod] = Mirror(
+            api, "pods", PodObject, lambda found: read_pod(found, selection), on_change=self._pod_changed, clock=clock
+        )
+        self._nodes: Mirror[NodeObject, Node] = Mirror(
+            api, "nodes", NodeObject, lambda found: read_node(found, selection), clock=clock
+        )
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._pods.start()
+        self._nodes.start()
+        if self._gitlab:
+            self._gitlab.start()
+
+    def stop(self) -> None:
+        """End reading."""
+        self._pods.stop()
+        self._nodes.stop()
+        if self._gitlab:
+            self._gitlab.stop()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether pods and nodes were read once."""
+        return self._pods.read_at is not None and self._nodes.read_at is not None
+
+    def observe(self, ledger: Ledger) -> Snapshot:
+        """Return what is known now."""
+        now = self._clock()
+        inputs = {"pods": self._pods.read_at, "nodes": self._nodes.read_at, "pools": now}
+        # Pods first: a pod that is bound to a node of the later list is never missed, only shown too early.
+        pods, nodes = self._pods.values(), self._nodes.values()
+        states, launches = self._look(nodes, now)
+        graphs: tuple[Graph, ...] = ()
+        queued: tuple[QueuedJob, ...] = ()
+        if self._graphs:
+            graphs = self._graphs.look(pods)
+            inputs["graphs"] = now
+        if self._gitlab:
+            queued = self._gitlab.jobs()
+            inputs["gitlab"] = self._gitlab.read_at
+        return Snapshot(
+            taken_at=now,
+            inputs={name: at for name, at in inputs.items() if at is not None},
+            pods=tuple(sorted(pods, key=lambda pod: (pod.created_at, pod.uid))),
+            nodes=tuple(sorted(nodes, key=lambda node: node.name)),
+            pools=states,
+            launches=launches,
+            graphs=graphs,
+            queued=queued,
+            ledger=ledger,
+        )
+
+    def _look(self, nodes: tuple[Node, ...], now: float) -> tuple[tuple[PoolState, ...], tuple[Launch, ...]]:
+        by_machine = {node.instance or node.name: node for node in nodes}
+        states: list[PoolState] = []
+        launches: list[Launch] = []
+        for hand in dict.fromkeys(self._hands.values()):
+            pools = [name for name, one in self._hands.items() if one is hand]
+            try:
+                view = hand.look(by_machine, now)
+            except AutoscalerError as error:
+                self._metrics.fault("hand")
+                states += [PoolState(name=name, rejected=f"its machines cannot be read: {error}") for name in pools]
+                continue
+            states += view.pools
+            launches += view.launches
+        return tuple(states), tuple(launches)
+
+    def _pod_changed(self, pod: PodObject, change: str) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._metrics.pod_changed(pod, change)
+        if self._graphs:
+            self._graphs.pod_changed(pod, change)
