@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-FOLDERS = ("spack_farm", "autoscaler", "buildjob", "ctest_xml", "delegate", "executor", "pipelines", "sizing")
+FOLDERS = ("spack_farm", "buildjob", "autoscaler", "ctest_xml", "delegate", "executor", "pipelines", "sizing")
 """Packages of this distribution."""
 VERBS = {
     "build": ("buildjob.cli.build", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
     "delegate": ("delegate.__main__", "put any computation behind HTTP, done by a worker in another container"),
     "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
+    "pipelines": ("pipelines.__main__", "turn a Spack environment into a job graph and GitLab's YAML"),
     "publish": ("buildjob.cli.publish", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
     "sizing": ("sizing.__main__", "compute what builds ask for from what earlier builds used"),
     "doctor": ("buildjob.cli.doctor", "check what a build here needs, and say how to fix what is missing"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("build", "ctest", "delegate", "executor", "publish", "sizing", "doctor", "paths", "completion", "man")
+VERBS = ("build", "ctest", "delegate", "executor", "pipelines", "publish", "sizing", "doctor", "paths", "completion", "man")
 
 
 def farm(*words: str) -> str:

@@ -17,6 +17,7 @@ import buildjob.extra
 import ctest_xml.extra
 import delegate.extra
 import executor.extra
+import pipelines.extra
 import sizing.extra
 from buildjob.cli.doctor import EXTRAS
 
@@ -190,7 +191,7 @@ def test_doctor_knows_what_each_extra_brings() -> None:
     assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {name: set(modules_of(name)) for name in extras}
 
 
-@pytest.mark.parametrize("verb", ["build", "ctest", "delegate", "executor", "publish", "sizing", "doctor"])
+@pytest.mark.parametrize("verb", ["build", "ctest", "delegate", "executor", "pipelines", "publish", "sizing", "doctor"])
 def test_help_needs_no_extra(verb: str, tmp_path: Path) -> None:
     every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab", "alembic"}
     every |= {"prometheus_client", "starlette", "uvicorn"}
@@ -204,12 +205,14 @@ def test_a_module_of_our_own_that_is_missing_stays_a_bug() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [buildjob.extra, ctest_xml.extra, delegate.extra, executor.extra, sizing.extra], ids=lambda part: part.EXTRA
+    "part",
+    [buildjob.extra, ctest_xml.extra, delegate.extra, executor.extra, pipelines.extra, sizing.extra],
+    ids=lambda part: part.EXTRA,
 )
 def test_each_part_names_what_it_imports_and_its_extra_brings_that(part: ModuleType) -> None:
     brought = set(modules_of(part.EXTRA))
     folder = Path(str(part.__file__)).parent
-    imported = {name for path in folder.rglob("*.py") if path.parent.name != "inside" for name in third_party(path)}
+    imported = {name for path in folder.rglob("*.py") if "inside" not in path.parts for name in third_party(path)}
     optional = {"re2"}  # the standard library does its work where it is missing
     assert imported - {"msgspec"} - optional <= part.PACKAGES
     assert brought | {"botocore", "urllib3"} >= part.PACKAGES  # boto3 and requests bring these

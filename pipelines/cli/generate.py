@@ -1,0 +1,133 @@
+"""`spack-farm pipelines generate`: gathers the request, has it answered, writes the files and says what there is.
+
+The request has all that changes the answer, so that a service can answer it, and a cache keep the answer.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines import spack_python
+from pipelines.cli.arguments import Arguments
+from pipelines.errors import BadRequest, PipelineError
+from pipelines.inside import request as requests
+
+_SPACK_FILES = ("spack.yaml", "spack.lock")
+_LARGEST_ANSWER = 512 << 20
+
+
+def run(arguments: Arguments) -> int:
+    """Generate; return the exit code."""
+    environ = dict(os.environ)  # noqa: TID251  here it is read
+    if arguments.answer:
+        return _write(spack_python.read_answer(_content(arguments.answer)), Path.cwd())
+    if not arguments.environment:
+        raise BadRequest("name an environment: its folder, its name or its spack.lock")
+    request = _request(arguments, environ)
+    if arguments.print_request:
+        print(json.dumps(_with_files(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
+        return 0
+    spack = spack_python.find(arguments.spack, environ)
+    answer = spack_python.generate(request, spack, arguments.config_scope, environ)
+    return _write(answer, Path(environ.get("CI_PROJECT_DIR") or Path.cwd()))
+
+
+def _request(arguments: Arguments, environ: Mapping[str, str]) -> dict[str, Any]:
+    project = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
+    place = Path(arguments.environment)
+    known = [*requests.VARIABLES, *arguments.forward_variable]
+    made: dict[str, Any] = {
+        "version": requests.VERSION,
+        "environment": str(place.absolute()) if place.exists() else arguments.environment,
+        "variables": {name: environ[name] for name in known if name in environ},
+        "forward": arguments.forward_variable,
+        "fresh": arguments.fresh,
+        "prune_up_to_date": arguments.prune_dag,
+        "prune_unaffected": arguments.prune_unaffected,
+        "prune_externals": arguments.prune_externals,
+        "artifacts_root": _inside(arguments.artifacts_root, project, "--artifacts-root"),
+        "output_folder": _inside(arguments.output_folder, project, "--output-folder"),
+        "generate_job": arguments.generate_job,
+        "pipeline_id": arguments.pipeline_id,
+        "match_order": arguments.match_order,
+        "stack": arguments.stack,
+        "may_divide": arguments.divide,
+        "max_jobs": arguments.max_jobs,
+        "max_name": arguments.max_name,
+        "max_needs": arguments.max_needs,
+        "max_parsed_bytes": arguments.max_yaml_bytes,
+        "on_failure": arguments.on_failure,
+    }
+    if arguments.sizes:
+        made["sizes"] = _text(Path(arguments.sizes))
+    return made
+
+
+def _inside(folder: str, project: Path, option: str) -> str:
+    """Return a folder relative to the project, as jobs elsewhere need it."""
+    path = Path(folder)
+    if path.is_absolute():
+        try:
+            path = path.relative_to(project.absolute())
+        except ValueError as error:
+            raise BadRequest(f"{option} {folder} is outside the project, {project}; artifacts lie within it") from error
+    if not requests.is_inside(str(path)):
+        raise BadRequest(f"{option} {folder} must be a folder below the project")
+    return str(path)
+
+
+def _with_files(request: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Return the request with the environment's files in it, for a generator that does not see this folder."""
+    if place.is_file():
+        found = {"spack.lock": _text(place)}
+    else:
+        found = {name: _text(place / name) for name in _SPACK_FILES if (place / name).is_file()}
+    if not found:
+        raise BadRequest(f"{place}: there is neither a spack.yaml nor a spack.lock in it")
+    return request | {"environment": "", "files": found}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{path} is no text in UTF-8") from error
+
+
+def _content(answer: str) -> bytes:
+    try:
+        content = sys.stdin.buffer.read(_LARGEST_ANSWER + 1) if answer == "-" else Path(answer).read_bytes()
+    except OSError as error:
+        raise BadRequest(f"{answer} can't be read: {error.strerror}") from error
+    if len(content) > _LARGEST_ANSWER:
+        raise BadRequest(f"{answer} has more than {_LARGEST_ANSWER} bytes")
+    return content
+
+
+def _write(answer: spack_python.Answer, folder: Path) -> int:
+    for warning in answer.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    if outside := next((path for path in answer.files if not requests.is_inside(path)), ""):
+        raise BadRequest(f"the answer has the file {outside}, which is outside the project; nothing was written")
+    for path, text in answer.files.items():
+        _write_whole(folder / path, text)
+    shown = ", ".join(f"{count} {state}" for state, count in answer.counts.items() if count)
+    pipelines = next((path for path in answer.files if path.endswith("pipeline.yml")), "")
+    sys.stderr.write(f"{answer.stack or 'the stack'}: {shown or 'no job'}; {answer.pipelines} pipelines, {pipelines}\n")
+    return 0
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that it appears whole."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text, "utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise PipelineError(f"{path} can't be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""GitLab's pipelines: names, needs, child pipelines, limits, YAML. Pure."""

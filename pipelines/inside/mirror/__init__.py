@@ -1,0 +1,1 @@
+"""A build cache as the generator reads it: one read of its index."""

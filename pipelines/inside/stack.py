@@ -1,0 +1,217 @@
+"""An environment as Spack sees it: concretized or read from its lock; its specs, its configuration, how its specs match.
+
+Written for Spack 1.1 and 1.2. A lock that has all that the manifest asks for is taken as it is.
+"""
+
+import json
+import os
+import urllib.parse
+
+import spack
+import spack.config
+import spack.deptypes
+import spack.environment
+import spack.error
+import spack.repo
+import spack.spec
+import spack.traverse
+import spack.util.path
+import spack.util.spack_yaml
+
+from . import git_heads, sizes
+from .specs import BadRequest, Spec
+
+MANIFEST, LOCK = "spack.yaml", "spack.lock"
+
+
+class Stack:
+    """An active environment with its concrete specs."""
+
+    def __init__(self, environment, lock):
+        self.environment = environment
+        self.manifest_path = environment.manifest_path
+        self.lock = lock
+        self.config = plain(spack.config.get("ci") or {})
+        if not self.config:
+            raise BadRequest(f"{environment.path}: the environment has no 'ci' section, which says how its jobs run")
+        self.cdash = plain(spack.config.get("cdash") or {})
+        roots = list(roots_of(environment))
+        hashes = {root.dag_hash() for root in roots}
+        nodes = spack.traverse.traverse_nodes(roots, deptype=spack.deptypes.ALL_TYPES, key=lambda spec: spec.dag_hash())
+        self.nodes = {node.dag_hash(): node for node in nodes}
+        self.specs = {key: as_value(node, key in hashes) for key, node in self.nodes.items()}
+        self.patterns = {}
+        self.packages = {}
+
+    def matches(self, key, text):
+        """Whether a spec of the stack and a spec as text intersect, as Spack's match lists decide it."""
+        pattern, is_package = self.pattern(text)
+        if is_package and pattern.name != self.specs[key].name:
+            return False
+        return self.nodes[key].intersects(pattern)
+
+    def covers(self, first, second):
+        """Whether whatever matches the second text matches the first one, too."""
+        (wider, _), (narrower, _) = self.pattern(first), self.pattern(second)
+        if wider.name and wider.name != narrower.name:
+            return False
+        try:
+            return narrower.satisfies(wider)
+        except spack.error.SpackError:
+            return False
+
+    def pattern(self, text):
+        """A spec as text, parsed once, and whether its name is a package's: a virtual one is provided by others."""
+        if text not in self.patterns:
+            try:
+                parsed = spack.spec.Spec(text)
+            except (spack.error.SpackError, spack.error.SpecSyntaxError, AttributeError, TypeError) as error:
+                raise BadRequest(f"'{text}' is no spec: {str(error).strip().splitlines()[0]}") from error
+            self.patterns[text] = parsed, bool(parsed.name) and spack.repo.PATH.exists(parsed.name)
+        return self.patterns[text]
+
+    def variables(self, key):
+        """The variables that say which spec a job builds, with Spack's names and values."""
+        spec, node = self.specs[key], self.nodes[key]
+        return {
+            "SPACK_JOB_SPEC_DAG_HASH": key,
+            "SPACK_JOB_SPEC_PKG_NAME": spec.name,
+            "SPACK_JOB_SPEC_PKG_VERSION": spec.version,
+            "SPACK_JOB_SPEC_COMPILER_NAME": node.format("{compiler.name}"),
+            "SPACK_JOB_SPEC_COMPILER_VERSION": node.format("{compiler.version}"),
+            "SPACK_JOB_SPEC_ARCH": spec.architecture,
+            "SPACK_JOB_SPEC_VARIANTS": spec.variants,
+        }
+
+    def cdash_name(self, key):
+        """The build's name on CDash, as Spack has it."""
+        group = self.cdash["build-group"]
+        return "{} ({})".format(self.nodes[key].format("{name}{@version}{%compiler} hash={hash} arch={architecture}"), group)
+
+
+def opened(place, fresh):
+    """The environment of a folder, a name, or a lock file; active, and concrete."""
+    if fresh:
+        spack.config.set("concretizer:reuse", False, scope="command_line")
+    try:
+        environment = spack.environment.environment_from_name_or_dir(place)
+        if environment is None:
+            raise BadRequest(f"{place}: neither an environment's name nor its folder")
+        # as `spack -e` does it; `activate` also checks views and reads all configuration again
+        environment.manifest.prepare_config_scope()
+        spack.environment.environment._active_environment = environment
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:  # Spack does not check what it reads
+        raise BadRequest(f"{place}: its {LOCK} can't be read ({type(error).__name__}: {error})") from error
+    return Stack(environment, concretized(environment))
+
+
+def concretized(environment):
+    """The text of the lock: the file's own if it has all that the manifest asks for, else after concretizing."""
+    known = environment.concretized_user_specs
+    if environment.user_specs and all(spec in known for spec in environment.user_specs):
+        with open(environment.lock_path, encoding="utf-8") as file:
+            return file.read()
+    if not environment.user_specs:
+        raise BadRequest(f"{environment.path}: the environment asks for no spec")
+    environment.concretize()
+    # what Spack writes; the user's folder is left as it is
+    return json.dumps(environment._to_lockfile_dict(), separators=(",", ":"))
+
+
+def roots_of(environment):
+    for abstract, concrete in environment.concretized_specs():
+        if abstract in environment.user_specs:
+            yield concrete
+
+
+def as_value(node, is_root):
+    """The plain value of a concrete spec."""
+    compiler = next(
+        (
+            edge.spec
+            for language in ("c", "cxx", "fortran")
+            for edge in node.edges_to_dependencies()
+            if language in edge.virtuals
+        ),
+        None,
+    )
+    on = [name for name in sizes.EXPENSIVE if name in node.variants and node.variants[name].value is True]
+    system = node.variants.get("build_system")
+    return Spec(
+        key=node.dag_hash(),
+        name=node.name,
+        version=str(node.version),
+        text=" ".join(node.format("{name}{@version} {variants} arch={architecture}").split()),
+        compiler_name=compiler.name if compiler else "",
+        compiler_version=str(compiler.version) if compiler else "",
+        architecture=str(node.architecture),
+        variants=node.format("{variants}").strip(),
+        build_system=value_of(system) if system else "",
+        expensive="".join("+" + name for name in on),
+        recipe=str(getattr(node, "_package_hash", "") or ""),
+        external=str(node.external_path or "in " + str(node.external_modules)) if node.external else "",
+        dependencies=tuple(
+            sorted({edge.spec.dag_hash() for edge in node.edges_to_dependencies(depflag=spack.deptypes.ALL)})
+        ),
+        is_root=is_root,
+    )
+
+
+def value_of(variant):
+    value = variant.value
+    return str(value[0] if isinstance(value, (tuple, list)) else value)
+
+
+def manifest(stack, folder):
+    """The text of the manifest for the jobs, in `folder`; relative includes are made relative to it."""
+    with open(stack.manifest_path, encoding="utf-8") as file:
+        text = file.read()
+    data = spack.util.spack_yaml.load(text)
+    includes = data["spack"].get("include")
+    own = os.path.dirname(os.path.realpath(stack.manifest_path))
+    if not includes or not any(is_relative(path_of(include)) for include in includes):
+        return text
+    found = []
+    for include in includes:
+        moved = (
+            os.path.relpath(os.path.join(own, path_of(include)), folder)
+            if is_relative(path_of(include))
+            else path_of(include)
+        )
+        if isinstance(include, dict):
+            include["path"] = moved
+            found.append(include)
+        else:
+            found.append(moved)
+    data["spack"]["include"] = found
+    return spack.util.spack_yaml.dump(data)
+
+
+def path_of(include):
+    return spack.util.path.substitute_path_variables(include["path"] if isinstance(include, dict) else include)
+
+
+def is_relative(path):
+    parsed = urllib.parse.urlsplit(path)
+    return parsed.scheme in ("", "file") and not os.path.isabs(parsed.path)
+
+
+def commits():
+    """The commit of Spack, or its version, and that of the package repositories."""
+    own = git_heads.commit(spack.paths.prefix) or f"v{spack.spack_version}"
+    of_repos = [git_heads.commit(repo.root) for repo in spack.repo.PATH.repos]
+    return own, next((commit for commit in of_repos if commit and commit != own), "")
+
+
+def plain(value):
+    """A value of the configuration with plain types: Spack's carry where they come from."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
