@@ -149,6 +149,65 @@ def kill_group_of(worker: Program) -> None:
             os.killpg(child, signal.SIGKILL)
 
 
+class Nginx(Program):
+    """The cache of deploy/delegate in front of a gateway; its cache outlives it."""
+
+    def __init__(self, folder: Path, gateway_url: str, port: int) -> None:
+        cache = folder / "cache"
+        cache.mkdir(exist_ok=True)
+        text = (ROOT / "deploy/delegate/nginx.conf").read_text()
+        text = text.replace("listen 8000", f"listen 127.0.0.1:{port}").replace("/var/cache/delegate", str(cache))
+        text = text.replace("127.0.0.1:8001", gateway_url.removeprefix("http://"))
+        if os.getuid() == 0:
+            text = f"user root;\n{text}"
+        (folder / "nginx.conf").write_text(text)
+        super().__init__(["nginx", "-c", folder / "nginx.conf", "-p", folder], folder)
+        self.url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(OSError):
+                if send(self.url, "GET", "/healthz").status == 200:
+                    break
+            assert time.monotonic() < deadline, self.said
+            assert self.process.poll() is None, self.said
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        """Kill it with its children."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        super().end()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+
+    def run(self, body: bytes = b"", path: str = "/v1/run", **headers: str) -> Answer:
+        """Ask for a computation, and follow to the result's address."""
+        answer = send(self.url, "POST", path, body, seconds=120, **headers)
+        moves = 0
+        while answer.status == 307 and moves < 10:
+            moves += 1
+            answer = send(self.url, "POST", answer.headers["location"], body, seconds=120, **headers)
+        return answer
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running_nginx(gateway: Gateway, port: int = 0) -> Iterator[Nginx]:
+    """Yield a cache in front of a gateway."""
+    nginx = Nginx(gateway.socket.parent, gateway.url, port or free_port())
+    try:
+        yield nginx
+    finally:
+        nginx.end()
+
+
 class RawClient:
     """A connection that is written to byte by byte, and may be broken."""
 
