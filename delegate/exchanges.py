@@ -280,6 +280,8 @@ class Exchanges:
         """Whether a request would be taken now."""
         now = self._clock()
         served = [kind for kind in COMPUTATIONS if self.queue.is_served(kind, now=now)]
+        if served == [Kind.RESULT] and not self.queue.is_served(Kind.FINGERPRINT, now=now):
+            return False  # a worker's questions of both kinds arrive one after the other
         waiting = sum(map(self.queue.count_waiting, COMPUTATIONS))
         return bool(served) and not self._is_unready and waiting < self.queue.bound(served[0], now=now)
 

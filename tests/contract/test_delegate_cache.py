@@ -117,7 +117,7 @@ def test_a_client_that_leaves_does_not_end_what_fills_the_cache(pod: Pod) -> Non
     address = send(pod.nginx.url, "POST", "/v1/run", b"sleep 0.5").headers["location"]
     client = RawClient(pod.nginx.url)
     client.post(b"sleep 0.5", address)
-    wait_until(lambda: (pod.folder / "runs").exists())
+    wait_until((pod.folder / "runs").exists)
     client.close()
     wait_until(lambda: pod.gateway.metric("delegate_running") == 0)
     assert pod.nginx.run(b"sleep 0.5").headers["delegate-cache"] == "HIT"
@@ -147,9 +147,12 @@ def test_the_cache_is_for_those_who_may_ask(tmp_path: Path) -> None:
         running_worker(gateway, "cat", options=("--fingerprint", "echo one")),
         running_nginx(gateway) as nginx,
     ):
-        right = {"Authorization": "Bearer secret"}
-        address = send(nginx.url, "POST", "/v1/run", b"x", **right).headers["location"]
-        assert [send(nginx.url, "POST", address, b"x", **right).headers["delegate-cache"] for _ in "12"] == ["MISS", "HIT"]
+        right = "Bearer secret"
+        address = send(nginx.url, "POST", "/v1/run", b"x", Authorization=right).headers["location"]
+        assert [send(nginx.url, "POST", address, b"x", Authorization=right).headers["delegate-cache"] for _ in "12"] == [
+            "MISS",
+            "HIT",
+        ]
         assert [send(nginx.url, method, address).status for method in ("POST", "GET")] == [401, 401]
         assert nginx.run(b"x").status == 401
 
