@@ -99,7 +99,9 @@ class PolicySettings:
     """What an operator may set. The defaults are those of `spack-farm sizing fit`."""
 
     margin_percent: int = 115
-    """Memory over the largest peak."""
+    """Of `max_margin` and `percentile`: memory over the largest peak."""
+    most_margin_percent: int = 125
+    """Of `min_waste`: the most memory over the largest peak."""
     window_count: int = 20
     """At least so many of the newest observations count, however old they are."""
     window_days: int = 90
@@ -124,7 +126,7 @@ class PolicySettings:
     def __post_init__(self) -> None:
         """Raise BadRequest for values that no size can be computed with; it names all of them."""
         least = {
-            "margin_percent": 100, "window_count": 0, "window_days": 0, "accepted_count": 1, "mixed_below_count": 0,
+            "margin_percent": 100, "most_margin_percent": 100, "window_count": 0, "window_days": 0, "accepted_count": 1, "mixed_below_count": 0,
             "floor_bytes": 1, "tiers_per_doubling": 0, "most_attempts": 1, "percentile": 1, "kill_costs_gb_hours": 0,
         }  # fmt: skip
         faults = [f"{name} is below {bound}" for name, bound in least.items() if not getattr(self, name) >= bound]

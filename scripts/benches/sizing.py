@@ -158,6 +158,8 @@ def _variants() -> Iterator[tuple[str, PolicySettings, min_waste.Assumptions]]:
         for factor in (0.5, 2.0):
             changed = replace(assumed, **{name: value * factor if name != "neighbor_margin" else 1 + (value - 1) * factor})
             yield f"{name}={getattr(changed, name):g}", _SETTINGS, changed
+    for margin in (115, 150, 200):
+        yield f"most_margin_percent={margin}", replace(_SETTINGS, most_margin_percent=margin), assumed
     for tiers in (4, 32):
         yield f"tiers_per_doubling={tiers}", replace(_SETTINGS, tiers_per_doubling=tiers), assumed
 

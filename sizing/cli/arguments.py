@@ -10,6 +10,8 @@ from sizing.observations import PolicySettings
 from sizing.quantities import parse_quantity
 
 HISTORY = "SPACK_FARM_SIZING_HISTORY"
+POLICY = "min_waste"
+"""The default: docs/decisions/0013-how-sizes-are-chosen.md."""
 _EXIT_CODES = """
 exit codes:
   0 done
@@ -79,6 +81,7 @@ def policy_settings(arguments: Arguments) -> PolicySettings:
     """Return the settings of policies that the options give. Raises BadRequest."""
     given = {
         "margin_percent": arguments.margin,
+        "most_margin_percent": arguments.margin,
         "window_days": arguments.window_days,
         "window_count": arguments.window_builds,
         "cap_bytes": _bytes(arguments.most_memory, "--most-memory"),
@@ -225,11 +228,14 @@ def _sizes_options(new: argparse.ArgumentParser, *, names_policy: bool = True) -
     )
     if names_policy:
         new.add_argument(
-            "--policy", metavar="NAME", default="max_margin", help="how memory is computed (default: max_margin)"
+            "--policy", metavar="NAME", default=POLICY, help=f"how memory is computed (default: {POLICY})"
         )
     new.add_argument("--most-memory", metavar="AMOUNT", help="of the largest node, such as 240Gi: no size is above it")
     new.add_argument("--least-memory", metavar="AMOUNT", help="no size is below it (default: 512M)")
-    new.add_argument("--margin", metavar="PERCENT", type=int, help="memory in percent of the largest peak (default: 115)")
+    new.add_argument(
+        "--margin", metavar="PERCENT", type=int,
+        help="memory in percent of the largest peak; of min_waste the most (default: 125; of other policies 115)",
+    )  # fmt: skip
     new.add_argument("--window-days", metavar="N", type=int, help="all builds of so many days count (default: 90)")
     new.add_argument("--window-builds", metavar="N", type=int, help="the newest builds of a key always count (default: 20)")
     new.add_argument("--now", metavar="TIME", help="compute the sizes of that time (default: now)")

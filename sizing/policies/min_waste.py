@@ -2,8 +2,9 @@
 
 What a next build may need is a distribution. With a history, most of it lies where past builds lie; a part, which shrinks
 as builds are added, lies above the largest, and reaches the farther the more the builds differ. So a package that always
-needs the same gets hardly any margin, and short builds, for which a kill costs more than memory, get a large one. Without a
-history, it is the prior times the shares of their priors that other packages turned out to need.
+needs the same gets hardly any margin, and short builds, for which a kill costs more than memory, get the most that is allowed.
+The largest need of the window is always held. Without a history, it is the prior times the shares of their priors that other
+packages turned out to need.
 """
 
 import math
@@ -56,8 +57,6 @@ class Assumptions:
     """Chance that it needs more."""
     seconds: float = 900.0
     """How long a build takes of which nothing is known."""
-    most_margin: float = 2.0
-    """A first limit is at most so many times the largest need: short builds would get any margin, and nodes are finite."""
     seconds_neighbors: float = 5.0
     """How many neighbors that weighs as much as."""
 
@@ -68,7 +67,7 @@ _ASSUMED = Assumptions()
 def ladder(evidence: Evidence, *, now: float, settings: PolicySettings, assumed: Assumptions = _ASSUMED) -> Ladder | None:
     """Return the ladder of the most exact level that says enough; else one below and up to the prior; else None.
 
-    The margin of the settings does not apply: each ladder has its own.
+    Each ladder has a margin of its own, up to `most_margin_percent`.
     """
     found = chosen(evidence, now=now, settings=settings)
     prior = evidence.prior.memory_bytes
@@ -95,12 +94,12 @@ def _limits_by_history(
     counted: Sequence[Observation], *, prior: int | None, settings: PolicySettings, assumed: Assumptions
 ) -> tuple[int, ...]:
     limits = _limits(_needs_by_history(counted, prior=prior, settings=settings, assumed=assumed), settings)
-    top = max(settings.floor_bytes, *(_needed(seen, assumed) for seen in counted))
-    most = math.ceil(top * assumed.most_margin)
-    if limits[0] > most:
-        limits = (most, *limits)[: settings.most_attempts]
-    # the only limit is the last one, too
-    return _above(limits, math.ceil(top), settings) if settings.most_attempts == 1 else limits
+    top = math.ceil(max(settings.floor_bytes, *(_needed(seen, assumed) for seen in counted)))
+    # a step below the largest would be cheaper in the mean, but what a build is known to have needed is always asked for
+    limits = _above(limits, top, settings)
+    # for short builds a kill costs more than any margin, but nodes are finite
+    most = -(-top * settings.most_margin_percent // 100)
+    return (most, *limits)[: settings.most_attempts] if limits[0] > most else limits
 
 
 def _limits(needs: list[Need], settings: PolicySettings) -> tuple[int, ...]:

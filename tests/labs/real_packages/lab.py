@@ -1,6 +1,6 @@
 """A laboratory for real packages: spack-packages' own recipes, the machine's own compiler and tools, no network.
 
-The environment below `environment/` is built from its lock. A lock holds the versions of the externals that it was made
+The environments below `environment/` and `many/` are built from their locks. A lock holds the versions of the externals that it was made
 with, so it fits machines that have the same ones; `differences` names the others.
 """
 
@@ -19,7 +19,8 @@ from buildjob.spack.find import SpackInstallation
 from tests.labs.checkout import ROOT, load_script
 from tests.labs.spack.lab import SpackLab
 
-ENVIRONMENT = Path(__file__).parent / "environment"
+ENVIRONMENT, MANY = (Path(__file__).parent / name for name in ("environment", "many"))
+"""Few packages of all kinds, for tests; many small ones, for sizes."""
 REPOSITORY = Path("spack-packages") / "repos" / "spack_repo" / "builtin"
 """Below the folder that holds Spack: where scripts/get-spack puts the package repository."""
 _VERSION = r"\d+(?:\.\d+)+"
@@ -52,25 +53,28 @@ class Lock(msgspec.Struct):
     concrete_specs: dict[str, Node]
 
 
-def read_lock() -> Lock:
-    """Return the committed lock."""
-    return msgspec.json.decode((ENVIRONMENT / "spack.lock").read_bytes(), type=Lock)
+def read_lock(environment: Path = ENVIRONMENT) -> Lock:
+    """Return the committed lock of an environment."""
+    return msgspec.json.decode((environment / "spack.lock").read_bytes(), type=Lock)
 
 
 class RealLab(SpackLab):
     """One prepared folder for real packages, and how to run the agent and stock Spack in it."""
 
-    def __init__(self, folder: Path, spack: SpackInstallation, *, sources: Path) -> None:
+    def __init__(
+        self, folder: Path, spack: SpackInstallation, *, sources: Path, environment: Path = ENVIRONMENT
+    ) -> None:
         self._sources = sources
+        self._locked = environment
         # What Spack derives from its 8,000 recipes costs a minute of CPU, and is the same for every run.
         self.misc_cache = sources.parent / "real-packages" / spack.root.parent.name
         super().__init__(folder, spack)
         self.environment_folder = folder / "environment"
-        shutil.copytree(ENVIRONMENT, self.environment_folder)
+        shutil.copytree(environment, self.environment_folder)
 
     def hash_of(self, name: str) -> str:
         """Return the DAG hash of a package of the environment."""
-        nodes = read_lock().concrete_specs
+        nodes = read_lock(self._locked).concrete_specs
         return next(dag_hash for dag_hash, node in nodes.items() if node.name == name)
 
     def _prepare(self) -> Path:
@@ -104,12 +108,12 @@ def externals() -> dict[str, Any]:
     return found
 
 
-def differences(here: Mapping[str, str] | None = None) -> list[str]:
+def differences(here: Mapping[str, str] | None = None, *, environment: Path = ENVIRONMENT) -> list[str]:
     """Return a line for each version in the lock that this machine lacks, with both versions; empty if the lock fits.
 
     `here` is `machine()` by default.
     """
-    nodes = list(read_lock().concrete_specs.values())
+    nodes = list(read_lock(environment).concrete_specs.values())
     here = machine() if here is None else here
     wanted = {node.name: f"{node.version} below {node.external['path']}" for node in nodes if node.external}
     wanted["system"] = next(node.arch["platform_os"] for node in nodes)

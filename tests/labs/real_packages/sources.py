@@ -6,13 +6,14 @@ in the layout of a Spack source mirror, so that the cache is the mirror. A warm 
 Source: Spack 1.1 documentation, "Mirrors"; lib/spack/spack/mirrors/layout.py.
 """
 
+import csv
 import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ending(self) -> str:
         """What follows the digest in the mirror: the ending of the address in the recipe."""
-        return "whl" if self.file.endswith(".whl") else "tar.gz"
+        return "whl" if self.file.endswith(".whl") else f"tar.{self.file.rpartition('.')[2]}"
 
 
 def debian(package: str, version: str, sha256: str, *, source: str = "") -> Source:
@@ -92,7 +93,15 @@ SOURCES = (
 """All that the environment beside this file needs, with its Python packages' build dependencies."""
 
 
-def mirror(packages: Iterable[str], environment: Mapping[str, str] = ENVIRONMENT) -> Path:
+def read_sources(path: Path) -> tuple[Source, ...]:
+    """Return the files of Debian that a CSV lists, with the columns `package,version,sha256,file,folder`."""
+    with path.open(newline="") as file:
+        return tuple(Source(**row, origin="debian") for row in csv.DictReader(file))
+
+
+def mirror(
+    packages: Iterable[str], environment: Mapping[str, str] = ENVIRONMENT, *, sources: Sequence[Source] = SOURCES
+) -> Path:
     """Return the folder of a source mirror that holds the files of these packages; missing ones are fetched.
 
     Packages without a source file, such as gcc-runtime, may be among them. Raises FetchError, naming file and cause.
@@ -102,7 +111,7 @@ def mirror(packages: Iterable[str], environment: Mapping[str, str] = ENVIRONMENT
     wanted = set(packages)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: the second one waits and finds them
-        for source in SOURCES:
+        for source in sources:
             if source.package in wanted:
                 _need(source, folder, environment)
     return folder
