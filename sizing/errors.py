@@ -21,5 +21,9 @@ class NotAccepted(SizingError):  # noqa: N818  named for what it is, as in the o
     """A new table changes too much to be written without a person's word."""
 
 
+class TooLarge(SizingError):  # noqa: N818  named for what it is, as in the other packages
+    """A new table does not fit where it is to be written."""
+
+
 class Overtaken(SizingError):  # noqa: N818  named for what it is, as in the other packages
     """Another writer has replaced the table meanwhile."""

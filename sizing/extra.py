@@ -1,7 +1,7 @@
 """The extra that installs what sizing imports; what to do where it is not installed."""
 
 EXTRA = "sizing"
-PACKAGES = frozenset({"alembic", "boto3", "botocore", "psycopg", "sqlalchemy"})
+PACKAGES = frozenset({"alembic", "boto3", "botocore", "kubernetes", "psycopg", "sqlalchemy", "urllib3"})
 
 
 def advice(error: BaseException) -> str:

@@ -71,6 +71,27 @@ def fit(
     return found
 
 
+def least_missed(fitted: Fit) -> list[str]:
+    """Return the keys of exact hashes, from the one that a reader misses least: without it, the next key's row counts.
+
+    Rows that ask for less than the next key's come first, those that differ least before others; then those that ask for
+    more.
+    """
+
+    def loss(key: str) -> tuple[bool, float, str]:
+        own, rest = fitted.rows[key].memory_bytes or 0, fitted.chains.get(key, ())
+        other = next((fitted.rows[one].memory_bytes or 0 for one in rest if one in fitted.rows), 0)
+        return own > other, abs(math.log2(max(own, 1) / max(other, 1))), key
+
+    return sorted((key for key in fitted.rows if key.startswith("/")), key=loss)
+
+
+def without(fitted: Fit, keys: Iterable[str]) -> Fit:
+    """Return the fit without some of its rows."""
+    left_out = set(keys)
+    return replace(fitted, rows={key: row for key, row in fitted.rows.items() if key not in left_out})
+
+
 def objections(old: Mapping[str, Row], new: Fit) -> list[str]:
     """Return a sentence for each key that would be dropped, or whose memory would change by more than `LARGE_CHANGE`."""
     said = []

@@ -126,7 +126,8 @@ class PolicySettings:
     def __post_init__(self) -> None:
         """Raise BadRequest for values that no size can be computed with; it names all of them."""
         least = {
-            "margin_percent": 100, "most_margin_percent": 100, "window_count": 0, "window_days": 0, "accepted_count": 1, "mixed_below_count": 0,
+            "margin_percent": 100, "most_margin_percent": 100, "window_count": 0,
+            "window_days": 0, "accepted_count": 1, "mixed_below_count": 0,
             "floor_bytes": 1, "tiers_per_doubling": 0, "most_attempts": 1, "percentile": 1, "kill_costs_gb_hours": 0,
         }  # fmt: skip
         faults = [f"{name} is below {bound}" for name, bound in least.items() if not getattr(self, name) >= bound]

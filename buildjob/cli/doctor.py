@@ -89,7 +89,7 @@ EXTRAS = {
     "agent": Extra(verbs="build, publish", packages=("boto3", "gnupg", "lxml", "psutil", "re2", "requests"), is_needed=True),
     "ctest": Extra(verbs="ctest", packages=("lxml", "re2", "requests")),
     "driver": Extra(verbs="executor", packages=("kubernetes", "websocket", "yaml")),
-    "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "psycopg", "sqlalchemy")),
+    "sizing": Extra(verbs="sizing", packages=("alembic", "boto3", "kubernetes", "psycopg", "sqlalchemy")),
     "pipelines": Extra(verbs="pipelines", packages=("boto3", "check_jsonschema", "yaml")),
     "autoscaler": Extra(verbs="autoscaler", packages=("boto3", "kubernetes", "prometheus_client", "yaml")),
     "delegate": Extra(verbs="delegate", packages=("prometheus_client", "starlette", "uvicorn")),

@@ -2,10 +2,10 @@
 
     scripts/prove sizing-real [--only PACKAGE]… [--jobs N]… [--minutes N] [--folder FOLDER] [--page FILE] [--csv FILE]
 
-Builds each package of tests/labs/real_packages/many three times with Spack at 1 and at 2 jobs: the first time with all memory,
-then in a control group with the limit that the first build's size table gives, one step up its ladder after a kill. A farm
-builds with one number of jobs, so each number has a history of its own. What is built stays in FOLDER (default: the user's
-cache): a call that was stopped is gone on with by the same call. All of it takes hours.
+Builds each package of tests/labs/real_packages/many three times with Spack at 1 and at 2 jobs: the first time with all
+memory, then in a control group with the limit that the first build's size table gives, one step up its ladder after a kill.
+A farm builds with one number of jobs, so each number has a history of its own. Finished builds stay in FOLDER (default: in
+the user's cache), so the same call continues what was stopped. All of it takes hours on two cores.
 Exit codes: 0 proven · 1 not, or not all built yet · 2 this machine can't try.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import csv
 import dataclasses
+import datetime as dt
 import fcntl
 import os
 import shutil
@@ -20,21 +21,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
 from scripts import proof_page
 from sizing.builds import Build
-from sizing.documents import Refused, read_build
+from sizing.documents import read_build
 from sizing.fit import fit
 from sizing.observations import PolicySettings
 from sizing.policies.table import POLICIES
 from sizing.size_table import Row
 from tests.labs.checkout import ROOT
-from tests.labs.real_packages.lab import MANY, RealLab, differences, read_lock
+from tests.labs.real_packages.lab import MANY, RealLab, differences
 from tests.labs.real_packages.sources import FetchError, mirror, read_sources
 
 PROOFS = ROOT / "docs" / "proofs"
@@ -46,7 +48,7 @@ SETTINGS = PolicySettings(floor_bytes=32 << 20)
 """The usual floor is above what these packages need: all of them would get the same."""
 _MIB = 1 << 20
 _CGROUPS = Path("/sys/fs/cgroup/memory")
-_BUILD_SECONDS, _AT_ONCE = 900, 8
+_BUILD_SECONDS, _AT_ONCE = 900, 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,8 +70,16 @@ class Attempt:
     killed: bool
 
 
+class Wanted(NamedTuple):
+    """One build to be made."""
+
+    package: str
+    round: int
+    jobs: int
+
+
 class CannotTry(Exception):  # noqa: N818  named for what it is
-    """This machine has not what the proof needs."""
+    """What the proof needs is not on this machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +114,7 @@ class Kept:
         """Return the size that the first round gives."""
         first = self.attempts(package, number=1, jobs=jobs)[-1]
         fitted = fit([first.observation()], {}, policy=policy, now=first.ended, settings=SETTINGS)
-        return next(fitted.rows[key] for key in first.keys() if key in fitted.rows)
+        return next(fitted.rows[key] for key in first.observation().keys if key in fitted.rows)
 
 
 def main() -> int:
@@ -128,7 +138,11 @@ def main() -> int:
             return 2
         except KeyboardInterrupt:
             print("scripts/prove: interrupted; what was built is kept", file=sys.stderr)
-    done = [name for name in packages if all(kept.is_done(name, number=each, jobs=jobs) for each in ROUNDS for jobs in asked.jobs)]
+    done = [
+        name
+        for name in packages
+        if all(kept.is_done(name, number=each, jobs=jobs) for each in ROUNDS for jobs in asked.jobs)
+    ]
     attempts = list(_attempts(kept, done, asked.jobs, policy=asked.policy))
     _write_csv(asked.csv, attempts)
     text, holds = page(attempts, wanted=len(packages), is_part=bool(asked.only), policy=asked.policy)
@@ -139,10 +153,14 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     cache = from_environment(os.environ).cache / "sizing-real"
-    parser = argparse.ArgumentParser(prog="scripts/prove sizing-real", description="Size real packages and build them again.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/prove sizing-real", description="Size real packages and build them again."
+    )
     parser.add_argument("--only", metavar="PACKAGE", action="append", default=[], help="this package of the list")
     parser.add_argument("--jobs", metavar="N", type=int, action="append", choices=JOBS, help="only with so many jobs")
-    parser.add_argument("--minutes", metavar="N", type=float, default=600, help="start no build after so many (default: 600)")
+    parser.add_argument(
+        "--minutes", metavar="N", type=float, default=600, help="start no build after so many (default: 600)"
+    )
     parser.add_argument("--policy", choices=sorted(POLICIES), default="min_waste", help="default: min_waste")
     parser.add_argument("--folder", metavar="FOLDER", type=Path, default=cache, help=f"finished builds (default: {cache})")
     parser.add_argument("--page", metavar="FILE", type=Path, default=PROOFS / "sizing-real.md", help="the figures")
@@ -155,7 +173,11 @@ def _arguments() -> argparse.Namespace:
 
 def _build_all(kept: Kept, packages: Sequence[str], asked: argparse.Namespace, *, until: float) -> None:
     """Build what is missing, a few packages at a time, so that these are soon complete. Raises CannotTry."""
-    todo = [name for name in packages if not all(kept.is_done(name, number=each, jobs=jobs) for each in ROUNDS for jobs in asked.jobs)]
+    todo = [
+        name
+        for name in packages
+        if not all(kept.is_done(name, number=each, jobs=jobs) for each in ROUNDS for jobs in asked.jobs)
+    ]
     if not todo or time.monotonic() > until:
         return
     if found := differences(environment=MANY):
@@ -164,19 +186,22 @@ def _build_all(kept: Kept, packages: Sequence[str], asked: argparse.Namespace, *
     sources = mirror(todo, sources=read_sources(MANY / "sources.csv"))
     with tempfile.TemporaryDirectory(prefix="spack-farm-sizing-") as folder:
         lab = RealLab(Path(folder), spack, sources=sources, environment=MANY)
+        failed = set[str]()
         for start in range(0, len(todo), _AT_ONCE):
             some = todo[start : start + _AT_ONCE]
             for number in ROUNDS:
                 for jobs in asked.jobs:
-                    for name in some:
+                    for name in [name for name in some if name not in failed]:
                         if time.monotonic() > until:
                             return
-                        _build(lab, kept, name, number=number, jobs=jobs, policy=asked.policy)
+                        if not _build(lab, Wanted(name, number, jobs), kept, policy=asked.policy):
+                            failed.add(name)
                     lab.stock_spack("uninstall", "-y", "--force", *(f"/{lab.hash_of(name)}" for name in some))
 
 
-def _build(lab: RealLab, kept: Kept, name: str, *, number: int, jobs: int, policy: str) -> None:
-    """Build a package until it is not killed. Raises CannotTry if it can't be built at all."""
+def _build(lab: RealLab, wanted: Wanted, kept: Kept, *, policy: str) -> bool:
+    """Build a package until it is not killed; return whether it could be built. Raises CannotTry."""
+    name, number, jobs = wanted
     while not kept.is_done(name, number=number, jobs=jobs):
         before = len(kept.attempts(name, number=number, jobs=jobs))
         limit = None
@@ -187,7 +212,13 @@ def _build(lab: RealLab, kept: Kept, name: str, *, number: int, jobs: int, polic
         out = lab.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         begun = time.monotonic()
-        words = [str(lab.environment_folder), f"--hash={lab.hash_of(name)}", f"--jobs={jobs}", "--no-publish", f"--out={out}"]
+        words = [
+            str(lab.environment_folder),
+            f"--hash={lab.hash_of(name)}",
+            f"--jobs={jobs}",
+            "--no-publish",
+            f"--out={out}",
+        ]
         with _group(limit) as inside:
             done = subprocess.run(
                 [*inside, *lab.agent_argv(*words)],
@@ -196,12 +227,16 @@ def _build(lab: RealLab, kept: Kept, name: str, *, number: int, jobs: int, polic
             )  # fmt: skip
         found = list(out.glob(f"{name}-*/telemetry.json"))
         if done.returncode not in {0, 137} or len(found) != 1:
-            raise CannotTry(f"{name} with {jobs} jobs ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            print(f"{name} with {jobs} jobs ended with {done.returncode}\n{done.stderr[-2000:]}", file=sys.stderr)
+            return False
         target = kept.path(name, number=number, jobs=jobs, attempt=before + 1)
         part = target.with_suffix(".part")
         shutil.copy(found[0], part)
         part.replace(target)
+        if done.returncode == 0 and not kept.is_done(name, number=number, jobs=jobs):  # installed, with a killed process
+            lab.stock_spack("uninstall", "-y", "--force", f"/{lab.hash_of(name)}")
         print(f"{name} round {number}, {jobs} jobs, attempt {before + 1}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    return True
 
 
 @contextlib.contextmanager
@@ -261,22 +296,62 @@ def _write_csv(path: Path, attempts: Sequence[Attempt]) -> None:
         writer.writerows(dataclasses.astuple(one) for one in attempts)
 
 
-def figures(attempts: Sequence[Attempt]) -> tuple[int, int, float]:
-    """Return the builds of later rounds, how many were killed, and the share of GiB·s that was asked for and not used."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What the builds of the later rounds come to."""
+
+    builds: int
+    killed: int
+    slack: float
+    """The share of the GiB·s that were asked for and not used, those of killed attempts included."""
+
+
+def figures(attempts: Sequence[Attempt]) -> Figures:
+    """Return the figures of the attempts that had a limit."""
     later = [one for one in attempts if one.asked_mib is not None]
     asked = sum((one.asked_mib or 0) * one.wall_seconds for one in later)
     used = sum(min(one.working_set_peak_mib, one.asked_mib or 0) * one.wall_seconds for one in later if not one.killed)
-    builds = sum(one.attempt == 1 for one in later)
-    return builds, sum(one.killed and one.attempt == 1 for one in later), 1 - used / asked if asked else 0.0
+    return Figures(
+        builds=sum(one.attempt == 1 for one in later),
+        killed=sum(one.killed and one.attempt == 1 for one in later),
+        slack=1 - used / asked if asked else 0.0,
+    )
 
 
 def page(attempts: Sequence[Attempt], *, wanted: int, is_part: bool, policy: str) -> tuple[str, bool]:
     """Return the page, and whether all was built and holds."""
-    builds, killed, slack = figures(attempts)
+    whole = figures(attempts)
     complete = len({one.package for one in attempts})
-    enough = complete == wanted and (is_part or complete >= LEAST_PACKAGES)
-    holds = enough and killed <= MOST_KILLED * builds and slack <= MOST_SLACK
-    return "", holds
+    is_enough = complete == wanted and (is_part or complete >= LEAST_PACKAGES)
+    holds = is_enough and whole.killed <= MOST_KILLED * whole.builds and whole.slack <= MOST_SLACK
+    state = "complete" if is_enough else f"not complete: {wanted - complete} packages are missing; the same call continues"
+    rows = [("all", whole), *((f"{jobs} jobs", figures([one for one in attempts if one.jobs == jobs])) for jobs in JOBS)]
+    table = "\n".join(
+        f"| {name} | {row.builds} | {row.killed} | {row.killed / row.builds:.2%} | {row.slack:.1%} |"
+        for name, row in rows
+        if row.builds
+    )
+    longest = max((one.wall_seconds for one in attempts), default=0.0)
+    largest = max((one.working_set_peak_mib for one in attempts), default=0.0)
+    text = f"""# Sizes of real packages
+
+Packages of spack-packages, from upstream's sources, built by `spack-farm build` with Spack three times each; the second and
+the third build had the memory that the size table of the first gave them, in a control group. Made by
+`scripts/prove sizing-real`; don't edit.
+
+- Commit {proof_page.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}.
+- Policy `{policy}`, no size below {SETTINGS.floor_bytes >> 20} MiB.
+- {complete} of {wanted} packages ({state}); the longest build took {longest:.0f} s, the largest {largest:.0f} MiB.
+- Promised: at most {MOST_KILLED:.1%} killed, at most {MOST_SLACK:.0%} slack, {LEAST_PACKAGES} packages;
+  {"that holds" if holds else "that is not shown yet"}.
+- Slack: of the GiB·s that were asked for, the share above the working set's peak.
+- All builds: [sizing-real.csv](sizing-real.csv).
+
+| builds with a limit | number | killed | of all | slack |
+|---|---:|---:|---:|---:|
+{table}
+"""
+    return text, holds
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Arguments(argparse.Namespace):
     endpoint_url: str | None
     again: bool
     list_aside: bool
-    output: str
+    output: str | None
+    config_map: str | None
     prior: str | None
     policy: str
     now: str | None
@@ -162,11 +163,12 @@ def _fit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         example="spack-farm sizing fit --output sizes.json --prior requests.csv --most-memory 240Gi",
         codes="  3 the table would drop a key, or change one by more than 4 x: nothing was written; see --accept\n",
     )
-    new.add_argument(
-        "--output",
-        metavar="PLACE",
-        required=True,
-        help="the table: a file or s3://BUCKET/KEY; compressed if it ends with .gz",
+    place = new.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "--output", metavar="PLACE", help="the table: a file or s3://BUCKET/KEY; compressed if it ends with .gz"
+    )
+    place.add_argument(
+        "--config-map", metavar="NAMESPACE/NAME", help="the table: sizes.json.gz in a Kubernetes ConfigMap; at most 900 KiB"
     )
     new.add_argument(
         "--accept", action="store_true", help="write the table also if keys are dropped or change by more than 4 x"
@@ -227,9 +229,7 @@ def _sizes_options(new: argparse.ArgumentParser, *, names_policy: bool = True) -
         "--prior", metavar="FILE", help="what was asked for by hand: CSV with match, cpu_request, memory_request"
     )
     if names_policy:
-        new.add_argument(
-            "--policy", metavar="NAME", default=POLICY, help=f"how memory is computed (default: {POLICY})"
-        )
+        new.add_argument("--policy", metavar="NAME", default=POLICY, help=f"how memory is computed (default: {POLICY})")
     new.add_argument("--most-memory", metavar="AMOUNT", help="of the largest node, such as 240Gi: no size is above it")
     new.add_argument("--least-memory", metavar="AMOUNT", help="no size is below it (default: 512M)")
     new.add_argument(

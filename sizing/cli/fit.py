@@ -1,18 +1,20 @@
 """`fit`: the history into a size table."""
 
 import datetime as dt
+import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sizing.cli.arguments import Arguments, history, policy_settings
 from sizing.cli.written import policy_named
 from sizing.errors import BadRequest, HistoryError, NotAccepted
-from sizing.fit import fit, objections
+from sizing.fit import Fit, fit, least_missed, objections, without
 from sizing.history.history import open_history
 from sizing.observations import Prior
 from sizing.prior import read_priors
-from sizing.size_table import Row, decode, encode
+from sizing.size_table import Row, decode, encode, pack
 from sizing.targets.file import File
 from sizing.targets.target import Target
 from sizing.training import training
@@ -32,6 +34,7 @@ def run(arguments: Arguments) -> int:
     new = fit(observations, priors, policy=policy, now=now, settings=settings)
     if not new.rows:
         raise HistoryError("no sizes: the history has no trusted builds, and no --prior is given; see sizing ingest")
+    new, left_out = fitting(new, target, lambda rows: encode(rows, policy=policy, now=now, version=arguments.format))
     against = [fault] if fault else objections(old, new)
     if against and not arguments.accept:
         named = "".join(f"\n  {line}" for line in against[:_MOST_NAMED])
@@ -39,6 +42,11 @@ def run(arguments: Arguments) -> int:
         raise NotAccepted(f"{target.name} is left as it is; --accept writes it nevertheless:{named}{more}")
     target.write(encode(new.rows, policy=policy, now=now, version=arguments.format))
     sys.stdout.write(f"{target.name}: {len(new.rows):,} sizes from {len(observations):,} builds ({policy})\n")
+    if left_out:
+        sys.stderr.write(
+            f"spack-farm sizing fit: {left_out:,} rows of exact hashes are left out: a ConfigMap does not take them; their"
+            " builds get the size of the next key. --output writes all rows to a volume or to s3://; see docs/sizing.md\n"
+        )
     return 0
 
 
@@ -63,8 +71,32 @@ def priors_in(path: str | None) -> dict[str, Prior]:
         raise BadRequest(f"--prior {path}: can't be read: {error}") from error
 
 
+def fitting(fitted: Fit, target: Target, encoded: Callable[[Mapping[str, Row]], bytes]) -> tuple[Fit, int]:
+    """Return the fit without as many rows of exact hashes as must go for the target to take it, and their number.
+
+    If it is too large without any, all are left out; the target then rejects it.
+    """
+    most, order = target.most_bytes, least_missed(fitted)
+
+    def size(left_out: int) -> int:
+        return len(pack(encoded(without(fitted, order[:left_out]).rows)))
+
+    if most is None or not order or (whole := size(0)) <= most:
+        return fitted, 0
+    least = size(len(order))
+    # hashes do not compress: each row adds about as much
+    left_out = min(len(order), math.ceil((whole - most) / (whole - least) * len(order)))
+    while left_out < len(order) and size(left_out) > most:
+        left_out = min(len(order), left_out + max(1, len(order) // 100))
+    return without(fitted, order[:left_out]), left_out
+
+
 def _target(arguments: Arguments) -> Target:
-    place = arguments.output
+    if arguments.config_map:
+        from sizing.targets.config_map import ConfigMap  # noqa: PLC0415  kubernetes, only for those who write there
+
+        return ConfigMap(arguments.config_map)
+    place = arguments.output or ""
     if place.startswith("s3:"):
         from sizing.targets.s3 import Object  # noqa: PLC0415  boto3, only for those who write to S3
 

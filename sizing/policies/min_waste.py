@@ -2,9 +2,9 @@
 
 What a next build may need is a distribution. With a history, most of it lies where past builds lie; a part, which shrinks
 as builds are added, lies above the largest, and reaches the farther the more the builds differ. So a package that always
-needs the same gets hardly any margin, and short builds, for which a kill costs more than memory, get the most that is allowed.
-The largest need of the window is always held. Without a history, it is the prior times the shares of their priors that other
-packages turned out to need.
+needs the same gets hardly any margin, and short builds, for which a kill costs more than memory, get the most that is
+allowed. The largest need of the window is always held. Without a history, it is the prior times the shares of their priors
+that other packages turned out to need.
 """
 
 import math

@@ -11,6 +11,8 @@ from sizing.size_table import pack
 class File:
     """A file; its content is compressed where its name ends with `.gz`."""
 
+    most_bytes: int | None = None
+
     def __init__(self, path: Path) -> None:
         """Nothing is touched yet."""
         self._path = path

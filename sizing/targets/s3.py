@@ -15,6 +15,8 @@ _CHANGED = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 class Object:
     """An object; its content is compressed where its key ends with `.gz`."""
 
+    most_bytes: int | None = None
+
     def __init__(self, url: str, *, endpoint_url: str | None = None) -> None:
         """Raises BadRequest for what is no object."""
         self._bucket, self._key = bucket_and_key(url)

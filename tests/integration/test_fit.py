@@ -2,18 +2,25 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.json import encode as encode_json
 
 from executor.size_table import find_measured, read_table
-from sizing.errors import Overtaken
-from sizing.fit import fit
-from sizing.observations import Observation, PolicySettings
-from sizing.size_table import decode, encode, pack
+from sizing.cli.fit import fitting
+from sizing.errors import Overtaken, TooLarge
+from sizing.fit import Fit
+from sizing.observations import PolicySettings
+from sizing.policies.tiers import rounded_bytes
+from sizing.quantities import in_gib
+from sizing.size_table import Row, decode, encode, pack
+from sizing.targets.config_map import ConfigMap
 from sizing.targets.s3 import Object
 from tests.labs.checkout import ROOT
 from tests.labs.s3.server import Server
@@ -134,28 +141,78 @@ def test_what_cannot_work_is_one_line(farm: Farm, words: tuple[str, ...], code: 
     assert not farm.table.exists()
 
 
+def real_looking(packages: int, exact: int) -> Fit:
+    """Return rows as builds give them, with hashes that do not compress: for each package its keys and some exact specs."""
+    chance, rows, chains = random.Random(1), dict[str, Row](), dict[str, tuple[str, ...]]()
+
+    def row(key: str, memory: float, count: int) -> Row:
+        limit, seconds = rounded_bytes(int(memory), settings=PolicySettings()), round(chance.lognormvariate(5, 1), 1)
+        return Row(
+            cpu_millicores=100 * chance.randint(5, 40), memory_bytes=limit, memory_limit_bytes=limit,
+            disk_bytes=chance.randint(1, 20) << 28, build_jobs=4, expected_seconds=seconds,
+            p90_seconds=seconds if count == 1 else round(seconds * chance.uniform(1, 1.5), 1),
+            ladder_memory_bytes=(2 * limit, 4 * limit, 8 * limit),
+            samples=count, source=f"{count} builds of {key}, largest {in_gib(int(memory))}",
+        )  # fmt: skip
+
+    for number in range(packages):
+        name = "".join(chance.choices("abcdefghijklmnop-", k=chance.randint(3, 10))) + str(number)
+        version, need = f"{chance.randint(0, 12)}.{chance.randint(0, 30)}", chance.lognormvariate(21, 0.8)
+        of = f"{name}@{version}"
+        keys = (f"{of}+mpi%gcc@13.2.0 target=x86_64 jobs=4", f"{of}+mpi%gcc@13.2.0", f"{of}%gcc@13.2.0", of, name)
+        rows |= {key: row(key, need, 3) for key in keys}
+        for _ in range(exact):
+            dag_hash = "/" + "".join(chance.choices("abcdefghijklmnopqrstuvwxyz234567", k=32))
+            rows[dag_hash] = row(dag_hash, need * chance.lognormvariate(-0.1, 0.08), 1)
+            chains[dag_hash] = keys
+    return Fit(rows=rows, chains=chains)
+
+
 def test_fifty_thousand_keys_reach_the_driver_as_a_config_map_holds_them(tmp_path: Path) -> None:
-    packages, versions = 2_000, 5
-    observations = [
-        Observation(
-            keys=(f"package-{p}@1.{v}%gcc@13.2.0 target=x86_64 jobs=4", f"package-{p}@1.{v}%gcc@13.2.0",
-                  f"package-{p}@1.{v}", f"package-{p}+mpi", f"package-{p}", "*"),
-            submitted=NOW - DAY, ended=NOW - DAY + p, outcome="built", working_set_peak_bytes=GIB + (p % 40) * (1 << 28),
-            cpu_seconds=100.0 + p % 7, wall_seconds=60.0 + v, jobs=4, disk_peak_bytes=(1 + p % 5) << 28,
-        )
-        for p in range(packages) for v in range(versions) for _ in range(3)
-    ]  # fmt: skip
-    rows = fit(observations, {}, policy="max_margin", now=NOW, settings=PolicySettings()).rows
-    more = {f"/{number:032x}": row for number, row in enumerate(list(rows.values()) * 2)}
-    table = rows | dict(list(more.items())[: 50_000 - len(rows)])
-    assert len(table) == 50_000
-    path = tmp_path / "sizes.json"
-    path.write_bytes(pack(encode(table, policy="max_margin", now=NOW)))
+    """Hashes do not compress: what a ConfigMap does not take of them is left out, and the next key's row counts."""
+    whole = real_looking(2_500, 15)
+    assert len(whole.rows) == 50_000
+    api = InMemory()
+    target = ConfigMap("farm/sizes", api=api)
+    written, left_out = fitting(whole, target, lambda rows: encode(rows, policy="x", now=NOW))
+    target.write(encode(written.rows, policy="x", now=NOW))
+    path = tmp_path / "sizes.json.gz"
+    path.write_bytes(target.read() or b"")
+    assert 850 << 10 < path.stat().st_size <= 900 << 10, "as much as a config map takes"
+
     read = read_table(path)
-    assert len(read.sizes) == 50_000
-    for key in ("package-1999@1.4%gcc@13.2.0", "package-0", "*", "/0000000000000000000000000000002a"):
-        assert json.loads(bytes(read.sizes[key]))["memory_bytes"] == table[key].memory_bytes
-    assert path.stat().st_size < 900 << 10, "what a config map takes"
+    missing = whole.rows.keys() - read.sizes.keys()
+    assert len(missing) == left_out > 0
+    assert all(key.startswith("/") for key in missing)
+    for key in [*whole.rows][::500]:
+        found, own = written.found(key), whole.rows[key]
+        assert found is not None
+        assert json.loads(bytes(read.sizes[key if key in read.sizes else whole.chains[key][0]])) == json.loads(
+            encode_json(found)
+        )
+        assert key not in missing or (found.memory_bytes or 0) >= (own.memory_bytes or 0), "rows that ask for more stay"
+
+
+def test_a_table_that_no_config_map_takes_is_rejected_and_says_where_it_may_go() -> None:
+    target = ConfigMap("farm/sizes", api=InMemory())
+    target.most_bytes = 10_000
+    found, left_out = fitting(real_looking(100, 1), target, lambda rows: encode(rows, policy="x", now=NOW))
+    assert left_out == 100
+    with pytest.raises(TooLarge, match=r"write it to a volume or to s3:// with --output"):
+        target.write(encode(found.rows, policy="x", now=NOW))
+
+
+class InMemory:
+    """The part of the Kubernetes client that is used, over one object."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] | None = None
+
+    def read_namespaced_config_map(self, *_: str, **__: Any) -> Any:
+        return SimpleNamespace(data=json.dumps(self.found))
+
+    def create_namespaced_config_map(self, _: str, body: dict[str, Any], **__: Any) -> None:
+        self.found = body
 
 
 @pytest.mark.usefixtures("credentials")

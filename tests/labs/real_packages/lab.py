@@ -1,7 +1,7 @@
 """A laboratory for real packages: spack-packages' own recipes, the machine's own compiler and tools, no network.
 
-The environments below `environment/` and `many/` are built from their locks. A lock holds the versions of the externals that it was made
-with, so it fits machines that have the same ones; `differences` names the others.
+The environments below `environment/` and `many/` are built from their locks. A lock holds the versions of the externals that
+it was made with, so it fits machines that have the same ones; `differences` names the others.
 """
 
 import json
@@ -61,9 +61,7 @@ def read_lock(environment: Path = ENVIRONMENT) -> Lock:
 class RealLab(SpackLab):
     """One prepared folder for real packages, and how to run the agent and stock Spack in it."""
 
-    def __init__(
-        self, folder: Path, spack: SpackInstallation, *, sources: Path, environment: Path = ENVIRONMENT
-    ) -> None:
+    def __init__(self, folder: Path, spack: SpackInstallation, *, sources: Path, environment: Path = ENVIRONMENT) -> None:
         self._sources = sources
         self._locked = environment
         # What Spack derives from its 8,000 recipes costs a minute of CPU, and is the same for every run.

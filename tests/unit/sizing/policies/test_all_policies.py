@@ -68,9 +68,7 @@ def test_a_ladder_rises_within_floor_and_cap_and_is_the_same_each_time(
 
 @names
 @given(evidence=evidences, settings=settings_of_policies)
-def test_every_peak_of_the_window_fits_into_the_first_limit(
-    name: str, evidence: Evidence, settings: PolicySettings
-) -> None:
+def test_every_peak_of_the_window_fits_into_the_first_limit(name: str, evidence: Evidence, settings: PolicySettings) -> None:
     """Into the last one with `percentile`, which says so. A peak that no node holds is the cap's affair."""
     ladder = sized(name, evidence, now=NOW, settings=settings)
     if ladder is None or (name == "percentile" and settings.most_attempts == 1):
