@@ -48,6 +48,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the reader should know beside the outcome."""
     phases: list[PhaseStart] = []
     """Where in the log each phase begins."""
+    test_outputs: dict[str, str] = {}
+    """What the stand-alone tests printed, by name."""
 
     @property
     def outcome(self) -> Outcome:

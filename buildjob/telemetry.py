@@ -297,6 +297,15 @@ class FailedDependency(msgspec.Struct, frozen=True, kw_only=True):
     """The name of its run folder, which lies beside this one; empty if there is none."""
 
 
+class StandaloneTest(msgspec.Struct, frozen=True, kw_only=True):
+    """A stand-alone test of the installed package, as `spack test run` runs them."""
+
+    name: str
+    status: str
+    """`passed`, `failed`, `skipped` or `notrun`."""
+    wall_seconds: float = 0.0
+
+
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
     """How the binary was published."""
 
@@ -380,6 +389,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     """Empty if all sources were fetched."""
     failed_dependencies: list[FailedDependency] = []
     """Empty if the outcome is not `dependency_failed`."""
+    tests: list[StandaloneTest] = []
+    """Run after the build, if the job asks for them; they do not change the outcome."""
     publish: Publish | None = None
     """None if nothing was to be published."""
     reproduce: Reproduce = Reproduce()

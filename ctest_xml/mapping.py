@@ -30,6 +30,7 @@ from ctest_xml.model import (
     Phase,
     Sample,
     Site,
+    Test,
     Testing,
     Update,
     Upload,
@@ -88,6 +89,8 @@ class PackageBuild:
     """Plots for the pages of the phases' tests."""
     phase_tests: bool = True
     """Whether each phase is also reported as a test: CDash then draws trends, and counts more tests."""
+    tests: tuple[Test, ...] = ()
+    """Tests of the package itself, beside those that stand for phases."""
     revision: str = ""
     """Commit of the package repository."""
     limit: int = 50
@@ -123,7 +126,7 @@ def write_documents(folder: Path, build: PackageBuild) -> Reported:
     counts = document(
         "Build.xml", lambda out: write.build(out, site=site, build=_build(build, parts, watch), limit=build.limit)
     )
-    if build.phase_tests and any(phase.is_step for phase in build.phases):
+    if build.tests or (build.phase_tests and any(phase.is_step for phase in build.phases)):
         document("Test.xml", lambda out: write.testing(out, site=site, testing=_testing(build, parts)))
     notes = tuple(_notes(build))
     if notes:
@@ -248,8 +251,8 @@ def _testing(build: PackageBuild, parts: list[PhaseLog]) -> Testing:
     for part in parts:
         logs.setdefault(part.name, []).append(part.part)
     seen: collections.Counter[str] = collections.Counter()
-    tests = []
-    for phase in build.phases:
+    tests = [*build.tests]
+    for phase in build.phases if build.phase_tests else ():
         if phase.is_step:
             log = next(iter(logs.get(phase.name, [])[seen[phase.name] :]), "")
             seen[phase.name] += 1

@@ -144,9 +144,7 @@ def check_sources(log: Log, found: Concretization, work: Schedule) -> None:
     Raises FetchError if one that does not answer may have what would be built from source, RequestError if Spack can never
     get a source.
     """
-    for spec in work.build:
-        if spec.unfetchable:
-            raise RequestError(f"{spec.title}: {spec.unfetchable}")
+    reject_unfetchable(work.build)
     dependencies = [spec for spec in work.build if spec.hash not in found.roots]
     for fault in found.mirror_faults:
         if fault.mirror == TARGET_MIRROR and fault.kind == "no_folder":
@@ -157,6 +155,13 @@ def check_sources(log: Log, found: Concretization, work: Schedule) -> None:
                 f"{fault.advice}, or take the mirror out of mirrors.yaml"
             )
         log.warning(f"{fault.sentence}{'. Nothing of it is needed here' if fault.is_silent else ''}; {fault.advice}")
+
+
+def reject_unfetchable(specs: Sequence[ConcreteSpec]) -> None:
+    """Raise RequestError if Spack can never get the source of one of them."""
+    for spec in specs:
+        if spec.unfetchable:
+            raise RequestError(f"{spec.title}: {spec.unfetchable}")
 
 
 def fetch_failure(

@@ -66,11 +66,22 @@ def is_withheld(session: Session, spec: ConcreteSpec) -> bool:
 class Publisher:
     """What the publishing of all packages of one call shares."""
 
-    def __init__(self, session: Session, spack: Spack, found: Concretization, *, trust: signing.TrustHome | None) -> None:
-        """Ask the target which packages it has. Raises AgentError if that fails: what can't be published is not built."""
+    def __init__(
+        self,
+        session: Session,
+        spack: Spack,
+        found: Concretization,
+        *,
+        trust: signing.TrustHome | None,
+        there: frozenset[str] | None = None,
+    ) -> None:
+        """Ask the target which packages it has, unless `there` says it.
+
+        Raises AgentError if that fails: what can't be published is not built.
+        """
         self.session, self.spack, self.trust = session, spack, trust
         self._found = found
-        self._there = self._present()
+        self._there = self._present() if there is None else there
         self.supply = Supply(found.specs, there=self._there)
 
     def _present(self) -> frozenset[str]:

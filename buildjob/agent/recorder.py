@@ -6,7 +6,7 @@ of how a run is measured, of its log's text, or of what becomes of a binary.
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from buildjob import telemetry
 from buildjob.files import write_whole
-from buildjob.masking import mask_document
+from buildjob.masking import mask, mask_document
 from buildjob.measure.observer import Observation, machine
 from buildjob.outcome import Outcome, exit_code
 from buildjob.run_folder import LOG_INDEX, TELEMETRY, LogIndex, RunResult
@@ -65,6 +65,7 @@ class Recorder:
         self._reader = Reader()
         self._notes: dict[str, None] = {}
         self._unwritten: dict[str, str] = {}
+        self._test_outputs: dict[str, str] = {}
         created_at = now()
         # until the end is known, the document says what a kill of everything would have made of the run
         self._document = Telemetry(
@@ -97,6 +98,7 @@ class Recorder:
             is_root=self.subject.is_root,
             notes=list(self._notes),
             phases=self._reader.phases,
+            test_outputs=self._test_outputs,
         )
 
     def note(self, sentences: Iterable[str]) -> None:
@@ -155,6 +157,11 @@ class Recorder:
         tried = sorted(report.faults, key=lambda fault: fault.kind == "absent")[:_MOST_FETCH_FAULTS]
         faults = [telemetry.FetchFault(url=fault.url, reason=fault.reason, may_pass=fault.may_pass) for fault in tried]
         self._write_if_new(replace(self._document, fetch_faults=faults))
+
+    def tested(self, tests: list[telemetry.StandaloneTest], outputs: Mapping[str, str]) -> None:
+        """Write what became of the package's stand-alone tests, and keep what they printed."""
+        self._test_outputs = {name: mask(text, self._secret_values) for name, text in outputs.items()}
+        self._write_if_new(replace(self._document, tests=tests))
 
     def published(
         self,

@@ -23,6 +23,7 @@ from buildjob.report.cdash_names import CDashNames
 
 PREFIX = "SPACK_FARM_BUILD_"
 _BUILD_JOBS = "SPACK_BUILD_JOBS"
+_FAIL_FAST = "SPACK_CI_FAIL_FAST"
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
@@ -33,11 +34,15 @@ FROM_ENVIRONMENT = {
 # What each option needs to have an effect: one of these.
 _NEEDS = {
     "unsigned": ("mirror",),
-    "signing_key_file": ("mirror",),
+    "signing_key_file": ("mirror", "ci"),
     "signing_passphrase_file": ("signing_key_file",),
-    "private": ("mirror", "publish"),
+    "private": ("mirror", "publish", "ci"),
     "allow_missing": ("mirror", "publish"),
+    "tests": ("ci",),
+    "test_timeout": ("tests",),
+    "fail_fast": ("tests",),
 }
+_NOT_FOR_CI = ("hash", "command", "fresh", "mirror", "unsigned", "publish", "allow_missing", "group")
 _OF_SPACK_BUILDS = (
     "spack", "config_scope", "jobs", "fresh", "unsigned", "signing_key_file", "signing_passphrase_file", "publish",
     "private", "allow_missing", "trust",
@@ -59,6 +64,13 @@ class CommandBuild(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     prefix: Path | None
     """A folder whose growth counts as the build's use of disk."""
+
+
+class StandaloneTests(msgspec.Struct, frozen=True, kw_only=True):
+    """How the stand-alone tests of the package that was built are run."""
+
+    fail_fast: bool = True
+    timeout_seconds: float | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +99,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     hash: str = ""
     """The DAG hash, or its beginning, of the one spec of the environment to build; empty for all roots."""
     command: CommandBuild | None = None
+    is_ci: bool = False
+    """Build what a job of `spack ci generate` names by variables (`--ci`)."""
+    standalone_tests: StandaloneTests | None = None
+    """None: they are not run."""
     spack: str = ""
     """What `--spack` names; empty to search."""
     scopes: list[Path] = []
@@ -137,21 +153,26 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
     values = _with_environment(given, variables)
     _reject_useless(given, values)
     named: list[str] = values["spec"]
-    command = _command(values, named)
-    specs, files, environment = _sort(named, values["hash"]) if command is None else ([], [], "")
-    target = _target(values)
+    is_ci = bool(values["ci"])
+    if is_ci:
+        _reject_for_ci(given, values)
+    command = _command(values, named) if not is_ci else None
+    specs, files, environment = _sort(named, values["hash"]) if command is None and not is_ci else ([], [], "")
+    target = _ci_target(values) if is_ci else _target(values)
     if target and command:
         raise RequestError("--mirror publishes Spack binaries; a --command build has none: omit --mirror")
     return BuildRequest(
         specs=specs,
         spec_files=files,
         environment_name=environment,
-        active_environment=_active_environment(variables) if not environment and command is None else None,
+        active_environment=_active_environment(variables) if not environment and command is None and not is_ci else None,
         hash=values["hash"] or "",
         command=command,
+        is_ci=is_ci,
+        standalone_tests=_standalone_tests(values, variables) if values["tests"] else None,
         spack=values["spack"] or "",
         scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],
-        out=_writable(_path(values["out"] or "spack-farm-out", "--out"), "--out"),
+        out=_writable(_path(values["out"] or (_ci_out(variables) if is_ci else "spack-farm-out"), "--out"), "--out"),
         target=target if values["publish"] else None,
         keep_unsigned=not values["publish"],
         private=bool(values["private"]),
@@ -168,6 +189,44 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         ),
         variables=dict(variables),
         paths=from_environment(variables),
+    )
+
+
+def _reject_for_ci(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise RequestError for what a job of a pipeline takes from its variables and from Spack's configuration."""
+    for name in _NOT_FOR_CI:
+        if is_given(given[name]):
+            raise RequestError(f"{option_of(name)} and --ci exclude each other: the pipeline and its mirrors say it")
+    if values["spec"]:
+        raise RequestError(f"{values['spec'][0]}: --ci builds the spec that SPACK_JOB_SPEC_DAG_HASH names: omit it")
+
+
+def _ci_target(values: Mapping[str, Any]) -> Target | None:
+    """Return what the options say of signing; Spack's configuration has the target's address."""
+    key, passphrase = values["signing_key_file"], values["signing_passphrase_file"]
+    if not key:
+        return None
+    return Target(
+        url="",
+        folder=None,
+        signing_key_file=find_source(key, "--signing-key-file"),
+        passphrase_file=(find_source(passphrase, "--signing-passphrase-file", holds="passphrase") if passphrase else None),
+    )
+
+
+def _ci_out(variables: Mapping[str, str]) -> str:
+    """Return the folder for run folders that the pipeline keeps as an artifact."""
+    folder = Path(variables.get("CI_PROJECT_DIR", "")) / (variables.get("SPACK_ARTIFACTS_ROOT") or ".")
+    return str(folder / "user_data" / "spack-farm")
+
+
+def _standalone_tests(values: Mapping[str, Any], variables: Mapping[str, str]) -> StandaloneTests:
+    fail_fast = values["fail_fast"]
+    if fail_fast is None and variables.get(_FAIL_FAST, "").strip():
+        fail_fast = switch(variables[_FAIL_FAST], _FAIL_FAST)
+    limit = values["test_timeout"]
+    return StandaloneTests(
+        fail_fast=fail_fast is not False, timeout_seconds=seconds(limit, "--test-timeout") if limit else None
     )
 
 

@@ -3,6 +3,7 @@
 Knows neither Spack nor packages.
 """
 
+import contextlib
 import io
 import shlex
 import subprocess
@@ -54,6 +55,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         deadline = self.deadline if within_seconds is None else _after(within_seconds)
         return self._follow(child.start(_program(argv, environment)), argv, deadline)
 
+    def converse(
+        self, argv: list[str], environment: Mapping[str, str], *, question: bytes, answer: Callable[[bytes], bytes]
+    ) -> tuple[int, bytes]:
+        """Run a program to its end that asks one thing: a line that begins with `question`, whose rest `answer` receives.
+
+        What that returns is the program's input. Else as `call`.
+        """
+        asking = Prestarted(_program(argv, environment))
+        asking.start()
+        started, write = asking.release()
+
+        def listen(line: bytes) -> None:
+            if line.startswith(question):
+                with contextlib.suppress(BrokenPipeError):  # it has ended: its output says why
+                    write(answer(line[len(question) :]))
+
+        return self._follow(started, argv, self.deadline, listen=WholeLines(listen).feed)
+
     def require_time(self, what: str) -> None:
         """Raise TimedOut if the session's deadline is over; `what` would come next."""
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -74,16 +93,36 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         deadline: float | None,
         *,
         standby: frozenset[int] = frozenset(),
+        listen: Callable[[bytes], None] = lambda _chunk: None,
     ) -> tuple[int, bytes]:
         printed = io.BytesIO()
         until = child.Until(stop=self.stop, deadline=deadline, standby=lambda: standby)
-        listen = NoticeLines(lambda line: self.log.note(mask(line, self.environments.secret_values)))
-        ended = child.follow(started, output=child.Output(printed, listen=listen.feed), until=until)
+        notices = NoticeLines(lambda line: self.log.note(mask(line, self.environments.secret_values)))
+
+        def hear(chunk: bytes) -> None:
+            notices.feed(chunk)
+            listen(chunk)
+
+        ended = child.follow(started, output=child.Output(printed, listen=hear), until=until)
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:
             raise TimedOut(f"--timeout passed while {Path(argv[0]).name} was running: {shlex.join(map(str, argv[-3:]))}")
         return ended.exit_code, printed.getvalue()
+
+
+class WholeLines:
+    """Passes on the lines of an output that comes in pieces, each when it is whole."""
+
+    def __init__(self, line: Callable[[bytes], None]) -> None:
+        self._pass_on = line
+        self._line = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        *lines, self._line = (self._line + chunk).split(b"\n")
+        for line in lines:
+            self._pass_on(line)
 
 
 class NoticeLines:

@@ -278,6 +278,23 @@ class KeyRing:
         return {each: str(self._gpg.export_keys(each)).encode() for each in dict.fromkeys(found) if each}
 
 
+def has_public_key(home: Path) -> bool:
+    """Return whether a GnuPG home has any key."""
+    return bool(shutil.which("gpg")) and "\npub:" in "\n" + _stdout(home, "--list-keys", text=b"")
+
+
+def only_secret_key(home: Path) -> bytes:
+    """Return the secret key of a GnuPG home, armored; empty if it has none or several, or if gpg gives none away.
+
+    One with a passphrase is not given away, since nobody is asked for it.
+    """
+    if not shutil.which("gpg") or not (home / "private-keys-v1.d").is_dir():
+        return b""
+    if len(secret_keys.parse(_stdout(home, "--list-secret-keys", text=b""))) != 1:
+        return b""
+    return _run_gpg(home, "--pinentry-mode", "error", "--armor", "--export-secret-keys").stdout
+
+
 def public_keys(source: Path | bytes, *, title: str = "", secret_allowed: bool = True) -> bytes:
     """Return the public keys, armored, of a key file, of its content or of a GnuPG home; empty if a home has none.
 

@@ -20,6 +20,7 @@ examples:
   spack-farm build zlib
   spack-farm build hdf5+mpi --mirror ./mirror --signing-key-file key.asc --timeout 2h
   spack-farm build ./environment --hash 2dvny7r --out reports
+  spack-farm build --ci --tests
   spack-farm build --command 'make -j4 install' --name hello --version 1.0
 
 exit codes:
@@ -107,6 +108,23 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
     )
     report.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")
+    pipeline = new.add_argument_group("in a pipeline of 'spack ci generate', instead of 'spack ci rebuild'")
+    pipeline.add_argument(
+        "--ci",
+        action="store_true",
+        default=None,
+        help="build the spec that the job's variables name; binaries go to the mirror buildcache-destination",
+    )
+    pipeline.add_argument(
+        "-t", "--tests", action="store_true", default=None, help="run the package's stand-alone tests after the build"
+    )
+    pipeline.add_argument("--test-timeout", metavar="TIME", help="how long the tests may take")
+    pipeline.add_argument(
+        "--fail-fast",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="stop the tests after the first failure (default: $SPACK_CI_FAIL_FAST, else yes)",
+    )
     command = new.add_argument_group("without Spack")
     command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
     command.add_argument("--name", metavar="NAME", help="its name")
@@ -135,6 +153,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             log.warning(slip)
         extra.require(asked.packages)
+        if asked.is_ci:
+            from buildjob.ci.rebuild import rebuild  # noqa: PLC0415  a rejected request need not load it
+
+            return rebuild(asked, log)
         from buildjob.agent.build import build  # noqa: PLC0415  a rejected request need not load it
 
         return build(asked, log)

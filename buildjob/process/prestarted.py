@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 
 from buildjob.process import child
 
@@ -41,6 +42,19 @@ class Prestarted:
             resumed.stdin.write(line + b"\n")
         resumed.stdin.close()
         return resumed
+
+    def release(self) -> tuple["subprocess.Popen[bytes]", Callable[[bytes], None]]:
+        """Return the program for the caller to follow to its end, and a function that gives it its line of input, once."""
+        released, self._child = self._child, None
+        assert released
+        stdin, released.stdin = released.stdin, None
+        assert stdin
+
+        def write(line: bytes) -> None:
+            with stdin:
+                stdin.write(line + b"\n")
+
+        return released, write
 
     @property
     def pids(self) -> frozenset[int]:

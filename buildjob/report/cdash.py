@@ -19,7 +19,7 @@ from buildjob.telemetry import Telemetry
 from ctest_xml import naming
 from ctest_xml.mapping import PackageBuild
 from ctest_xml.mapping import write_documents as write
-from ctest_xml.model import Note, Phase, Sample, Site, Upload
+from ctest_xml.model import Note, Phase, Sample, Site, Test, TestStatus, Upload
 
 _BEFORE_THE_PACKAGE = telemetry.SURROUNDING_PHASES | {"stage"}
 """Phases before the first one that the package itself names."""
@@ -28,6 +28,10 @@ _EARLY_FAILURES = {
     Outcome.SPACK_UNUSABLE: "Spack could not be used",
     Outcome.DEPENDENCY_FAILED: "a dependency failed",
 }
+
+
+_TEST_STATUS: dict[str, TestStatus] = {"passed": "passed", "failed": "failed"}
+"""All else was not run."""
 
 
 def write_documents(result: RunResult, cdash_names: CDashNames) -> None:
@@ -56,6 +60,7 @@ def package_build(result: RunResult, cdash_names: CDashNames) -> PackageBuild:
         labels=tuple(label for label in (f"{spec.name}@{spec.version}", spec.hash[:7]) if label),
         notes=tuple(_notes(result, ended)),
         uploads=tuple(_uploads(result)),
+        tests=tuple(_test(test, spec.name, result.test_outputs.get(test.name, "")) for test in document.tests),
         revision=document.reproduce.packages_commit or document.reproduce.spack_commit,
     )
 
@@ -65,10 +70,11 @@ def _site(document: Telemetry, cdash_names: CDashNames, begun: float) -> Site:
     system = platform.uname()
     return Site(
         name=cdash_names.site,
-        build_name=naming.build_name(
+        build_name=cdash_names.build_name
+        or naming.build_name(
             package=document.spec.name, compiler=document.spec.compiler, architecture=document.spec.architecture
         ),
-        build_stamp=naming.build_stamp(start_seconds=begun, group=cdash_names.group),
+        build_stamp=cdash_names.build_stamp or naming.build_stamp(start_seconds=begun, group=cdash_names.group),
         generator=f"spack-farm-{document.versions.spack_farm}",
         compiler_name=compiler,
         compiler_version=compiler_version,
@@ -123,6 +129,20 @@ def _phase(document: Telemetry, phase: telemetry.Phase, begun: float, outcome: O
         memory_peak_bytes=phase.memory_working_set_peak_bytes,
         cpu_seconds=phase.cpu_seconds,
         is_step=phase.name not in telemetry.SURROUNDING_PHASES,
+    )
+
+
+def _test(test: telemetry.StandaloneTest, package: str, output: str) -> Test:
+    """Return a stand-alone test of the installed package."""
+    status = _TEST_STATUS.get(test.status, "notrun")
+    return Test(
+        name=f"{package}.test.{test.name}",
+        status=status,
+        execution_seconds=test.wall_seconds,
+        completion="Completed" if status != "notrun" else "No tests to run",
+        exit_code="Failed" if status == "failed" else "",
+        output=output,
+        labels=(package,),
     )
 
 

@@ -10,3 +10,7 @@ class CDashNames(msgspec.Struct, frozen=True, kw_only=True):
     """The class of machine, stable over runs."""
     group: str = "Experimental"
     """A build group of the project."""
+    build_name: str = ""
+    """Empty for one that stays equal from run to run."""
+    build_stamp: str = ""
+    """Empty for one from the run's begin and the group."""

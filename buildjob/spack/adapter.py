@@ -9,10 +9,12 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from buildjob.errors import FetchError, PublishError, RequestError, SpackError
+from buildjob.spack.ci_answer import Rebuild, Tested
 from buildjob.spack.concrete import (
     ConcreteSpec,
     Concretization,
@@ -29,6 +31,8 @@ OLDEST, NEWEST = (1, 1), (1, 2)
 """The minor versions that this adapter was tried with."""
 UNUSABLE_EXIT_CODES = frozenset({3, 126, 127})
 """3: an exception that is not a SpackError. 126 and 127 are the shell's codes for a program that does not start."""
+_CREDENTIALS = b"spack-farm credentials "
+"""Begins the line in which `inside/rebuild.py` names variables."""
 _INSIDE = Path(__file__).parent / "inside"
 
 
@@ -41,12 +45,25 @@ class _Refreshed(msgspec.Struct):
     faults: list[str]
 
 
+class _Changed(msgspec.Struct):
+    changed: bool
+
+
 class _Origins(msgspec.Struct):
     origins: dict[str, Origin]
 
 
 Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
 """Runs a command line with an environment to its end; returns its exit code and all that it printed."""
+
+
+class Converse(Protocol):
+    """Runs a command line that asks one thing; see `Session.converse`."""
+
+    def __call__(
+        self, argv: list[str], environment: Mapping[str, str], *, question: bytes, answer: Callable[[bytes], bytes]
+    ) -> tuple[int, bytes]:
+        """Run it to its end; return its exit code and all that it printed."""
 
 
 class Spack:
@@ -180,6 +197,50 @@ class Spack:
                 raise FetchError(f"Spack could not fetch what it needs; a retry may help. It says: {rejection.error}")
             raise RequestError(f"Spack says: {rejection.error}")
         return answer
+
+    def rebuild(
+        self,
+        question: Mapping[str, object],
+        *,
+        credentials: Callable[[list[str]], Mapping[str, str]],
+        converse: Converse,
+        environment: Mapping[str, str],
+    ) -> Rebuild:
+        """Ask for what a job of `spack ci generate` needs, and install its dependencies from the mirrors.
+
+        `credentials` returns the values of the variables that mirrors take credentials from: Spack names them. Raises as
+        `concretize`.
+        """
+
+        def call(argv: list[str], given: Mapping[str, str]) -> tuple[int, bytes]:
+            def answer(names: bytes) -> bytes:
+                return msgspec.json.encode(credentials(msgspec.json.decode(names, type=list[str])))
+
+            return converse(argv, given, question=_CREDENTIALS, answer=answer)
+
+        asked = Spack(self.installation, call=call, scopes=self.scopes)
+        answer = asked._ask(question, environment=environment, script="rebuild.py")
+        return msgspec.json.decode(answer, type=Rebuild)
+
+    def broken_spec(self, question: Mapping[str, str], *, environment: Mapping[str, str]) -> bool:
+        """Add a spec to the list of broken ones, or delete it from there; return whether that changed the list.
+
+        `question` is that of `inside/broken_spec.py`. Raises as `concretize`.
+        """
+        answer = self._ask(question, environment=environment, script="broken_spec.py")
+        return msgspec.json.decode(answer, type=_Changed).changed
+
+    def tests_argv(self, spec: ConcreteSpec, stage: Path, *, fail_fast: bool, seconds: float | None) -> list[str]:
+        """Return the command line that runs an installed package's stand-alone tests; it waits for a line of input."""
+        limit = "none" if seconds is None else str(max(int(seconds), 1))
+        return self.argv("python", _INSIDE / "standalone_tests.py", spec.hash, stage, str(fail_fast).lower(), limit)
+
+    def tested(self, code: int, printed: bytes) -> Tested:
+        """Return what the program that tests answered; a fault if it gave no answer."""
+        lines = [line for line in printed.splitlines() if line.startswith(b'{"log"')]
+        if lines:
+            return msgspec.json.decode(lines[-1], type=Tested)
+        return Tested(log="", fault=f"Spack ended with {code}: {_last_line(printed.decode('utf-8', 'replace'))}")
 
     def install_argv(self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed.

@@ -67,3 +67,12 @@ def take_fetch_report(path: Path) -> FetchReport | None:
 def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
     """Return the folder in which Spack unpacks and builds a package; it need not exist."""
     return Path(concretization.stage_root) / spec.stage_name
+
+
+def archived_files(prefix: Path) -> list[tuple[str, Path]]:
+    """Return the files that a recipe keeps beside the log, such as config.log, each with its name below a folder.
+
+    Spack copies them into the prefix; of a build that failed there is none.
+    """
+    root = prefix / ".spack" / "archived-files"
+    return [(str(path.relative_to(root)), path) for path in sorted(root.rglob("*")) if path.is_file()]

@@ -55,7 +55,15 @@ def concretize(request):
     roots = [root for root in roots if not root.external]
     if not roots:
         raise ValueError("; ".join(external))
-    mirrors = mirror_access.binary_mirrors()
+    return described(environment, roots, request["folder"], faults) | {
+        "external_roots": external,
+        "index_asked": watch.asked,
+    }
+
+
+def described(environment, roots, folder, faults, mirrors=None):
+    """All that the agent reads of a concretization; `mirrors` are asked for binaries, as far as they are folders."""
+    mirrors = mirror_access.binary_mirrors() if mirrors is None else mirrors
     specs = in_order(roots)
     # what `spack install` marks as explicitly installed: of an environment its roots, whatever is asked for of it
     explicit = {root.dag_hash() for root in (environment.concrete_roots() if environment else roots)}
@@ -63,10 +71,10 @@ def concretize(request):
     developed, outdated = developers_folders(specs), outdated_builds(specs, records)
     return {
         "environment": environment.path if environment else "",
-        "external_roots": external,
+        "external_roots": [],
         "roots": [root.dag_hash() for root in roots],
         "specs": [
-            concrete_spec(spec, request["folder"], [] if developed[spec.dag_hash()] else mirrors, faults)
+            concrete_spec(spec, folder, [] if developed[spec.dag_hash()] else mirrors, faults)
             | {
                 "is_explicit": spec.dag_hash() in explicit,
                 "develop_folders": developed[spec.dag_hash()],
@@ -78,7 +86,6 @@ def concretize(request):
         "views": views.state(environment),
         "mirrors": [{"name": mirror.name, "url": mirror.fetch_url, "signed": mirror.signed} for mirror in mirrors],
         "mirror_faults": faults.all(),
-        "index_asked": watch.asked,
         "secret_variables": secret_variables(),
         "stage_root": spack.stage.get_stage_root(),
         "spack_version": spack.spack_version,
@@ -356,4 +363,5 @@ def packages_commit(roots):
         return ""
 
 
-exchange.answer_file(*sys.argv[1:], answer)
+if __name__ == "__main__":
+    exchange.answer_file(*sys.argv[1:], answer)

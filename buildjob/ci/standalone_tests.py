@@ -1,0 +1,94 @@
+"""Runs the stand-alone tests of a package that was built, and keeps their results. They never change the outcome."""
+
+import html
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from buildjob import telemetry
+from buildjob.agent.recorder import Recorder
+from buildjob.agent.request import StandaloneTests
+from buildjob.agent.session import Session
+from buildjob.ci import artifacts
+from buildjob.ci.job import CIJob
+from buildjob.errors import AgentError, Interrupted
+from buildjob.spack.adapter import Spack
+from buildjob.spack.ci_answer import StandaloneTest, Tested
+from buildjob.spack.concrete import ConcreteSpec
+
+_REPORT = "ci-test-results.xml"
+
+
+def run_tests(session: Session, spack: Spack, spec: ConcreteSpec, recorder: Recorder, job: CIJob) -> None:
+    """Run the tests as the request asks; whatever becomes of them is reported, and a fault is a warning."""
+    options = session.request.standalone_tests or StandaloneTests()
+    stage = recorder.folder / "tests"
+    session.log.step(f"running the stand-alone tests of {spec.title}")
+    argv = spack.tests_argv(spec, stage, fail_fast=options.fail_fast, seconds=options.timeout_seconds)
+    try:
+        program = session.prestarted(argv, spack.environment(session.environments.build))
+        code, printed = session.finish(program, b"test")
+    except Interrupted:
+        return
+    except (AgentError, OSError) as error:
+        session.log.warning(f"{spec.title}: the stand-alone tests were not run to their end: {error}")
+        return
+    tested = spack.tested(code, printed)
+    _record(recorder, tested.tests)
+    for test in tested.tests:
+        (session.log.warning if test.status == "failed" else session.log.note)(f"test {test.name}: {test.status}")
+    if not tested.tests:
+        session.log.note(f"{spec.title} has no stand-alone tests")
+    if tested.fault:
+        session.log.warning(f"{spec.title}: stand-alone tests: {tested.fault}")
+    try:
+        log = Path(tested.log)
+        logs = {log.name: log} if tested.log else {}
+        report = junit(spec, tested).encode("utf-8", "replace")
+        artifacts.save_tests(job, logs, report, _REPORT, session.environments.secret_values)
+        shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        session.log.warning(f"the results of the stand-alone tests were not kept: {error.strerror or error}")
+
+
+def skip_tests(recorder: Recorder, spec: ConcreteSpec, reason: str) -> None:
+    """Record that the tests were not run."""
+    _record(recorder, [StandaloneTest(name=spec.name, status="skipped", output=reason)])
+
+
+def _record(recorder: Recorder, tests: Sequence[StandaloneTest]) -> None:
+    kept = [telemetry.StandaloneTest(name=test.name, status=test.status, wall_seconds=test.seconds) for test in tests]
+    recorder.tested(kept, {test.name: test.output for test in tests})
+
+
+def junit(spec: ConcreteSpec, tested: Tested) -> str:
+    """Return the results as GitLab reads them: JUnit's XML, of characters that XML allows."""
+    tests = tested.tests
+    failed, skipped = (sum(test.status in kinds for test in tests) for kinds in (("failed",), ("skipped", "notrun")))
+    cases = []
+    for test in tests:
+        inner = f"<system-out>{_text(test.output)}</system-out>"
+        if test.status == "failed":
+            inner = '<failure message="the test failed"/>' + inner
+        elif test.status != "passed":
+            inner = "<skipped/>" + inner
+        name = quoteattr(_clean(test.name))
+        cases.append(
+            f'    <testcase classname={quoteattr(spec.name)} name={name} time="{test.seconds:.3f}">{inner}</testcase>\n'
+        )
+    head = f'tests="{len(tests)}" failures="{failed}" skipped="{skipped}"'
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<testsuites>\n  <testsuite name={quoteattr(spec.title)} {head}>\n{''.join(cases)}  </testsuite>\n</testsuites>\n"
+    )
+
+
+def _clean(text: str) -> str:
+    return "".join(
+        letter for letter in text if letter in "\t\n" or " " <= letter <= "\ud7ff" or "\ue000" <= letter <= "\ufffd"
+    )
+
+
+def _text(text: str) -> str:
+    return html.escape(_clean(text), quote=False)

@@ -1,0 +1,210 @@
+"""`spack-farm build --ci` runs the jobs of a pipeline that real `spack ci generate` has written, in its order."""
+
+import base64
+import gzip
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.cdash import CDash
+from tests.labs.s3.server import Server
+from tests.labs.spack.keys import Key
+from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
+from tests.labs.spack.pipeline import PipelineProject
+
+PROTECTED = {"SPACK_PIPELINE_TYPE": "spack_protected_branch"}
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A project whose jobs have all run."""
+
+    project: PipelineProject
+    key: Key
+    mirror: Path
+    broken: Path
+    done: dict[str, "subprocess.CompletedProcess[str]"]
+
+
+def _output(done: "subprocess.CompletedProcess[str]") -> str:
+    return done.stdout + done.stderr
+
+
+def _run_all(project: PipelineProject, *options: str, **variables: str) -> dict[str, "subprocess.CompletedProcess[str]"]:
+    return {package: project.rebuild(package, *options, **variables) for package in project.jobs}
+
+
+@pytest.fixture(scope="module")
+def signed(lab: SpackLab, tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    """A project on a protected branch with a signed mirror in a folder; all of its jobs have run."""
+    folder = tmp_path_factory.mktemp("signed")
+    key = Key(tmp_path_factory.mktemp("k"))
+    (folder / "broken").mkdir()
+    project = PipelineProject(
+        lab,
+        folder / "project",
+        destination={"url": (folder / "mirror").as_uri(), "signed": True},
+        ci={"broken-specs-url": (folder / "broken").as_uri()},
+    )
+    project.environment |= PROTECTED | {"SPACK_SIGNING_KEY": base64.b64encode(key.secret.read_bytes()).decode()}
+    project.generate()
+    return Signed(project, key, folder / "mirror", folder / "broken", _run_all(project))
+
+
+def test_each_job_ends_as_its_package_does(signed: Signed) -> None:
+    assert {package: done.returncode for package, done in signed.done.items()} == {
+        "compiler-wrapper": 0,
+        "gcc-runtime": 0,
+        "libhello": 0,
+        "hello-app": 0,
+        "hello-broken": 1,
+    }, "\n".join(map(_output, signed.done.values()))
+    assert "3 packages installed from the mirrors" in signed.done["hello-app"].stdout
+    assert "not checked" not in signed.done["hello-app"].stdout
+
+
+def test_only_the_package_that_does_not_build_is_registered_as_broken(signed: Signed) -> None:
+    broken_hash = signed.project.jobs["hello-broken"]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]
+    assert [path.name for path in signed.broken.iterdir()] == [broken_hash]
+    assert "registered as broken" in signed.done["hello-broken"].stdout
+
+
+def test_stock_spack_installs_all_with_signatures_checked(signed: Signed, tmp_path: Path) -> None:
+    scope = other_tree(tmp_path, signed.mirror)
+    home = {"SPACK_GNUPGHOME": str(tmp_path / "gpg")}
+    trusted = signed.project.lab.stock_spack("gpg", "trust", signed.key.public, scopes=[scope], environment=home)
+    assert trusted.returncode == 0, trusted.stderr
+    dag_hash = signed.project.jobs["hello-app"]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]
+    spec = signed.project.folder / "hello-app.json"
+    spec.write_text(signed.project.spack("-e", signed.project.folder / "env", "spec", "--json", f"/{dag_hash}").stdout)
+    done = signed.project.lab.stock_spack("install", "--cache-only", spec, scopes=[scope], environment=home)
+    assert done.returncode == 0, _output(done)
+
+
+def test_a_job_that_runs_again_builds_nothing(signed: Signed) -> None:
+    done = signed.project.rebuild("hello-app")
+    assert done.returncode == 0
+    assert "no need to build it" in done.stdout
+    assert "Executing phase" not in done.stdout
+
+
+def test_the_artifacts_are_laid_out_as_spacks_own(signed: Signed) -> None:
+    signed.project.rebuild("hello-broken")
+    found = {
+        str(path.relative_to(signed.project.artifacts)) for path in signed.project.artifacts.rglob("*") if path.is_file()
+    }
+    assert {f"reproduction/{name}" for name in ("hello-broken.json", "repro.json", "spack.lock", "spack.yaml")} <= found
+    assert {f"reproduction/{name}" for name in ("install.sh", "test.sh", "spack_info.txt")} <= found
+    log = gzip.decompress((signed.project.artifacts / "logs/spack-build-out.txt.gz").read_bytes())
+    assert b"Executing phase: 'build'" in log
+    assert not [name for name in found if "spack-build-env" in name]
+    secret = signed.project.environment["SPACK_SIGNING_KEY"].encode()
+    assert not [path for path in signed.project.artifacts.rglob("*") if path.is_file() and secret[:60] in path.read_bytes()]
+
+
+def test_a_second_generate_prunes_all_that_was_built(signed: Signed) -> None:
+    before = signed.project.pipeline
+    entries = [(path, path.read_bytes()) for path in signed.broken.iterdir()]
+    for path, _ in entries:  # Spack generates no pipeline that has a broken spec
+        path.unlink()
+    try:
+        again = signed.project.generate()
+        assert set(signed.project.jobs) <= {"hello-broken"}, again
+    finally:
+        signed.project.pipeline = before
+        for path, content in entries:
+            path.write_bytes(content)
+
+
+def test_a_missing_dependency_is_no_broken_package(lab: SpackLab, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    project = PipelineProject(
+        lab,
+        tmp_path / "project",
+        specs=["hello-app"],
+        destination={"url": (tmp_path / "mirror").as_uri(), "signed": False},
+        ci={"broken-specs-url": (tmp_path / "broken").as_uri()},
+    )
+    project.generate()
+    done = project.rebuild("hello-app", **PROTECTED)
+    assert done.returncode == 6, _output(done)
+    assert "no binary available of compiler-wrapper@" in done.stderr
+    assert not list((tmp_path / "broken").iterdir())
+    (document,) = project.artifacts.glob("user_data/spack-farm/hello-app-*/telemetry.json")
+    assert json.loads(document.read_text())["outcome"] == "dependency_failed"
+
+
+def test_unsigned_mirrors_are_looked_at_before_a_build(lab: SpackLab, tmp_path: Path) -> None:
+    """`spack ci rebuild` asks unsigned mirrors for a signature, finds none, and builds and overwrites every time."""
+    destination = {"url": (tmp_path / "mirror").as_uri(), "signed": False}
+    project = PipelineProject(
+        lab, tmp_path / "project", specs=["hello-tested", "hello-unfetchable"], destination=destination
+    )
+    project.generate()
+    first = project.rebuild("hello-tested", "--tests", "--no-fail-fast")
+    assert first.returncode == 0, _output(first)
+    assert "test test_speaks: passed" in first.stdout
+    assert "test test_is_broken: failed" in first.stdout
+    report = (project.artifacts / "tests/ci-test-results.xml").read_text()
+    assert 'failures="1"' in report
+    assert "before  &lt;broken&gt;" in report
+    assert list(project.artifacts.glob("tests/hello-tested-*-test-out.txt.gz"))
+    tests = read_telemetry(project.artifacts / "user_data/spack-farm", "hello-tested").tests
+    assert {test.name: test.status for test in tests} == {"test_speaks": "passed", "test_is_broken": "failed"}
+    again = project.rebuild("hello-tested")
+    assert again.returncode == 0
+    assert "no need to build it" in again.stdout
+    everything = project.rebuild("hello-tested", SPACK_REBUILD_EVERYTHING="True")
+    assert everything.returncode == 0
+    assert "published" in everything.stdout
+    unfetchable = project.rebuild("hello-unfetchable", **PROTECTED)
+    assert unfetchable.returncode == 4, _output(unfetchable)
+
+
+def test_a_job_with_s3_and_cdash(lab: SpackLab, moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    destination = {
+        "url": f"s3://{bucket}/pr",
+        "endpoint_url": moto.url,
+        "access_pair": {"id": "testing", "secret_variable": "FARM_MIRROR_CODE"},
+        "signed": False,
+    }
+    with CDash(token="a-token-of-cdash") as cdash:
+        project = PipelineProject(
+            lab,
+            tmp_path / "project",
+            specs=["hello-tested"],
+            destination=destination,
+            cdash={"build-group": "Nightly", "url": cdash.url, "project": "demo", "site": "Farm"},
+        )
+        secrets = {"FARM_MIRROR_CODE": "testing-secret", "SPACK_CDASH_AUTH_TOKEN": "a-token-of-cdash"}
+        others = {
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CI_RUNNER_DESCRIPTION": "runner-1",
+        }
+        project.environment |= secrets | others
+        project.generate()
+        done = project.rebuild("hello-tested", "--tests", "--no-fail-fast")
+        assert done.returncode == 0, _output(done)
+        given = project.variables("hello-tested")
+        assert {file.query["build"] for file in cdash.taken} == {given["SPACK_CDASH_BUILD_NAME"]}
+        assert {file.query["stamp"] for file in cdash.taken} == {given["SPACK_CDASH_BUILD_STAMP"]}
+        assert {file.query["site"] for file in cdash.taken} == {"Farm (runner-1)"}
+        (results,) = (file.body for file in cdash.taken if file.name == "Test.xml")
+        assert b"test_is_broken" in results
+        for path in project.artifacts.rglob("*"):
+            if path.is_file():
+                assert not [value for value in secrets.values() if value.encode() in path.read_bytes()], path
+        keys = [each["Key"] for each in moto.client().list_objects_v2(Bucket=bucket)["Contents"]]
+        assert [key for key in keys if key.startswith("pr/v3/manifests/spec/hello-tested/")]
+        assert [key for key in keys if key.startswith("pr/telemetry/v1/")]
+        again = project.rebuild("hello-tested")
+        assert again.returncode == 0
+        assert "no need to build it" in again.stdout
+        lost = project.rebuild("hello-tested", SPACK_REBUILD_EVERYTHING="True", FARM_MIRROR_CODE="")
+        assert lost.returncode == 2
+        assert "FARM_MIRROR_CODE" in lost.stderr
