@@ -65,8 +65,9 @@ class Stack:
         if text not in self.patterns:
             try:
                 parsed = spack.spec.Spec(text)
-            except (spack.error.SpackError, spack.error.SpecSyntaxError, AttributeError, TypeError) as error:
-                raise BadRequest(f"'{text}' is no spec: {str(error).strip().splitlines()[0]}") from error
+            except Exception as error:  # of any kind: the parser does not expect the end of the text everywhere
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise BadRequest(f"'{text}' is no spec: {reason}") from error
             self.patterns[text] = parsed, bool(parsed.name) and spack.repo.PATH.exists(parsed.name)
         return self.patterns[text]
 

@@ -1,0 +1,279 @@
+"""The generator on a real Spack, beside `spack ci generate`: the same jobs in the same order; and odd input."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from buildjob.spack.find import SpackInstallation
+from pipelines.job_graph import digest
+from pipelines.job_graph import read as read_graph
+from tests.labs.checkout import ROOT
+from tests.labs.pipelines import Generators, builds, entries, waits_for
+from tests.labs.spack.lab import SpackLab
+
+pytestmark = [pytest.mark.spack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def generators(spack: SpackInstallation, tmp_path_factory: pytest.TempPathFactory) -> Generators:
+    """The examples' environment, concretized once, with a mirror that has no index."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    made = Generators(SpackLab(folder, spack), folder)
+    made.write()
+    done = made.spack("-e", made.environment_folder, "concretize")
+    assert done.code == 0, done.output
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(generators: Generators) -> Iterator[None]:
+    yield
+    generators.variables.clear()
+    generators.write()
+    shutil.rmtree(generators.folder / "mirror", ignore_errors=True)
+    shutil.rmtree(generators.folder / "pipeline", ignore_errors=True)
+
+
+def test_the_jobs_and_their_order_are_those_of_spacks_own_generator(generators: Generators) -> None:
+    peer, ours = generators.peer(), generators.ours()
+    assert (peer.code, ours.code) == (0, 0), peer.output + ours.output
+    mine, theirs = generators.pipeline(), generators.peers_pipeline()
+    assert len(builds(mine)) == 5
+    assert builds(mine) == builds(theirs)
+    assert waits_for(mine) == waits_for(theirs)
+    for name in builds(theirs):
+        differing = {
+            key for key, value in theirs[name]["variables"].items() if str(mine[name]["variables"].get(key)) != str(value)
+        }
+        assert differing == set(), name
+        assert (mine[name]["tags"], mine[name]["image"]) == (theirs[name]["tags"], theirs[name]["image"])
+
+
+SECTION: dict[str, Any] = {
+    "target": "gitlab",
+    "broken-tests-packages": ["gptune"],
+    "rebuild-index": True,
+    "pipeline-gen": [
+        {
+            "any-job": {
+                "tags": ["every", "public"],
+                "variables": {"WHO": "any", "PATH_+:": "x"},
+                "before_script": [["- uname"], "id"],
+            }
+        },
+        {"any-job-remove": {"tags": ["gone"]}},
+        {
+            "build-job": {
+                "image": {"name": "a:1", "entrypoint": [""]},
+                "tags": ["gone", "spack"],
+                "variables": {"CI_JOB_SIZE": "default"},
+            }
+        },
+        {"build-job-remove": {"variables": {"NOT": "here"}}},
+        {
+            "submapping": [
+                {
+                    "match": ["@1.0 %gcc", "hello-app"],
+                    "build-job": {"variables": {"CI_JOB_SIZE": "small", "KUBERNETES_CPU_REQUEST": 1.5}},
+                },
+                {"match": ["os=none"], "build-job": {"variables": {"CI_JOB_SIZE": "never"}}},
+                {
+                    "match": ["libhello"],
+                    "build-job": {"tags": ["large"]},
+                    "build-job-remove": {"variables": {"CI_JOB_SIZE": "x"}},
+                },
+            ]
+        },
+        {
+            "match_behavior": "merge",
+            "submapping": [
+                {"match": ["hello-app"], "build-job": {"variables": {"A": "1", "B": "1"}}},
+                {
+                    "match": ["hello-broken", "hello-app"],
+                    "build-job": {"variables": {"A": "2", "C": "2"}, "timeout": "1 hour"},
+                },
+            ],
+        },
+        {"build-job": {"after_script": ["echo done"], "tags:": ["only", "these"], "id_tokens": {"T": {"aud": "x"}}}},
+        {"noop-job": {"script": ["echo nothing"]}},
+        {"reindex-job": {"tags": ["service"]}},
+        {"cleanup-job": {"tags": ["service"]}},
+        {"copy-job": {"script": ["echo copy"]}},
+        {"signing-job": {"script": ["echo sign"], "image": "signer:1"}},
+    ],
+}
+
+
+def flat(value: Any) -> Any:
+    """Return a script as GitLab runs it: lists in it are lines."""
+    if not isinstance(value, list):
+        return value
+    return [line for item in value for line in (item if isinstance(item, list) else [item])]
+
+
+def test_a_section_with_every_key_means_what_it_means_to_spack(generators: Generators) -> None:
+    generators.write(ci=SECTION)
+    generators.variables["SPACK_PIPELINE_TYPE"] = "spack_protected_branch"
+    generators.variables["SPACK_SIGNING_KEY"] = ""
+    peer, ours = generators.peer(), generators.ours("--match-order", "last")
+    assert (peer.code, ours.code) == (0, 0), peer.output + ours.output
+    mine, theirs = generators.pipeline(), generators.peers_pipeline()
+    ours_only = {"SPACK_FARM_GRAPH_JOB"}
+    for name in builds(theirs):
+        for key in set(theirs[name]) - {"needs", "stage", "retry", "script", "variables"}:
+            assert flat(mine[name][key]) == flat(theirs[name][key]), (name, key)
+        known = {key: str(value) for key, value in mine[name]["variables"].items() if key not in ours_only}
+        assert known == {key: str(value) for key, value in theirs[name]["variables"].items()}
+    for name in ("sign-pkgs", "rebuild-index"):
+        for key in set(theirs[name]) - {"stage", "script"}:
+            assert flat(mine[name][key]) == flat(theirs[name][key]), (name, key)
+    assert "cleanup-job: no job is made of it" in ours.output
+
+
+def put_index(folder: Path, installs: Mapping[str, Any]) -> None:
+    """Write an index into a build cache in a folder."""
+    blob = json.dumps({"database": {"version": "8", "installs": installs}}).encode()
+    checksum = hashlib.sha256(blob).hexdigest()
+    manifest = folder / "v3/manifests/index/index.manifest.json"
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    data = {"contentLength": len(blob), "mediaType": "application/vnd.spack.db.v8+json", "compression": "none"}
+    manifest.write_text(json.dumps({"version": 3, "data": [data | {"checksumAlgorithm": "sha256", "checksum": checksum}]}))
+    path = folder / "blobs/sha256" / checksum[:2] / checksum
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(blob)
+
+
+def test_what_the_index_lists_gets_no_job_and_what_needs_it_waits_for_what_it_needs(generators: Generators) -> None:
+    lock = generators.environment_folder / "spack.lock"
+    specs = json.loads(lock.read_text())["concrete_specs"]
+    (libhello,) = (key for key, spec in specs.items() if spec["name"] == "libhello")
+    put_index(generators.folder / "mirror", dict(entries(lock, [libhello])))
+    peer, ours = generators.peer("--check-index-only"), generators.ours()
+    assert (peer.code, ours.code) == (0, 0), peer.output + ours.output
+    assert builds(generators.pipeline()) == builds(generators.peers_pipeline())
+    assert waits_for(generators.pipeline()) == waits_for(generators.peers_pipeline())
+    graph = read_graph((generators.folder / "jobs_scratch_dir/job-graph.json").read_bytes())
+    assert (graph.by_key()[libhello].state, len(builds(generators.pipeline()))) == ("pruned", 4)
+    put_index(generators.folder / "mirror", dict(entries(lock, list(specs))))
+    assert generators.ours().code == 0
+    assert list(generators.pipeline()) == ["workflow", "no-specs-to-rebuild"]
+
+
+def test_the_written_job_graph_obeys_its_schema_and_has_its_own_digest(generators: Generators) -> None:
+    assert generators.ours().code == 0
+    content = (generators.folder / "jobs_scratch_dir/job-graph.json").read_bytes()
+    schema = json.loads((ROOT / "docs/reference/job-graph.schema.json").read_text())
+    jsonschema.validate(json.loads(content), schema, cls=jsonschema.Draft202012Validator)
+    graph = read_graph(content)
+    assert graph.digest == digest(json.loads(content))
+    pipeline = generators.pipeline()
+    assert pipeline["variables"]["SPACK_FARM_GRAPH"] == graph.digest
+    assert {job.job: job.key for job in graph.jobs if job.state == "build"} == builds(pipeline)
+    assert {job.key: set(job.needs) for job in graph.jobs if job.needs}
+
+
+def test_the_same_request_gives_the_same_bytes_whatever_the_hash_seed(generators: Generators) -> None:
+    generators.variables.update(SOURCE_DATE_EPOCH="1700000000", PYTHONHASHSEED="1")
+    assert generators.ours().code == 0
+    names = ("pipeline/pipeline.yml", "jobs_scratch_dir/job-graph.json", "jobs_scratch_dir/concrete_environment/spack.lock")
+    first = [(generators.folder / name).read_bytes() for name in names]
+    generators.variables["PYTHONHASHSEED"] = "2"
+    assert generators.ours().code == 0
+    assert [(generators.folder / name).read_bytes() for name in names] == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        (
+            {"ci": {"pipeline-gen": [{"submapping": [{"match": ["hello-app"]}, {"match": ["hello-app@1.0"]}]}]}},
+            2,
+            "can never count",
+        ),
+        ({"ci": {"pipeline-gen": [{"submapping": [{"match": ["hello app ("]}]}]}}, 2, "is no spec"),
+        ({"specs": ["no-such-package-at-all"], "ci": {"target": "gitlab"}}, 2, "Spack says: "),
+    ],
+)
+def test_what_cannot_work_ends_with_its_code_and_one_line(
+    generators: Generators, changes: dict[str, Any], code: int, words: str
+) -> None:
+    lock = generators.environment_folder / "spack.lock"
+    kept = lock.read_bytes()
+    try:
+        generators.write(**changes)
+        answer, found = generators.generator({"environment": str(generators.environment_folder)})
+        assert (found, answer["code"]) == (code, code)
+        assert words in answer["error"]
+        asked = {"environment": str(generators.environment_folder), "on_failure": "pipeline", "stack": "cell"}
+        answer, found = generators.generator(asked)
+        assert found == 0
+        assert "spack-rejects-this-stack" in answer["files"]["pipeline/pipeline.yml"]
+    finally:
+        lock.write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [("http://127.0.0.1:1/cache", 4, "127.0.0.1:1"), ("s3://bucket/cache", 4, "s3://bucket/cache")],
+)
+def test_a_destination_that_does_not_answer_is_an_error_and_not_a_pipeline_of_everything(
+    generators: Generators, url: str, code: int, words: str
+) -> None:
+    generators.write(mirror=url)
+    generators.variables.update(
+        AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y", S3_ENDPOINT_URL="http://127.0.0.1:1", no_proxy="*"
+    )
+    done = generators.ours()
+    assert done.code == code
+    assert words in done.output
+    assert not (generators.folder / "pipeline/pipeline.yml").exists()
+
+
+def test_a_damaged_index_is_an_error_that_says_what_to_do(generators: Generators) -> None:
+    put_index(generators.folder / "mirror", {})
+    (blob,) = (generators.folder / "mirror/blobs").rglob("*/*/*")
+    blob.write_bytes(b"{")
+    done = generators.ours()
+    assert done.code == 4
+    assert "another checksum" in done.output
+    assert "publish index --rebuild" in done.output
+
+
+def test_what_is_known_to_be_broken_is_not_built(generators: Generators) -> None:
+    specs = json.loads((generators.environment_folder / "spack.lock").read_text())["concrete_specs"]
+    (broken,) = (key for key, spec in specs.items() if spec["name"] == "hello-broken")
+    folder = generators.folder / "broken"
+    folder.mkdir(exist_ok=True)
+    (folder / broken).write_text("broken-spec: {}")
+    generators.write(ci={"broken-specs-url": folder.as_uri()})
+    done = generators.ours()
+    assert done.code == 1
+    assert "hello-broken@1.0" in done.output
+
+
+def test_a_request_with_files_needs_no_folder(generators: Generators) -> None:
+    files = {name: (generators.environment_folder / name).read_text() for name in ("spack.yaml", "spack.lock")}
+    answer, code = generators.generator({"files": files, "sizes": (ROOT / "tests/data/sizes/sample.json").read_text()})
+    assert code == 0
+    assert answer["counts"]["build"] == 5
+    assert answer["files"]["jobs_scratch_dir/concrete_environment/spack.lock"] == files["spack.lock"]
+    assert "SPACK_FARM_SIZE_SOURCE" in answer["files"]["pipeline/pipeline.yml"]
+
+
+def test_an_index_of_100000_binaries_is_read_in_300_mib(generators: Generators) -> None:
+    lock = generators.environment_folder / "spack.lock"
+    specs = json.loads(lock.read_text())["concrete_specs"]
+    one = next(iter(dict(entries(lock, list(specs)[:1])).values()))
+    letters = "abcdefghijklmnopqrstuvwxyz234567"
+    names = ("".join(letters[number >> 5 * place & 31] for place in range(4)).ljust(32, "a") for number in range(100_000))
+    put_index(generators.folder / "mirror", dict.fromkeys(names, one))
+    done = generators.ours()
+    assert done.code == 0, done.output
+    assert len(builds(generators.pipeline())) == 5
+    assert done.peak_bytes <= 300 << 20
