@@ -87,7 +87,7 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 class ScaleIn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """When a node may go. No setting ends a job."""
 
-    idle_seconds: float = 60.0
+    idle_seconds: float = 30.0
     """How long a node must be without a job."""
     confirm_seconds: float = 15.0
     """From the cordon until the second look; a cordon that was acknowledged before it keeps the scheduler out."""
@@ -103,9 +103,9 @@ class LookAhead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     """How far the policy `lookahead` looks."""
 
     lead_seconds: float | None = None
-    """Jobs that become ready within it count; None: the pool's boot time and a tick."""
-    slack_seconds: float = 0.0
-    """How much longer than a new node's boot a job may wait for room on nodes that there are."""
+    """Jobs that become ready within it count; None: half the boot time. More waits less and costs more."""
+    slack_seconds: float = 90.0
+    """How much longer than a new node's boot a job may wait for room that a running job is expected to leave."""
     end_factor: float = 1.0
     """Running jobs are expected to end after their expected time times this; 0 expects no end."""
 
@@ -169,5 +169,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """Worth of a core for an hour, when types are compared."""
     node_price_gib: float = 0.0045
     """Worth of a GiB for an hour, when types are compared."""
-    largest_type: float = 4.0
+    largest_type: float = 8.0
     """A new node is at most so many times as large as the largest job that it is for, if a type allows it; 0: any size."""

@@ -128,7 +128,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long a job's pod without its job is left alone."""
     dry_run: bool = False
     """Whether all lines are printed only."""
-    largest_type: float = 4.0
+    largest_type: float = 8.0
     """Bound of a new node's size, in largest jobs that it is for; 0: any size."""
     service: dict[str, Any] = {}
     """What the service alone needs: `[service]`."""
@@ -259,6 +259,8 @@ def _faults(file: SettingsFile) -> list[str]:
     faults += [f"warm: {fault}" for one in file.warm if (fault := cron.fault_of(one.cron))]
     if file.scale_in.confirm_seconds < 15:
         faults.append("scale_in.confirm_seconds is below 15: a job that is bound at that moment could be lost")
+    if not file.scale_in.idle_seconds > 0:
+        faults.append("scale_in.idle_seconds is not above 0: a node would go while its first job is on its way")
     if file.scale_in.cordon_seconds <= file.scale_in.confirm_seconds + 2 * file.tick_seconds:
         faults.append("scale_in.cordon_seconds leaves no time for the second look")
     for name, value in (("tick_seconds", file.tick_seconds), ("stale_seconds", file.stale_seconds)):

@@ -1,0 +1,1 @@
+"""Decisions: a Snapshot and a Policy in, a ScalePlan out."""

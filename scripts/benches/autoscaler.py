@@ -1,0 +1,212 @@
+"""What nodes cost and how long jobs wait: ours beside other autoscalers, simulated; and how long a decision takes.
+
+usage: scripts/bench autoscaler [--quick] [--seeds N] [--data FOLDER]
+Five real pipelines' structures and requests, run times
+partly drawn (docs/autoscaler.md, "The simulator"). All meet the same jobs.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from autoscaler.deciding.decide import decide
+from autoscaler.deciding.places import Template, templates
+from autoscaler.policy import Caps, Policy, Pool
+from autoscaler.scale_plan import LaunchNodes
+from autoscaler.simulator.ours import Ours
+from autoscaler.simulator.peers import EscalatorLike, PackingLike, SimpleHeuristic
+from autoscaler.simulator.run import Controller, Result, simulated
+from autoscaler.simulator.workload import Conditions
+from autoscaler.snapshot import Node, Pod, PoolState, Size, Snapshot
+from scripts.benches.parts.autoscaler_traces import DATA, instance_types, pipelines
+from scripts.benches.parts.contest import table
+
+PEER = "Karpenter-like, default"
+OURS = "ours: lookahead"
+_MOST_COST, _MOST_DECIDE_SECONDS = 0.6, 1.0
+_GROUP_TYPE = "m5.4xlarge"
+
+
+class Contestant(NamedTuple):
+    """A controller, and how the cluster's scheduler places jobs beside it."""
+
+    make: Callable[[], Controller]
+    placement: str
+    by_rank: bool = False
+
+
+def policy(name: str = "lookahead") -> Policy:
+    """Return the policy with its defaults on one pool; caps that no pipeline meets."""
+    pool = Pool(name="linux", types=instance_types(), most_nodes=400)
+    caps = Caps(most_nodes=400, most_cost_per_hour=1e6, most_step_nodes=400)
+    return msgspec.convert({"name": name, "pools": [msgspec.to_builtins(pool)], "caps": msgspec.to_builtins(caps)}, Policy)
+
+
+def _known() -> dict[str, Template]:
+    return {kind: template for (_, kind, _), template in templates(policy(), (), {}).items()}
+
+
+def contestants(*, quick: bool) -> dict[str, Contestant]:
+    """Return who takes part."""
+    every = list(_known().values())
+    group = _known()[_GROUP_TYPE]
+    found = {
+        PEER: Contestant(lambda: PackingLike(every, idle_seconds=300, validation_seconds=15), "least"),
+        OURS: Contestant(lambda: Ours(policy()), "most"),
+    }
+    if quick:
+        return found
+    return found | {
+        "Karpenter-like, MostAllocated": Contestant(
+            lambda: PackingLike(every, idle_seconds=300, validation_seconds=15), "most"
+        ),
+        "CA-like, one group, 10 min": Contestant(lambda: PackingLike([group], idle_seconds=600), "least"),
+        "Escalator-like, 70 %": Contestant(lambda: EscalatorLike(group), "least"),
+        "deployed, busy, pending (seed)": Contestant(lambda: SimpleHeuristic(group), "least"),
+        "ours: pack": Contestant(lambda: Ours(policy("pack")), "most"),
+        "ours: counts": Contestant(lambda: Ours(policy("counts")), "most"),
+        "ours, LeastAllocated": Contestant(lambda: Ours(policy()), "least"),
+        "ours, by expected end": Contestant(lambda: Ours(policy()), "align"),
+    }
+
+
+def main() -> int:
+    """Simulate, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench autoscaler", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="ours and the Karpenter-like default, 3 seeds")
+    parser.add_argument("--seeds", type=int, default=0, metavar="N", help="seeds 1 to N (default: 20; quick: 3)")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help=f"the tables (default: {DATA})")
+    arguments = parser.parse_args()
+    if not (arguments.data / "e4s_dag.csv").exists():
+        print(f"scripts/bench autoscaler: no {arguments.data / 'e4s_dag.csv'}; name the folder: --data", file=sys.stderr)
+        return 2
+    seeds = range(1, 1 + (arguments.seeds or (3 if arguments.quick else 20)))
+    names = list(contestants(quick=arguments.quick))
+    with multiprocessing.Pool(2) as workers:
+        work = [(name, seed, arguments.data) for seed in seeds for name in names]
+        results = dict(zip([(name, seed) for name, seed, _ in work], workers.map(_run, work, chunksize=1), strict=True))
+    found = {name: [results[name, seed] for seed in seeds] for name in names}
+    print(_table(found))
+    took = decide_seconds()
+    print(f"\ndecide() at 1,000 nodes and 10,000 pods: {took:.2f} s")
+    print(_json(found, took))
+    return 0
+
+
+def _run(work: tuple[str, int, Path]) -> Result:
+    name, seed, data = work
+    one = contestants(quick=False)[name]
+    return simulated(
+        pipelines(data, seed), one.make(), Conditions(), placement=one.placement, by_rank=one.by_rank, seed=seed
+    )
+
+
+def _mean(results: list[Result], figure: str) -> float:
+    return float(statistics.mean(getattr(one, figure) for one in results))
+
+
+def _table(found: dict[str, list[Result]]) -> str:
+    headings = ("", "cost $", "idle $", "wait s", "p95 s", "makespan h", "critical path h", "nodes", "killed by us")
+    rows: list[tuple[str, ...]] = [headings]
+    for name, results in found.items():
+        figures = (
+            f"{_mean(results, 'cost'):.2f}",
+            f"{_mean(results, 'idle_cost'):.2f}",
+            f"{_mean(results, 'mean_wait'):.0f}",
+            f"{_mean(results, 'p95_wait'):.0f}",
+            f"{_mean(results, 'makespan') / 3600:.2f}",
+            f"{_mean(results, 'critical_path') / 3600:.2f}",
+            f"{_mean(results, 'launched'):.0f}",
+            str(sum(one.killed_by_us for one in results)),
+        )
+        rows.append((name, *figures))
+    return table(rows)
+
+
+def large_snapshot(nodes: int = 1_000, pods: int = 10_000) -> tuple[Snapshot, Policy]:
+    """Return a Snapshot of a large farm, and the policy: half of the pods run, the rest waits, of 200 sizes."""
+    now = 1_790_000_000.0
+    kinds = [kind for kind in instance_types() if kind.name in {"m5.4xlarge", "c5.4xlarge", "r5.2xlarge", "m5.2xlarge"}]
+    some = []
+    for number in range(nodes):
+        kind = kinds[number % len(kinds)]
+        some.append(
+            Node(
+                name=f"n{number}", pool="linux", type=kind.name, instance=f"i{number}", created_at=now - 5000,
+                allocatable=kind.allocatable, labels={"kubernetes.io/hostname": f"n{number}"},
+            )
+        )  # fmt: skip
+    jobs = []
+    for number in range(pods):
+        size = Size(cpu_millicores=250 + 50 * (number * 7 % 200), memory_bytes=(200 + 40 * (number * 7 % 200)) << 20)
+        bound = number < pods // 2
+        if bound:
+            size = Size(cpu_millicores=300 + number % 7, memory_bytes=(300 + number % 11) << 20)
+        jobs.append(
+            Pod(
+                uid=f"u{number}", name=f"p{number}", node=f"n{number % nodes}" if bound else "",
+                phase="Running" if bound else "Pending", size=size, created_at=now - 60 - number / 1000,
+                bound_at=now - 50 if bound else 0.0, expected_seconds=60.0 + number % 900,
+            )
+        )  # fmt: skip
+    machines = tuple(one.instance for one in some)
+    seen = Snapshot(
+        taken_at=now,
+        inputs=dict.fromkeys(("pods", "nodes", "pools"), now),
+        pods=tuple(jobs),
+        nodes=tuple(some),
+        pools=(PoolState(name="linux", desired=nodes, instances=machines),),
+    )
+    caps = Caps(most_nodes=2 * nodes, most_cost_per_hour=1e6, most_step_nodes=100)
+    pool = Pool(name="linux", types=instance_types(), most_nodes=2 * nodes)
+    return seen, Policy(pools=(pool,), caps=caps)
+
+
+def decide_seconds() -> float:
+    """Return the median of five decisions on the large Snapshot, in seconds of this process."""
+    seen, settled = large_snapshot()
+    times: list[float] = []
+    for _ in range(5):
+        began = time.perf_counter()
+        plan = decide(seen, settled, seen.taken_at)
+        times.append(time.perf_counter() - began)
+        assert any(isinstance(line, LaunchNodes) for line in plan.lines)
+    return float(statistics.median(times))
+
+
+def _json(found: dict[str, list[Result]], took: float) -> str:
+    ours, peer = found[OURS], found[PEER]
+    cost, wait = (_mean(ours, figure) / _mean(peer, figure) for figure in ("cost", "p95_wait"))
+    killed = sum(one.killed_by_us for name, results in found.items() if name.startswith("ours") for one in results)
+    return json.dumps(
+        {
+            "bench": "autoscaler",
+            "seeds": len(ours),
+            "ratios": {"cost": round(cost, 3), "p95_wait": round(wait, 3)},
+            "ours": {
+                "cost": round(_mean(ours, "cost"), 2),
+                "p95_wait": round(_mean(ours, "p95_wait"), 1),
+                "mean_wait": round(_mean(ours, "mean_wait"), 1),
+                "jobs_killed": killed,
+                "decide_seconds": round(took, 3),
+                "within": cost <= _MOST_COST and wait <= 1 and not killed and took < _MOST_DECIDE_SECONDS,
+            },
+            "peers": {
+                name: {"cost": round(_mean(results, "cost"), 2), "p95_wait": round(_mean(results, "p95_wait"), 1)}
+                for name, results in found.items()
+                if name != OURS
+            },
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
