@@ -275,6 +275,8 @@ class FetchFault(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     may_pass: bool
     """Whether a retry may cure it."""
+    kind: str = ""
+    """Such as `timeout`, `name`, `absent`, `busy`, `checksum`; empty if it is not known."""
 
 
 MISSING = "missing"

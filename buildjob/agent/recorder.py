@@ -155,7 +155,10 @@ class Recorder:
     def fetched(self, report: FetchReport) -> None:
         """Write why the source could not be fetched; that an address does not have it says least."""
         tried = sorted(report.faults, key=lambda fault: fault.kind == "absent")[:_MOST_FETCH_FAULTS]
-        faults = [telemetry.FetchFault(url=fault.url, reason=fault.reason, may_pass=fault.may_pass) for fault in tried]
+        faults = [
+            telemetry.FetchFault(url=fault.url, reason=fault.reason, may_pass=fault.may_pass, kind=fault.kind)
+            for fault in tried
+        ]
         self._write_if_new(replace(self._document, fetch_faults=faults))
 
     def tested(self, tests: list[telemetry.StandaloneTest], outputs: Mapping[str, str]) -> None:

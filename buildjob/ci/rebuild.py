@@ -24,6 +24,7 @@ from buildjob.buildcache import layout, signing
 from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.ci import artifacts, destination, reporting
 from buildjob.ci.job import CIJob, read_job
+from buildjob.ci.phrases import last_line
 from buildjob.ci.standalone_tests import run_tests, skip_tests
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
@@ -35,6 +36,7 @@ from buildjob.spack.ci_answer import Rebuild
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import SpackInstallation, find
 from buildjob.spack.layout import archived_files, trusted_keys_home
+from buildjob.spack.mirror_faults import FetchReport, SourceFault
 
 _REBUILT = {Outcome.BUILT, Outcome.ALREADY_THERE}
 
@@ -230,6 +232,8 @@ def _not_built(work: _Work, recorder: Recorder) -> RunResult:
         log.error(f"{spec.title}: not built, since {titles} could not be fetched from the mirrors: {reasons}")
         recorder.note([f"{titles}: not fetched from the mirrors: {reasons}"])
         recorder.skip(Outcome.FETCH_FAILED)
+        sources = [SourceFault(url=fault.url, kind=fault.kind, text=fault.text) for fault in faults]
+        recorder.fetched(FetchReport(text=found.fetch_error, faults=sources))
         return packages.report_run(work.session, recorder)
     untrusted = {each.hash for each in found.missing if each.state == "untrusted"}
     named = ", ".join(f"{each.title}{' (signature not trusted)' * (each.hash in untrusted)}" for each in lacking)
@@ -279,6 +283,8 @@ def _save_reproduction(work: _Work) -> None:
 def _finish(work: _Work, result: RunResult) -> None:
     """Keep the logs, tell CDash and the list of broken specs; a fault of any of these is a warning."""
     session, spec = work.session, work.spec
+    if result.outcome not in _REBUILT:
+        session.log.error(last_line(result.telemetry))
     for step in (_save_logs, _submit, _note_broken):
         if session.stop.signal_number and step is not _save_logs:
             return

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.test_example_pipeline import check_gitlab_schema
 from tests.fakes.cdash import CDash
+from tests.labs.checkout import ROOT
 from tests.labs.s3.server import Server
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
@@ -208,3 +210,22 @@ def test_a_job_with_s3_and_cdash(lab: SpackLab, moto: Server, tmp_path: Path) ->
         lost = project.rebuild("hello-tested", SPACK_REBUILD_EVERYTHING="True", FARM_MIRROR_CODE="")
         assert lost.returncode == 2
         assert "FARM_MIRROR_CODE" in lost.stderr
+
+
+def test_the_example_pipeline_is_generated_and_runs(lab: SpackLab, tmp_path: Path) -> None:
+    url = (tmp_path / "mirror").as_uri()
+    project = PipelineProject(lab, tmp_path / "project", specs=["hello-app"], destination={"url": url})
+    example = (ROOT / "examples/pipeline/environment/spack.yaml").read_text()
+    (project.folder / "env/spack.yaml").write_text(example)
+    key = Key(tmp_path / "k")
+    secret = base64.b64encode(key.secret.read_bytes()).decode()
+    project.environment |= PROTECTED | {"BUILDCACHE": url, "SPACK_SIGNING_KEY": secret}
+    project.generate()
+    check_gitlab_schema(project.folder / "pipeline.yml")
+    assert {tuple(job["script"]) for job in project.jobs.values()} == {("spack-farm build --ci --tests",)}
+    assert all(137 in job["retry"]["exit_codes"] for job in project.jobs.values())
+    assert project.jobs["hello-app"]["variables"]["CI_JOB_SIZE"] == "small"
+    first = next(iter(project.jobs))
+    done = project.rebuild(first, "--tests")
+    assert done.returncode == 0, _output(done)
+    assert "published to" in done.stdout
