@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("gate", _unhurried, derandomize=True)
 hypothesis.settings.register_profile("roam", _unhurried, database=None, print_blob=True)
 hypothesis.settings.load_profile("gate")
 
-pytest_plugins = ["tests.labs.cluster.plugin"]
+pytest_plugins = ["tests.labs.cluster.plugin", "tests.labs.nodes.plugin"]
 
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
 

@@ -55,20 +55,23 @@ class Api:
     def __init__(self, api_client: client.ApiClient, *, namespace: str) -> None:
         self.namespace = namespace
         """Of the autoscaler itself: its lease is there."""
+        self.page = PAGE
+        """Objects in a page of a list."""
+        self.sleep: Callable[[float], None] = time.sleep
         # The client has types since version 36 only, and they do not know that answers may be left unread.
         self.core: Any = client.CoreV1Api(api_client)
         self.leases: Any = client.CoordinationV1Api(api_client)
         self.custom: Any = client.CustomObjectsApi(api_client)
 
     def pages(self, kind: str, item: type[_Item], **query: Any) -> Iterator[Page[_Item]]:
-        """Yield the pages of a list, 500 objects each, as one consistent state, read with a quorum.
+        """Yield the pages of a list, 500 objects each by default, as one consistent state, read with a quorum.
 
         Raises Expired if the server no longer has the state of the first page.
         """
         decoder = msgspec.json.Decoder(Page[item])  # type: ignore[valid-type]
         following: dict[str, str] = {}
         while True:
-            content = self._read(functools.partial(self._list, kind, limit=PAGE, **following, **query))
+            content = self._read(functools.partial(self._list, kind, limit=self.page, **following, **query))
             page = decoded(decoder, content, kind)
             yield page
             if not page.metadata.following:
@@ -208,7 +211,7 @@ class Api:
 
     def _read(self, call: Callable[[], urllib3.HTTPResponse]) -> bytes:
         """Return the answer of what may be repeated; a server that does not answer is asked again a few times."""
-        return with_retries(lambda: _content(call))
+        return with_retries(lambda: _content(call), sleep=self.sleep)
 
 
 def connect(kubeconfig: str = "", *, namespace: str = "") -> Api:

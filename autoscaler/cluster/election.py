@@ -169,7 +169,9 @@ class Election:
             self._token = transitions
 
     def _body(self, *, holder: str, transitions: int, acquired: str | None = None, version: str = "") -> dict[str, object]:
-        now = dt.datetime.fromtimestamp(self._now(), tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = dt.datetime.fromtimestamp(self._now(), tz=dt.UTC)
+        # The client writes a time anew, a whole second without its fraction, and the server then rejects it: never whole.
+        now = at.replace(microsecond=max(at.microsecond, 1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         metadata = {"name": self._name} | ({"resourceVersion": version} if version else {})
         spec = {
             "holderIdentity": holder,

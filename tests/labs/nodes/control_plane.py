@@ -49,9 +49,10 @@ rules: [{{level: Metadata, users: ["{CONTROLLER}"]}}, {{level: None}}]
 class ControlPlane:
     """A running control plane."""
 
-    def __init__(self, home: Path, programs: Path, kwok: Path) -> None:
+    def __init__(self, home: Path, programs: Path, kwok: Path, *, port: int = 0) -> None:
+        """`port` is that of a control plane that another process has started."""
         self.home, self.programs, self.kwok = home, programs, kwok
-        self.port, self._etcd_port, self._etcd_peer = free_port(), free_port(), free_port()
+        self.port, self._etcd_port, self._etcd_peer = port or free_port(), free_port(), free_port()
         self.server = f"https://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tls: ssl.SSLContext | None = None

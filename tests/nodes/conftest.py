@@ -1,0 +1,1 @@
+"""Tests of the autoscaler on a real API server with simulated nodes (tests/labs/nodes/plugin.py)."""
