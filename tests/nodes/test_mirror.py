@@ -79,7 +79,12 @@ def test_a_watch_that_is_too_old_begins_anew_with_a_list(farm: NodesLab, mirror:
     pods = mirror()
     wait_until(lambda: pods.lists == 1)
     wait_until(lambda: farm.api.count("watch=[tT]rue.* 200"))
-    farm.api.add("watch=[tT]rue", status=410, action=lambda: (add(farm, 3), remove(farm, 1)))
+
+    def change() -> None:
+        add(farm, 3)
+        remove(farm, 1)
+
+    farm.api.add("watch=[tT]rue", status=410, action=change)
     wait_until(lambda: farm.api.cut_all() or pods.lists > 1)
     wait_until(lambda: pods.lists > 1)
     wait_until(lambda: shows(pods, farm))
