@@ -522,17 +522,13 @@ static void reap(void)
 				finish(one, status);
 }
 
-/* Whether a shell runs, and reads `$'...'`, which the Runner's scripts use; the reason why it does not run. */
-static bool try_shell(const char *path, bool *reads_quotes, char *reason, size_t size)
+/* Whether a shell runs, and reads `$'...'`, which the Runner's scripts use; the reason why it does not run. Its exit codes are none
+ * that a program gives by itself: one that does nothing, and succeeds, is no shell. */
+static bool try_shell(const char *path, char **variables, bool *reads_quotes, char *reason, size_t size)
 {
-	static char *const argv[] = {"sh", "-c", "eval \"quoted=\\$'a'\"; [ \"$quoted\" = a ]", NULL};
-	static char libraries[PATH_MAX];
-	char *clean[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL, NULL};
-	if (getenv("LD_LIBRARY_PATH")) {
-		snprintf(libraries, sizeof libraries, "LD_LIBRARY_PATH=%s", getenv("LD_LIBRARY_PATH"));
-		clean[1] = libraries;
-	}
+	char *const argv[] = {(char *)path, "-c", "eval \"quoted=\\$'a'\"; [ \"$quoted\" = a ] && exit 43; exit 44", NULL};
 	int pipes[2], status = 0, error = 0;
+	bool hangs = false;
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return false;
 	pid_t child = fork();
@@ -542,7 +538,7 @@ static bool try_shell(const char *path, bool *reads_quotes, char *reason, size_t
 		int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 		for (int fd = 0; fd < 3; fd++)
 			dup2(nothing, fd);
-		execve(path, argv, clean);
+		execve(path, argv, variables);
 		error = errno;
 		write_all(pipes[1], (char *)&error, sizeof error);
 		_exit(127);
@@ -554,7 +550,8 @@ static bool try_shell(const char *path, bool *reads_quotes, char *reason, size_t
 		pid_t ended = 0;
 		for (int tries = 0; tries < 10000 && (ended = waitpid(child, &status, WNOHANG)) == 0; tries++)
 			nap_ms(1);
-		if (ended == 0) {
+		hangs = ended == 0;
+		if (hangs) {
 			kill(-child, SIGKILL);
 			waitpid(child, &status, 0);
 		}
@@ -562,19 +559,36 @@ static bool try_shell(const char *path, bool *reads_quotes, char *reason, size_t
 	close(pipes[0]);
 	if (child < 0 || error)
 		snprintf(reason, size, "%s", strerror(error ? error : errno));
+	else if (hangs)
+		snprintf(reason, size, "it does not end within ten seconds");
 	else if (WIFSIGNALED(status))
 		snprintf(reason, size, "it is killed by signal %d", WTERMSIG(status));
-	else if (WEXITSTATUS(status) >= 126)
-		snprintf(reason, size, "it ends with %d", WEXITSTATUS(status));
+	else if (WEXITSTATUS(status) != 43 && WEXITSTATUS(status) != 44)
+		snprintf(reason, size, "it does not run commands, and ends with %d", WEXITSTATUS(status));
 	else {
-		*reads_quotes = WEXITSTATUS(status) == 0;
+		*reads_quotes = WEXITSTATUS(status) == 43;
 		return true;
 	}
 	return false;
 }
 
+/* Whether the image's environment may keep a shell from running commands: the loader's variables, options, a file to read first. */
+static bool may_be_kept(void)
+{
+	for (char **one = environ; *one; one++)
+		if (strncmp(*one, "LD_", 3) == 0 || strncmp(*one, "SHELLOPTS=", 10) == 0 || strncmp(*one, "BASH_ENV=", 9) == 0)
+			return true;
+	return false;
+}
+
 static void find_shell(FILE *out, char *candidates)
 {
+	static char libraries[PATH_MAX];
+	char *clean[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL, NULL};
+	if (getenv("LD_LIBRARY_PATH")) {
+		snprintf(libraries, sizeof libraries, "LD_LIBRARY_PATH=%s", getenv("LD_LIBRARY_PATH"));
+		clean[1] = libraries;
+	}
 	for (char *path = strtok(candidates, ":"); path; path = strtok(NULL, ":")) {
 		bool reads_quotes = false;
 		char reason[200] = "";
@@ -584,7 +598,13 @@ static void find_shell(FILE *out, char *candidates)
 			fprintf(out, "broken %s: it is not an executable file\n", path);
 			continue;
 		}
-		if (try_shell(path, &reads_quotes, reason, sizeof reason)) {
+		bool runs = try_shell(path, clean, &reads_quotes, reason, sizeof reason), ignored;
+		/* A script that such a shell does not run would count as one that has succeeded. */
+		if (runs && may_be_kept() && !try_shell(path, environ, &ignored, reason, sizeof reason)) {
+			fprintf(out, "broken %s: with the image's environment %s\n", path, reason);
+			continue;
+		}
+		if (runs) {
 			strcpy(shell, path);
 			fprintf(out, "shell %s\nquoting %s\n", path, reads_quotes ? "yes" : "no");
 			return;

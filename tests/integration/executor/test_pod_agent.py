@@ -1,10 +1,14 @@
-"""The pod agent's program as plain processes of this machine: what scripts get, how they end, what a follower sees."""
+"""The pod agent's programs as plain processes of this machine: what scripts get, how they end, what a follower sees.
+
+That of the other architecture runs under qemu's user emulation, of Debian's package `qemu-user-static`; its scripts do not.
+"""
 
 import contextlib
 import dataclasses
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,7 +24,9 @@ from executor.pod_agent import start_script
 from tests.labs.limits import small_disk
 from tests.labs.waiting import wait_until
 
-PROGRAM = Path(pod_agent.__file__).with_name(f"agent-{'arm64' if platform.machine() == 'aarch64' else 'amd64'}")
+ARM64 = platform.machine() == "aarch64"
+NATIVE, FOREIGN = (Path(pod_agent.__file__).with_name(f"agent-{name}") for name in sorted(("amd64", "arm64"), reverse=ARM64))
+EMULATOR = f"qemu-{'x86_64' if ARM64 else 'aarch64'}-static"
 SHELLS = "/nowhere/bash:/bin/bash:/bin/sh"
 HOSTILE = {
     "BASH_ENV": "/nowhere/file", "ENV": "/nowhere/file", "SHELLOPTS": "nounset", "TMOUT": "1", "PS4": "x", "IFS": ",",
@@ -33,8 +39,8 @@ HOSTILE = {
 class Pod:
     """A first process with its control volume."""
 
-    def __init__(self, folder: Path, first: "subprocess.Popen[bytes]") -> None:
-        self.control, self.first = folder / "control", first
+    def __init__(self, folder: Path, first: "subprocess.Popen[bytes]", program: list[str]) -> None:
+        self.control, self.first, self.program = folder / "control", first, program
         self.root = self.control / "build"
 
     def wait(self) -> "Pod":
@@ -46,8 +52,9 @@ class Pod:
         """Call `run` as the driver does, and send the script; the end of the block is that of the connection."""
         words = [str(self.root), stage, "0", "0", "0", str(len(script)), "no", *(f"{k}={v}" for k, v in variables.items())]
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as lines:
-            argv = [str(PROGRAM), "run", *words]
-            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=output, stderr=lines, env={})
+            process = subprocess.Popen(
+                [*self.program, "run", *words], stdin=subprocess.PIPE, stdout=output, stderr=lines, env={}
+            )
             assert process.stdin is not None
             process.stdin.write(script.encode())
             process.stdin.flush()
@@ -85,8 +92,19 @@ class Follower:
         return [line for line in lines if line.split()[0] in {"exit", "signal", "lost", "broken", "fault"}]
 
 
+@pytest.fixture(params=[NATIVE.name, FOREIGN.name])
+def program(request: pytest.FixtureRequest) -> list[str]:
+    """Return how one of the programs is called."""
+    if request.param == NATIVE.name:
+        return [str(NATIVE)]
+    emulator = shutil.which(EMULATOR)
+    if not emulator:
+        pytest.skip(f"no {EMULATOR}: Debian's package qemu-user-static has it")
+    return [emulator, str(FOREIGN)]
+
+
 @pytest.fixture
-def pod(tmp_path: Path) -> Iterator[Callable[..., Pod]]:
+def pod(tmp_path: Path, program: list[str]) -> Iterator[Callable[..., Pod]]:
     with contextlib.ExitStack() as held:
 
         def make(environment: dict[str, str] | None = None, *, wrapper: tuple[str, ...] = (), **options: Any) -> Pod:
@@ -97,10 +115,11 @@ def pod(tmp_path: Path) -> Iterator[Callable[..., Pod]]:
             shells = options.pop("shells", SHELLS)
             words = [str(tmp_path / "control"), "build", "900", "inherit", "/nowhere/cgroup", shells]
             kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)} if environment is None else environment
-            first = subprocess.Popen([*wrapper, PROGRAM, "first", *words], env=kept, cwd=tmp_path, stdout=subprocess.DEVNULL)
+            argv = [*wrapper, *program, "first", *words]
+            first = subprocess.Popen(argv, env=kept, cwd=tmp_path, stdout=subprocess.DEVNULL)
             held.callback(first.wait)
             held.callback(first.kill)
-            return Pod(tmp_path, first).wait()
+            return Pod(tmp_path, first, program).wait()
 
         yield make
 
@@ -137,7 +156,7 @@ def test_what_an_entrypoint_sets_reaches_the_script(pod: Callable[..., Pod]) -> 
 )
 def test_any_entrypoint_that_is_a_shell_starts_the_first_process(entrypoint: list[str], tmp_path: Path) -> None:
     agent, control, start = tmp_path / "agent", tmp_path / "control", tmp_path / "build"
-    agent.symlink_to(PROGRAM)
+    agent.symlink_to(NATIVE)
     control.mkdir()
     text = start_script("build", orphan_after_seconds=900, umask="inherit")
     start.write_text(text.replace("/.spack-farm-agent", str(tmp_path)).replace("/.spack-farm", str(control)))
@@ -186,7 +205,7 @@ def test_several_calls_at_once_start_a_script_once_and_all_see_it(pod: Callable[
 def test_an_upload_that_is_cut_starts_nothing(pod: Callable[..., Pod]) -> None:
     made = pod()
     words = [str(made.root), "s-0", "0", "0", "0", "100", "no"]
-    done = subprocess.run([PROGRAM, "run", *words], input=b"echo half", capture_output=True, check=False)
+    done = subprocess.run([*made.program, "run", *words], input=b"echo half", capture_output=True, check=False)
     assert done.returncode == 4
     assert not (made.root / "stages/s-0/started").exists()
 
@@ -198,16 +217,38 @@ def test_an_image_without_a_shell_that_runs_says_what_is_wrong_with_each(pod: Ca
     (tmp_path / "text").write_text("no program")
     missing = tmp_path / "script"
     missing.write_text("#!/nowhere/interpreter\n")
-    for path in (other, missing):
+    idle = tmp_path / "idle"
+    idle.write_text("#!/bin/sh\nexit 0\n")  # as a link to `true`, or LD_DEBUG=help
+    for path in (other, missing, idle):
         path.chmod(0o755)
-    shells = ":".join(str(tmp_path / name) for name in ("folder", "other", "text", "script", "nothing"))
+    shells = ":".join(str(tmp_path / name) for name in ("folder", "other", "text", "script", "idle", "nothing"))
     facts = (pod(shells=shells).root / "facts").read_text()
     assert "\nshell " not in f"\n{facts}"
     assert f"broken {other}: Exec format error\n" in facts
     assert f"broken {missing}: No such file or directory\n" in facts
     assert f"broken {tmp_path}/folder: it is not an executable file\n" in facts
     assert f"broken {tmp_path}/text: it is not an executable file\n" in facts
+    assert f"broken {idle}: it does not run commands, and ends with 0\n" in facts
     assert "nothing" not in facts
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"LD_DEBUG": "help"}, "it does not run commands, and ends with 0"),
+        ({"SHELLOPTS": "noexec"}, "it does not run commands, and ends with 0"),
+        ({"BASH_ENV": "FOLDER/ends"}, "it does not run commands, and ends with 5"),
+    ],
+)
+def test_a_shell_that_the_images_environment_keeps_from_running_commands_is_none(
+    pod: Callable[..., Pod], tmp_path: Path, variables: dict[str, str], reason: str
+) -> None:
+    """Its scripts would succeed without having run."""
+    (tmp_path / "ends").write_text("exit 5")
+    image = {"PATH": os.environ["PATH"]} | {key: value.replace("FOLDER", str(tmp_path)) for key, value in variables.items()}
+    facts = (pod(image, shells="/bin/bash").root / "facts").read_text()
+    assert f"broken /bin/bash: with the image's environment {reason}\n" in facts
+    assert "\nshell " not in f"\n{facts}"
 
 
 def test_a_full_disk_costs_the_logs_end_and_not_the_exit_code(pod: Callable[..., Pod]) -> None:
