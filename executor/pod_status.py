@@ -147,12 +147,28 @@ class Progress(msgspec.Struct, frozen=True):
     pull: PullFault | None = None
     cause: str = ""
     """Why a pull fails, in the runtime's words; "" if the status does not say, as those of older kubelets at times."""
+    lasting: "Progress | None" = None
+    """What it has come to if kubelet's next tries change nothing."""
 
 
+_LONGEST_TEXT, _HEAD = 600, 200
 _CONTAINERS = ("build", "helper")
 _STARTING = frozenset({"CreateContainerError", "RunContainerError"})
 """Kubelet tries these again: the node may only be busy."""
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+_BUSY = re.compile(
+    r"deadline exceeded|is reserved for|transport:|dial unix|resource temporarily unavailable|device or resource busy"
+    r"|no space left|cannot allocate memory|too many open files|OOM",
+    re.IGNORECASE,
+)
+"""What a node says that has too much to do, or whose runtime is being restarted."""
+_IMAGES_OWN = re.compile(  # the kernel's reasons that a node's own paths do not give, then those of runtimes
+    r"\b(?:not a directory|is a directory|too many levels of symbolic links|file name too long)\b"
+    r"|\b(?:must be|not) an? absolute|\b(?:no users found|unable to find (?:user|group)|uids and gids must be in range)\b"
+    r"|\bno matching entries in (?:passwd|group)|\binvalid environment|\benvironment variable name\b",
+    re.IGNORECASE,
+)
+"""Why a container cannot be made or started from its image: a file where a folder is mounted, a user that is not there."""
 _NO_PROGRAM = re.compile(  # runc's text, then crun's, then the kernel's about a missing interpreter
     r'exec: "?[^"]*"?: (executable file not found|stat .*: no such file|permission denied)'
     r"|executable file `?[^` ]*`? not found|\bexec `?/[^ ]*`?: no such file or directory",
@@ -186,9 +202,9 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has
     if unscheduled is not None:
         return Progress(StartupStep.SCHEDULING, f"waiting: {_scheduler_reason(unscheduled.message)}{size_text}")
     states = {name: pod.container(name) for name in _CONTAINERS}
+    by_image = StartupStep.REFUSED if job_named_image else StartupStep.FAILED
     for name, state in states.items():
-        by_image = StartupStep.REFUSED if name == "build" and job_named_image else StartupStep.FAILED
-        failure = _failure(name, state, by_image, image=pod.image(name))
+        failure = _failure(name, state, by_image if name == "build" else StartupStep.FAILED, image=pod.image(name))
         if failure is not None:
             return failure
     if all(state.running is not None for state in states.values()):
@@ -196,17 +212,23 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has
     if pod.condition("PodScheduled") is None:
         return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
     where = f" on node {pod.spec.node_name}" if pod.spec.node_name else ""
-    return _tried_again(states) or Progress(StartupStep.ON_NODE, f"pulling images and starting containers{where}")
+    return _tried_again(states, by_image) or Progress(StartupStep.ON_NODE, f"pulling images and starting containers{where}")
 
 
-def _tried_again(states: dict[str, ContainerState]) -> Progress | None:
-    """Return what kubelet tries again, if it does."""
+def _tried_again(states: dict[str, ContainerState], by_image: StartupStep) -> Progress | None:
+    """Return what kubelet tries again, if it does.
+
+    On a node that has started the helper, what keeps the build container from starting is most likely in its image.
+    """
     for name, state in states.items():
         if state.waiting and (state.waiting.reason in PULL_REASONS or state.waiting.reason == "ImageInspectError"):
             return pull_retried(name, state.waiting.message)
         if state.waiting and state.waiting.reason in _STARTING:
             reason = f"{state.waiting.reason}: {_short(state.waiting.message)}"
-            return Progress(StartupStep.STARTING, f"waiting: container {name} does not start, trying again: {reason}")
+            beside_helper = name == "build" and states["helper"].running and not _BUSY.search(state.waiting.message)
+            lasting = Progress(by_image, _not_from_image(name, reason)) if beside_helper else None
+            text = f"waiting: container {name} does not start, trying again: {reason}"
+            return Progress(StartupStep.STARTING, text, lasting=lasting)
     return None
 
 
@@ -262,6 +284,8 @@ def _failure(name: str, state: ContainerState, by_image: StartupStep, *, image: 
         ended = state.terminated
         if ended.reason in _NOT_STARTED and _NO_PROGRAM.search(ended.message):
             return Progress(by_image, _no_program(name, ended.message))
+        if ended.reason in _NOT_STARTED and _IMAGES_OWN.search(ended.message):
+            return Progress(by_image, _not_from_image(name, _short(ended.message)))
         reason = f"{ended.reason}, exit code {ended.exit_code} {_short(ended.message)}".strip()
         return Progress(StartupStep.FAILED, f"container {name} ended before the job began: {reason}")
     if state.waiting is None:
@@ -272,6 +296,8 @@ def _failure(name: str, state: ContainerState, by_image: StartupStep, *, image: 
         return failed
     if reason in _STARTING and _NO_PROGRAM.search(message):
         return Progress(by_image, _no_program(name, message))
+    if reason in _STARTING and _IMAGES_OWN.search(message):
+        return Progress(by_image, _not_from_image(name, _short(message)))
     if reason == "CreateContainerConfigError":  # such as a missing secret, or a user that is not allowed
         return Progress(StartupStep.FAILED, f"container {name}: {reason}: {_short(message)}")
     return None
@@ -281,6 +307,10 @@ def _no_program(name: str, message: str) -> str:
     return f"the first program of container {name} cannot be started: {_short(message)}; see the image's or job's entrypoint"
 
 
+def _not_from_image(name: str, reason: str) -> str:
+    return f"container {name} cannot be started from its image: {reason}; see the image's user, folders and variables"
+
+
 def _scheduler_reason(message: str) -> str:
     """Return the scheduler's message without its remarks on preemption."""
     reason = re.split(r"\. ?(?:preemption|no new claims)", message, maxsplit=1)[0]
@@ -288,7 +318,9 @@ def _scheduler_reason(message: str) -> str:
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:600]
+    """Return a message in one line, without its middle if it is long: a runtime's reason comes last."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_TEXT else f"{line[:_HEAD]} … {line[_HEAD - _LONGEST_TEXT :]}"
 
 
 def _without_nulls(value: object) -> object:

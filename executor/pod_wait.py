@@ -17,10 +17,11 @@ from executor.pods import find, printed
 from executor.pull_errors import PullFault
 from executor.units import in_cores, in_gib
 
-_VOLATILE = re.compile(r"(?<=:)\d{4,5}(?=->|: )|\b[0-9a-f]{8,}\b")  # ports of this side, ids of requests
+_VOLATILE = re.compile(r"(?<=:)\d{4,5}(?=->|: )|\b[0-9a-f]{8,}\b|[0-9]{6,}")  # ports, ids of requests, numbers of folders
 _EVENTS_SHOWN = 5
 _MOST_EVENTS = 500
 _LONGEST_SILENCE_SECONDS = 60.0
+LASTING_SECONDS = 20.0  # kubelet has tried two or three times
 _LEAST_SECONDS = 2  # a later attempt looks once, and no longer
 
 
@@ -42,7 +43,7 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     """
     size_text, job_named_image = _size_text(plan), "image" in plan.chosen
     budgets = _Budgets(api, plan, job_log, waited_seconds=waited_seconds, now=now)
-    logged = _Logged(job_log)
+    logged, lasting = _Logged(job_log), Lasting(now)
     changes = _changes(api, plan, pod)
     next(changes)
     while True:
@@ -51,6 +52,7 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
             state = _with_events(state, pod, api, plan)
         if state.step is StartupStep.READY:
             return pod
+        state, lasts_in_seconds = lasting.look(state)
         has_other_policy = next_pull_policy(plan, state.pull_of) is not None
         if state.step in {StartupStep.REFUSED, StartupStep.FAILED} or has_other_policy:
             kind = errors.RequestError if state.step is StartupStep.REFUSED else errors.PodFailed
@@ -60,7 +62,23 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
             raise failure
         logged.note(state)
         check()
-        pod = changes.send(min(budgets.seconds_left(state, pod), _LONGEST_SILENCE_SECONDS))
+        pod = changes.send(min(budgets.seconds_left(state, pod), lasts_in_seconds, _LONGEST_SILENCE_SECONDS))
+
+
+class Lasting:
+    """How long the build container has not started beside the helper. Counted from when that was first seen."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._since: float | None = None
+
+    def look(self, state: Progress) -> tuple[Progress, float]:
+        """Return what the state has come to, and after how many seconds it comes to something else."""
+        if state.lasting is None:
+            return state, _LONGEST_SILENCE_SECONDS
+        self._since = self._now() if self._since is None else self._since
+        left = self._since + LASTING_SECONDS - self._now()
+        return (state, left) if left > 0 else (state.lasting, _LONGEST_SILENCE_SECONDS)
 
 
 class _Logged:

@@ -164,6 +164,68 @@ def test_a_nodes_own_missing_file_is_not_the_jobs_failure(message: str) -> None:
     assert progress(pod(waiting("CreateContainerError", message))).step is StartupStep.STARTING
 
 
+RUNC = "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
+IMAGES_OWN = [
+    f'{RUNC}error mounting "/x" to rootfs at "/builds": mount /x:/builds (via /proc/self/fd/6): not a directory',
+    f"{RUNC}mkdir /etc/passwd: not a directory",
+    f'{RUNC}error mounting "/x" to rootfs at "/cache": too many levels of symbolic links',
+    f'{RUNC}environment variable name can\'t be empty: "=x"',
+    f"{RUNC}Cwd must be an absolute path",
+    "mount callback failed on /x: no users found",
+    "mount callback failed on /x: read /x/etc/passwd: is a directory",
+    "unable to find user nosuch: no matching entries in passwd file",
+    "unable to find group nosuch: no matching entries in group file",
+    "uids and gids must be in range 0-2147483647",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", IMAGES_OWN)
+def test_an_image_that_cannot_be_started_is_the_failure_of_who_has_named_it(message: str) -> None:
+    ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": message}}
+    for state in (ended, waiting("CreateContainerError", message), waiting("RunContainerError", message)):
+        found = progress(pod(state))
+        assert found.step is StartupStep.REFUSED
+        assert f"container build cannot be started from its image: {message}" in found.message
+        assert progress(pod(state), job_named_image=False).step is StartupStep.FAILED
+        assert progress(pod(RUNNING, state)).step is StartupStep.FAILED, "the helper's image is the operator's"
+
+
+def test_a_build_container_that_does_not_start_beside_the_helper_is_the_images_fault_if_that_lasts() -> None:
+    state = progress(pod(waiting("CreateContainerError", "a reason of a later runtime")))
+    assert state.step is StartupStep.STARTING
+    assert state.lasting is not None
+    assert state.lasting.step is StartupStep.REFUSED
+    assert "cannot be started from its image: CreateContainerError: a reason of a later runtime" in state.lasting.message
+    operators = progress(pod(waiting("CreateContainerError", "odd")), job_named_image=False).lasting
+    assert operators is not None
+    assert operators.step is StartupStep.FAILED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "context deadline exceeded",
+        'failed to reserve container name "x": name "x" is reserved for "y"',
+        'connection error: desc = "transport: Error while dialing: dial unix /run/containerd.sock"',
+        "fork/exec /usr/bin/runc: resource temporarily unavailable",
+        "write /var/lib/containerd/x: no space left on device",
+        "runc create failed: container init was OOM-killed (memory limit too low?)",
+    ],
+)
+def test_what_a_busy_node_says_is_never_the_images_fault(message: str) -> None:
+    assert progress(pod(waiting("CreateContainerError", message))).lasting is None
+    assert progress(pod(waiting("CreateContainerError", "odd"), waiting("ContainerCreating"))).lasting is None
+    assert progress(pod(RUNNING, waiting("CreateContainerError", "odd"))).lasting is None
+
+
+def test_a_long_message_keeps_the_reason_at_its_end() -> None:
+    ended = {"terminated": {"reason": "StartError", "exitCode": 128, "message": f"failed: {'x' * 900}: the reason"}}
+    message = progress(pod(ended)).message
+    assert "StartError, exit code 128 failed: xxx" in message
+    assert message.endswith("xxx: the reason")
+    assert len(message) < 700
+
+
 def test_a_container_whose_configuration_is_wrong_is_a_system_failure() -> None:
     assert progress(pod(waiting("CreateContainerConfigError", "secret not there"))).step is StartupStep.FAILED
 
