@@ -20,6 +20,13 @@ _POD_SECURITY = re.compile(r'violates PodSecurity "[^"]*": (.*)', re.DOTALL)
 _WEBHOOK = re.compile(
     r'admission webhook "[^"]*" denied the request|ValidatingAdmissionPolicy .* denied request|image policy webhook'
 )
+_EXPRESSION = re.compile(r"ValidatingAdmissionPolicy .* denied request: failed expression: (.*)", re.DOTALL)
+_READ_BY_EXPRESSIONS = {
+    "image": r"\.image\b",
+    "entrypoint": r"\.(?:command|args)\b",
+    "pull policy": r"\.imagePullPolicy\b",
+    "user": r"\.runAs(?:User|Group)\b",
+}
 _FIELD = re.compile(r"\b(?:spec|metadata)[./][\w./\[\]-]+")
 _CONTAINER = re.compile(r"spec[./]containers[\[./](\d+)[\]./]*(.*)")
 _QUOTA = re.compile(r"requested: (.*?), used: .*?, limited: ([^\s]+)")
@@ -78,6 +85,9 @@ def _is_jobs(error: errors.Forbidden | errors.Rejected, plan: PodPlan) -> bool:
     if security is not None:
         violations = re.sub(r"\([^()]*\)", "", security[1]).split(",")
         return "user" in plan.chosen and all(one.strip().startswith("runAsUser") for one in violations)
+    expression = _EXPRESSION.search(said)
+    if expression is not None:
+        return _chose_what_is_read(expression[1], plan)
     fields = error.fields or tuple(_FIELD.findall(said))
     if fields:
         return any(_chose_field(field, said, plan) for field in fields)
@@ -121,6 +131,14 @@ def _chose_field(field: str, said: str, plan: PodPlan) -> bool:
     }
     part = next((ours for path, ours in parts.items() if re.match(rf"{path}(?:[./\[\]]|$)", rest)), "")
     return not prefix and part in plan.chosen
+
+
+def _chose_what_is_read(expression: str, plan: PodPlan) -> bool:
+    """Return whether the expression of a policy without a message reads a value that the job has chosen."""
+    if any(part in plan.chosen and re.search(pattern, expression) for part, pattern in _READ_BY_EXPRESSIONS.items()):
+        return True
+    named = {resource for resource in _RESOURCES if re.search(rf"\b{resource}\b", expression)}
+    return "resources" in expression and _chose_size(named, plan)
 
 
 def _amounts(text: str) -> dict[str, int]:

@@ -30,6 +30,12 @@ class ClusterLab:
             [*self.kubectl_argv, *arguments], input=text, capture_output=True, text=True, check=True
         ).stdout
 
+    def refusal(self, *arguments: str, text: str) -> str:
+        """Run kubectl as an administrator; return why it fails, "" if it does not."""
+        return subprocess.run(
+            [*self.kubectl_argv, *arguments], input=text, capture_output=True, text=True, check=False
+        ).stderr
+
     def pods(self) -> list[dict[str, Any]]:
         """Return the driver's pods that still exist."""
         selector = "spack-farm.io/managed-by=executor"

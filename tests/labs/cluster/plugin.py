@@ -106,7 +106,9 @@ def cluster_settings(cluster_lab: ClusterLab, tmp_path: Path) -> Callable[..., P
     def write(
         kubernetes: str = "", top: str = "", kubeconfig: Path | None = None, helper_image: str = "localhost/busybox:1"
     ) -> Path:
-        path = tmp_path / "settings.toml"
+        path = (
+            tmp_path / f"settings-{len(list(tmp_path.glob('settings-*')))}.toml"
+        )  # of each Runner, as they may run at once
         path.write_text(
             f'{top}\n[kubernetes]\nnamespace = "{NAMESPACE}"\nkubeconfig = "{kubeconfig or cluster_lab.kubeconfig}"\n'
             f'helper_image = "{helper_image}"\npull_policy = "never"\n{kubernetes}\n'

@@ -110,6 +110,46 @@ def test_a_webhooks_refusal_is_blamed_on_whose_value_it_names(
     assert refusal(Forbidden(HOOK + said, said=HOOK + said), plan(image, variables=variables)).blame is blame
 
 
+POLICY = f"{POD}ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "
+BUILD = "object.spec.containers[0]"
+
+
+@pytest.mark.parametrize(
+    ("said", "image", "variables", "blame"),
+    [
+        ("no", NAMED, {}, Blame.BUILD),
+        ("no", None, {}, Blame.SYSTEM),
+        ("failed expression: object.spec.containers.all(c, c.image.startsWith('a/'))", NAMED, {}, Blame.BUILD),
+        ("failed expression: object.spec.containers.all(c, c.image.startsWith('a/'))", None, {}, Blame.SYSTEM),
+        (f"failed expression: {BUILD}.securityContext.runAsUser > 0", NAMED | USER, {}, Blame.BUILD),
+        (f"failed expression: {BUILD}.securityContext.runAsUser > 0", NAMED, {}, Blame.SYSTEM),
+        (f"failed expression: quantity({BUILD}.resources.limits.memory).compareTo(quantity('1Gi')) < 0",
+         NAMED, SIZES, Blame.BUILD),
+        (f"failed expression: quantity({BUILD}.resources.limits.memory).compareTo(quantity('1Gi')) < 0",
+         NAMED, {}, Blame.SYSTEM),
+        (f"failed expression: quantity({BUILD}.resources.limits['cpu']).compareTo(quantity('1')) < 0",
+         NAMED, SIZES, Blame.SYSTEM),
+        (f"failed expression: has({BUILD}.resources.limits)", NAMED, SIZES, Blame.BUILD),
+        (f"failed expression: {BUILD}.imagePullPolicy == 'Always'", NAMED | {"pull_policy": "never"}, {}, Blame.BUILD),
+        (f"failed expression: {BUILD}.imagePullPolicy == 'Always'", NAMED, {}, Blame.SYSTEM),
+        (f"failed expression: !has({BUILD}.command)", NAMED | {"entrypoint": ["/x"]}, {}, Blame.BUILD),
+        ("failed expression: object.spec.hostNetwork == false", NAMED | USER, SIZES, Blame.SYSTEM),
+        ("failed expression: 'team' in object.metadata.labels", NAMED, SIZES, Blame.SYSTEM),
+        ("failed expression: object.spec.imagePullSecrets.size() == 0", NAMED, {}, Blame.SYSTEM),
+        (f"expression '{BUILD}.x.image' resulted in error: no such key: x", NAMED, {}, Blame.SYSTEM),
+    ],
+)  # fmt: skip
+def test_a_policys_refusal_is_blamed_on_whose_value_it_is_about(
+    said: str, image: dict[str, Any] | None, variables: dict[str, str], blame: Blame
+) -> None:
+    base = plan(None)
+    settings = base.settings
+    allowed = msgspec.structs.replace(settings.kubernetes, allowed_pull_policies=["never"])
+    job = msgspec.convert({"id": 7, "image": image}, Job)
+    made = make_plan(job, msgspec.structs.replace(settings, kubernetes=allowed), variables, namespace="ns", attempt="a").plan
+    assert refusal(Rejected(POLICY + said, said=POLICY + said), made).blame is blame
+
+
 @pytest.mark.parametrize(
     ("fields", "image", "variables", "blame"),
     [
