@@ -33,6 +33,7 @@ _LOOK_SECONDS = 0.5
 _READ_SECONDS = 10.0
 _PULSE_SECONDS = 5.0
 _KUBECONFIG = b"{clusters: [{name: c}], contexts: [{name: x, context: {cluster: c}}], current-context: x}"
+_JOB = b'{"id": 1, "image": {"name": "image"}}'
 _OUTDATED = 3
 """Status of a child that has found the program's files changed."""
 
@@ -62,6 +63,7 @@ def _import_everything() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     _parse_once()
+    _plan_once()
     _begin_tls_once()
     gc.collect()
     gc.freeze()  # the collector would write to every page, so every child would get a copy
@@ -69,9 +71,8 @@ def _import_everything() -> None:
 
 def _parse_once() -> None:
     """Make the command line's parser, the settings' defaults and the decoders of what calls leave for each other."""
-    from executor import attempt, credentials, driver, exec_stream, job, kubeconfig, pod_status, settings  # noqa: PLC0415 (after the lock was ours)
+    from executor import attempt, credentials, exec_stream, job, kubeconfig, pod_status, settings  # noqa: PLC0415 (after the lock was ours)
 
-    driver.parser().parse_args(["run", "--config", "settings.toml", "script", "stage"])
     settings.load_settings(settings.DEFAULTS)
     credentials.decoded(b'{"server": ""}')
     job.decoded(b'{"id": 1}')
@@ -80,6 +81,15 @@ def _parse_once() -> None:
     http.client.parse_headers(io.BytesIO(b"Content-Type: application/json\r\n\r\n"))
     attempt.decoded(b'{"namespace": "", "pod": ""}')
     pod_status.read_pod({})
+
+
+def _plan_once() -> None:
+    """Plan a pod for nobody and write it down: the pod agent's program is then in every child's config map already."""
+    from executor import job, manifest, plan, settings  # noqa: PLC0415 (after the lock was ours)
+
+    made = plan.make_plan(job.decoded(_JOB), settings.load_settings(settings.DEFAULTS), {}, namespace="", attempt="1").plan
+    manifest.pod_manifest(made)
+    manifest.agent_files_manifest(made)
 
 
 def _begin_tls_once() -> None:
