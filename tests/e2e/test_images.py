@@ -40,6 +40,10 @@ EXPECTED = {
     # the image's environment: nothing of it reaches the agent, all of it reaches the job
     "hostile": Case("hostile", [ENVIRONMENT, "seq 1 3000"], has=("\na line of the image\n", *map(str, range(2990, 3001)))),
     "nobody": Case("nobody", ["id -u; touch ~/x; ls ~"], has=("\n4321\n", "\nx\n")),
+    "no such user": Case("no-such-user", ["true"], failed(), has=("cannot be started from its image",), within_seconds=30),
+    "folder is a file": Case("folder-is-file", ["true"], failed(), has=("/etc/passwd: not a directory",), within_seconds=30),
+    "no PATH, no home": Case("no-path", ["cd; echo x >file; echo ran in $HOME"], has=("ran in /.spack-farm/build/home",)),
+    "a function": Case("function", ["odd"], has=("\nits function\n",)),
     "bare": Case("bare", ["echo bare; (exit 4)"], failed(4), has=("\nbare\n",)),
     "no shell": Case("noshell", ["true"], failed(), has=("no shell that runs",), within_seconds=30),
     # signals

@@ -1,12 +1,15 @@
 """The same small jobs under the official executor and ours: where outcomes differ, and whether the docs say why."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tests.labs.cluster import debian_packages
 from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.odd_images import write_odd_images
 from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.compat_jobs import PAGE, SETTINGS, Places, compat_jobs, documented
 from tests.labs.farm.farm import Coordinator, Job, plain, running_farm
@@ -46,6 +49,10 @@ class Outcome(msgspec.Struct, frozen=True):
 def compare(cluster: Cluster, folder: Path, *, only: list[str]) -> int:
     """Run the jobs and print where they differ; return how many differences the page does not name."""
     archive, certificate = cluster.home / "images" / "busybox.tar", make_certificate(folder)
+    images = folder / "images"
+    images.mkdir()
+    for path in write_odd_images(images, debian_packages.unpacked(), only=only):
+        cluster.load(path)
     loopback = listener_inside(cluster.init, address="127.0.0.1")
     outside = listener_inside(cluster.init, address=NODE_ADDRESS)
     names = frozenset(
@@ -57,12 +64,13 @@ def compare(cluster: Cluster, folder: Path, *, only: list[str]) -> int:
         running_farm(cluster, folder, namespace="default", pull_policy="if-not-present", more=SETTINGS) as farm,
     ):
         source = publish_examples(folder / "repositories", farm.gitlab.url)
-        outcomes = {}
-        for side, gitlab in (("ours", farm.gitlab), ("official", farm.official)):
+
+        def run(side: str, gitlab: Coordinator) -> dict[str, Outcome]:
             places = Places(f"{registry.address}/{side}", f"{untrusted.address}/{side}", registry.login, source)
-            jobs = {name: job for name, job in compat_jobs(places).items() if not only or name in only}
-            outcomes[side] = _outcomes(gitlab, jobs)
-    ours, official = outcomes["ours"], outcomes["official"]
+            return _outcomes(gitlab, {name: job for name, job in compat_jobs(places).items() if not only or name in only})
+
+        with ThreadPoolExecutor(2) as pool:  # most jobs wait for something most of the time
+            ours, official = pool.map(run, ("ours", "official"), (farm.gitlab, farm.official))
     named = documented(PAGE.read_text("utf-8"))
     differing = [name for name in ours if ours[name].differs(official[name])]
     print(f"{len(ours)} jobs under both executors; {len(differing)} end differently")
@@ -70,6 +78,10 @@ def compare(cluster: Cluster, folder: Path, *, only: list[str]) -> int:
         print(f"\n{name}{'' if name in named else '   NOT in docs/executor.md'}")
         print(f"  official {official[name].seconds:5.1f} s: {official[name].text()}")
         print(f"  ours     {ours[name].seconds:5.1f} s: {ours[name].text()}")
+    print()
+    for name in ours:
+        if name not in differing:
+            print(f"alike: {name}: {ours[name].text()}")
     for name in named:
         if name in ours and name not in differing:
             print(f"\n{name}: docs/executor.md names it, and it is the same: {ours[name].text()}")

@@ -45,7 +45,14 @@ def _configurations() -> dict[str, dict[str, dict[str, Any]]]:
         "entry-words": {"Entrypoint": ["/bin/env", "FROM_ENTRYPOINT=words"]},
         "entry-missing": {"Entrypoint": ["/nowhere/entry"]},
     }
-    return {"busybox": {**entries, **shells, "nobody": {"User": "4321:4321"}}, "bash": {"hostile": {"Env": env}}}
+    odd: dict[str, dict[str, Any]] = {
+        "nobody": {"User": "4321:4321"},
+        "no-such-user": {"User": "nosuch"},
+        "folder-is-file": {"WorkingDir": "/etc/passwd"},
+        "no-path": {"Env": ["PATH=/opt", "HOME=/proc/nowhere"]},
+    }
+    function = {"Env": ["BASH_FUNC_odd%%=() { echo its function; }"]}
+    return {"busybox": {**entries, **shells, **odd}, "bash": {"hostile": {"Env": env}, "function": function}}
 
 
 def write_images(folder: Path) -> list[Path]:
@@ -57,8 +64,8 @@ def write_images(folder: Path) -> list[Path]:
     """
     roots = {name: folder / f"root-{name}" for name in ("busybox", "bash", "dash", "bare", "norunner", "noshell", "pause")}
     for name in ("busybox", "bash", "dash", "norunner"):
-        _busybox(roots[name])
-    _busybox(roots["bare"], only=("mkdir", "rm", "chmod", "touch", "ls"))
+        lay_out_busybox(roots[name])
+    lay_out_busybox(roots["bare"], only=("mkdir", "rm", "chmod", "touch", "ls"))
     for name in ("bash", "bare"):
         shutil.copy2("/bin/bash-static", roots[name] / "bin/bash")
     (roots["bash"] / "etc/benv").write_text("echo a line of the image; set -u\n")
@@ -77,16 +84,17 @@ def write_images(folder: Path) -> list[Path]:
     for name, root in roots.items():
         command = "/pause" if (root / "pause").exists() else "/bin/sh"
         archives.append(folder / f"{name}.tar")
-        images: dict[str, dict[str, Any]] = {name: {}} | _configurations().get(name, {})
-        archives[-1].write_bytes(_archive(root, images, command=command))
+        changed: dict[str, dict[str, Any]] = {name: {}} | _configurations().get(name, {})
+        images = {f"localhost/{one}:1": changes for one, changes in changed.items()}
+        archives[-1].write_bytes(archive(root, images, command=command))
     return archives
 
 
-def _busybox(root: Path, *, only: tuple[str, ...] = ()) -> None:
-    """Lay out busybox with its links, or only some of them, a root user and the fake gitlab-runner."""
+def lay_out_busybox(root: Path, *, only: tuple[str, ...] = (), program: Path = Path("/bin/busybox")) -> None:
+    """Lay out busybox with its links, or only some of them, two users and the fake gitlab-runner."""
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
-    shutil.copy2("/bin/busybox", root / "bin/busybox")
+    shutil.copy2(program, root / "bin/busybox")
     applets = subprocess.run(["/bin/busybox", "--list"], check=True, capture_output=True, text=True).stdout.split()
     for applet in only or applets:
         if applet != "busybox":
@@ -109,8 +117,8 @@ def _dash(root: Path) -> None:
             shutil.copy2(Path(word).resolve(), target)
 
 
-def _archive(root: Path, images: dict[str, dict[str, Any]], *, command: str) -> bytes:
-    """Return a docker archive of images that share one layer, each with its changes to the configuration.
+def archive(root: Path, images: dict[str, dict[str, Any]], *, command: str) -> bytes:
+    """Return a docker archive of images, by reference, that share one layer, each with its changes to the configuration.
 
     podman's cache wants the history entry.
     """
@@ -123,7 +131,7 @@ def _archive(root: Path, images: dict[str, dict[str, Any]], *, command: str) -> 
         config = _configuration(digest, changes, command=command)
         config_name = f"{hashlib.sha256(config).hexdigest()}.json"
         members[config_name] = config
-        manifest.append({"Config": config_name, "RepoTags": [f"localhost/{name}:1"], "Layers": [f"{digest}.tar"]})
+        manifest.append({"Config": config_name, "RepoTags": [name], "Layers": [f"{digest}.tar"]})
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, content in (members | {"manifest.json": json.dumps(manifest).encode()}).items():
@@ -134,11 +142,13 @@ def _archive(root: Path, images: dict[str, dict[str, Any]], *, command: str) -> 
 
 
 def _configuration(digest: str, changes: dict[str, Any], *, command: str) -> bytes:
-    """Return an image's configuration; its environment has a PATH in any case."""
+    """Return an image's configuration; its environment has a PATH unless `Env` is None or has one."""
     created = "2026-01-01T00:00:00Z"
-    environment = ["PATH=/bin:/usr/bin:/sbin:/usr/sbin", *changes.get("Env", [])]
+    added = changes.get("Env", [])
+    has_path = added is None or any(pair.startswith("PATH=") for pair in added)
+    environment = added if has_path else ["PATH=/bin:/usr/bin:/sbin:/usr/sbin", *added]
     return json.dumps({
-        "architecture": "amd64",
+        "architecture": changes.get("architecture", "amd64"),
         "os": "linux",
         "created": created,
         "config": {"Cmd": [command]} | changes | {"Env": environment},

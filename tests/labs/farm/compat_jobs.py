@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.fakes.runner_script import payload
 from tests.labs.checkout import ROOT
+from tests.labs.cluster.odd_images import ODD_IMAGES, ODD_VARIABLES, reference
 
 PAGE = ROOT / "docs/executor.md"
 _ROW = re.compile(r"^\| ([^|]+?) \|", re.MULTILINE)
@@ -27,6 +28,7 @@ allowed_pull_policies = ["if-not-present", "never"]
 """Keys of [kubernetes] that both executors have."""
 _WAITING = {
     "not on the node", "image without a shell", "half a byte", "registry that is down", "registry that does not exist",
+    *(name for name, image in ODD_IMAGES.items() if image.waits),
 }  # fmt: skip
 """Jobs that wait under one of the two, until their timeout is over."""
 _SHORT_SECONDS, _LONG_SECONDS = 45, 240
@@ -49,15 +51,14 @@ class Places:
 
 def compat_jobs(places: Places) -> dict[str, dict[str, Any]]:
     """Return the jobs' payloads by name; each ends soon, or by its own timeout."""
-    return {
-        name: _with_timeout(name, one) for name, one in (_scripts() | _users(places) | _images(places) | _sizes()).items()
-    }
+    jobs = _scripts() | _users(places) | _images(places) | _sizes() | _odd_images()
+    return {name: _with_timeout(name, one) for name, one in jobs.items()}
 
 
 def documented(page: str) -> list[str]:
-    """Return the jobs that the table of differences names."""
+    """Return the jobs that the tables of differences name; a row may name several."""
     section = page.partition(f"\n{_SECTION}\n")[2].partition("\n## ")[0]
-    return [name for name in _ROW.findall(section) if name not in {"job", "---"}]
+    return [name for row in _ROW.findall(section) for name in row.split("; ") if name not in {"job", "---"}]
 
 
 def _job(script: list[str], *, image: str = BUSYBOX, more: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -202,4 +203,12 @@ def _sizes() -> dict[str, dict[str, Any]]:
         "overwrites that are not allowed": sized(
             NODE_SELECTOR_X="no=such", SERVICE_ACCOUNT_OVERWRITE="nobody", NAMESPACE_OVERWRITE="other"
         ),
+    }
+
+
+def _odd_images() -> dict[str, dict[str, Any]]:
+    """Return the jobs in odd images; the name of an entrypoint's job says that it is honored."""
+    return {
+        name: payload(image.script, image={"name": reference(name)}, variables=ODD_VARIABLES | image.variables)
+        for name, image in ODD_IMAGES.items()
     }
