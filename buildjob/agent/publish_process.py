@@ -73,12 +73,17 @@ def published(
 
 
 def present(call: Call, target: Target, specs: Sequence[ConcreteSpec], *, variables: Mapping[str, str]) -> frozenset[str]:
-    """Return the hashes of those specs whose manifest is in the build cache. Raises as `published`."""
+    """Return the hashes of those specs whose manifest is in the build cache. Raises as `published`.
+
+    What no client would take does not count: in a signed build cache also what is not signed.
+    """
     keys = {layout.manifest_key(spec.name, spec.version, spec.hash): spec.hash for spec in specs}
     with tempfile.NamedTemporaryFile("w", prefix="spack-farm-keys-", suffix=".txt") as file:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
-        code, printed = call(_argv("ls", target.url, "--of", file.name, "--json"), _environment(variables))
+        require = "signature" if target.signing_key_file else "manifest"
+        argv = _argv("ls", target.url, "--of", file.name, "--require", require, "--json")
+        code, printed = call(argv, _environment(variables))
     return frozenset(keys[key] for key in _answer(code, printed, list[str]) if key in keys)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
-from buildjob.buildcache import documents, index, layout, specs
+from buildjob.buildcache import clearsigned, documents, index, layout, specs
 from buildjob.buildcache.indexing import merge
+from buildjob.buildcache.manifest import LARGEST_MANIFEST_BYTES, parse_manifest
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import NotFound, PublishError
@@ -124,6 +125,24 @@ def present(store: Store, manifest_keys: Collection[str], *, workers: int, belie
             found |= _indexed(store, wanted - found)
     asked = in_parallel(wanted - found, store.stat, workers=workers)
     return found | {key for key, info in asked if info is not None}
+
+
+def readable_among(store: Store, manifest_keys: Collection[str], *, workers: int, signed: bool) -> set[str]:
+    """Return which of these are manifests; with `signed` only signed ones, whoever signed them: clients take no others."""
+    read = in_parallel(manifest_keys, lambda key: _is_readable(store, key, signed=signed), workers=workers)
+    return {key for key, is_readable in read if is_readable}
+
+
+def _is_readable(store: Store, manifest_key: str, *, signed: bool) -> bool:
+    try:
+        text = store.read(manifest_key, limit_bytes=LARGEST_MANIFEST_BYTES).data
+    except NotFound:
+        return False
+    try:
+        parse_manifest(text, where=manifest_key)
+    except PublishError:
+        return False
+    return clearsigned.is_signed(text) or not signed
 
 
 def _indexed(store: Store, manifest_keys: set[str]) -> set[str]:

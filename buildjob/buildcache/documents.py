@@ -10,12 +10,14 @@ import msgspec
 
 from buildjob.buildcache import clearsigned, layout, specs
 from buildjob.buildcache.manifest import BlobRef, Manifest, parse_manifest
+from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import ABSENT, LocalFile, Store
-from buildjob.errors import Conflict, Denied, NotFound, PublishError, Unavailable, Unsupported
+from buildjob.errors import Conflict, Denied, NotFound, PublishError, StoreError, Unavailable, Unsupported
 
 FENCE = "spack-farm-fence"
 """Our property in the index's manifest, where it was written under the lock; Spack's schema allows more properties."""
 _LARGEST_SPEC_BYTES = 64 << 20
+_NOWHERE = "is a link to what does not exist: mount it, or delete the link"
 
 
 def manifest_text(blob: LocalFile, *, media_type: str, fencing_token: str = "") -> bytes:
@@ -62,10 +64,16 @@ def ensure_layout(store: Store) -> bool:
     try:
         store.write(layout.LAYOUT, layout.LAYOUT_CONTENT, only_if=ABSENT)
     except Conflict:
+        if _leads_nowhere(store):
+            raise StoreError(f"build cache {store.url}: {layout.LAYOUT} {_NOWHERE}") from None
         return False
     except Unsupported:
         store.write(layout.LAYOUT, layout.LAYOUT_CONTENT)
     return True
+
+
+def _leads_nowhere(store: Store) -> bool:
+    return isinstance(store, FolderStore) and store.is_broken_link(layout.LAYOUT)
 
 
 def layout_fault(store: Store) -> str:
@@ -73,6 +81,8 @@ def layout_fault(store: Store) -> str:
     try:
         found = clearsigned.json_of(store.read(layout.LAYOUT).data)
     except NotFound:
+        if _leads_nowhere(store):
+            return f"{_NOWHERE}, and publish index writes a new one"
         return "is missing: Spack takes a build cache without it for one of an older layout; publish index writes it"
     except (Denied, Unavailable):
         raise

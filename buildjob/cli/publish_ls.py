@@ -26,6 +26,9 @@ def _which(arguments: Arguments, keys: list[str], log: Log) -> int:
     """Print which of the manifest keys are there, in their order; none if there is no build cache yet."""
     store = open_mirror(arguments, arguments.mirror, log)
     there = dependencies.present(store, keys, workers=connections_of(arguments), believe_index=True)
+    if arguments.require:
+        signed = arguments.require == "signature"
+        there = dependencies.readable_among(store, there, workers=connections_of(arguments), signed=signed)
     found = [key for key in keys if key in there]
     if not found:  # none of them, or no access: the agent would build for hours and then fail to publish
         presence.require_access(store)

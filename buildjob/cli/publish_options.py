@@ -42,7 +42,7 @@ FROM_ENVIRONMENT = (
 _POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURCE", "documents": "PATH"}
 """Arguments without an option, and how --help calls them."""
 
-_NEEDS = {"signing_passphrase_file": ("signing_key_file", "signing_key_command")}
+_NEEDS = {"signing_passphrase_file": ("signing_key_file", "signing_key_command"), "require": ("of",)}
 _EXCLUDE = (("single_writer", "no_index"), ("spack", "private"), ("config_scope", "private"))
 _OF_S3 = ("endpoint_url", "region", "profile", "ca_file", "path_style")
 
@@ -81,6 +81,7 @@ class Arguments(argparse.Namespace):
     dry_run: bool
     add: list[str]
     of: str | None
+    require: str | None
     private: bool
     allow_missing: bool
     spack: str | None
@@ -174,6 +175,9 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     ls = _verb(verbs, "ls", "list the binaries that the index names")
     _mirror(ls)
     ls.add_argument("--of", metavar="FILE", help="list only which of the manifest keys in FILE, one a line, are there")
+    ls.add_argument(
+        "--require", choices=("manifest", "signature"), help="with --of: read each, and leave out those that lack this"
+    )
     ls.add_argument("--json", action="store_true", help="a JSON object a line; with --of, one array of manifest keys")
     keys = _verb(verbs, "keys", "list the public keys that a build cache offers, or add some")
     _mirror(keys)

@@ -2,10 +2,12 @@
 
 Each process counts with its resident memory times its own part of it: plain sums count pages that are shared after a fork
 up to five times, and psutil tells no process's part of the anonymous ones. So the part is read here, from `smaps_rollup`.
-That costs as much as all else: it is done within a time budget, first for the processes that have changed most.
+That costs as much as all else: it is done within a time budget, first for the processes that have changed most. A new peak
+is worth more: before it counts, whatever may be wrong in it is read.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +15,13 @@ import msgspec
 from buildjob.measure.processes import Key, ProcessUse, proc_folder
 
 _BUDGET_SECONDS = 0.008
+# A new peak may cost more: 7 GiB of processes are read in that time.
+_PEAK_BUDGET_SECONDS = 0.1
+_PEAK_GROWTH = 1.01
+# Of a peak, what may still be wrong.
+_PEAK_DOUBT = 0.01
+# A copy of a process has the same name and, at first, the same size; what both have changed since is their own.
+_COPY_RATIO = 0.75
 # With each walk since a part was read, it counts as wrong by this much more of the process's memory.
 _DOUBT_PER_WALK = 0.02
 
@@ -74,6 +83,9 @@ class SharedMemory:
         self._thread_time = thread_time
         self._budget_seconds = budget_seconds
         self._parts: dict[Key, _Part] = {}
+        self._before: Mapping[Key, ProcessUse] = {}
+        """The processes of the walk before."""
+        self._peak_bytes = 0
         self._walks = 0
 
     def estimate(self, processes: Mapping[Key, ProcessUse]) -> Shares:
@@ -83,7 +95,31 @@ class SharedMemory:
         """
         self._walks += 1
         self._parts = {key: part for key, part in self._parts.items() if key in processes}
-        self._learn(processes)
+        self._forget_copied(processes)
+        self._learn(processes, budget_seconds=self._budget_seconds)
+        estimate = self._sum(processes)
+        if estimate.anonymous_bytes > self._peak_bytes * _PEAK_GROWTH:
+            self._learn(processes, budget_seconds=_PEAK_BUDGET_SECONDS, enough_bytes=estimate.anonymous_bytes * _PEAK_DOUBT)
+            estimate = self._sum(processes)
+            self._peak_bytes = max(self._peak_bytes, estimate.anonymous_bytes)
+        return estimate
+
+    def _forget_copied(self, processes: Mapping[Key, ProcessUse]) -> None:
+        """Forget the parts of processes that were copied since the last walk, or whose copies have ended."""
+        changed = [processes[key] for key in processes.keys() - self._before.keys()]
+        changed += [self._before[key] for key in self._before.keys() - processes.keys()]
+        sizes: dict[str, list[int]] = {}
+        for use in changed:
+            sizes.setdefault(use.name, []).append(use.resident_bytes)
+        for of_name in sizes.values():
+            of_name.sort()
+        for key in list(self._parts):
+            use = processes[key]
+            if _has_alike(sizes.get(use.name, []), use.resident_bytes):
+                del self._parts[key]
+        self._before = processes
+
+    def _sum(self, processes: Mapping[Key, ProcessUse]) -> Shares:
         # A build runs many processes of few programs, and those of one program share alike.
         by_name: dict[str, tuple[int, float, float]] = {}
         unknown: list[ProcessUse] = []
@@ -108,12 +144,16 @@ class SharedMemory:
                 total, anonymous = total + use.memory_bytes, anonymous + use.memory_bytes
         return Shares(round(total), round(anonymous))
 
-    def _learn(self, processes: Mapping[Key, ProcessUse]) -> None:
-        deadline = self._thread_time() + self._budget_seconds
-        for key in sorted(processes, key=lambda key: -self._doubt(processes[key])):
+    def _learn(self, processes: Mapping[Key, ProcessUse], *, budget_seconds: float, enough_bytes: float = 0.0) -> None:
+        """Read parts until the time is over, or no more than `enough_bytes` may be wrong."""
+        deadline = self._thread_time() + budget_seconds
+        doubts = {key: self._doubt(use) for key, use in processes.items()}
+        left_bytes = sum(doubts.values())
+        for key in sorted(processes, key=lambda key: -doubts[key]):
             use = processes[key]
-            if self._doubt(use) <= 0 or self._thread_time() > deadline:
+            if left_bytes <= enough_bytes or doubts[key] <= 0 or self._thread_time() > deadline:
                 return
+            left_bytes -= doubts[key]
             shares = self._read(use.pid)
             # The process may have grown since the walk: its part is a ratio of two figures of one instant.
             resident = (shares.resident_bytes or use.resident_bytes) if shares else 0
@@ -128,3 +168,9 @@ class SharedMemory:
             return use.resident_bytes
         age = self._walks - part.read_in
         return abs(use.resident_bytes - part.resident_bytes) + age * _DOUBT_PER_WALK * use.resident_bytes
+
+
+def _has_alike(sizes: list[int], resident_bytes: int) -> bool:
+    """Return whether one of the sizes, in their order, is about that of a process."""
+    index = bisect_left(sizes, resident_bytes * _COPY_RATIO)
+    return index < len(sizes) and sizes[index] * _COPY_RATIO <= resident_bytes

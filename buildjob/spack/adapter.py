@@ -4,6 +4,7 @@ An older version is rejected in one line, a newer one tried with a warning. Know
 answers.
 """
 
+import contextlib
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from buildjob.errors import FetchError, PublishError, RequestError, SpackError
+from buildjob.masking import mask
 from buildjob.spack.ci_answer import Rebuild, Tested
 from buildjob.spack.concrete import (
     ConcreteSpec,
@@ -186,16 +188,18 @@ class Spack:
         with tempfile.TemporaryDirectory(prefix="spack-farm-plan-") as scratch:
             question_file, answer_file = Path(scratch) / "question.json", Path(scratch) / "answer.json"
             question_file.write_bytes(msgspec.json.encode(question))
-            self._run("python", _INSIDE / script, question_file, answer_file, environment=environment)
+            try:
+                self._run("python", _INSIDE / script, question_file, answer_file, environment=environment)
+            except SpackError as error:
+                if rejection := self._rejected_at_start(environment):
+                    raise _error_of(rejection) from error
+                raise
             try:
                 answer = answer_file.read_bytes()
             except FileNotFoundError as error:
                 raise SpackError(f"{self.installation.program} gave no answer and no error") from error
         if answer.startswith(b'{"error"'):
-            rejection = msgspec.json.decode(answer, type=_Rejection)
-            if rejection.is_fetch:
-                raise FetchError(f"Spack could not fetch what it needs; a retry may help. It says: {rejection.error}")
-            raise RequestError(f"Spack says: {rejection.error}")
+            raise _error_of(msgspec.json.decode(answer, type=_Rejection))
         return answer
 
     def rebuild(
@@ -241,6 +245,20 @@ class Spack:
         if lines:
             return msgspec.json.decode(lines[-1], type=Tested)
         return Tested(log="", fault=f"Spack ended with {code}: {_last_line(printed.decode('utf-8', 'replace'))}")
+
+    def _rejected_at_start(self, environment: Mapping[str, str]) -> _Rejection | None:
+        """Return what keeps Spack from starting if that is its configuration; None if it is Spack, or nothing any more."""
+        changed = self.environment(environment)
+        python = changed.get("SPACK_PYTHON") or "python3"
+        options = self.argv()[1:]
+        try:
+            _, printed = self._call([python, str(_INSIDE / "start.py"), str(self.installation.root), *options], changed)
+        except OSError:
+            return None
+        line = printed.rpartition(b'{"error"')
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(b"".join(line[1:]), type=_Rejection)
+        return None
 
     def install_argv(self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed.
@@ -301,8 +319,15 @@ class Spack:
             raise SpackError(f"{self.installation.program} does not start: {error.strerror}") from error
         text = printed.decode("utf-8", "replace")
         if code != 0:
-            raise SpackError(f"{self.installation.program} {arguments[0]} ended with {code}: {_last_line(text)}")
+            raise SpackError(f"{self.installation.program} {arguments[0]} ended with {code}: {mask(_last_line(text), ())}")
         return text
+
+
+def _error_of(rejection: _Rejection) -> RequestError | FetchError:
+    text = mask(rejection.error, ())
+    if rejection.is_fetch:
+        return FetchError(f"Spack could not fetch what it needs; a retry may help. It says: {text}")
+    return RequestError(f"Spack says: {text}")
 
 
 def _dotted(minor: tuple[int, ...]) -> str:

@@ -145,3 +145,7 @@ def test_changed_sources_of_a_developer_are_built_again_and_published_only_to_a_
         assert (document.outcome, document.publish.state) == ("built", "developed")
     assert {path: path.stat().st_mtime_ns for path in mirror.glob("v3/manifests/spec/*/*")} == manifests
     assert (tree.folder / "view" / "made-low-thing").read_text() == "second"
+    shutil.rmtree(source)
+    gone = tree.build(tree.folder, *target, "--out", tmp_path / "4")
+    assert gone.returncode == 2, gone.stdout
+    assert f"low-thing@1.0/{tree.hashes()['low-thing'][:7]}: the folder {source}, which it is developed in" in gone.stderr

@@ -73,3 +73,44 @@ def test_until_it_runs_its_own_program_a_process_is_not_the_builds(tmp_path: Pat
     assert {process["command"] for process in document["top_processes"]} <= {"sh", "sleep"}
     assert [phase["name"] for phase in document["phases"]] == ["command"]
     assert (document["totals"]["memory_anonymous_peak_bytes"] or 0) < 8 << 20
+
+
+# 200 MiB, then eight copies of the process, each of which writes 10 MiB of its own.
+_FORKS = """
+import os, time
+def filled(mebibytes):
+    memory = bytearray(mebibytes << 20)
+    for at in range(0, len(memory), 4096):
+        memory[at] = 1
+    return memory
+memory, children = filled(200), []
+for _ in range(8):
+    children.append(os.fork())
+    if not children[-1]:
+        own = filled(10)
+        time.sleep(4)
+        os._exit(0)
+for child in children:
+    os.waitpid(child, 0)
+"""
+_WITHOUT_CGROUP = """
+import sys
+from buildjob.agent import run
+from buildjob.cli.build import main
+run.find_cgroup = lambda: None
+sys.exit(main())
+"""
+
+
+def test_a_process_that_forks_is_not_counted_once_for_each_copy(tmp_path: Path) -> None:
+    """Without a cgroup memory is a sum over processes; all pages of a copy are those of the process that was copied."""
+    (tmp_path / "forks.py").write_text(_FORKS)
+    words = ["--command", f"{sys.executable} -S forks.py", "--name", "x", "--version", "1", "--out", str(tmp_path / "out")]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-c", _WITHOUT_CGROUP, *words], cwd=tmp_path, env=environment, check=True, capture_output=True
+    )
+    totals = json.loads((tmp_path / "out" / "x-1" / "telemetry.json").read_text())["totals"]
+    assert totals["memory_is_estimate"]
+    # an interpreter takes some MiB, and each copy some of its own
+    assert 280 <= totals["memory_anonymous_peak_bytes"] / 2**20 <= 1.03 * (280 + 16)

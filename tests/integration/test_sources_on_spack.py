@@ -152,7 +152,9 @@ def test_what_must_not_be_redistributed_stays_out_of_a_folder_and_of_the_notarys
         assert publish("verify", mirror, "--trust", key.public).returncode == 0
 
 
-def test_s3_gets_what_a_folder_gets(lab: SpackLab, key: Key, versitygw: Server, tmp_path: Path) -> None:
+def test_s3_gets_what_a_folder_gets(
+    lab: SpackLab, key: Key, versitygw: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"s3://{versitygw.bucket()}/farm"
     lab.forget("hello-app")
     arguments = ("--mirror", url, "--signing-key-file", key.secret, "--out", tmp_path / "out")
@@ -167,6 +169,19 @@ def test_s3_gets_what_a_folder_gets(lab: SpackLab, key: Key, versitygw: Server, 
     listed = publish("verify", url, "--trust", key.public, "--json", environment=versitygw.environment)
     assert listed.returncode == 0, listed.stderr
     assert sorted(each.split("/")[3] for each in json.loads(listed.stdout)) == ["gcc-runtime", "hello-app", "libhello"]
+
+    # what no client would take is published again, as in a folder
+    for name, value in versitygw.environment.items():
+        monkeypatch.setenv(name, value)
+    store = versitygw.store(url)
+    keys = {each.split("/")[3]: each for each in json.loads(listed.stdout)}
+    store.write(keys["libhello"], body_of(store.read(keys["libhello"]).data))
+    store.write(keys["gcc-runtime"], b"}{")
+    store.delete(keys["hello-app"])
+    done = lab.build("hello-app", *arguments, environment=versitygw.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert publish("verify", url, "--trust", key.public, environment=versitygw.environment).returncode == 0
+
     trusted = {"SPACK_GNUPGHOME": str(tmp_path / "g"), "MY_S3_SECRET": versitygw.environment["AWS_SECRET_ACCESS_KEY"]}
     lab.stock_spack("gpg", "trust", key.public, environment=trusted)
     empty = mirror_in_s3(tmp_path / "empty", url, versitygw)

@@ -73,6 +73,11 @@ class FolderStore:
             return None
         return ObjectInfo(key=key, size_bytes=state.st_size, modified_seconds=state.st_mtime)
 
+    def is_broken_link(self, key: str) -> bool:
+        """Return whether an object's place has a link that leads to nothing: it counts as absent, and is in the way."""
+        path = self._path(key)
+        return path.is_symlink() and not path.exists()
+
     def has_content(self, key: str, file: LocalFile) -> bool:
         """Return whether the object has the file's size and content; it is read, because disks rot."""
         info = self.stat(key)

@@ -108,6 +108,8 @@ def activate(name_or_folder):
         ValueError,
         AttributeError,
     ) as error:  # JSON that is not a lock file: Spack does not check it
+        if exchange.is_of_configuration(error):  # a file that spack.yaml includes is missing
+            raise
         raise ValueError(f"{name_or_folder}/spack.lock can't be read: {type(error).__name__}: {error}") from error
     spack.environment.activate(environment)
     return environment
@@ -191,13 +193,13 @@ def in_order(roots):
 def developers_folders(specs):
     """The folders of `spack develop` that each spec or its dependencies are built from, by hash; for most there are none.
 
-    `specs` has dependencies first. A folder that is missing is an error where something has to be built from it.
+    `specs` has dependencies first. A folder that is missing is an error, also of what is installed: it may be outdated.
     """
     folders = {}
     for spec in specs:
         own = spec.variants.get("dev_path")
         found = {own.value} if own else set()
-        if own and not spec.installed and not os.path.isdir(own.value):
+        if own and not os.path.isdir(own.value):
             raise ValueError(f"{title(spec)}: the folder {own.value}, which it is developed in, does not exist")
         for dependency in spec.dependencies():
             found.update(folders[dependency.dag_hash()])

@@ -122,3 +122,16 @@ def test_a_list_of_binaries_is_asked_for_in_a_file_and_answered_by_hash() -> Non
     assert publish_process.present(call, S3, SPECS, variables={}) == {"a" * 32}
     assert asked[0] == APP_KEY
     assert len(asked) == 2
+
+
+def test_what_no_client_would_take_is_not_there() -> None:
+    asked: list[str] = []
+
+    def call(argv: list[str], _variables: Mapping[str, str]) -> tuple[int, bytes]:
+        asked.append(argv[argv.index("--require") + 1])
+        return 0, b"[]"
+
+    signed = msgspec.structs.replace(S3, signing_key_file=KeySource(file=Path("key"), title="key"))
+    for target in (S3, signed):
+        assert publish_process.present(call, target, SPECS, variables={}) == frozenset()
+    assert asked == ["manifest", "signature"]

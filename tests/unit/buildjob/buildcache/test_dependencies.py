@@ -175,3 +175,15 @@ def test_what_must_not_be_redistributed_and_is_there_is_not_counted(tmp_path: Pa
     store, _ = filled(tmp_path, ["app"], mark=[dag_hash("app")])
     found, findings = faults(store)
     assert (found, findings.not_redistributable) == ([], set())
+
+
+def test_what_is_no_manifest_or_not_signed_is_left_out() -> None:
+    store = MemoryStore()
+    manifest = json.dumps({"version": 3, "data": []}).encode()
+    signed = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n%s\n-----BEGIN PGP SIGNATURE-----\n\nx\n"
+    signed += b"-----END PGP SIGNATURE-----\n"
+    for key, text in {"plain": manifest, "signed": signed % manifest, "garbled": b"}{", "empty": b""}.items():
+        store.write(key, text)
+    keys = ["plain", "signed", "garbled", "empty", "absent"]
+    assert dependencies.readable_among(store, keys, workers=2, signed=False) == {"plain", "signed"}
+    assert dependencies.readable_among(store, keys, workers=2, signed=True) == {"signed"}

@@ -10,8 +10,9 @@ import pytest
 
 from buildjob.buildcache import documents, layout
 from buildjob.buildcache.manifest import parse_manifest
+from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.store import LocalFile
-from buildjob.errors import NotFound, PublishError, Unavailable
+from buildjob.errors import NotFound, PublishError, StoreError, Unavailable
 from tests.labs.build_cache import dag_hash, nodes_of
 from tests.labs.memory_store import MemoryStore
 
@@ -114,3 +115,16 @@ def test_a_layout_that_cannot_be_read_is_broken_or_ends_it() -> None:
     store.failure = Unavailable("no answer")
     with pytest.raises(Unavailable):
         documents.layout_fault(store)
+
+
+def test_a_layout_that_is_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    (tmp_path / "v3").mkdir()
+    link = tmp_path / layout.LAYOUT
+    link.symlink_to(tmp_path / "nowhere")
+    assert documents.layout_fault(store).startswith("is a link to what does not exist: mount it, or delete the link")
+    with pytest.raises(StoreError, match=r"layout\.json is a link to what does not exist"):
+        documents.ensure_layout(store)
+    link.unlink()
+    assert documents.ensure_layout(store)
+    assert not documents.layout_fault(store)

@@ -41,6 +41,49 @@ def test_a_kernel_that_refuses_leaves_the_sum_of_what_no_file_backs() -> None:
     assert memory.estimate(uses) == Shares(150 * _MIB, 150 * _MIB)
 
 
+def test_a_copy_of_a_process_makes_both_of_them_doubtful() -> None:
+    """After a fork the pages are those of both: the part that was read before is twice too large."""
+    shared = {1: 400, 2: 400, 3: 400}
+    alive: list[int] = [1]
+
+    def read(_pid: int) -> Shares:
+        return Shares(400 * _MIB // len(alive), 400 * _MIB // len(alive), 400 * _MIB)
+
+    memory = SharedMemory(read=read)
+    for pids in ([1], [1, 2, 3], [1, 2], [1]):
+        alive[:] = pids
+        tree = walked(*(process_use(pid, mib=shared[pid]) for pid in pids))
+        assert memory.estimate(tree).anonymous_bytes == pytest.approx(400 * _MIB, rel=0.01)
+
+
+def test_copies_that_cannot_be_read_count_like_the_one_that_was() -> None:
+    budgets = iter([0.0, 0.0, 9.0] * 20)  # one of them is read, then the time is over
+    memory = SharedMemory(
+        read=lambda _pid: Shares(20 * _MIB, 20 * _MIB, 100 * _MIB), thread_time=lambda: next(budgets), budget_seconds=1.0
+    )
+    memory.estimate(walked(process_use(1, mib=100)))
+    assert memory.estimate(walked(*(process_use(pid, mib=100) for pid in range(1, 6)))) == Shares(100 * _MIB, 100 * _MIB)
+
+
+def test_a_new_peak_is_read_until_little_of_it_is_in_doubt() -> None:
+    """The usual budget reads one process; the first walk is a peak, so all that matter are read."""
+    clock = [0.0]
+    read: list[int] = []
+
+    def thread_time() -> float:
+        clock[0] += 0.01
+        return clock[0]
+
+    def shares(pid: int) -> Shares:
+        read.append(pid)
+        return Shares(500 * _MIB, 500 * _MIB, 500 * _MIB)
+
+    memory = SharedMemory(read=shares, thread_time=thread_time, budget_seconds=0.01)
+    uses = [process_use(pid, mib=500, name=f"p{pid}") for pid in range(1, 6)]
+    memory.estimate(walked(*uses, *(process_use(pid, mib=1, name="idle") for pid in range(10, 12))))
+    assert sorted(read) == [1, 2, 3, 4, 5]
+
+
 def test_nothing_runs_nothing_is_used() -> None:
     assert SharedMemory(read=lambda _pid: None).estimate({}) == Shares(0, 0)
 
