@@ -97,6 +97,14 @@ def document(settings: Settings) -> dict[str, Any]:
             }
         },
         "/healthz": {"get": _plain("healthz", "The event loop runs", security=[])},
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "summary": "Metrics in Prometheus' format",
+                "security": [],
+                "responses": {"200": {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+            }
+        },
         "/readyz": {"get": _plain("readyz", "A request would be taken now", security=[], unready=True)},
     }
     return {
@@ -121,7 +129,7 @@ _PREFER = {
     "name": "Prefer",
     "in": "header",
     "description": "respond-async: answer 202 at once, and keep the answer",
-    "schema": {"type": "string", "enum": ["respond-async"]},
+    "schema": {"type": "string"},
 }
 _MOVED = {
     "description": "Send the same request to Location",

@@ -77,10 +77,8 @@ class OuterFace:
         """Return the application."""
         routes = [
             Route("/v1/run", self._run, methods=["POST"]),
-            Route("/v1/results/{key}", self._result, methods=["POST"]),
-            Route("/v1/results/{key}", self._no_result, methods=["GET"]),
-            Route("/v1/requests/{request_id}", self._look, methods=["GET"]),
-            Route("/v1/requests/{request_id}", self._cancel, methods=["DELETE"]),
+            Route("/v1/results/{key}", self._result, methods=["GET", "POST"]),
+            Route("/v1/requests/{request_id}", self._request, methods=["DELETE", "GET"]),
             Route("/v1/requests/{request_id}/log", self._log, methods=["GET"]),
             Route("/v1/token", self._token, methods=["GET"]),
             Route("/openapi.json", self._openapi, methods=["GET"]),
@@ -108,6 +106,8 @@ class OuterFace:
 
     async def _result(self, request: Request) -> ASGIApp:
         key = request.path_params["key"]
+        if request.method != "POST":
+            return problem(404, "not computed", "Only a cache has results by their address alone; send the request by POST.")
         if not is_key(key):
             return EarlyResponse(problem(404, "no such address", "A result's address ends with 64 hexadecimal digits."))
         try:
@@ -115,12 +115,10 @@ class OuterFace:
         except _Refused as refused:
             return refused.response
 
-    async def _no_result(self, request: Request) -> Response:
-        del request
-        return problem(404, "not computed", "Only a cache has results by their address alone; send the request by POST.")
-
-    async def _look(self, request: Request) -> ASGIApp:
+    async def _request(self, request: Request) -> ASGIApp:
         exchange = self._exchanges.find(request.path_params["request_id"])
+        if request.method == "DELETE":
+            return self._cancelled(exchange)
         if exchange is None:
             return problem(404, "no such request", "It never was, its answer is no longer kept, or it was cancelled.")
         if exchange.ending is None:
@@ -128,8 +126,7 @@ class OuterFace:
         exchange.waiters += 1
         return _Leaving(self._exchanges, exchange, self._response(exchange, request))
 
-    async def _cancel(self, request: Request) -> Response:
-        exchange = self._exchanges.find(request.path_params["request_id"])
+    def _cancelled(self, exchange: Exchange | None) -> Response:
         if exchange is None or (exchange.waiters and not exchange.is_detached):
             return problem(404, "no such request", "It never was, its answer is no longer kept, or its client waits for it.")
         self._exchanges.discard(exchange)

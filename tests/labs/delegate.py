@@ -161,7 +161,7 @@ class Nginx(Program):
         if os.getuid() == 0:
             text = f"user root;\n{text}"
         (folder / "nginx.conf").write_text(text)
-        super().__init__(["nginx", "-c", folder / "nginx.conf", "-p", folder], folder)
+        super().__init__(["nginx", "-e", "stderr", "-c", folder / "nginx.conf", "-p", folder], folder)
         self.url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + _START_SECONDS
         while True:

@@ -90,6 +90,19 @@ def write_images(folder: Path) -> list[Path]:
     return archives
 
 
+def write_image_of_programs(folder: Path, name: str, *programs: str, also: tuple[str, ...] = ()) -> Path:
+    """Write the archive of `localhost/NAME:1`: busybox, programs of this machine with their libraries, further folders."""
+    root = folder / f"root-{name}"
+    lay_out_busybox(root)
+    for program in programs:
+        _with_libraries(root, program, program)
+    for path in also:
+        shutil.copytree(path, root / path.lstrip("/"), symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "test"))
+    written = folder / f"{name}.tar"
+    written.write_bytes(archive(root, {f"localhost/{name}:1": {}}, command="/bin/sh"))
+    return written
+
+
 def lay_out_busybox(root: Path, *, only: tuple[str, ...] = (), program: Path = Path("/bin/busybox")) -> None:
     """Lay out busybox with its links, or only some of them, two users and the fake gitlab-runner."""
     for folder in _FOLDERS:
@@ -108,13 +121,16 @@ def _dash(root: Path) -> None:
     """Make dash the image's `sh`, with the libraries that it is linked to."""
     (root / "bin/sh").unlink()
     (root / "bin/ash").unlink()
-    shutil.copy2("/bin/dash", root / "bin/sh")
-    linked = subprocess.run(["ldd", "/bin/dash"], check=True, capture_output=True, text=True).stdout
-    for word in linked.split():
-        if word.startswith("/"):
-            target = root / word.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(Path(word).resolve(), target)
+    _with_libraries(root, "/bin/dash", "/bin/sh")
+
+
+def _with_libraries(root: Path, program: str, path: str) -> None:
+    """Copy a program of this machine to a path in a root folder, and the libraries that it is linked to."""
+    linked = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    for source, place in [(program, path), *((word, word) for word in linked.split() if word.startswith("/"))]:
+        target = root / place.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(Path(source).resolve(), target)
 
 
 def archive(root: Path, images: dict[str, dict[str, Any]], *, command: str) -> bytes:
