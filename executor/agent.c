@@ -548,7 +548,7 @@ static bool try_shell(const char *path, char **variables, bool *reads_quotes, ch
 		if (read(pipes[0], &error, sizeof error) != sizeof error)
 			error = 0;
 		pid_t ended = 0;
-		for (int tries = 0; tries < 10000 && (ended = waitpid(child, &status, WNOHANG)) == 0; tries++)
+		for (long long until_ms = now_ms() + 10000; (ended = waitpid(child, &status, WNOHANG)) == 0 && now_ms() < until_ms;)
 			nap_ms(1);
 		hangs = ended == 0;
 		if (hangs) {

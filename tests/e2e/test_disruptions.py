@@ -17,6 +17,7 @@ from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 from tests.labs.waiting import wait_until
 
 NUMBERS = [str(number) for number in range(1, 201)]
+ITS_LINE = "a line of the image"
 COUNT = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; sleep 0.03; done"
 
 
@@ -57,11 +58,14 @@ def test_connections_that_are_cut_lose_and_double_nothing(
 
         job = runner(kubeconfig=kubeconfig)
         job.when("\n5\n", cut)
-        outcome = job.run(payload([COUNT, "exit 9"]))
+        # Its environment makes bash read a file that prints a line, and end at unset variables.
+        outcome = job.run(payload([COUNT, "exit 9"], image={"name": "localhost/hostile:1", "entrypoint": [""]}))
         over.set()
         cutter.kill()
     assert (outcome.reason, outcome.exit_code) == ("script_failure", 9), outcome.text
-    assert build_output(list(outcome.calls)) == NUMBERS
+    output = build_output(list(outcome.calls))
+    assert output[0] == ITS_LINE
+    assert [line for line in output if line != ITS_LINE] == NUMBERS
 
 
 @pytest.mark.alone

@@ -127,6 +127,8 @@ _SHELLS = {
     "programs of another architecture": OddImage(tools="busybox-static:arm64", waits=True),
 }
 _FILES = {
+    "no head, no wc": OddImage(without=("bin/head", "bin/wc"), script=["seq 1 1000 | sed s/^/@/"]),
+    "no dd, no cat": OddImage(without=("bin/dd", "bin/cat"), script=["seq 1 1000 | sed s/^/@/"]),
     "no /etc": OddImage(without=("etc",)),
     "no /tmp, no /root, no /usr": OddImage(without=("tmp", "root", "usr")),
     "no /dev, no /proc, no /sys": OddImage(without=("dev", "proc", "sys")),
@@ -138,7 +140,7 @@ _FILES = {
     "/cache is a file": OddImage(files={"cache": "x"}, waits=True),
     "/etc/passwd is no text": OddImage(files={"etc/passwd": "\x01\x7f:::\n" * 50_000}),
     "/etc/passwd without root": OddImage(files={"etc/passwd": "x:x:7:7::/:/bin/sh\n"}),
-    "/etc/passwd is a folder": OddImage(files={"etc/passwd/x": "x"}),
+    "/etc/passwd is a folder": OddImage(waits=True, files={"etc/passwd/x": "x"}),
     "read-only for its user": OddImage(change=_make_read_only, config={"User": "1000"}),
     "folders that nobody may read": OddImage(
         files={"root/.profile": "echo @profile\n"}, config={"User": "1000"}, change=_lock_folders
@@ -161,10 +163,32 @@ _USERS = {
     "largest user": OddImage(config={"User": "4294967294"}, waits=True),
     "negative user": OddImage(config={"User": "-1"}, waits=True),
 }
+_BASH = {"bin/bash": "bash-static"}
 _ENVIRONMENTS = {
+    "BASH_ENV with set -u": OddImage(config=_env("BASH_ENV=/etc/benv"), files={"etc/benv": "set -u\n"}, programs=_BASH),
+    "BASH_ENV with set -e": OddImage(config=_env("BASH_ENV=/etc/benv"), files={"etc/benv": "set -e\n"}, programs=_BASH),
+    "BASH_ENV that prints": OddImage(
+        config=_env("BASH_ENV=/etc/benv"), files={"etc/benv": "echo @the image\n"}, programs=_BASH
+    ),
+    "options of shells and tools": OddImage(
+        config=_env(
+            "SHELLOPTS=nounset",
+            "ENV=/etc/benv",
+            "PS4=x",
+            "IFS=,",
+            "CDPATH=/",
+            "GREP_OPTIONS=-v",
+            "POSIXLY_CORRECT=1",
+            "TMOUT=3",
+            "LD_PRELOAD=/nowhere/lib.so",
+        ),
+        files={"etc/benv": "exit 9\n"},
+        programs=_BASH,
+        script=[*_LOOK[:3], "sleep 4; echo @after"],
+    ),
     "no PATH": OddImage(config={"Env": None}),
-    "empty PATH": OddImage(config=_env("PATH="), script=_LOOK_WITHOUT_TOOLS),
-    "PATH without tools": OddImage(config=_env("PATH=/opt/bin"), script=_LOOK_WITHOUT_TOOLS),
+    "empty PATH": OddImage(waits=True, config=_env("PATH="), script=_LOOK_WITHOUT_TOOLS),
+    "PATH without tools": OddImage(waits=True, config=_env("PATH=/opt/bin"), script=_LOOK_WITHOUT_TOOLS),
     "PATH with odd folders": OddImage(
         config=_env("PATH=:.:relative:/a b:/bin:/bin//:~/bin:"), script=[*_LOOK[:3], 'echo "@$PATH"']
     ),
@@ -200,6 +224,7 @@ _ENVIRONMENTS = {
         script=[*_LOOK[:3], "odd || echo @no function"],
     ),
     "variables of loaders and languages": OddImage(
+        waits=True,
         config=_env(
             "LD_AUDIT=/nowhere.so",
             "LD_BIND_NOW=1",
@@ -213,6 +238,7 @@ _ENVIRONMENTS = {
         script=["echo @ran | grep ran"],
     ),
     "a foreign C library in LD_LIBRARY_PATH": OddImage(
+        waits=True,
         config=_env("LD_LIBRARY_PATH=/foreign"),
         programs={"bin/bash": "bash/bin/bash", "foreign/libc.so.6": "musl/lib/x86_64-linux-musl/libc.so"},
         libraries=(*_GLIBC, "libtinfo6"),
@@ -221,6 +247,7 @@ _ENVIRONMENTS = {
         config=_env(f"LARGE={'x' * 100_000}", *(f"V{n}={'y' * 10_000}" for n in range(60))), script=["echo @${#LARGE}"]
     ),
     "variables that are none": OddImage(
+        waits=True,
         config=_env("NOEQUALS", "=x", "A B=c", "N=1\n@2", "é=ü", "X=", "X=2", "1A=b", "a.b=c"),
         script=['echo "@<$ODD> <$X>"'],
     ),
@@ -233,7 +260,7 @@ _CONFIGURATIONS = {
     "working folder that is missing": OddImage(config={"WorkingDir": "/deep/er"}),
     "working folder with a blank": OddImage(config={"WorkingDir": "/a b/$HOME"}),
     "working folder that is a file": OddImage(config={"WorkingDir": "/etc/passwd"}, waits=True),
-    "relative working folder": OddImage(config={"WorkingDir": "tmp"}),
+    "relative working folder": OddImage(waits=True, config={"WorkingDir": "tmp"}),
     "stop signal that is none": OddImage(config={"StopSignal": "SIGFOO"}),
     "stop signal KILL": OddImage(config={"StopSignal": "SIGKILL"}),
     "volumes": OddImage(
@@ -254,7 +281,7 @@ _ENTRYPOINTS = {
         script=['echo "@$(id -u) $HOME"', "echo x >f && echo @written"],
     ),
     "entrypoint without an environment": _entered("/bin/env", "-i", "FROM=env"),
-    "entrypoint zsh": _entered("/bin/zsh", programs={"bin/zsh": "zsh-static/bin/zsh-static"}),
+    "entrypoint zsh": _entered("/bin/zsh", programs={"bin/zsh": "zsh-static/bin/zsh-static"}, waits=True),
     "entrypoint fish": _entered(
         "/usr/bin/fish",
         programs={"usr/bin/fish": "fish/usr/bin/fish"},
@@ -262,12 +289,20 @@ _ENTRYPOINTS = {
         libraries=_FISH,
     ),
     "entrypoint tcsh": _entered("/bin/tcsh", programs={"bin/tcsh": "tcsh/bin/tcsh"}, libraries=_TCSH, waits=True),
-    "entrypoint that is a login shell": _entered("/bin/sh", "-l", files={"etc/profile": "export FROM=profile\n"}),
-    "entrypoint in a chain": _entered("/bin/nohup", "/bin/setsid", "/bin/env", "FROM=chain"),
+    "entrypoint that is a login shell": _entered(
+        "/bin/sh", "-l", files={"etc/profile": "export FROM=profile\n"}, waits=True
+    ),
+    "entrypoint in a chain": _entered(
+        "/bin/env", "FROM=chain", "/bin/timeout", "100", "/bin/sh", "-c", 'exec "$@"', "x", waits=True
+    ),
     "entrypoint with a timeout": _entered("/bin/timeout", "100"),
-    "entrypoint that reads its input": _entered("/e", files={"e": '#!/bin/sh\nexport FROM=$(cat | wc -c)\nexec "$@"\n'}),
+    "entrypoint that reads its input": _entered(
+        "/e", files={"e": '#!/bin/sh\nexport FROM=$(cat | wc -c)\nexec "$@"\n'}, waits=True
+    ),
     "entrypoint that closes its streams": _entered("/e", files={"e": '#!/bin/sh\nexec "$@" <&- >&- 2>&-\n'}, waits=True),
-    "entrypoint that starts it in the background": _entered("/e", files={"e": '#!/bin/sh\nexport FROM=e\n"$@" &\nwait\n'}),
+    "entrypoint that starts it in the background": _entered(
+        "/e", files={"e": '#!/bin/sh\nexport FROM=e\n"$@" &\nwait\n'}, waits=True
+    ),
     "entrypoint that ignores signals": _entered(
         "/e", files={"e": "#!/bin/sh\ntrap '' INT TERM HUP CHLD PIPE\nexec \"$@\"\n"}
     ),

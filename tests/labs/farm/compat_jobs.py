@@ -95,6 +95,7 @@ def _scripts() -> dict[str, dict[str, Any]]:
         "much output": _job(["seq 1 20000 | sed s/^/@/"]),
         "no newline at the end": _job(["printf '@no newline'"]),
         "bytes": _job(["printf '@\\303\\251 \\377\\n'"]),
+        "all processes killed": _job(["seq 1 2000 | sed s/^/@/", "kill -9 -1"]),
         "killed by itself": _job(["echo @begun", "kill -9 $$"]),
         "interrupt": _job(["sh -c 'kill -INT $$'; echo @$?"]),
         "after_script": _job(["exit 3"], after=["echo @$CI_JOB_STATUS", "exit 7"]),
