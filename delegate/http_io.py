@@ -92,9 +92,20 @@ class FileResponse:
         """Send it. Raises ClientGoneError if the client takes nothing for too long."""
         del receive
         await send(self._start)
-        if scope.get("method") != "HEAD":
-            for data in self._file.chunks():
-                await _sent(send, {"type": "http.response.body", "body": data, "more_body": True}, self._stall_seconds)
+        if scope.get("method") == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await send_file(self._file, send, stall_seconds=self._stall_seconds)
+
+
+async def send_file(file: SpooledFile, send: Send, *, stall_seconds: float) -> None:
+    """Send a file as a body. Raises ClientGoneError if the other side takes nothing for too long."""
+    left = file.size
+    for data in file.chunks():
+        left -= len(data)
+        # the last bytes say that they are: a small answer is one message
+        await _sent(send, {"type": "http.response.body", "body": data, "more_body": left > 0}, stall_seconds)
+    if not file.size:
         await send({"type": "http.response.body", "body": b""})
 
 

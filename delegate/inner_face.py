@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delegate.exchanges import Exchange, Exchanges
-from delegate.http_io import ClientGoneError, EarlyResponse, TooSlowError, receive_body, receive_text, until_gone
+from delegate.http_io import ClientGoneError, EarlyResponse, TooSlowError, receive_body, receive_text, send_file, until_gone
 from delegate.messages import problem
 from delegate.request_queue import Failure, HandOut, Kind, Standing
 from delegate.settings import Settings
@@ -91,7 +91,8 @@ class InnerFace:
             gone.cancel()
         if taken is None:
             return Response(status_code=204, headers=_SPOKEN)
-        return _Work(taken, self._exchanges.current(taken.request_id, taken.attempt))
+        exchange = self._exchanges.current(taken.request_id, taken.attempt)
+        return _Work(taken, exchange, stall_seconds=self._settings.body_seconds)
 
     async def _give_up(self, asking: "asyncio.Future[HandOut | None]") -> None:
         """End a question whose worker is gone; what it was given at the same instant waits again."""
@@ -190,8 +191,9 @@ class InnerFace:
 class _Work:
     """A request on its way to a worker."""
 
-    def __init__(self, taken: HandOut, exchange: Exchange | Standing) -> None:
+    def __init__(self, taken: HandOut, exchange: Exchange | Standing, *, stall_seconds: float) -> None:
         assert isinstance(exchange, Exchange)
+        self._stall_seconds = stall_seconds
         self._file: SpooledFile | None = exchange.body
         headers = {
             **_SPOKEN,
@@ -211,9 +213,8 @@ class _Work:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        for data in self._file.chunks() if self._file else ():
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        assert self._file is not None
+        await send_file(self._file, send, stall_seconds=self._stall_seconds)
 
 
 _SPOKEN = {"delegate-protocol": str(PROTOCOL)}

@@ -12,6 +12,7 @@ import http.client
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -161,7 +162,7 @@ class Attempt:
         self._folder = folder
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._tail = b""
+        self._tail = self._unsent = b""
         self._is_ended = False
         self.stopped_for = ""
         """`over`: nothing waits any more; `deadline`; empty if the command ended by itself."""
@@ -171,21 +172,49 @@ class Attempt:
         os.mkdir(cwd)
         with open(body, "rb") as stdin, open(self.answer, "wb") as stdout:
             self._process = worker.start(command, self._variables(cwd), cwd, stdin, stdout)
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
-        threading.Thread(target=self._beat, daemon=True).start()
 
     def wait(self) -> int:
         """Wait for the end of the command; stop what it has left running; return its exit code, or minus a signal."""
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[unused-ignore]
+        reader = None  # type: Optional[threading.Thread]
+        if not self._ends_soon():
+            reader = threading.Thread(target=self._read_log, daemon=True)
+            reader.start()
+            threading.Thread(target=self._beat, daemon=True).start()
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             # until it is reaped, the number of its group can belong to no other
             self._kill(signal.SIGKILL)
             self._is_ended = True
             code = self._process.wait()
         self._over.set()
-        self._reader.join(_GRACE_SECONDS)
+        if reader:
+            reader.join(_GRACE_SECONDS)
+            return code
+        if self._process.stderr:
+            self._process.stderr.close()
+        if self._unsent:
+            gateway = Gateway(self._worker.socket)
+            self._send_log(gateway)
+            gateway.close()
         return code
+
+    def _ends_soon(self) -> bool:
+        """Wait a moment for the end of a command that is trivial: it needs no threads for its heartbeats and its log."""
+        stream, until = self._process.stderr, time.monotonic() + _FIRST_BEAT_SECONDS
+        assert stream is not None
+        ready, wait_milliseconds = select.poll(), 5.0
+        ready.register(stream, select.POLLIN)
+        while time.monotonic() < until:
+            if ready.poll(wait_milliseconds):
+                data = os.read(stream.fileno(), _LOG_BYTES)
+                self._note(data)
+                if not data:
+                    # standard error is closed: most commands have ended by then
+                    ready.unregister(stream)
+                    wait_milliseconds = 0.5
+            if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                return True
+        return False
 
     def stop(self, reason: str) -> None:
         """Let the process group end: TERM, after a grace period KILL."""
@@ -257,6 +286,8 @@ class Attempt:
         gateway = Gateway(self._worker.socket)
         stream = self._process.stderr
         assert stream is not None
+        if self._unsent:
+            self._send_log(gateway)
         while True:
             try:
                 data = os.read(stream.fileno(), _LOG_BYTES)
@@ -264,13 +295,23 @@ class Attempt:
                 data = b""
             if not data:
                 break
-            self._tail = (self._tail + data)[-_MESSAGE_BYTES:]
-            try:
-                gateway.say(self._work.path + "/log", self._worker.spoken, data)
-            except GatewayError:
-                pass  # the log is no part of the answer
+            self._note(data)
+            self._send_log(gateway)
         stream.close()
         gateway.close()
+
+    def _note(self, data: bytes) -> None:
+        """Keep what the command has written to standard error."""
+        self._tail = (self._tail + data)[-_MESSAGE_BYTES:]
+        self._unsent = (self._unsent + data)[-_LOG_BYTES:]
+
+    def _send_log(self, gateway: Gateway) -> None:
+        """Send what is not yet sent of the log, which is no part of the answer."""
+        try:
+            gateway.say(self._work.path + "/log", self._worker.spoken, self._unsent)
+        except GatewayError:
+            pass
+        self._unsent = b""
 
 
 class Worker:
