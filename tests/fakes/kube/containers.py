@@ -6,6 +6,7 @@ a mark in their environment, by which they are found and ended.
 """
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -93,10 +94,17 @@ class Container:
             **self.image.environment,
             _MARK: self._mark,
         }
-        return subprocess.Popen(
-            argv, executable=program, env=environment, cwd=self._home, start_new_session=True,
-            stdin=pipes, stdout=pipes if out is None else out, stderr=pipes if out is None else out,
-        )  # fmt: skip
+        while True:
+            try:
+                return subprocess.Popen(
+                    argv, executable=program, env=environment, cwd=self._home, start_new_session=True,
+                    stdin=pipes, stdout=pipes if out is None else out, stderr=pipes if out is None else out,
+                )  # fmt: skip
+            except OSError as error:
+                # What another thread has just forked holds the program open for writing until its own exec.
+                if error.errno != errno.ETXTBSY:
+                    raise
+            time.sleep(0.01)
 
     def wait(self) -> int:
         """Wait for the first process; end all others, as the kernel does with a process namespace; return its exit code."""
