@@ -28,6 +28,7 @@ allowed_pull_policies = ["if-not-present", "never"]
 """Keys of [kubernetes] that both executors have."""
 _WAITING = {
     "not on the node", "image without a shell", "half a byte", "registry that is down", "registry that does not exist",
+    "all processes killed",
     *(name for name, image in ODD_IMAGES.items() if image.waits),
 }  # fmt: skip
 """Jobs that wait under one of the two, until their timeout is over."""
