@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from delegate.spool import Spool, SpoolFullError, TooLargeError
+from delegate.spool import Spool, SpooledFile, SpoolFullError, TooLargeError
 
 
 def test_a_file_is_read_as_it_was_written_by_several_readers(tmp_path: Path) -> None:
@@ -37,3 +37,12 @@ def test_bounds_hold_for_each_file_and_for_all(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_a_full_spool(tmp_path: Path) -> None:
     with pytest.raises(SpoolFullError):
         Spool(str(tmp_path / "gone"), 10).open(8)
+
+
+def test_a_full_disk_is_a_full_spool_and_any_other_fault_stays_one(tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path), 100)
+    with open("/dev/full", "wb", buffering=0) as disk, pytest.raises(SpoolFullError, match="No space left"):  # noqa: PTH123
+        SpooledFile(spool, disk, 50).append(b"x")
+    (tmp_path / "file").touch()
+    with open(tmp_path / "file", "rb", buffering=0) as unwritable, pytest.raises(OSError, match="not open for writing"):  # noqa: PTH123
+        SpooledFile(spool, unwritable, 50).append(b"x")
