@@ -126,6 +126,8 @@ MARKS: tuple[tuple[Mark, tuple[str, ...]], ...] = (
 QUOTES = (
     # A warning's body is indented; `CMake Warning (dev) at …` too.
     (r"^ *CMake (?:Deprecation )?Warning\b", r"  .*|"),
+    # Meson -v: what a test printed stands below its result
+    (r"^ *[0-9]+/[0-9]+ .* (?:OK|SKIP|EXPECTEDFAIL) {2,}", r"(?! *[0-9]+/[0-9]+ ).+"),
     # `git log` and `git show`
     (r"^commit [0-9a-f]{40}\b", r"    .*|(?:Author|AuthorDate|Commit|CommitDate|Date|Merge): .*|"),
     # A patch, as `diff -u` prints it

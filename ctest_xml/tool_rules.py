@@ -55,6 +55,11 @@ _NAMES = (
     # ls -l and tar -tv; cp -v, mv -v and install -v
     r"^[-dlcbps](?:[-rwxsStT]{9})[.+@]? +[0-9A-Za-z]",
     r"^(?:renamed |removed (?:directory )?|copied )?['\"][^'\"\n]*['\"](?: -> ['\"][^'\"\n]*['\"])?$",
+    # unzip -l, stat, checksums, du
+    r"^ +[0-9]+ +[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{5} +",
+    r"^ +File: ",
+    r"^[0-9a-f]{32,128} [ *]",
+    r"^[0-9.]+[KMGT]?\t",
     # setuptools
     r"^ *(?:copying|writing|creating|adding|moving|deleting|removing|hard linking|byte-compiling) [^:\n]*$",
     # zip, unzip and jar
@@ -556,13 +561,20 @@ TOOLS = {
     "tests": Tool(
         errors=(
             r"^(?:FAIL|ERROR|XPASS): [^ 0-9]",
-            r"\bFAILED\b",
+            r"^\[ +FAILED +\]",
+            r"::.* FAILED\b",
+            r"^FAILED [^ ]+::",
+            r"^-- FAILED:",
             r"\bFailed test",
             r"\*\*\*(?:Failed|Timeout|Exception|Not Run)\b",
             r" (?:FAIL|TIMEOUT|ERROR) +[0-9.]+ ?s\b",
             r"^ *not ok [0-9]",
             r"\.\.\. (?:FAIL|ERROR|FAILED)$",
             r"^[^ \n]*:[0-9]+: Failure$",
+        ),
+        doubtful=(
+            r"\bFAILED\b",
+            r"^[A-Za-z][A-Za-z0-9 _-]* failed[.!]?$",
         ),
         failures=(
             r"^Errors while running CTest",

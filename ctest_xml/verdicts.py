@@ -19,6 +19,8 @@ from ctest_xml.model import LogEvent
 Grade = Literal["error", "attempt", "doubtful", "heading", "failure", "warning"]
 DOUBT_LINES = 10
 """A failure that comes later has another cause."""
+END_LINES = 5
+"""The same for the log's end: programs that give up print little more."""
 HEADING_LINES = 100
 """Longer is hardly any traceback, and hardly any output of one compiler."""
 MARK_LINES = 30
@@ -107,7 +109,7 @@ class Verdicts:
 
     def end(self, line: int) -> Iterator[LogEvent]:
         """Yield what is left at the end of the log, which has so many lines; an end is as good as a failure."""
-        self._expire(line)
+        self._expire(line, doubt_lines=END_LINES)
         self._decide("attempt", "error")
         self._decide("doubtful", "error")
         self._give_up()
@@ -169,10 +171,10 @@ class Verdicts:
         for held in self._held:
             held.is_decided = True
 
-    def _expire(self, line: int) -> None:
+    def _expire(self, line: int, *, doubt_lines: int = DOUBT_LINES) -> None:
         for held in self._held:
             age = line - held.event.log_line
-            if held.grade in {"doubtful", "attempt"} and age > DOUBT_LINES:
+            if held.grade in {"doubtful", "attempt"} and age > doubt_lines:
                 _set_grade(held, "warning")
             if held.grade == "heading" and age > HEADING_LINES:
                 held.grade = "error"

@@ -47,6 +47,7 @@ def test_what_a_passing_test_prints_is_nothing(log: str) -> None:
 
 
 FAILING = {
+    "Meson -v, below a test that passed": ("1/2 t OK   0.01s|---|error: x||2/2 u FAIL   0.04s|error: y|Fail:     1", 5),
     "go test -v": ("=== RUN   TestA|error: x|--- FAIL: TestA (0.00s)|FAIL|FAIL\tx\t0.01s", 2),
     "go, another test passed": (f"{GO}|=== RUN   TestB|error: x|--- FAIL: TestB (0.00s)|FAIL", 8),
     "go, another package does not build": (

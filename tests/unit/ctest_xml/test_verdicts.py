@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from ctest_xml.model import LogEvent
 from ctest_xml.scan import scan
-from ctest_xml.verdicts import DOUBT_LINES, HEADING_LINES
+from ctest_xml.verdicts import DOUBT_LINES, END_LINES, HEADING_LINES
 
 DOUBTFUL = "cat: VERSION: No such file or directory"
 FAILURE = "make: *** [Makefile:2: all] Error 1"
@@ -33,6 +33,12 @@ def test_a_doubtful_line_is_an_error_if_a_failure_follows() -> None:
 def test_a_doubtful_line_is_an_error_at_the_end_of_the_log() -> None:
     assert found(DOUBTFUL) == [("E", DOUBTFUL)]
     assert found(*plain(30), DOUBTFUL, "bye") == [("E", DOUBTFUL)]
+
+
+def test_near_the_end_of_the_log_a_caller_that_goes_on_counts_sooner() -> None:
+    assert found(DOUBTFUL, *plain(END_LINES))[0] == ("E", DOUBTFUL)
+    assert found(DOUBTFUL, *plain(END_LINES + 1)) == [("W", DOUBTFUL)]
+    assert found("FAILED check: using the default", *plain(END_LINES + 1))[0][0] == "W"
 
 
 def test_a_doubtful_line_is_a_warning_if_the_caller_goes_on() -> None:
