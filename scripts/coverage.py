@@ -39,7 +39,8 @@ ROOMS = (
         "delegate",
         "__main__ call errors exchanges extra gateway guard http_io inner_face metrics openapi outer_face worker",
     ),
-    Room(97.0, "pipelines", "__main__ errors extra spack_python"),
+    Room(97.0, "pipelines", "__main__ errors extra history mirrors spack_python"),
+    Room(97.0, "pipelines/reports", ""),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),
     Room(97.0, "sizing/policies", "table"),
     Room(

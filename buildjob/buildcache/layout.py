@@ -34,6 +34,9 @@ PRUNING = OURS + "pruning"
 MARKED = OURS + "doomed/"
 """What prunes have marked for deletion, a document for each run."""
 
+VERIFIED = OURS + "verified.json"
+"""What the last verification that was recorded has found."""
+
 INDEX_MEDIA_TYPE = "application/vnd.spack.db.v8+json"
 TARBALL_MEDIA_TYPE = "application/vnd.spack.install.v2.tar+gzip"
 SPEC_MEDIA_TYPE = "application/vnd.spack.spec.v5+json"

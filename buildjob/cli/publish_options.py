@@ -43,7 +43,7 @@ _POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURC
 """Arguments without an option, and how --help calls them."""
 
 _NEEDS = {"signing_passphrase_file": ("signing_key_file", "signing_key_command"), "require": ("of",)}
-_EXCLUDE = (("single_writer", "no_index"), ("spack", "private"), ("config_scope", "private"))
+_EXCLUDE = (("record", "only"), ("single_writer", "no_index"), ("spack", "private"), ("config_scope", "private"))
 _OF_S3 = ("endpoint_url", "region", "profile", "ca_file", "path_style")
 
 
@@ -83,6 +83,7 @@ class Arguments(argparse.Namespace):
     of: str | None
     require: str | None
     private: bool
+    record: bool
     allow_missing: bool
     spack: str | None
     config_scope: list[str] | None
@@ -147,6 +148,9 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     verify = _verb(verbs, "verify", "check every manifest, signature, blob and index entry")
     _mirror(verify)
     verify.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that may have signed")
+    verify.add_argument(
+        "--record", action="store_true", help="leave what was found on the mirror, for `spack-farm pipelines coverage`"
+    )
     verify.add_argument("--any-signer", action="store_true", help="accept any signer, or none")
     verify.add_argument(
         "--only", metavar="KEY", action="append", default=[], help="check only this manifest, and not the index"

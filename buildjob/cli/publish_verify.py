@@ -1,11 +1,13 @@
 """`spack-farm publish verify`: check every manifest, signature, blob and index entry of a build cache."""
 
 import contextlib
+import datetime as dt
 import sys
 
 import msgspec
 
-from buildjob.buildcache import verify
+from buildjob.buildcache import layout, verify
+from buildjob.buildcache.storage.store import Store
 from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_for, trust
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
@@ -13,6 +15,18 @@ from buildjob.log import Log
 from buildjob.report.format import format_bytes
 
 _FAULTS = 1
+
+
+class _Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--record` leaves on the mirror, version 1: docs/reference/verified.schema.json."""
+
+    version: int
+    at: str
+    """When the verification began: RFC 3339, UTC."""
+    good: list[str]
+    """DAG hashes of the binaries without a fault, sorted."""
+    faults: dict[str, str]
+    """DAG hash -> its first fault."""
 
 
 def run(arguments: Arguments, log: Log) -> int:
@@ -27,15 +41,21 @@ def run(arguments: Arguments, log: Log) -> int:
         manifest_keys=arguments.only,
         allow_missing=arguments.allow_missing,
     )
-    findings, faults = verify.Findings(), 0
+    findings, faults, faulty = verify.Findings(), 0, dict[str, str]()
+    begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with contextlib.ExitStack() as stack:
         trusted = None if arguments.any_signer else stack.enter_context(trust(arguments.trust))
         # some binaries that are looked for may be missing together with the build cache
         store = (open_mirror if arguments.only else open_existing)(arguments, arguments.mirror, log)
         for fault in verify.verify(store, trusted, findings, options):
             faults += 1
+            if dag_hash := layout.hash_of(fault.key):
+                faulty.setdefault(dag_hash, fault.text)
             if not arguments.json:
                 sys.stdout.write(f"{fault.key}: {fault.text}\n")
+        if arguments.record:
+            _record(store, _Report(version=1, at=begun, good=sorted(map(layout.hash_of, findings.good_keys)), faults=faulty))
+            log.note(f"{store.url}/{layout.VERIFIED} says what was found")
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(findings.good_keys).decode() + "\n")
     good = len(findings.good_keys)
@@ -50,3 +70,8 @@ def run(arguments: Arguments, log: Log) -> int:
         size = format_bytes(findings.unreferenced_bytes)
         log.note(f"{findings.unreferenced} blobs, {size}, are named by no manifest; publish prune deletes them")
     return _FAULTS if faults else 0
+
+
+def _record(store: Store, report: _Report) -> None:
+    """Leave the report; of two verifications at once, the last to end is the one that stays."""
+    store.write(layout.VERIFIED, msgspec.json.encode(report))

@@ -40,6 +40,23 @@ class Arguments(argparse.Namespace):
     on_failure: str
     print_request: bool
     answer: str
+    graph: str
+    diff: str
+    page: str
+    json: bool
+    core_hour: float | None
+    gib_hour: float | None
+    endpoint_url: str
+    mirror: str
+    own_mirror: str
+    history: str
+    pipelines: list[str]
+    tag: list[str]
+    most_cpu: str
+    most_memory: str
+    gitlab: str
+    project: str
+    token_file: str
 
 
 def parser(prog: str = "spack-farm pipelines") -> argparse.ArgumentParser:
@@ -53,6 +70,9 @@ def parser(prog: str = "spack-farm pipelines") -> argparse.ArgumentParser:
     )
     verbs = new.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     _generate(verbs)
+    _show(verbs)
+    _check(verbs)
+    _coverage(verbs)
     return new
 
 
@@ -150,7 +170,18 @@ def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     output.add_argument(
         "--answer", metavar="FILE", default="", help="write the files of a generator's answer ('-': standard input)"
     )
-    bounds = generate.add_argument_group("limits of GitLab")
+    bounds = _bounds(generate)
+    bounds.add_argument(
+        "--divide",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="divide what is too large into child pipelines (default)",
+    )
+
+
+def _bounds(verb: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Add the limits of GitLab."""
+    bounds = verb.add_argument_group("limits of GitLab")
     bounds.add_argument("--max-jobs", metavar="N", type=int, default=500, help="jobs of one pipeline (default: %(default)s)")
     bounds.add_argument("--max-needs", metavar="N", type=int, default=50, help="needs of one job (default: %(default)s)")
     bounds.add_argument(
@@ -163,9 +194,83 @@ def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         default=2 << 20,
         help="max_yaml_size_bytes of the instance (default: %(default)s)",
     )
-    bounds.add_argument(
-        "--divide",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="divide what is too large into child pipelines (default)",
+    return bounds
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  spack-farm pipelines {example}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+
+
+def _show(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    show = _verb(
+        verbs,
+        "show",
+        "show a job graph: levels, sizes, what is left out and why, the critical path, the cost",
+        "show jobs_scratch_dir --diff yesterday/job-graph.json --page changes.html",
+    )
+    _graph(show)
+    show.add_argument("--diff", metavar="OLD", default="", help="show what was added, rebuilt and removed since this graph")
+    _output(show)
+    show.add_argument("--core-hour", metavar="PRICE", type=float, help="what an hour of one core costs")
+    show.add_argument("--gib-hour", metavar="PRICE", type=float, help="what an hour of one GiB of memory costs")
+
+
+def _check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = _verb(
+        verbs,
+        "check",
+        "check pipelines by GitLab's schema, its limits, and the rules of this farm",
+        "check pipeline/ --graph jobs_scratch_dir --tag spack --most-memory 64Gi",
+    )
+    check.add_argument("pipelines", metavar="PIPELINE", nargs="+", help="a pipeline's YAML, or a folder of them")
+    check.add_argument("--graph", metavar="GRAPH", default="", help="each job of this graph must be in one of the pipelines")
+    rules = check.add_argument_group("rules of this farm")
+    rules.add_argument(
+        "--tag", metavar="TAG", action="append", default=[], help="a tag that a runner has; repeatable; others are faults"
+    )
+    rules.add_argument("--most-cpu", metavar="QUANTITY", default="", help="the most cores that a job may ask for")
+    rules.add_argument("--most-memory", metavar="QUANTITY", default="", help="the most memory that a job may ask for")
+    gitlab = check.add_argument_group("GitLab's own check")
+    gitlab.add_argument("--gitlab", metavar="URL", default="", help="ask this GitLab too (its ci/lint)")
+    gitlab.add_argument("--project", metavar="PROJECT", default="", help="path or number of the project to check for")
+    gitlab.add_argument("--token-file", metavar="FILE", default="", help="a file with a token of scope api")
+    _bounds(check)
+
+
+def _coverage(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    coverage = _verb(
+        verbs,
+        "coverage",
+        "show what of a stack is on a mirror, what is not and why, and which fixes unlock most",
+        "coverage jobs_scratch_dir s3://binaries/main --history telemetry/ --page coverage.html",
+    )
+    _graph(coverage)
+    coverage.add_argument("mirror", metavar="MIRROR", help="a folder, or s3://, https://, http://, file://")
+    coverage.add_argument(
+        "--own-mirror", metavar="MIRROR", default="", help="the stack's own mirror, beside the one it shares"
+    )
+    coverage.add_argument(
+        "--history", metavar="FOLDER", default="", help="measurements of builds (telemetry.json): which failed, which run"
+    )
+    _output(coverage)
+
+
+def _graph(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "graph", metavar="GRAPH", help="job-graph.json, the folder that has it, or its address (s3://, https://)"
+    )
+    verb.add_argument("--endpoint-url", metavar="URL", default="", help="the S3 server (default: AWS, or $S3_ENDPOINT_URL)")
+
+
+def _output(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--page", metavar="FILE", default="", help="write a self-contained HTML page too")
+    verb.add_argument("--json", action="store_true", help="print one JSON object in place of the text")

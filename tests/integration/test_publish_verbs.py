@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -124,6 +125,13 @@ def test_the_command_line_pushes_lists_verifies_and_shows_keys(tmp_path: Path, k
     bad = farm("verify", mirror, "--trust", key.public, "--quick")
     assert bad.returncode == 1
     assert "not signed" in bad.stdout
+    assert not (mirror / layout.VERIFIED).exists()
+    assert farm("verify", mirror, "--trust", key.public, "--quick", "--record").returncode == 1
+    report = json.loads((mirror / layout.VERIFIED).read_bytes())
+    jsonschema.validate(report, json.loads((ROOT / "docs/reference/verified.schema.json").read_text()))
+    assert (report["version"], report["good"]) == (1, sorted(map(dag_hash, ("lib", "tool"))))
+    assert list(report["faults"]) == [dag_hash("app")]
+    assert farm("verify", mirror, "--any-signer", "--record", "--only", manifest_key("lib")).returncode == 2
     assert farm("keys", mirror).stdout == ""
     added = farm("keys", mirror, "--add", key.public)
     assert added.returncode == 0, added.stderr
