@@ -94,6 +94,8 @@ class AsgHand:
         if not any(group.pool == pool for group in self._groups.values()):
             raise BadRequest(f"pool {pool} has no group")
         with _translated(f"instance {instance} cannot be terminated"):
+            if not self._is_there(instance):
+                return
             fence()
             try:
                 self._client.terminate_instance_in_auto_scaling_group(

@@ -118,6 +118,22 @@ class ControlPlane:
                 ["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def start_karpenter(self) -> None:
+        """Start Karpenter's controllers on their kwok provider, and wait for its kinds of objects."""
+        karpenter = _built(_HERE / "build-kwok", "--karpenter")[1]
+        kubectl = [f"{self.programs}/kubectl", "--kubeconfig", str(self.kubeconfig())]
+        subprocess.run([*kubectl, "apply", "-f", f"{karpenter}/crds"], check=True, stdout=subprocess.DEVNULL)
+        self.wait(lambda: self.raw("GET", "/apis/karpenter.sh/v1/nodeclaims")[0] == 200, "Karpenter's kinds of objects")
+        environment = {
+            "KUBECONFIG": str(self.kubeconfig()), "DISABLE_LEADER_ELECTION": "true", "SYSTEM_NAMESPACE": "kube-system",
+            "KARPENTER_SERVICE": "karpenter", "METRICS_PORT": str(free_port()), "HEALTH_PROBE_PORT": str(free_port()),
+        }  # fmt: skip
+        with (self.home / "log/karpenter.log").open("ab") as log:
+            self._processes["karpenter"] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", f"{karpenter}/karpenter"], env=environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log,
+            )  # fmt: skip
+
     def kill(self, name: str) -> None:
         """Kill a component; return when it is gone and can be started again."""
         process = self._processes.pop(name)
