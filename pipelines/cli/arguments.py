@@ -18,6 +18,7 @@ class Arguments(argparse.Namespace):
 
     verb: str
     environment: str
+    cell: str
     spack: str
     config_scope: list[str]
     sizes: str
@@ -39,6 +40,9 @@ class Arguments(argparse.Namespace):
     divide: bool
     on_failure: str
     print_request: bool
+    fingerprint: bool
+    mirror: str
+    packages: list[str]
     answer: str
     graph: str
     diff: str
@@ -47,7 +51,6 @@ class Arguments(argparse.Namespace):
     core_hour: float | None
     gib_hour: float | None
     endpoint_url: str
-    mirror: str
     own_mirror: str
     history: str
     pipelines: list[str]
@@ -63,7 +66,7 @@ def parser(prog: str = "spack-farm pipelines") -> argparse.ArgumentParser:
     """Return the parser."""
     new = argparse.ArgumentParser(
         prog=prog,
-        description="Turn a Spack environment into a job graph and GitLab's YAML.",
+        description="Turn a Spack environment, or a matrix of them, into a job graph and GitLab's YAML.",
         epilog="example:\n  spack-farm pipelines generate environments/ci --sizes sizes.json\n" + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -79,8 +82,8 @@ def parser(prog: str = "spack-farm pipelines") -> argparse.ArgumentParser:
 def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     generate = verbs.add_parser(
         "generate",
-        help="write the pipeline of an environment",
-        description="Write the pipeline of a Spack environment: its folder, its name, or its spack.lock.",
+        help="write the pipeline of an environment, or of the stacks of a matrix",
+        description="Write the pipeline of a Spack environment (its folder, its name, its spack.lock), or of a stacks.toml.",
         epilog="examples:\n  spack-farm pipelines generate environments/ci\n"
         "  spack-farm pipelines generate spack.lock --sizes sizes.json --forward-variable DEPLOY\n"
         "  spack-farm pipelines generate environments/ci --print-request > request.json\n" + EXIT_CODES,
@@ -92,8 +95,9 @@ def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="ENV",
         nargs="?",
         default="",
-        help="an environment's folder or name, or a spack.lock",
+        help="an environment's folder or name, a spack.lock, or a stacks.toml",
     )
+    generate.add_argument("--cell", metavar="NAME", default="", help="of a stacks.toml: generate this cell, not the parent")
     spack = generate.add_argument_group("Spack")
     spack.add_argument(
         "--spack", metavar="FOLDER", default="", help="the Spack to use (default: $SPACK_ROOT, PATH, the cache)"
@@ -163,6 +167,21 @@ def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         choices=("fail", "pipeline"),
         default="fail",
         help="what to do if Spack rejects the environment: fail (default), or write a pipeline whose only job fails",
+    )
+    output.add_argument(
+        "--fingerprint",
+        action="store_true",
+        help="print one digest of all that the pipeline depends on, and generate nothing; starts no Spack",
+    )
+    output.add_argument(
+        "--mirror", metavar="URL", default="", help="with --fingerprint or --print-request: the mirror whose index counts"
+    )
+    output.add_argument(
+        "--packages",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="with --fingerprint or --print-request: a package repository whose commit counts; repeatable",
     )
     output.add_argument(
         "--print-request", action="store_true", help="print the request for a generator elsewhere, and generate nothing"

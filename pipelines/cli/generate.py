@@ -6,14 +6,18 @@ The request has all that changes the answer, so that a service can answer it, an
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines import spack_python
+from pipelines import matrix as parents
+from pipelines import spack_python, stacks
 from pipelines.cli.arguments import Arguments
-from pipelines.errors import BadRequest, PipelineError
+from pipelines.errors import BadRequest, FetchFailed, PipelineError
+from pipelines.inside import fingerprint
 from pipelines.inside import request as requests
+from pipelines.inside.gitlab import limits
 
 _SPACK_FILES = ("spack.yaml", "spack.lock")
 _LARGEST_ANSWER = 512 << 20
@@ -26,7 +30,45 @@ def run(arguments: Arguments) -> int:
         return _write(spack_python.read_answer(_content(arguments.answer)), Path.cwd())
     if not arguments.environment:
         raise BadRequest("name an environment: its folder, its name or its spack.lock")
+    if arguments.environment.endswith(".toml"):
+        return _generate_matrix(arguments, environ)
+    return _generate(arguments, environ)
+
+
+def _generate_matrix(arguments: Arguments, environ: Mapping[str, str]) -> int:
+    """Write the parent of a matrix, or generate one of its cells."""
+    path = Path(arguments.environment)
+    matrix = stacks.read(_text(path), str(path))
+    cells = stacks.cells(matrix)
+    project = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
+    if not arguments.cell:
+        document = parents.parent(matrix, cells, _inside(str(path), project, "the matrix"))
+        bounds = limits.Limits(name=arguments.max_name, jobs=3 * len(cells), parsed_bytes=arguments.max_yaml_bytes)
+        text, faults = parents.text(document, bounds)
+        if faults:
+            raise BadRequest(f"GitLab would reject the pipeline: {'; '.join(faults[:10])}")
+        target = _inside(arguments.output_folder, project, "--output-folder")
+        _write_whole(project / target / "pipeline.yml", text)
+        sys.stderr.write(f"{path}: {len(cells)} cells; {target}/pipeline.yml\n")
+        return 0
+    cell = next((cell for cell in cells if cell.name == arguments.cell), None)
+    if cell is None:
+        raise BadRequest(f"{path} has no cell {arguments.cell}; it has {', '.join(each.name for each in cells)}")
+    arguments.artifacts_root = f"{arguments.artifacts_root}/{cell.name}"
+    arguments.output_folder = f"{arguments.output_folder}/{cell.name}"
+    arguments.stack = arguments.stack or cell.name
+    with tempfile.TemporaryDirectory(prefix="spack-farm-cell-") as folder:
+        place = os.path.relpath(path.resolve().parent, Path(folder).resolve())
+        (Path(folder) / "spack.yaml").write_text(cell.manifest(place), "utf-8")
+        arguments.environment = folder
+        return _generate(arguments, environ)
+
+
+def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
     request = _request(arguments, environ)
+    if arguments.fingerprint:
+        print(_fingerprint(request, environ, arguments.spack))  # noqa: T201
+        return 0
     if arguments.print_request:
         print(json.dumps(_with_files(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
         return 0
@@ -61,9 +103,21 @@ def _request(arguments: Arguments, environ: Mapping[str, str]) -> dict[str, Any]
         "max_parsed_bytes": arguments.max_yaml_bytes,
         "on_failure": arguments.on_failure,
     }
+    if arguments.mirror or arguments.packages or arguments.fingerprint:
+        made |= {"mirror": arguments.mirror, "folders": [*arguments.packages, *arguments.config_scope]}
     if arguments.sizes:
         made["sizes"] = _text(Path(arguments.sizes))
     return made
+
+
+def _fingerprint(request: Mapping[str, Any], environ: Mapping[str, str], named: str) -> str:
+    try:
+        root = spack_python.find(named, environ).program.parents[1]
+        return fingerprint.fingerprint(request, {**environ, "SPACK_ROOT": str(root)})
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+    except OSError as error:
+        raise FetchFailed(f"{request['mirror']}: {error}") from error
 
 
 def _inside(folder: str, project: Path, option: str) -> str:

@@ -166,7 +166,7 @@ def _require_chances(where: str, rows: Sequence[Tuple[int, Sequence[str]]], cove
             text = texts[0]
             raise BadRequest(
                 f"{where}:submapping[{number}] can never count: all that matches '{text}' matches row {hidden[text]}, which "
-                "comes before it; remove the row, or put it first"
+                "is tried before it; remove the row, or move it"
             )
         warnings += [
             f"{where}:submapping[{number}]: '{text}' has no effect here, row {by} has it already"

@@ -58,3 +58,8 @@ def _packed(git: str, name: str) -> str:
     except OSError:
         pass
     return ""
+
+
+def is_checkout(folder: str) -> bool:
+    """Return whether a folder is the root of a checkout."""
+    return os.path.exists(os.path.join(folder, ".git"))

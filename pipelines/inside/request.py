@@ -49,9 +49,9 @@ class Request(NamedTuple):
     max_needs: int = limits.NEEDS
     max_parsed_bytes: int = limits.PARSED_BYTES
     on_failure: str = "fail"
-    publish_graph: bool = False
-    create_build_group: bool = True
     check_mirror: bool = True
+    mirror: str = ""
+    folders: List[str] = []
 
 
 _RANGES = {

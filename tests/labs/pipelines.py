@@ -126,7 +126,11 @@ class Generators:
 
 def read(path: Path) -> dict[str, Any]:
     """Return a pipeline with what jobs extend written into them, as GitLab merges it; hidden jobs are gone."""
-    document = yaml.safe_load(path.read_text("utf-8"))
+    return extended(yaml.safe_load(path.read_text("utf-8")))
+
+
+def extended(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pipeline with what jobs extend written into them."""
     return {name: _extended(job, document) for name, job in document.items() if not name.startswith(".")}
 
 

@@ -56,7 +56,11 @@ def job_names(document: Mapping[str, Any]) -> List[str]:
 def graph_of(document: Mapping[str, Any]) -> Dict[str, List[str]]:
     """Return the needs of each job within the pipeline, by name."""
     return {
-        name: [need["job"] for need in document[name].get("needs", []) if isinstance(need, dict) and "pipeline" not in need]
+        name: [
+            need["job"] if isinstance(need, dict) else need
+            for need in document[name].get("needs", [])
+            if isinstance(need, str) or "pipeline" not in need
+        ]
         for name in job_names(document)
     }
 

@@ -10,6 +10,7 @@ from typing import Any, Iterator, List, Mapping, Sequence
 
 # one class, no alternatives: a text of any length takes one pass
 _PLAIN = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./@+%=~^$, -]*(?<![, ])")
+_SIMPLE = re.compile(r"[\x00-\x7e]*")
 _NOT_TEXT = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"])
 _STEP = "  "
 
@@ -71,6 +72,8 @@ def scalar(value: Any) -> str:
 
 def quoted(text: str) -> str:
     """Return a text in double quotes, in ASCII: what JSON writes, but letters beyond 16 bits as YAML writes them."""
+    if _SIMPLE.fullmatch(text):
+        return json.dumps(text)
     parts: List[str] = []
     for letter in text:
         code = ord(letter)

@@ -154,7 +154,8 @@ def open_url(url, mirror):
     if url.startswith("s3://"):
         who = s3_request.access(settings(mirror), os.environ)
         if who and spack.config.get("config:verify_ssl", True):
-            return urllib.request.urlopen(s3_request.request(url, "GET", who), timeout=seconds)
+            address, headers = s3_request.signed(url, "GET", who)
+            return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=seconds)
     return spack.util.web.urlopen(urllib.request.Request(url), timeout=seconds)
 
 

@@ -32,7 +32,8 @@ class _Text:
         """Read on, and forget what is used up; return whether there was more."""
         if self._ended:
             return False
-        read = self._file.read(_WINDOW_BYTES)
+        # what is left over is one entry: twice as much each time, so that a large one is not decoded again for each window
+        read = self._file.read(max(_WINDOW_BYTES, len(self.buffer) - self.place))
         self._ended = not read
         self.buffer = self.buffer[self.place :] + self._decoder.decode(read, final=self._ended)
         self.place = 0
@@ -54,7 +55,7 @@ class _Text:
         """Use up one character. Raises NotAnIndex if it is another one."""
         found = self.next()
         if found != expected:
-            raise NotAnIndex("it has {!r} where {!r} is expected".format(found or "its end", expected))
+            raise NotAnIndex(f"it has {found!r} where {expected!r} is expected" if found else "it is cut off")
         self.place += 1
 
     def value(self) -> object:

@@ -8,8 +8,7 @@ import datetime
 import hashlib
 import hmac
 import urllib.parse
-import urllib.request
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 
@@ -41,8 +40,8 @@ def access(mirror: Mapping[str, str], variables: Mapping[str, str]) -> Optional[
     return Access(key_id, secret, token, region, endpoint)
 
 
-def request(url: str, method: str, who: Access, now: Optional[datetime.datetime] = None) -> urllib.request.Request:
-    """Return the signed request for an object, `s3://BUCKET/KEY`."""
+def signed(url: str, method: str, who: Access, now: Optional[datetime.datetime] = None) -> Tuple[str, Dict[str, str]]:
+    """Return the address and the headers of a signed request for an object, `s3://BUCKET/KEY`."""
     parsed = urllib.parse.urlsplit(url)
     bucket, key = parsed.netloc, urllib.parse.quote(parsed.path.lstrip("/"), safe="/-_.~")
     if who.endpoint:
@@ -58,9 +57,7 @@ def request(url: str, method: str, who: Access, now: Optional[datetime.datetime]
         headers["x-amz-security-token"] = who.token
     signature = _authorization(method, path, headers, who, moment)
     shown = {name: value for name, value in headers.items() if name != "host"}
-    return urllib.request.Request(  # noqa: S310 (an endpoint is the operator's)
-        f"{scheme}://{host}{path}", method=method, headers=dict(shown, Authorization=signature)
-    )
+    return f"{scheme}://{host}{path}", dict(shown, Authorization=signature)
 
 
 def _authorization(method: str, path: str, headers: Dict[str, str], who: Access, moment: str) -> str:
