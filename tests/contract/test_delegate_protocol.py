@@ -173,7 +173,7 @@ def test_questions_of_any_kind_are_answered(gateway: Gateway, headers: dict[str,
 
 
 @pytest.mark.parametrize("path", ["/v1/requests/x/1/heartbeat", "/v1/requests/x/99999999999999999999/heartbeat"])
-def test_an_attempt_that_never_was_is_over(gateway: Gateway, path: str) -> None:
+def test_a_request_that_never_was_has_no_attempts(gateway: Gateway, path: str) -> None:
     assert Hand(gateway).say(path).status == 410
 
 
