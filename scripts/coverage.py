@@ -29,7 +29,7 @@ ROOMS = (
         "conditions documents index keys listing notarize prune push push_record send_telemetry signing verify workers",
     ),
     Room(92.0, "buildjob/buildcache/indexing", "lock pending_pushes"),
-    Room(96.0, "buildjob/ci", "artifacts rebuild reporting standalone_tests"),
+    Room(96.0, "buildjob/ci", "artifacts fetched_artifacts rebuild reporting reproduce standalone_tests"),
     Room(97.0, "buildjob/measure", "cgroup processes resident_code"),
     Room(98.0, "buildjob/report", "cdash write"),
     Room(98.0, "buildjob/spack", "adapter layout"),

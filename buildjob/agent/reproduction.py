@@ -53,6 +53,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
         trust = f" --trust {REPRODUCE}/{KEYS}" if self.keys else ""
         return [
             f"# in this folder, with spack-farm and Spack {found.spack_version}{commit}",
+            *(f"# or, wherever spack-farm is: {line}" for line in self._from_anywhere(spec)),
             *(f"# {need}" for need in self._needs(spec)),
             find_spack(self.installation.program),
             "export SPACK_DISABLE_LOCAL_CONFIG=true",
@@ -63,6 +64,13 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
             *([_TRUST] if self.keys else []),
             f'"$spack" -E -C {REPRODUCE} {install} -j{self.jobs} ./{SPEC}',
         ]
+
+    def _from_anywhere(self, spec: ConcreteSpec) -> Iterator[str]:
+        """Yield the command that takes the run from the artifacts of its GitLab job, if there is one."""
+        api, project, job = (self.variables.get(name, "") for name in ("CI_API_V4_URL", "CI_PROJECT_ID", "CI_JOB_ID"))
+        if api and project and job:
+            url = f"{api}/projects/{project}/jobs/{job}/artifacts"
+            yield f"spack-farm build --reproduce {quote(url)} --hash {spec.hash[:7]}"
 
     def _needs(self, spec: ConcreteSpec) -> Iterator[str]:
         if self.found.packages_commit and any(repo.is_configured for repo in self.found.configuration.repositories):

@@ -41,6 +41,7 @@ _NEEDS = {
     "tests": ("ci",),
     "test_timeout": ("tests",),
     "fail_fast": ("tests",),
+    "yes": ("reproduce",),
 }
 _NOT_FOR_CI = ("hash", "command", "fresh", "mirror", "unsigned", "publish", "allow_missing", "group")
 _OF_SPACK_BUILDS = (
@@ -101,6 +102,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     command: CommandBuild | None = None
     is_ci: bool = False
     """Build what a job of `spack ci generate` names by variables (`--ci`)."""
+    reproduce: str = ""
+    """Where a run lies that is to be built again (`--reproduce`); empty for none."""
+    assume_yes: bool = False
+    """Do not ask before that (`--yes`)."""
     standalone_tests: StandaloneTests | None = None
     """None: they are not run."""
     spack: str = ""
@@ -156,8 +161,15 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
     is_ci = bool(values["ci"])
     if is_ci:
         _reject_for_ci(given, values)
-    command = _command(values, named) if not is_ci else None
-    specs, files, environment = _sort(named, values["hash"]) if command is None and not is_ci else ([], [], "")
+    is_again = bool(values["reproduce"])
+    if is_again:
+        _reject_for_reproduction(given, values)
+    command = _command(values, named) if not (is_ci or is_again) else None
+    specs: list[str] = []
+    files: list[Path] = []
+    environment = ""
+    if command is None and not is_ci and not is_again:
+        specs, files, environment = _sort(named, values["hash"])
     target = _ci_target(values) if is_ci else _target(values)
     if target and command:
         raise RequestError("--mirror publishes Spack binaries; a --command build has none: omit --mirror")
@@ -169,6 +181,8 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         hash=values["hash"] or "",
         command=command,
         is_ci=is_ci,
+        reproduce=values["reproduce"] or "",
+        assume_yes=bool(values["yes"]),
         standalone_tests=_standalone_tests(values, variables) if values["tests"] else None,
         spack=values["spack"] or "",
         scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],
@@ -199,6 +213,15 @@ def _reject_for_ci(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
             raise RequestError(f"{option_of(name)} and --ci exclude each other: the pipeline and its mirrors say it")
     if values["spec"]:
         raise RequestError(f"{values['spec'][0]}: --ci builds the spec that SPACK_JOB_SPEC_DAG_HASH names: omit it")
+
+
+def _reject_for_reproduction(given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Raise RequestError for what a run that is built again says itself."""
+    for name in ("command", "fresh", "ci"):
+        if is_given(given[name]):
+            raise RequestError(f"{option_of(name)} and --reproduce exclude each other: omit one of them")
+    if values["spec"]:
+        raise RequestError(f"{values['spec'][0]}: --reproduce builds the spec of the run that it names: omit it")
 
 
 def _ci_target(values: Mapping[str, Any]) -> Target | None:

@@ -125,6 +125,13 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         default=None,
         help="stop the tests after the first failure (default: $SPACK_CI_FAIL_FAST, else yes)",
     )
+    again = new.add_argument_group("the same again")
+    again.add_argument(
+        "--reproduce",
+        metavar="URL|FOLDER",
+        help="build what a run has built; named by its GitLab job's address, or by its artifacts, packed or not",
+    )
+    again.add_argument("--yes", action="store_true", default=None, help="do not ask")
     command = new.add_argument_group("without Spack")
     command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
     command.add_argument("--name", metavar="NAME", help="its name")
@@ -153,6 +160,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             log.warning(slip)
         extra.require(asked.packages)
+        if asked.reproduce:
+            from buildjob.ci.reproduce import reproduce  # noqa: PLC0415  as below
+
+            return reproduce(asked, log)
         if asked.is_ci:
             from buildjob.ci.rebuild import rebuild  # noqa: PLC0415  a rejected request need not load it
 

@@ -1,8 +1,8 @@
-"""What a job costs: `spack-farm build --ci` beside `spack ci rebuild` on the example package, with stand-alone tests, from S3.
+"""What a job costs: `spack-farm build --ci` beside `spack ci rebuild` on the example package, with tests, from S3.
 
-Both run the same job of the pipeline that real `spack ci generate` writes, with a fresh install tree and dependencies that are
-in the build cache already; the binary is deleted from there before each. Rounds are interleaved. CPU is of the whole tree of
-processes. What both leave in the artifacts is compared by name.
+Both run the same job of the pipeline that real `spack ci generate` writes, with a fresh install tree; dependencies are in
+the build cache, the binary is deleted from there before each. Rounds are interleaved. CPU is of the whole tree of processes.
+What both leave in the artifacts is compared by name.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from buildjob.paths import from_environment
@@ -76,12 +77,12 @@ def main() -> int:
         project.generate()
         for package in project.jobs:
             if package != _PACKAGE:
-                measure(lambda package=package: project.stock_rebuild(package))
+                measure(partial(project.stock_rebuild, package))
         left: dict[str, set[str]] = {}
         for _ in range(rounds):
             for name, run in (("theirs", project.stock_rebuild), ("ours", project.rebuild)):
                 forget(server, bucket)
-                rows[name].append(measure(lambda run=run: run(_PACKAGE, "-j2", "--tests")))
+                rows[name].append(measure(partial(run, _PACKAGE, "-j2", "--tests")))
                 left[name] = artifacts(project)
     result = {
         name: {f"{key}_seconds": round(statistics.median(row[key] for row in some), 2) for key in ("wall", "cpu")}

@@ -17,6 +17,7 @@ from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
 from tests.labs.spack.pipeline import PipelineProject
 
+pytestmark = pytest.mark.timeout(600)  # the first test here runs a whole pipeline, on a machine that may be busy
 PROTECTED = {"SPACK_PIPELINE_TYPE": "spack_protected_branch"}
 
 
@@ -229,3 +230,25 @@ def test_the_example_pipeline_is_generated_and_runs(lab: SpackLab, tmp_path: Pat
     done = project.rebuild(first, "--tests")
     assert done.returncode == 0, _output(done)
     assert "published to" in done.stdout
+
+
+def test_a_failed_job_is_built_again_from_its_artifacts(signed: Signed, tmp_path: Path) -> None:
+    project = signed.project
+    done = project.rebuild("hello-broken")
+    assert "spack-farm build --reproduce" in done.stdout
+    place = str(project.artifacts)
+    asked = project.lab.build("--reproduce", place, "--hash", _hash(project, "hello-broken"), "--out", tmp_path / "asked")
+    assert asked.returncode == 2, "without a terminal nobody is asked"
+    assert "--yes" in asked.stderr
+    assert not (tmp_path / "asked").exists()
+    again = project.lab.build(
+        "--reproduce", place, "--hash", _hash(project, "hello-broken"), "--yes", "--out", tmp_path / "out"
+    )
+    assert again.returncode == 1, _output(again)
+    (document,) = (tmp_path / "out").glob("hello-broken-*/telemetry.json")
+    assert json.loads(document.read_text())["spec"]["hash"] == _hash(project, "hello-broken")
+
+
+def _hash(project: PipelineProject, package: str) -> str:
+    found: str = project.jobs[package]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]
+    return found

@@ -1,0 +1,141 @@
+"""Finds what a run left, to build the same again: in a folder, in a zip archive, or at the address of a GitLab job.
+
+Everything that is read may be another's: it is bounded, and of an archive only plain files below a run folder are taken.
+Nothing of it is run here. Source: GitLab, "Job artifacts API".
+"""
+
+import os
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from buildjob.errors import FetchError, RequestError
+from buildjob.run_folder import REPRODUCE, SPEC, TELEMETRY
+
+_LARGEST_BYTES = 2 << 30
+_LARGEST_FILE_BYTES = 64 << 20
+_MOST_FILES = 5000
+_SECONDS = 60.0
+_TOKEN = "GITLAB_PRIVATE_TOKEN"  # noqa: S105  a variable's name
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def run_folder_of(source: str, scratch: Path, *, dag_hash: str, variables: Mapping[str, str]) -> Path:
+    """Return the run folder that a source holds; what lies elsewhere is copied into `scratch`.
+
+    If it holds several, `dag_hash` chooses. Raises RequestError if it holds none, FetchError if it cannot be had.
+    """
+    if "://" in source:
+        archive = scratch / "artifacts.zip"
+        _download(artifacts_url(source), archive, token=variables.get(_TOKEN, ""))
+        return _only(source, _unpacked(archive, scratch / "artifacts", source), dag_hash)
+    path = Path(source)
+    if path.is_file() and zipfile.is_zipfile(path):
+        return _only(source, _unpacked(path, scratch / "artifacts", source), dag_hash)
+    if not path.is_dir():
+        raise RequestError(f"--reproduce {source}: give a run folder, a folder or zip archive with one, or a job's address")
+    return _only(source, path.resolve(), dag_hash)
+
+
+def artifacts_url(text: str) -> str:
+    """Return the address of a job's artifacts: of its page on GitLab, or of the artifacts themselves.
+
+    Raises RequestError for an address of another kind.
+    """
+    url = urllib.parse.urlsplit(text)
+    parts = [part for part in url.path.split("/") if part]
+    if url.scheme not in {"http", "https"} or not url.hostname or url.username:
+        raise RequestError(f"--reproduce {text}: give an http or https address without a user in it")
+    if "-" in parts and "api" not in parts[:1]:
+        at = parts.index("-")
+        if parts[at + 1 : at + 2] != ["jobs"] or not parts[at + 2 : at + 3]:
+            raise RequestError(f"--reproduce {text}: this is not the page of a job")
+        parts = [*parts[: at + 3], "artifacts", "download"]
+    return urllib.parse.urlunsplit((url.scheme, url.netloc, "/" + "/".join(parts), "", ""))
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Leaves the token behind where a redirect leads to another host, such as that of an object store."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, PLR0917  the library's signature
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if new is not None and urllib.parse.urlsplit(newurl).netloc != urllib.parse.urlsplit(req.full_url).netloc:
+            new.remove_header("Private-token")
+        return new
+
+
+def _download(url: str, target: Path, *, token: str) -> None:
+    parts = urllib.parse.urlsplit(url)
+    headers = {}
+    if token and (parts.scheme == "https" or parts.hostname in _LOOPBACK):
+        headers["Private-Token"] = token
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310  the scheme was checked
+    try:
+        with urllib.request.build_opener(_SameHost).open(request, timeout=_SECONDS) as answer, target.open("wb") as file:
+            left = _LARGEST_BYTES
+            while chunk := answer.read(1 << 20):
+                left -= len(chunk)
+                if left < 0:
+                    raise FetchError(f"{url}: more than {_LARGEST_BYTES >> 30} GiB; give the artifacts as a folder")
+                file.write(chunk)
+    except urllib.error.HTTPError as error:
+        advice = f"; set {_TOKEN} if the project is not public" if error.code in {401, 403, 404} else ""
+        raise FetchError(f"{url}: HTTP {error.code} {error.reason}{advice}") from error
+    except OSError as error:
+        raise FetchError(f"{url}: {getattr(error, 'reason', None) or error}; a retry may help") from error
+    if not zipfile.is_zipfile(target):
+        raise FetchError(f"{url}: what came is not a zip archive; set {_TOKEN} if the project is not public")
+
+
+def _unpacked(archive: Path, folder: Path, source: str) -> Path:
+    """Unpack what is needed of an archive; return the folder."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for number, member in enumerate(_needed(packed)):
+                if number >= _MOST_FILES:
+                    raise RequestError(f"--reproduce {source}: more than {_MOST_FILES} files to unpack")
+                target = folder / member.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(member) as file, target.open("wb") as out:
+                    shutil.copyfileobj(file, out)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise RequestError(f"--reproduce {source}: the archive can't be read: {error}") from error
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _needed(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
+    for member in packed.infolist():
+        path = PurePosixPath(member.filename)
+        is_plain = not path.is_absolute() and ".." not in path.parts and not member.is_dir()
+        wanted = path.name in {TELEMETRY, SPEC} or REPRODUCE in path.parts
+        if is_plain and wanted and member.file_size <= _LARGEST_FILE_BYTES:
+            yield member
+
+
+def _only(source: str, folder: Path, dag_hash: str) -> Path:
+    """Return the only run folder at or below a folder."""
+    found = sorted(path.parent for path in _documents(folder) if (path.parent / SPEC).is_file())
+    if dag_hash:
+        found = [path for path in found if dag_hash[:7] in path.name]
+    if not found:
+        raise RequestError(
+            f"--reproduce {source}: no run of a Spack package is in it (a folder with {TELEMETRY} and {SPEC})"
+        )
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:10])
+        raise RequestError(f"--reproduce {source}: it holds {len(found)} runs, choose one by --hash: {names}")
+    return found[0]
+
+
+def _documents(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        if REPRODUCE in folders:
+            folders.remove(REPRODUCE)
+        if TELEMETRY in names:
+            yield Path(parent) / TELEMETRY

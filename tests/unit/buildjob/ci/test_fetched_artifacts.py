@@ -1,0 +1,81 @@
+"""What a run left is found in folders and archives, and at the addresses that GitLab has for it."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from buildjob.ci.fetched_artifacts import artifacts_url, run_folder_of
+from buildjob.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://git.example/a/b/-/jobs/7", "https://git.example/a/b/-/jobs/7/artifacts/download"),
+        ("https://git.example/a/b/-/jobs/7/", "https://git.example/a/b/-/jobs/7/artifacts/download"),
+        ("https://git.example/a/b/-/jobs/7/artifacts/browse?x=1#y", "https://git.example/a/b/-/jobs/7/artifacts/download"),
+        ("https://git.example/a/b/-/jobs/7/raw", "https://git.example/a/b/-/jobs/7/artifacts/download"),
+        ("http://h:8080/api/v4/projects/5/jobs/7/artifacts", "http://h:8080/api/v4/projects/5/jobs/7/artifacts"),
+        ("https://store.example/x.zip", "https://store.example/x.zip"),
+    ],
+)
+def test_a_page_leads_to_its_artifacts(text: str, expected: str) -> None:
+    assert artifacts_url(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://h/x", "file:///etc", "https://user:pw@h/x", "https:///x", "https://h/a/-/pipelines/3"]
+)
+def test_other_addresses_are_rejected(text: str) -> None:
+    with pytest.raises(RequestError, match="--reproduce"):
+        artifacts_url(text)
+
+
+def _run(folder: Path, name: str) -> Path:
+    run = folder / name
+    (run / "reproduce").mkdir(parents=True)
+    (run / "telemetry.json").write_text("{}")
+    (run / "spec.json").write_text("{}")
+    (run / "reproduce" / "telemetry.json").write_text("not a run")
+    return run
+
+
+def _find(source: Path, scratch: Path, dag_hash: str = "") -> Path:
+    return run_folder_of(str(source), scratch, dag_hash=dag_hash, variables={})
+
+
+def test_a_run_folder_and_a_folder_above_it(tmp_path: Path) -> None:
+    run = _run(tmp_path / "out", "zlib-1.0-abcdefg")
+    assert _find(run, tmp_path) == run
+    assert _find(tmp_path / "out", tmp_path) == run
+
+
+def test_of_several_runs_the_hash_chooses(tmp_path: Path) -> None:
+    run = _run(tmp_path / "out", "zlib-1.0-abcdefg")
+    _run(tmp_path / "out", "zlib-1.0-bbbbbbb")
+    assert _find(tmp_path / "out", tmp_path, "abcdefghijk") == run
+    with pytest.raises(RequestError, match="holds 2 runs"):
+        _find(tmp_path / "out", tmp_path)
+    with pytest.raises(RequestError, match="no run of a Spack package"):
+        _find(tmp_path / "out", tmp_path, "ccccccc")
+
+
+def test_of_an_archive_only_plain_files_of_runs_are_taken(tmp_path: Path) -> None:
+    archive = tmp_path / "artifacts.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in ("a/telemetry.json", "a/spec.json", "a/reproduce/config.yaml", "a/secret.txt", "../spec.json"):
+            packed.writestr(name, "{}")
+        packed.writestr("/abs/spec.json", "{}")
+    (tmp_path / "scratch").mkdir()
+    folder = _find(archive, tmp_path / "scratch")
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"telemetry.json", "spec.json", "config.yaml"}
+    assert not (tmp_path / "spec.json").exists()
+    assert not (tmp_path / "scratch" / "spec.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"<html>"])
+def test_what_is_no_archive_is_rejected(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(RequestError, match="give a run folder"):
+        _find(tmp_path / "x.zip", tmp_path)
