@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from buildjob.errors import FetchError, RequestError
 from buildjob.run_folder import REPRODUCE, SPEC, TELEMETRY
 
@@ -118,7 +120,7 @@ def _needed(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
 
 
 def _only(source: str, folder: Path, dag_hash: str) -> Path:
-    """Return the only run folder at or below a folder."""
+    """Return the run folder at or below a folder; of several runs of one spec the last one."""
     found = sorted(path.parent for path in _documents(folder) if (path.parent / SPEC).is_file())
     if dag_hash:
         found = [path for path in found if dag_hash[:7] in path.name]
@@ -126,10 +128,37 @@ def _only(source: str, folder: Path, dag_hash: str) -> Path:
         raise RequestError(
             f"--reproduce {source}: no run of a Spack package is in it (a folder with {TELEMETRY} and {SPEC})"
         )
-    if len(found) > 1:
+    newest = max(found, key=_end_of)
+    if len({_hash_of(path) for path in found}) > 1:
         names = ", ".join(path.name for path in found[:10])
         raise RequestError(f"--reproduce {source}: it holds {len(found)} runs, choose one by --hash: {names}")
-    return found[0]
+    return newest
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    hash: str = ""
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """What is read of a telemetry document here."""
+
+    ended_at: str = ""
+    spec: _Spec = _Spec()
+
+
+def _read(folder: Path) -> _Run:
+    try:
+        return msgspec.json.decode((folder / TELEMETRY).read_bytes(), type=_Run)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return _Run()  # who reads it whole will say what is wrong
+
+
+def _end_of(folder: Path) -> str:
+    return _read(folder).ended_at
+
+
+def _hash_of(folder: Path) -> str:
+    return _read(folder).spec.hash or folder.name
 
 
 def _documents(folder: Path) -> Iterator[Path]:

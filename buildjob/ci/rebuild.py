@@ -253,6 +253,9 @@ def _tester(work: _Work) -> Callable[[Recorder], None]:
             skip_tests(recorder, work.spec, "listed in broken-tests-packages")
             work.session.log.warning(f"{work.spec.title}: stand-alone tests not run: listed in ci:broken-tests-packages")
             return
+        if not work.found.has_tests:
+            work.session.log.note(f"{work.spec.title} has no stand-alone tests")
+            return
         run_tests(work.session, work.spack, work.spec, recorder, work.job)
 
     return then

@@ -53,6 +53,8 @@ class Rebuild(Concretization, msgspec.Struct, frozen=True, kw_only=True):
     """The answer."""
 
     ci: JobConfiguration
+    has_tests: bool = True
+    """The package may have stand-alone tests."""
     up_to_date: list[str] = []
     """The mirrors that have the job's spec already."""
     fetched: list[str] = []

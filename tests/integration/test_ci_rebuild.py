@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +77,39 @@ def test_only_the_package_that_does_not_build_is_registered_as_broken(signed: Si
 
 
 def test_stock_spack_installs_all_with_signatures_checked(signed: Signed, tmp_path: Path) -> None:
-    scope = other_tree(tmp_path, signed.mirror)
-    home = {"SPACK_GNUPGHOME": str(tmp_path / "gpg")}
-    trusted = signed.project.lab.stock_spack("gpg", "trust", signed.key.public, scopes=[scope], environment=home)
-    assert trusted.returncode == 0, trusted.stderr
-    dag_hash = signed.project.jobs["hello-app"]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]
-    spec = signed.project.folder / "hello-app.json"
-    spec.write_text(signed.project.spack("-e", signed.project.folder / "env", "spec", "--json", f"/{dag_hash}").stdout)
-    done = signed.project.lab.stock_spack("install", "--cache-only", spec, scopes=[scope], environment=home)
+    done = _install(signed, signed.mirror, signed.key, tmp_path)
     assert done.returncode == 0, _output(done)
+
+
+def test_a_notary_signs_again_what_the_jobs_have_signed(signed: Signed, tmp_path: Path) -> None:
+    """Two keys: jobs have the intermediate one, users trust only the release key, which no job has ever seen."""
+    release = Key(tmp_path / "k")
+    argv = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "publish", "notarize"]
+    argv += [str(signed.mirror), str(tmp_path / "release"), "--trust", str(signed.key.public)]
+    argv += ["--signing-key-file", str(release.secret)]
+    notary = subprocess.run(argv, capture_output=True, text=True, env=signed.project.lab.environment, check=False)
+    assert notary.returncode == 0, _output(notary)
+    assert "4 binaries signed" in notary.stdout + notary.stderr
+    (tmp_path / "before").mkdir()
+    refused = _install(signed, signed.mirror, release, tmp_path / "before")
+    assert refused.returncode != 0, "what only a job has signed is not trusted"
+    (tmp_path / "after").mkdir()
+    done = _install(signed, tmp_path / "release", release, tmp_path / "after")
+    assert done.returncode == 0, _output(done)
+
+
+def _install(signed: Signed, mirror: Path, key: Key, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Install hello-app with stock Spack from a signed mirror, trusting one key."""
+    scope = other_tree(folder, mirror)
+    home = {"SPACK_GNUPGHOME": str(folder / "gpg")}
+    trusted = signed.project.lab.stock_spack("gpg", "trust", key.public, scopes=[scope], environment=home)
+    assert trusted.returncode == 0, trusted.stderr
+    spec = folder / "hello-app.json"
+    text = signed.project.spack(
+        "-e", signed.project.folder / "env", "spec", "--json", f"/{_hash(signed.project, 'hello-app')}"
+    )
+    spec.write_text(text.stdout)
+    return signed.project.lab.stock_spack("install", "--cache-only", spec, scopes=[scope], environment=home)
 
 
 def test_a_job_that_runs_again_builds_nothing(signed: Signed) -> None:

@@ -1,11 +1,11 @@
 """Runs inside Spack's own Python (`spack python rebuild.py QUESTION ANSWER`): what a job of `spack ci generate` needs first.
 
 QUESTION is JSON: {"environment": path, "hash": text, "folder": path, "is_verified": bool, "is_protected": bool,
-"rebuilds_all": bool}. When
-the configuration is read, a line of its output names the variables that mirrors take credentials from; their values come as
-one line of JSON on its input. Until then this process has none. ANSWER gets what `concretize.py` answers, and
-{"ci": the job's part of the configuration, "up_to_date": [url], "fetched": [hash], "missing": [{"hash",
-"state"}], "fetch_error": text, "is_broken": bool}: dependencies come from the mirrors only, and are installed here.
+"rebuilds_all": bool}. When the configuration is read, a line of its output names the variables that mirrors take credentials
+from; their values come as one line of JSON on its input. Until then this process has none. ANSWER gets what
+`concretize.py` answers, and {"ci": the job's part of the configuration, "has_tests": bool, "up_to_date": [url], "fetched":
+[hash], "missing": [{"hash", "state"}], "fetch_error": text, "is_broken": bool}. Dependencies come from the mirrors only, and
+are installed here.
 Written for Spack 1.1, 1.2; imports of ours only what lies beside it.
 Source: Spack 1.1, lib/spack/spack/cmd/ci.py (`ci_rebuild`).
 """
@@ -16,6 +16,7 @@ import sys
 
 import spack.config
 import spack.error
+import spack.install_test
 import spack.mirrors.mirror
 import spack.spec
 import spack.util.url
@@ -44,6 +45,7 @@ def answer(question):
     faults = mirror_access.Faults()
     described = concretize.described(environment, found, question["folder"], faults, mirrors=[])
     described["ci"] = job_configuration(ci, mirrors[DESTINATION])
+    described["has_tests"] = has_tests(found[0])
     # credentials: from here on
     given = ask_credentials(described["secret_variables"])
     os.environ.update(given)  # noqa: TID251  Spack reads them there
@@ -88,6 +90,14 @@ def job_configuration(ci, destination):
         "broken_tests": [str(name) for name in ci.get("broken-tests-packages") or []],
         "verify_ssl": bool(spack.config.get("config:verify_ssl", True)),
     }
+
+
+def has_tests(spec):
+    """Whether a package may have stand-alone tests; a process that runs them takes as long as a small build."""
+    try:
+        return bool(spack.install_test.test_function_names(spec.package, add_virtuals=True))
+    except Exception:  # of any kind: a recipe's own code; the tests will tell
+        return True
 
 
 def ask_credentials(names):

@@ -1,5 +1,6 @@
 """What a run left is found in folders and archives, and at the addresses that GitLab has for it."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def test_of_several_runs_the_hash_chooses(tmp_path: Path) -> None:
         _find(tmp_path / "out", tmp_path)
     with pytest.raises(RequestError, match="no run of a Spack package"):
         _find(tmp_path / "out", tmp_path, "ccccccc")
+
+
+def test_of_several_runs_of_one_spec_the_last_one_is_taken(tmp_path: Path) -> None:
+    for name, hour in (("zlib-1.0-abcdefg", 2), ("zlib-1.0-abcdefg-2", 3), ("zlib-1.0-abcdefg-3", 1)):
+        run = _run(tmp_path / "out", name)
+        document = {"ended_at": f"2026-11-30T0{hour}:00:00Z", "spec": {"hash": "abcdefghij"}}
+        (run / "telemetry.json").write_text(json.dumps(document))
+    assert _find(tmp_path / "out", tmp_path).name == "zlib-1.0-abcdefg-2"
 
 
 def test_of_an_archive_only_plain_files_of_runs_are_taken(tmp_path: Path) -> None:
