@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_example_pipeline import check_gitlab_schema
 from tests.fakes.cdash import CDash
 from tests.labs.checkout import ROOT
+from tests.labs.gitlab_schema import gitlab_schema_faults
 from tests.labs.s3.server import Server
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
@@ -247,7 +247,7 @@ def test_the_example_pipeline_is_generated_and_runs(lab: SpackLab, tmp_path: Pat
     secret = base64.b64encode(key.secret.read_bytes()).decode()
     project.environment |= PROTECTED | {"BUILDCACHE": url, "SPACK_SIGNING_KEY": secret}
     project.generate()
-    check_gitlab_schema(project.folder / "pipeline.yml")
+    assert not gitlab_schema_faults(project.folder / "pipeline.yml")
     assert {tuple(job["script"]) for job in project.jobs.values()} == {("spack-farm build --ci --tests",)}
     assert all(137 in job["retry"]["exit_codes"] for job in project.jobs.values())
     assert project.jobs["hello-app"]["variables"]["CI_JOB_SIZE"] == "small"
