@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 PROTOCOL = 2
 _FIRST_BEAT_SECONDS = 0.1  # most trivial computations end before they need one
@@ -33,6 +33,9 @@ _MESSAGE_BYTES = 4096
 _LOG_BYTES = 1 << 16
 _FINGERPRINT_BYTES = 1024
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x20-\x7e\xa0-\xff]*)")
+_LAST_SIGNAL = 64
+_PR_SET_CHILD_SUBREAPER = 36
+_MOST_GENERATIONS = 20
 _TRY_LATER, _NOT_EXECUTABLE, _NOT_FOUND = 75, 126, 127
 
 EPILOG = """\
@@ -43,8 +46,8 @@ The command reads the request's body from standard input and prints the answer. 
   DELEGATE_HEADER_CONTENT_TYPE …           headers of the request
   DELEGATE_HEADERS_FILE                    lines `Name: value` written here become headers of the answer
 Its exit code says what became of the request:
-  0 answered · 75 not now (503) · 126, 127 can't be run (502) · a signal, or 128 + its number: crashed (tried once more,
-  then 502) · any other: refused (422, with the end of standard error)
+  0 answered · 75 not now (503) · 126, 127 can't be run (502) · a signal, or 129 to 192: crashed (tried once more, then
+  502) · any other: refused (422, with the end of standard error)
 
 example:
   worker.py --socket /run/delegate/gateway.sock -- sort
@@ -186,6 +189,7 @@ class Attempt:
             self._kill(signal.SIGKILL)
             self._is_ended = True
             code = self._process.wait()
+            self._worker.end_strays(self._work.request_id, self._process.pid)
         self._over.set()
         if reader:
             reader.join(_GRACE_SECONDS)
@@ -327,6 +331,8 @@ class Worker:
         self._name = name
         self._ending = threading.Event()
         self._linger_until = 0.0
+        self._children: Set[int] = set()
+        self._children_lock = threading.Lock()
         self._running = {}  # type: Dict[int, Attempt]
         self.spoken = {"Delegate-Protocol": str(PROTOCOL), "Delegate-Worker": name}
 
@@ -375,22 +381,40 @@ class Worker:
         """Start a command in a process group of its own. Raises Failed if it can't be run."""
         environment = dict(os.environ, **variables)
         try:
-            return subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=environment,
-                start_new_session=True,
-                # between fork and exec it only calls the kernel, and takes no lock that a thread could hold
-                preexec_fn=_setting(self._limits) if self._limits else None,  # noqa: PLW1509
-            )
+            with self._children_lock:
+                process = subprocess.Popen(
+                    command,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env=environment,
+                    start_new_session=True,
+                    # between fork and exec it only calls the kernel, and takes no lock that a thread could hold
+                    preexec_fn=_setting(self._limits) if self._limits else None,  # noqa: PLW1509
+                )
+                self._children.add(process.pid)
+                return process
         except OSError as error:
             failure = "unavailable" if error.errno in (errno.EAGAIN, errno.ENOMEM) else "unrunnable"
             raise Failed(failure, "{} can't be run: {}".format(command[0], error.strerror)) from error
         except subprocess.SubprocessError as error:
             raise Failed("unrunnable", "{} can't be run with these limits: {}".format(command[0], error)) from error
+
+    def end_strays(self, request_id: str, ended: int) -> None:
+        """Kill what a command has left outside its process group, and reap what it has left behind.
+
+        Such processes are children of this one: it is the first process of a container, or a subreaper. They are known by
+        the variable that they inherited.
+        """
+        mark = b"DELEGATE_REQUEST_ID=" + request_id.encode()
+        with self._children_lock:
+            self._children.discard(ended)
+            for _ in range(_MOST_GENERATIONS):
+                strays = [each for each in _children_of_this_process() if each not in self._children]
+                # the killed ones' own children are the next generation
+                if sum(_end_stray(each, mark) for each in strays) == 0:
+                    return
 
     def _next(self, gateway: Gateway, kinds: str, *, is_ending: bool) -> Tuple[Optional[Work], str, str]:
         """Return work, its folder and the file with its body; None if there is none. Raises GatewayError, Unusable."""
@@ -506,6 +530,8 @@ class Worker:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise Failed("timed-out", "the deadline passed while the fingerprint was computed") from None
+        finally:
+            self.end_strays(work.request_id + "-fingerprint", process.pid)
         _raise_for(process.returncode, errors[-_MESSAGE_BYTES:].decode("utf-8", "replace").strip())
         text = output[: _FINGERPRINT_BYTES + 1].decode("utf-8", "replace").strip()
         if not text or len(text.encode()) > _FINGERPRINT_BYTES or not text.isprintable():
@@ -530,11 +556,47 @@ def _raise_for(code: int, errors: str) -> None:
     """Raise Failed unless an exit code, or minus a signal, means success."""
     if code == 0:
         return
-    if code < 0 or code > 128:
+    if code < 0 or 128 < code <= 128 + _LAST_SIGNAL:
         number = -code if code < 0 else code - 128
         raise Failed("crashed", "the command was ended by signal {}: {}".format(number, errors or "no message"))
     table = {_TRY_LATER: "unavailable", _NOT_EXECUTABLE: "unrunnable", _NOT_FOUND: "unrunnable"}
     raise Failed(table.get(code, "refused"), errors or "the command ended with {} and no message".format(code))
+
+
+def _become_subreaper() -> None:
+    """Let processes that lose their parent become children of this one, where the system can do that."""
+    try:
+        import ctypes  # noqa: PLC0415  some small Pythons have none
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        pass
+
+
+def _children_of_this_process() -> List[int]:
+    found = []  # type: List[int]
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            with open("/proc/self/task/{}/children".format(thread)) as file:
+                found += [int(each) for each in file.read().split()]
+        except OSError:
+            pass  # the thread has ended, or the kernel has no such file
+    return found
+
+
+def _end_stray(process: int, mark: bytes) -> bool:
+    """Reap a child that has ended, kill one that carries a mark; return whether there may be more after it."""
+    try:
+        if os.waitpid(process, os.WNOHANG)[0]:
+            return True
+        with open("/proc/{}/environ".format(process), "rb") as file:
+            if mark not in file.read().split(b"\0"):
+                return False
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _limits(options: argparse.Namespace) -> List[Tuple[int, int]]:
@@ -603,6 +665,7 @@ def run(options: argparse.Namespace) -> int:
     if shutil.which(options.command[0]) is None:
         _log("{} is not an executable program here".format(program))
         return 2
+    _become_subreaper()
     name = "{}-{}".format(socket.gethostname(), os.getpid())
     worker, faults = Worker(options, name), []  # type: Tuple[Worker, List[str]]
 

@@ -14,7 +14,7 @@ import pytest
 from delegate.addresses import begin_digest, result_key
 from tests.labs.checkout import ROOT
 from tests.labs.delegate import Gateway, RawClient, running_gateway, running_worker
-from tests.labs.waiting import wait_until
+from tests.labs.waiting import is_alive, wait_until
 
 COMMAND = r"""
 read -r what rest; echo "$what was asked" >&2
@@ -28,6 +28,7 @@ case $what in
   sleep) sleep $rest; echo slept ;;
   large) head -c $rest /dev/zero ;;
   daemon) sleep 300 & echo $! ;;
+  escape) setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.2 ;;
   count) for i in 1 2 3; do echo "line $i" >&2; sleep 0.1; done; echo counted ;;
 esac
 """
@@ -67,6 +68,8 @@ def test_the_command_sees_the_request_as_variables_in_a_folder_of_its_own(gatewa
     [
         (b"exit 1", 422, "exit was asked"),
         (b"exit 64", 422, "exit was asked"),
+        (b"exit 128", 422, "exit was asked"),
+        (b"exit 255", 422, "exit was asked"),
         (b"exit 75", 503, "exit was asked"),
         (b"exit 126", 502, "exit was asked"),
         (b"exit 127", 502, "exit was asked"),
@@ -141,6 +144,12 @@ def test_a_client_that_leaves_the_queue_gives_its_place_back(gateway: Gateway) -
 def test_what_a_command_leaves_running_ends_with_its_request(gateway: Gateway) -> None:
     daemon = int(gateway.run(b"daemon\n").body)
     wait_until(lambda: not Path(f"/proc/{daemon}/cmdline").exists() or not Path(f"/proc/{daemon}/cmdline").read_bytes())
+
+
+def test_what_leaves_its_process_group_ends_with_its_request_too(gateway: Gateway) -> None:
+    escaped = int(gateway.run(b"escape\n").body)
+    wait_until(lambda: not is_alive(escaped))
+    assert not Path(f"/proc/{escaped}").exists(), "it is reaped: a worker may be the first process of a container"
 
 
 @pytest.mark.parametrize("announced", [True, False])
