@@ -76,7 +76,7 @@ def test_a_coverage_as_text_has_counts_reasons_and_fixes() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3661, "1:01:01")])
-def test_durations(seconds: float, shown: str) -> None:
+def test_durations_as_people_write_them(seconds: float, shown: str) -> None:
     assert text.duration(seconds) == shown
 
 
