@@ -33,6 +33,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """A pod with all of these is a job."""
     startup_taints: frozenset[str] = frozenset(names.STARTUP_TAINTS)
     """A node with one of these is not usable yet."""
+    pools: frozenset[str] | None = None
+    """Our pools; a node of another is not ours. None: every pool is."""
 
 
 def read_pod(found: PodObject, selection: Selection) -> Pod | None:
@@ -78,7 +80,7 @@ def read_node(found: NodeObject, selection: Selection) -> Node:
     created_at = seconds(meta.creation_timestamp)
     return Node(
         name=meta.name,
-        pool=meta.labels.get(names.POOL, ""),
+        pool=_pool_of(meta.labels, selection),
         type=meta.labels.get(names.INSTANCE_TYPE, ""),
         zone=meta.labels.get(names.ZONE, ""),
         instance=instance_of(spec.provider_id),
@@ -102,6 +104,11 @@ def read_node(found: NodeObject, selection: Selection) -> Node:
         interrupted_at=_interrupted_at(spec.taints, created_at),
         is_kept=names.KEEP in meta.annotations or names.KEEP in meta.labels,
     )
+
+
+def _pool_of(labels: Mapping[str, str], selection: Selection) -> str:
+    pool = labels.get(names.POOL, "")
+    return pool if selection.pools is None or pool in selection.pools else ""
 
 
 def instance_of(provider_id: str) -> str:

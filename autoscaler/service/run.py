@@ -73,7 +73,11 @@ class Controller:
             hands = hands_of(policy.pools, self._api, owner=service.owner)
         self._graphs = Graphs(open_store(service.graphs, endpoint_url=service.endpoint_url)) if service.graphs else None
         gitlab = GitLabQueue(service.gitlab) if service.gitlab.url else None
-        selection = Selection(job_labels=service.job_labels, startup_taints=service.all_startup_taints)
+        selection = Selection(
+            job_labels=service.job_labels,
+            startup_taints=service.all_startup_taints,
+            pools=frozenset(pool.name for pool in policy.pools),
+        )
         self._observer = Observer(
             self._api, selection, hands=hands, graphs=self._graphs, gitlab=gitlab, metrics=self.metrics, clock=clock
         )

@@ -40,6 +40,7 @@ class Service:
         user: str = "admin",
         namespace: str = "",
         tick_seconds: float = TICK_SECONDS,
+        boot_seconds: float = 2,
     ) -> None:
         self.farm, self.port = farm, free_port()
         number = len(list(folder.iterdir()))
@@ -52,7 +53,7 @@ idle_seconds = 1
 [[pools]]
 name = "{farm.name}"
 hand = "kwok"
-boot_seconds = 2
+boot_seconds = {boot_seconds}
 most_nodes = 6
 labels = {{farm = "{farm.name}"}}
 [[pools.types]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.cluster.objects import NodeObject, PodObject
+from autoscaler.cluster.objects import Meta, NodeObject, PodObject
 from autoscaler.cluster.reading import Selection, blocks_removal, instance_of, read_cordon, read_node, read_pod, seconds
 from autoscaler.snapshot import Cordon, Node, Pod, Requirement, Size, Taint
 
@@ -223,6 +223,14 @@ def test_a_node_as_a_snapshot_has_it() -> None:
     assert found.taints == (Taint(key="team", value="x", effect="NoExecute"),)
     assert found.interrupted_at == seconds("2026-01-01T02:00:00Z")
     assert found.cordon == Cordon(at=12.5, by="me")
+
+
+@pytest.mark.parametrize(
+    ("pools", "pool"), [(None, "a"), (frozenset({"a", "b"}), "a"), (frozenset({"b"}), ""), (frozenset(), "")]
+)
+def test_a_node_of_another_controllers_pool_is_not_ours(pools: frozenset[str] | None, pool: str) -> None:
+    found = NodeObject(metadata=Meta(labels={"spack-farm.io/pool": "a"}))
+    assert read_node(found, Selection(pools=pools)).pool == pool
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", '{"by": "x"}', '{"at": "soon"}'])
