@@ -77,7 +77,7 @@ def generate(
     request: Mapping[str, Any], spack: SpackInstallation, scopes: Sequence[str], environment: Mapping[str, str]
 ) -> Answer:
     """Return the generator's answer to a request. Raises the error that its exit code stands for."""
-    argv = [str(spack.program), *(word for scope in scopes for word in ("-C", scope)), "python", str(GENERATOR)]
+    argv = [str(spack.program), *(word for scope in scopes for word in ("-C", scope)), "python", str(GENERATOR), "--quiet"]
     own = {"SPACK_PYTHON": str(spack.python)} if spack.python else {}
     try:
         done = subprocess.run(

@@ -3,7 +3,8 @@
 Both are JSON; docs/pipelines.md describes them. What Spack itself prints goes to standard error. The same file is what
 `spack-farm pipelines generate` calls and what a worker of `spack-farm delegate` runs.
 Exit codes: 0 done · 1 the pipeline would build what is known to be broken · 2 the request can't work, or Spack rejects it ·
-3 Spack can't be used · 4 a server did not answer · 70 a bug.
+3 Spack can't be used · 4 a server did not answer · 70 a bug. The reason also goes to standard error, without `--quiet`.
+A worker of `spack-farm delegate` gets 75 instead of 4: the answer is not kept.
 """
 
 import gc
@@ -27,6 +28,8 @@ except ImportError as missing:
     sys.exit(3)
 
 BROKEN, BAD_REQUEST, FETCH_FAILED, BUG = 1, 2, 4, 70
+TRY_AGAIN = 75
+"""For a worker of `spack-farm delegate`, instead of 4: the gateway keeps no such answer."""
 
 
 def main():
@@ -34,6 +37,10 @@ def main():
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as result:
         os.dup2(2, 1)
         answer, code = answered(sys.stdin.buffer)
+        if code and "--quiet" not in sys.argv:
+            sys.stderr.write("{}\n".format(answer["error"]))
+        if code == FETCH_FAILED and "DELEGATE_REQUEST_ID" in os.environ:
+            code = TRY_AGAIN
         json.dump(answer, result, sort_keys=True)
         result.write("\n")
     return code

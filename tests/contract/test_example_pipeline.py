@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.labs.checkout import ROOT
@@ -10,8 +11,9 @@ from tests.labs.gitlab_schema import gitlab_schema_faults
 _EXAMPLE = ROOT / "examples" / "pipeline"
 
 
-def test_gitlab_takes_the_example() -> None:
-    assert not gitlab_schema_faults(_EXAMPLE / ".gitlab-ci.yml")
+@pytest.mark.parametrize("name", [".gitlab-ci.yml", "spack-farm.gitlab-ci.yml"])
+def test_gitlab_takes_the_example(name: str) -> None:
+    assert not gitlab_schema_faults(_EXAMPLE / name)
 
 
 def test_gitlab_does_not_take_a_wrong_pipeline(tmp_path: Path) -> None:

@@ -235,6 +235,13 @@ def test_a_destination_that_does_not_answer_is_an_error_and_not_a_pipeline_of_ev
     assert not (generators.folder / "pipeline/pipeline.yml").exists()
 
 
+def test_a_worker_gets_75_where_a_server_does_not_answer(generators: Generators) -> None:
+    generators.write(mirror="http://127.0.0.1:1/cache")
+    generators.variables["DELEGATE_REQUEST_ID"] = "r1"
+    answer, code = generators.generator({"environment": str(generators.environment_folder)})
+    assert (code, answer["code"]) == (75, 4)
+
+
 def test_a_damaged_index_is_an_error_that_says_what_to_do(generators: Generators) -> None:
     put_index(generators.folder / "mirror", {})
     (blob,) = (generators.folder / "mirror/blobs").rglob("*/*/*")
