@@ -20,6 +20,8 @@ GRAPH_JOB = f"{OURS}/graph-job"
 EXPECTED_SECONDS = f"{OURS}/expected-seconds"
 OUTCOME = f"{OURS}/outcome"
 """Written before the pod is deleted: what became of the job, in the words of telemetry.json."""
+WAITING = f"{OURS}/waiting"
+"""Written by the autoscaler: why the pod waits."""
 _GRAPH_KEYS = {GRAPH: "SPACK_FARM_GRAPH", GRAPH_JOB: "SPACK_FARM_GRAPH_JOB"}
 """Label -> the variable by which a generated pipeline says where in its job graph a job stands."""
 _GRAPH_KEY = re.compile(r"[a-z2-7]{7,63}", re.ASCII)

@@ -8,6 +8,7 @@ import re
 
 import msgspec
 
+from executor import names
 from executor.errors import Unavailable
 from executor.pull_errors import PULL_REASONS, PullFault, pull_cause, pull_fault
 
@@ -67,12 +68,20 @@ class _Status(msgspec.Struct, frozen=True, rename="camel"):
     container_statuses: list[ContainerStatus] = []
 
 
+class _Waiting(msgspec.Struct, frozen=True):
+    """The autoscaler's annotation, version 1."""
+
+    version: int
+    detail: str = ""
+
+
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str = ""
     uid: str = ""
     labels: dict[str, str] = {}
     resource_version: str = ""
     deletion_timestamp: str = ""
+    annotations: dict[str, str] = {}
     deletion_grace_period_seconds: int | None = None
 
 
@@ -200,7 +209,8 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has
         return Progress(StartupStep.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
     unscheduled = pod.condition("PodScheduled", "False")
     if unscheduled is not None:
-        return Progress(StartupStep.SCHEDULING, f"waiting: {_scheduler_reason(unscheduled.message)}{size_text}")
+        reason = f"{_scheduler_reason(unscheduled.message)}{size_text}{_autoscalers_reason(pod)}"
+        return Progress(StartupStep.SCHEDULING, f"waiting: {reason}")
     states = {name: pod.container(name) for name in _CONTAINERS}
     by_image = StartupStep.REFUSED if job_named_image else StartupStep.FAILED
     for name, state in states.items():
@@ -315,6 +325,15 @@ def _scheduler_reason(message: str) -> str:
     """Return the scheduler's message without its remarks on preemption."""
     reason = re.split(r"\. ?(?:preemption|no new claims)", message, maxsplit=1)[0]
     return _short(reason.replace("nodes are available", "nodes").rstrip("."))
+
+
+def _autoscalers_reason(pod: Pod) -> str:
+    """Return `; the autoscaler: …` if it has written why the pod waits; "" without that, or if it cannot be read."""
+    try:
+        note = msgspec.json.decode(pod.metadata.annotations.get(names.WAITING, ""), type=_Waiting)
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    return f"; the autoscaler: {_short(note.detail)}" if note.version == 1 and note.detail else ""
 
 
 def _short(text: str) -> str:
