@@ -128,16 +128,13 @@ def main() -> int:
     kept = Kept(asked.folder / "builds")
     kept.folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + asked.minutes * 60
-    with contextlib.ExitStack() as held:
-        for jobs in asked.jobs:  # another call may build with other numbers of jobs meanwhile
-            fcntl.flock(held.enter_context((asked.folder / f".lock-jobs{jobs}").open("w")), fcntl.LOCK_EX)
-        try:
-            _build_all(kept, packages, asked, until=until)
-        except (CannotTry, SpackError, FetchError) as error:
-            print(f"scripts/prove: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("scripts/prove: interrupted; what was built is kept", file=sys.stderr)
+    try:
+        _build_all(kept, packages, asked, until=until)
+    except (CannotTry, SpackError, FetchError) as error:
+        print(f"scripts/prove: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scripts/prove: interrupted; what was built is kept", file=sys.stderr)
     done = [
         name
         for name in packages
@@ -178,25 +175,43 @@ def _build_all(kept: Kept, packages: Sequence[str], asked: argparse.Namespace, *
         for name in packages
         if not all(kept.is_done(name, number=each, jobs=jobs) for each in ROUNDS for jobs in asked.jobs)
     ]
-    if not todo or time.monotonic() > until:
+    if not todo or time.monotonic() >= until:
         return
     if found := differences(environment=MANY):
         raise CannotTry("; ".join(found))
     spack = find("", os.environ, from_environment(os.environ))
     sources = mirror(todo, sources=read_sources(MANY / "sources.csv"))
-    with tempfile.TemporaryDirectory(prefix="spack-farm-sizing-") as folder:
+    with _turn(asked.folder, asked.jobs), tempfile.TemporaryDirectory(prefix="spack-farm-sizing-") as folder:
         lab = RealLab(Path(folder), spack, sources=sources, environment=MANY)
         failed = set[str]()
-        for start in range(0, len(todo), _AT_ONCE):
-            some = todo[start : start + _AT_ONCE]
-            for number in ROUNDS:
-                for jobs in asked.jobs:
-                    for name in [name for name in some if name not in failed]:
-                        if time.monotonic() > until:
-                            return
-                        if not _build(lab, Wanted(name, number, jobs), kept, policy=asked.policy):
-                            failed.add(name)
-                    lab.stock_spack("uninstall", "-y", "--force", *(f"/{lab.hash_of(name)}" for name in some))
+        for batch in _batches(todo, asked.jobs):
+            for wanted in batch:
+                if time.monotonic() >= until:
+                    return
+                if wanted.package not in failed and not _build(lab, wanted, kept, policy=asked.policy):
+                    failed.add(wanted.package)
+            lab.stock_spack("uninstall", "-y", "--force", *(f"/{lab.hash_of(wanted.package)}" for wanted in batch))
+
+
+@contextlib.contextmanager
+def _turn(folder: Path, numbers: Sequence[int]) -> Iterator[None]:
+    """Hold the builds with these numbers of jobs; another call may make those with others. Raises CannotTry."""
+    with contextlib.ExitStack() as held:
+        for jobs in numbers:
+            lock = held.enter_context((folder / f".lock-jobs{jobs}").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CannotTry(f"another call builds with {jobs} jobs in {folder}") from error
+        yield
+
+
+def _batches(packages: Sequence[str], numbers: Sequence[int]) -> Iterator[list[Wanted]]:
+    """Yield builds of few packages at a time: all their rounds, then the next packages. A batch has each package once."""
+    for start in range(0, len(packages), _AT_ONCE):
+        for number in ROUNDS:
+            for jobs in numbers:
+                yield [Wanted(name, number, jobs) for name in packages[start : start + _AT_ONCE]]
 
 
 def _build(lab: RealLab, wanted: Wanted, kept: Kept, *, policy: str) -> bool:

@@ -141,6 +141,17 @@ def test_what_cannot_work_is_one_line(farm: Farm, words: tuple[str, ...], code: 
     assert not farm.table.exists()
 
 
+@pytest.mark.parametrize("kubeconfig", ["", "[", "x", "clusters: []\ncurrent-context: a", "\x00"])
+def test_without_access_to_a_cluster_a_config_map_is_a_bad_request(farm: Farm, tmp_path: Path, kubeconfig: str) -> None:
+    farm.upload(document())
+    if kubeconfig:
+        (tmp_path / ".kube").mkdir()
+        (tmp_path / ".kube/config").write_text(kubeconfig)
+    done = farm("fit", "--config-map", "farm/sizes")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "--config-map: no access to a cluster: " in done.stderr
+
+
 def real_looking(packages: int, exact: int) -> Fit:
     """Return rows as builds give them, with hashes that do not compress: for each package its keys and some exact specs."""
     chance, rows, chains = random.Random(1), dict[str, Row](), dict[str, tuple[str, ...]]()
