@@ -119,7 +119,7 @@ class Kept:
 
 def main() -> int:
     """Build what is missing, write page and CSV."""
-    asked = _arguments()
+    asked, at = _arguments(), proof_page.commit()
     sources = {source.package: source for source in read_sources(MANY / "sources.csv")}
     packages = asked.only or list(sources)
     if unknown := sorted({*packages} - {*sources}):
@@ -142,7 +142,7 @@ def main() -> int:
     ]
     attempts = list(_attempts(kept, done, asked.jobs, policy=asked.policy))
     _write_csv(asked.csv, attempts)
-    text, holds = page(attempts, wanted=len(packages), is_part=bool(asked.only), policy=asked.policy)
+    text, holds = page(attempts, wanted=len(packages), is_part=bool(asked.only), policy=asked.policy, at=at)
     asked.page.write_text(text)
     print(text)
     return 0 if holds else 1
@@ -333,7 +333,7 @@ def figures(attempts: Sequence[Attempt]) -> Figures:
     )
 
 
-def page(attempts: Sequence[Attempt], *, wanted: int, is_part: bool, policy: str) -> tuple[str, bool]:
+def page(attempts: Sequence[Attempt], *, wanted: int, is_part: bool, policy: str, at: str) -> tuple[str, bool]:
     """Return the page, and whether all was built and holds."""
     whole = figures(attempts)
     complete = len({one.package for one in attempts})
@@ -354,7 +354,7 @@ Packages of spack-packages, from upstream's sources, built by `spack-farm build`
 the third build had the memory that the size table of the first gave them, in a control group. Made by
 `scripts/prove sizing-real`; don't edit.
 
-- Commit {proof_page.commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}.
+- Commit {at}, {dt.datetime.now(dt.UTC):%Y-%m-%d}.
 - Policy `{policy}`, no size below {SETTINGS.floor_bytes >> 20} MiB.
 - {complete} of {wanted} packages ({state}); the longest build took {longest:.0f} s, the largest {largest:.0f} MiB.
 - Promised: at most {MOST_KILLED:.1%} killed, at most {MOST_SLACK:.0%} slack, {LEAST_PACKAGES} packages;

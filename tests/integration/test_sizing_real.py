@@ -40,7 +40,7 @@ def test_what_the_limits_come_to(attempts: list[Attempt], builds: int, killed: i
 
 def test_it_holds_only_if_all_packages_are_built_and_their_builds_fit() -> None:
     def holds(attempts: list[Attempt], wanted: int, *, is_part: bool = True) -> bool:
-        return page(attempts, wanted=wanted, is_part=is_part, policy="min_waste")[1]
+        return page(attempts, wanted=wanted, is_part=is_part, policy="min_waste", at="c")[1]
 
     many = [dataclasses.replace(one, package=f"p{number}") for number in range(40) for one in (FIRST, SECOND, SECOND)]
     assert holds(many, 40, is_part=False)
