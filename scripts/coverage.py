@@ -44,7 +44,7 @@ ROOMS = (
     ),
     Room(97.0, "pipelines", "__main__ errors extra history mirrors spack_python"),
     Room(97.0, "pipelines/reports", ""),
-    Room(96.0, "pipelines/inside", "changes dynamic fingerprint generat* stack"),
+    Room(96.0, "pipelines/inside", "build_group changes dynamic fingerprint generat* stack"),
     Room(97.0, "pipelines/inside/gitlab", ""),
     Room(97.0, "pipelines/inside/mirror", "index"),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),

@@ -13,7 +13,7 @@ import spack.environment
 import spack.util.url
 import spack.util.web
 
-from . import changes, ci_section, document, dynamic, graph, matching, pruning, sizes, stack
+from . import build_group, changes, ci_section, document, dynamic, graph, matching, pruning, sizes, stack
 from .gitlab import limits, names, needs, parts, pipeline, yaml_text
 from .mirror import index
 from .specs import BadRequest, Broken, FetchFailed, joined, title
@@ -84,6 +84,7 @@ class Generation:
         made = pipeline.pipelines(plan, settings)
         whole = self.job_graph(fates, plan, made, rows, settings)
         self.require_limits(made, whole["digest"])
+        self.create_build_group()
         states = [fate.state for fate in fates.values()]
         return {
             "version": 1,
@@ -163,6 +164,14 @@ class Generation:
             if group:
                 attributes["variables"]["SPACK_CDASH_BUILD_NAME"] = self.found.cdash_name(key)
                 attributes["variables"]["SPACK_CDASH_BUILD_STAMP"] = stamp
+
+    def create_build_group(self):
+        token = os.environ.get("SPACK_CDASH_AUTH_TOKEN", "")
+        if self.found.cdash.get("build-group") and token:
+            warning = build_group.create(self.found.cdash, token)
+            self.warnings += [warning] if warning else []
+        elif self.found.cdash:
+            self.warnings.append("no build group is created on CDash: there is no SPACK_CDASH_AUTH_TOKEN")
 
     def created(self):
         """When the pipeline that generates was made, in seconds; now if nothing says so."""
