@@ -121,9 +121,14 @@ class AsgHand:
                     )
 
     def protect(self, *, fence: Fence) -> int:
-        """Protect instances that AWS could still take by itself; return how many there were."""
+        """Protect instances that AWS could still take by itself; return how many there were.
+
+        A group of another owner, or of a pool that is only tried out, is left as it is.
+        """
         count = 0
-        for found in self._seen.values():
+        for name, found in self._seen.items():
+            if owner_of(found) != self._owner or self._pools[self._groups[name].pool].dry_run:
+                continue
             bare = [one["InstanceId"] for one in _staying(found) if not one.get("ProtectedFromScaleIn")]
             for start in range(0, len(bare), 50):
                 with _translated(f"group {found['AutoScalingGroupName']}: its instances cannot be protected"):
@@ -273,7 +278,7 @@ def faults_of(group: Mapping[str, Any], *, has_policies: bool, owner: str) -> li
     """Return by what AWS itself could take instances of a group, each with what to do about it."""
     name = group["AutoScalingGroupName"]
     suspended = {one["ProcessName"] for one in group.get("SuspendedProcesses", ())}
-    tags = {one["Key"]: one["Value"] for one in group.get("Tags", ())}
+    owned_by = owner_of(group)
     aws = "aws autoscaling"
     checks = {
         f"group {name} moves instances between zones, running jobs included: "
@@ -286,10 +291,16 @@ def faults_of(group: Mapping[str, Any], *, has_policies: bool, owner: str) -> li
         f"{aws} update-auto-scaling-group --auto-scaling-group-name {name} --max-instance-lifetime 0":
             bool(group.get("MaxInstanceLifetime")),
         f"group {name} has scaling policies of AWS: {aws} delete-policy": has_policies,
-        f"group {name} has the tag {names.OWNER}={tags.get(names.OWNER)!r}, not {owner!r}: another's, or none":
-            tags.get(names.OWNER) != owner,
+        f"group {name} has the tag {names.OWNER}={owned_by!r}, not {owner!r}: another's, or none":
+            owned_by != owner,
     }  # fmt: skip
     return [fault for fault, holds in checks.items() if holds]
+
+
+def owner_of(group: Mapping[str, Any]) -> str | None:
+    """Return the owner that a group's tag names; None without one."""
+    tags = {one["Key"]: one["Value"] for one in group.get("Tags", ())}
+    return tags.get(names.OWNER)
 
 
 def make_hand(pools: tuple[Pool, ...], *, owner: str) -> AsgHand:

@@ -40,6 +40,9 @@ class Hand(Protocol):
     def cancel(self, pool: str, launch: str, *, fence: Fence) -> None:
         """Give up an order that has no machine yet; one that is gone is success."""
 
+    def protect(self, *, fence: Fence) -> int:
+        """Keep the cloud from ending machines by itself, as they were last looked at; return for how many that was new."""
+
     def lower(self, line: LowerDesired, *, fence: Fence) -> None:
         """Give up orders that are not fulfilled. No machine that exists is ended."""
 

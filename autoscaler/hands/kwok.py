@@ -61,6 +61,11 @@ class KwokHand:
         """Delete the node object."""
         self.end(pool, launch, node=launch, fence=fence)
 
+    def protect(self, *, fence: Fence) -> int:
+        """Do nothing: nothing but us ends such a machine."""
+        del fence
+        return 0
+
     def lower(self, line: LowerDesired, *, fence: Fence) -> None:
         """Do nothing: there is no number to lower."""
 

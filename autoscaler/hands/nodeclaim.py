@@ -88,6 +88,11 @@ class NodeClaimHand:
                 self._delete(claim, fence)
         self._recent.forget(launch)
 
+    def protect(self, *, fence: Fence) -> int:
+        """Do nothing: nothing but us ends such a machine."""
+        del fence
+        return 0
+
     def lower(self, line: LowerDesired, *, fence: Fence) -> None:
         """Do nothing: there is no number to lower; orders without a machine are canceled one by one."""
 

@@ -54,6 +54,7 @@ class Applier:
         `stopped` is asked between two lines: a line that has begun is carried out to its end.
         """
         results: list[tuple[Line, str]] = []
+        self._protect(plan, fence)
         for number, line in enumerate(plan.lines):
             if stopped():
                 break
@@ -68,6 +69,23 @@ class Applier:
             results.append((line, result))
             self._report(line, result, detail)
         return results
+
+    def _protect(self, plan: ScalePlan, fence: Fence) -> None:
+        """Have each hand protect its machines, unless all of its pools are only tried out."""
+        if self._policy.dry_run:
+            return
+        live = {name: hand for name, hand in self._hands.items() if name not in plan.dry_run_pools}
+        for hand in dict.fromkeys(live.values()):
+            try:
+                count = hand.protect(fence=fence)
+            except NotLeader:
+                raise
+            except AutoscalerError as error:
+                self._metrics.fault("apply")
+                _LOG.warning("machines are not protected", extra={"cause": str(error)})
+                continue
+            if count:
+                _LOG.info("machines are protected from the cloud's own scale-in", extra={"count": count})
 
     def _carried_out(self, line: Line, *, order: str, fence: Fence) -> tuple[str, str]:
         try:

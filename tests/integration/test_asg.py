@@ -166,6 +166,10 @@ def test_instances_that_aws_could_take_are_protected(cloud: Cloud) -> None:
     assert all(one["ProtectedFromScaleIn"] for one in cloud.group()["Instances"])
     cloud.hand.look({}, 2)
     assert cloud.hand.protect(fence=cloud.fence) == 0
+    cloud.client.set_instance_protection(AutoScalingGroupName=cloud.name, InstanceIds=bare, ProtectedFromScaleIn=False)
+    stranger = cloud.another(owner="other")
+    stranger.look({}, 3)
+    assert stranger.protect(fence=cloud.fence) == 0, "another owner's group is left as it is"
 
 
 def test_a_group_that_moves_instances_between_zones_is_rejected(cloud: Cloud) -> None:
