@@ -103,7 +103,7 @@ class LookAhead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     """How far the policy `lookahead` looks."""
 
     lead_seconds: float | None = None
-    """Jobs that become ready within it count; None: half the boot time. More waits less and costs more."""
+    """Jobs that become ready within it count; None: four tenths of the boot time. More waits less and costs more."""
     slack_seconds: float = 90.0
     """How much longer than a new node's boot a job may wait for room that a running job is expected to leave."""
     end_factor: float = 1.0
@@ -169,5 +169,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """Worth of a core for an hour, when types are compared."""
     node_price_gib: float = 0.0045
     """Worth of a GiB for an hour, when types are compared."""
-    largest_type: float = 8.0
+    largest_type: float = 5.0
     """A new node is at most so many times as large as the largest job that it is for, if a type allows it; 0: any size."""

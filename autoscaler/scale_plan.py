@@ -190,7 +190,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why it stays or goes, for people."""
 
 
-class ScalePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScalePlan(msgspec.Struct, frozen=True, kw_only=True):
     """The decision."""
 
     version: int = VERSION

@@ -128,7 +128,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long a job's pod without its job is left alone."""
     dry_run: bool = False
     """Whether all lines are printed only."""
-    largest_type: float = 8.0
+    largest_type: float = 5.0
     """Bound of a new node's size, in largest jobs that it is for; 0: any size."""
     service: dict[str, Any] = {}
     """What the service alone needs: `[service]`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FOLDERS = ("spack_farm", "buildjob", "autoscaler", "ctest_xml", "delegate", "executor", "pipelines", "sizing")
 """Packages of this distribution."""
 VERBS = {
+    "autoscaler": ("autoscaler.__main__", "keep as many nodes as builds need, and never end a build"),
     "build": ("buildjob.cli.build", "build packages with Spack, measured, reported, signed and published"),
     "ctest": ("ctest_xml.__main__", "turn build logs into CTest XML, check it and send it to CDash"),
     "delegate": ("delegate.__main__", "put any computation behind HTTP, done by a worker in another container"),

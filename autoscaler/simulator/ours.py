@@ -19,9 +19,11 @@ from autoscaler.snapshot import (
     PoolState,
     Size,
     Snapshot,
+    Toleration,
 )
 
 _FAULTS_SECONDS = 3600.0
+_ANY_TAINT = (Toleration(operator="Exists"),)
 _INPUTS = ("pods", "nodes", "pools", "graphs", "gitlab")
 
 
@@ -110,7 +112,8 @@ class Ours:
             phase="Running" if where else "Pending",
             size=Size(cpu_millicores=job.cpu, memory_bytes=job.memory), created_at=job.ready_at,
             bound_at=job.started_at if where else 0.0, graph=self._digest(job.pipeline), graph_job=job.spec.key,
-            expected_seconds=job.spec.expected_seconds,
+            expected_seconds=job.spec.expected_seconds, node_selector=dict(self.policy.pools[0].labels),
+            tolerations=_ANY_TAINT,
         )  # fmt: skip
         self._pods[id(job)] = (job.attempt, where, seen)
         return seen

@@ -12,6 +12,8 @@ from autoscaler.simulator.world import World
 TICK_SECONDS = 5.0
 MOST_SECONDS = 14 * 86_400.0
 """A run that is not over by then never is: something fits no machine."""
+_AFTER_SECONDS = 1800.0
+"""How long a run goes on after the last job: a warm floor keeps its machines for ever."""
 
 
 class Controller(Protocol):
@@ -42,6 +44,8 @@ class Result:
     is_over: bool
     timeline: tuple[tuple[str, str, float, float, float], ...] = ()
     """Node, type, ordered, usable (0: never), ended."""
+    spans: tuple[tuple[str, float, float, float], ...] = ()
+    """Node, from, to, share of it that jobs requested."""
 
 
 def simulated(  # noqa: PLR0913  all that a run depends on
@@ -58,10 +62,13 @@ def simulated(  # noqa: PLR0913  all that a run depends on
     known = drawn(pipelines, conditions, seed)
     world = World(known, conditions, placement=placement, by_rank=by_rank, seed=seed)
     at = 0.0
-    while not world.is_over and at < most_seconds:
+    ended_at: float | None = None
+    while not world.is_over and at < most_seconds and (ended_at is None or at < ended_at + _AFTER_SECONDS):
         world.advance(at)
         world.schedule()
         controller.act(world)
+        if ended_at is None and world.has_no_job_left:
+            ended_at = at
         at += TICK_SECONDS
     return result_of(world, known)
 
@@ -85,8 +92,9 @@ def result_of(world: World, pipelines: Sequence[Pipeline]) -> Result:
         memory_kills=totals.memory_kills,
         aborted_removals=totals.aborted_removals,
         jobs=sum(len(one.jobs) for one in pipelines),
-        is_over=world.is_over,
+        is_over=world.has_no_job_left,
         timeline=tuple(totals.timeline),
+        spans=tuple(totals.spans),
     )
 
 

@@ -75,6 +75,8 @@ class SimNode:
     empty_since: float = 0.0
     changed: int = 0
     """Rises with each change that a controller can see."""
+    share: float = 0.0
+    share_since: float = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -99,6 +101,8 @@ class Totals:
     makespans: list[float] = field(default_factory=list)
     timeline: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     """Node, type, ordered, usable (0: never), ended."""
+    spans: list[tuple[str, float, float, float]] = field(default_factory=list)
+    """Node, from, to, share of it that jobs requested."""
 
 
 class World:
@@ -155,7 +159,12 @@ class World:
     @property
     def is_over(self) -> bool:
         """Return whether all jobs have ended and no machine is left."""
-        return all(self._submitted) and not any(self._left) and not self.nodes
+        return self.has_no_job_left and not self.nodes
+
+    @property
+    def has_no_job_left(self) -> bool:
+        """Return whether all jobs have ended."""
+        return all(self._submitted) and not any(self._left)
 
     def advance(self, until: float) -> None:
         """Let time pass to an instant: submissions and events happen in their order."""
@@ -252,7 +261,15 @@ class World:
         job.node = None
         job.version += 1
         del self.running[id(job)]
+        self._note_share(node)
         self._touch(node)
+
+    def _note_share(self, node: SimNode) -> None:
+        """Note how full a node was until now, for the picture."""
+        if node.share > 0 and self.now > node.share_since:
+            self.totals.spans.append((node.name, node.share_since, self.now, node.share))
+        room = min(node.cpu / max(1, node.template.cpu), node.memory / max(1, node.template.memory))
+        node.share, node.share_since = 1.0 - room if node.jobs else 0.0, self.now
 
     def _progress(self, job: SimJob) -> None:
         job.work_left -= (self.now - job.updated_at) * job.rate
@@ -346,6 +363,7 @@ class World:
         self.running[id(job)] = job
         node.changed += 1
         self.changes += 1
+        self._note_share(node)
         self._slow_down(node)
 
     # machines

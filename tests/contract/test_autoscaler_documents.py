@@ -7,6 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from autoscaler.deciding.decide import decide
+from autoscaler.policy import Policy
+from autoscaler.scale_plan import to_json as plan_to_json
 from autoscaler.snapshot import from_json, to_json
 from scripts import autoscaler_reference
 from tests.labs.checkout import ROOT
@@ -43,3 +46,11 @@ def test_every_key_of_a_document_of_the_autoscaler_is_explained(name: str) -> No
         if not field.get("description") and key != "action"
     ]
     assert silent == []
+
+
+def test_documents_of_the_autoscaler_say_their_version() -> None:
+    read = from_json(SAMPLE.read_bytes())
+    plan = plan_to_json(decide(read, Policy(), read.taken_at))
+    for document, name in ((to_json(read), "snapshot.schema.json"), (plan, "scale-plan.schema.json")):
+        assert json.loads(document)["version"] == 1
+        jsonschema.validate(json.loads(document), schema(name), cls=jsonschema.Draft202012Validator)

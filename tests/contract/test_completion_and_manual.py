@@ -14,7 +14,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("build", "ctest", "delegate", "executor", "pipelines", "publish", "sizing", "doctor", "paths", "completion", "man")
+VERBS = (
+    "autoscaler",
+    "build",
+    "ctest",
+    "delegate",
+    "executor",
+    "pipelines",
+    "publish",
+    "sizing",
+    "doctor",
+    "paths",
+    "completion",
+    "man",
+)
 
 
 def farm(*words: str) -> str:

@@ -191,7 +191,9 @@ def test_doctor_knows_what_each_extra_brings() -> None:
     assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == {name: set(modules_of(name)) for name in extras}
 
 
-@pytest.mark.parametrize("verb", ["build", "ctest", "delegate", "executor", "pipelines", "publish", "sizing", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["autoscaler", "build", "ctest", "delegate", "executor", "pipelines", "publish", "sizing", "doctor"]
+)
 def test_help_needs_no_extra(verb: str, tmp_path: Path) -> None:
     every = {*MODULES.values(), "boto3", "botocore", "kubernetes", "lxml", "psutil", "requests", "shtab", "alembic"}
     every |= {"prometheus_client", "starlette", "uvicorn"}

@@ -1,0 +1,1 @@
+"""The verbs of `spack-farm autoscaler`, one module each."""

@@ -1,0 +1,43 @@
+"""`plan`: what would be done with a recorded Snapshot, with the reason of each line."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoscaler.cli.arguments import Arguments
+from autoscaler.cli.recorded import read_snapshot
+from autoscaler.deciding.decide import decide
+from autoscaler.scale_plan import Line, Note, ScalePlan, to_json
+from autoscaler.settings import read_settings
+
+_MOST_WAITING = 50
+
+
+def run(arguments: Arguments) -> int:
+    """Print the plan. Raises BadRequest."""
+    settings, snapshot = read_settings(Path(arguments.settings)), read_snapshot(arguments.snapshot)
+    plan = decide(snapshot, settings.policy, snapshot.taken_at if arguments.now is None else arguments.now)
+    if arguments.json:
+        sys.stdout.write(to_json(plan).decode() + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in described(plan)))
+    return 0
+
+
+def described(plan: ScalePlan) -> Iterator[str]:
+    """Yield the plan for people: what is done, what is not, which pods wait."""
+    done = [line for line in plan.lines if not isinstance(line, Note)]
+    yield f"policy {plan.policy}: {len(done)} actions, {len(plan.waiting)} pods wait, {len(plan.nodes)} nodes"
+    for line in plan.lines:
+        yield f"  {action(line):<12} {line.reason:<16} {line.message}"
+    for one in plan.waiting[:_MOST_WAITING]:
+        yield f"  waits        {one.reason:<16} {one.pod}: {one.detail}"
+    if len(plan.waiting) > _MOST_WAITING:
+        yield f"  … {len(plan.waiting) - _MOST_WAITING} more pods wait; --json lists all"
+    if plan.dry_run_pools:
+        yield f"  dry run of {', '.join(plan.dry_run_pools)}: nothing of it is carried out"
+
+
+def action(line: Line) -> str:
+    """Return the word for what a line does, as in the document."""
+    return str(line.__struct_config__.tag)

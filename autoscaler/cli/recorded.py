@@ -1,0 +1,48 @@
+"""Recorded Snapshots: read from files, folders or standard input, in the order of their times."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from autoscaler.errors import BadRequest
+from autoscaler.snapshot import VERSION, Snapshot, from_json
+
+MOST_BYTES = 1 << 29
+
+
+def read_snapshot(place: str) -> Snapshot:
+    """Return one Snapshot; `-` is standard input. Raises BadRequest."""
+    try:
+        if place == "-":
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            path = Path(place)
+            if path.is_dir():
+                raise BadRequest(f"{place} is a folder; name one of its Snapshots")
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise BadRequest(f"the Snapshot {place} can't be read: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise BadRequest(f"the Snapshot {place} is larger than {MOST_BYTES >> 20} MiB")
+    try:
+        snapshot = from_json(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{place} is not a Snapshot: {error}") from error
+    if snapshot.version != VERSION:
+        raise BadRequest(f"{place} is a Snapshot of version {snapshot.version}; this program reads version {VERSION}")
+    return snapshot
+
+
+def read_snapshots(places: Iterable[str]) -> list[tuple[str, Snapshot]]:
+    """Return Snapshots with their names, the oldest first; of a folder all `*.json`. Raises BadRequest."""
+    found = []
+    for place in places:
+        path = Path(place)
+        names = sorted(str(one) for one in path.glob("*.json")) if path.is_dir() else [place]
+        if not names:
+            raise BadRequest(f"the folder {place} has no *.json")
+        found += [(name, read_snapshot(name)) for name in names]
+    return sorted(found, key=lambda one: (one[1].taken_at, one[0]))

@@ -1,0 +1,127 @@
+"""A workload file: pipelines as job graphs (documents.md, version 1), when they are submitted, and what chance does.
+
+TOML: `[[pipelines]]` with name, graph (a file beside it) and at_seconds; `[conditions]` with the fields of
+`workload.Conditions`. A job without an expected time takes `unknown_seconds`.
+"""
+
+import math
+import random
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autoscaler.errors import BadRequest
+from autoscaler.simulator.workload import Conditions, JobSpec, Pipeline
+from autoscaler.snapshot import Size
+
+_MOST_BYTES = 1 << 28
+
+
+class _Job(msgspec.Struct, frozen=True):
+    key: str
+    name: str = ""
+    needs: tuple[str, ...] = ()
+    size: Size = Size()
+    expected_seconds: float | None = None
+    state: str = "build"
+
+
+class _Graph(msgspec.Struct, frozen=True):
+    version: int
+    jobs: tuple[_Job, ...] = ()
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    graph: str
+    name: str = ""
+    at_seconds: float = 0.0
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pipelines: tuple[_Entry, ...]
+    conditions: dict[str, float] = {}
+    unknown_seconds: float = 300.0
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """What a workload file says."""
+
+    pipelines: tuple[Pipeline, ...]
+    """Pipelines with the times that are expected of their jobs."""
+    conditions: Conditions
+    """What chance does."""
+
+    def drawn(self, seed: int) -> list[Pipeline]:
+        """Return the pipelines with a real run time for each job: the expected one times a factor that chance draws."""
+        return [_real(one, self.conditions, seed) for one in self.pipelines]
+
+
+def read_workload(path: Path) -> Workload:
+    """Return the workload of a file. Raises BadRequest."""
+    try:
+        file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File)
+        conditions = _conditions(file.conditions)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the workload {path} can't be read: {error}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError) as error:
+        raise BadRequest(f"{path}: {error}") from error
+    if not file.pipelines:
+        raise BadRequest(f"{path} has no [[pipelines]]")
+    return Workload(
+        tuple(_pipeline(path.parent / one.graph, one, file.unknown_seconds) for one in file.pipelines), conditions
+    )
+
+
+def _conditions(given: dict[str, float]) -> Conditions:
+    unknown = sorted(set(given) - set(Conditions.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f"conditions: there is no {unknown[0]}; there are {', '.join(Conditions.__dataclass_fields__)}")
+    negative = sorted(name for name, value in given.items() if not 0 <= value < math.inf)
+    if negative:
+        raise ValueError(f"conditions.{negative[0]} is not a number from 0 on")
+    return Conditions(**given)
+
+
+def _pipeline(path: Path, entry: _Entry, unknown_seconds: float) -> Pipeline:
+    try:
+        with path.open("rb") as file:
+            graph = msgspec.json.decode(file.read(_MOST_BYTES), type=_Graph)
+    except OSError as error:
+        raise BadRequest(f"the job graph {path} can't be read: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"{path} is not a job graph: {error}") from error
+    if graph.version != 1:
+        raise BadRequest(f"{path} is a job graph of version {graph.version}; this program reads version 1")
+    jobs = [one for one in graph.jobs if one.state == "build"]
+    built = {one.key for one in jobs}
+    if len(built) < len(jobs):
+        raise BadRequest(f"{path}: two jobs have the same key")
+    pipeline = Pipeline(
+        entry.name or path.stem,
+        entry.at_seconds,
+        tuple(
+            JobSpec(
+                one.key, one.name or one.key, tuple(need for need in one.needs if need in built), one.size,
+                unknown_seconds if one.expected_seconds is None else one.expected_seconds,
+                expected_seconds=one.expected_seconds,
+            )
+            for one in jobs
+        ),
+    )  # fmt: skip
+    try:
+        pipeline.critical_path()
+    except ValueError as error:
+        raise BadRequest(f"{path}: {error}") from error
+    return pipeline
+
+
+def _real(pipeline: Pipeline, conditions: Conditions, seed: int) -> Pipeline:
+    chance = random.Random(f"real {pipeline.name} {seed}")  # noqa: S311  a simulation, not a secret
+    jobs: list[JobSpec] = []
+    for job in pipeline.jobs:
+        given: dict[str, Any] = {name: getattr(job, name) for name in JobSpec.__dataclass_fields__}
+        given["seconds"] = job.seconds * math.exp(chance.gauss(0.0, conditions.expected_error))
+        jobs.append(JobSpec(**given))
+    return Pipeline(pipeline.name, pipeline.at, tuple(jobs))

@@ -1,0 +1,158 @@
+"""Settings become a policy, or one message names what is wrong; periods of warm floors; labels and taints."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from autoscaler import cron
+from autoscaler.deciding.matching import Constraints, constraints_of, selects, untolerated
+from autoscaler.errors import SettingsError
+from autoscaler.settings import allocatable, parse_settings, read_settings
+from autoscaler.snapshot import Requirement, Taint, Toleration
+from tests.labs.checkout import ROOT
+
+TYPE = 'types = [{ name = "m", cpu = "16", memory = "64Gi", price_per_hour = 0.768 }]'
+POOL = f'[[pools]]\nname = "linux"\n{TYPE}\n'
+
+
+def test_the_example_is_read_and_sizes_are_as_a_node_of_eks_has_them() -> None:
+    policy = read_settings(ROOT / "examples/autoscaler/settings.toml").policy
+    found = {kind.name: kind.allocatable for kind in policy.pools[0].types}
+    assert found["m.4xlarge"].cpu_millicores == 15_890
+    assert found["m.4xlarge"] == allocatable(16_000, 64 << 30)
+    assert policy.warm[0].idle_count == 1
+    assert policy.caps.most_nodes == 60
+
+
+def test_what_is_given_of_a_type_is_taken() -> None:
+    text = POOL.replace(
+        "price_per_hour", 'allocatable_cpu = "15", allocatable_memory = "60Gi", daemons_cpu = "200m", price_per_hour'
+    )
+    kind = parse_settings(text).policy.pools[0].types[0]
+    assert (kind.allocatable.cpu_millicores, kind.allocatable.memory_bytes, kind.daemons.cpu_millicores) == (
+        15_000,
+        60 << 30,
+        200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("polices = 1", "unknown field `polices`"),
+        ("policy = 'fast'", "policy"),
+        ("mode = 'auto'", "mode"),
+        ("tick_seconds = 0", "tick_seconds is not above 0"),
+        ("[", "Invalid"),
+        (POOL + POOL, "two pools have the name 'linux'"),
+        ('[[pools]]\nname = "x"\ntypes = []', "pools.x has no types"),
+        (POOL.replace('"16"', '"a lot"'), "pools.linux.types.m.cpu: 'a lot' is not a quantity"),
+        (POOL.replace("0.768", "-1.0"), "price_per_hour is negative"),
+        (POOL.replace("0.768", "nan"), "price_per_hour is negative"),
+        (POOL.replace("[{", "[{ name = 'm', cpu = '1', memory = '1Gi', price_per_hour = 1.0 }, {"), "has the type m twice"),
+        (POOL + "zones = []", "has no zones"),
+        (POOL + "least_nodes = 9\nmost_nodes = 2", "least_nodes is above most_nodes"),
+        (POOL + "[[warm]]\npool = 'nope'", "there is no pool 'nope'"),
+        (POOL + "[[warm]]\npool = 'linux'\ncron = '* *'", "has 2 fields, not 5"),
+        ("[scale_in]\nconfirm_seconds = 5", "confirm_seconds is below 15"),
+        ("[scale_in]\nidle_seconds = 0", "idle_seconds is not above 0"),
+        ("[scale_in]\ncordon_seconds = 20", "leaves no time for the second look"),
+    ],
+)
+def test_wrong_settings_are_rejected_with_their_key(text: str, fault: str) -> None:
+    with pytest.raises(SettingsError, match="settings: ") as caught:
+        parse_settings(text)
+    assert fault in str(caught.value)
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_settings(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_settings(tmp_path / "bytes.toml")
+
+
+MONDAY = dt.datetime(2026, 11, 30, 8, 30, tzinfo=dt.UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("* * * * *", True),
+        ("30 8 30 11 1", True),
+        ("*/15 7-18 * * 1-5", True),
+        ("5/25 * * * *", True),
+        ("31 * * * *", False),
+        ("* * * * 6,7", False),
+        ("* * 30 * 6", True),
+        ("* * 29 * 6", False),
+        ("* * */7 * 1", False),
+        ("60 * * * *", False),
+        ("x * * * *", False),
+        ("*/0 * * * *", False),
+        ("5-1 * * * *", False),
+        ("", False),
+    ],
+)
+def test_a_period_holds(text: str, holds: bool) -> None:  # noqa: FBT001
+    assert cron.holds(text, MONDAY) is holds
+
+
+def test_sunday_is_0_and_7_and_no_instant_is_too_odd() -> None:
+    sunday = MONDAY - 86_400
+    assert cron.holds("* * * * 0", sunday)
+    assert cron.holds("* * * * 7", sunday)
+    assert not cron.holds("* * * * *", float("inf"))
+
+
+LABELS = {"arch": "amd64", "cores": "16", "zone": "a"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "key", "holds"),
+    [
+        ("In", ("amd64", "arm64"), "arch", True),
+        ("In", ("arm64",), "arch", False),
+        ("In", ("x",), "none", False),
+        ("NotIn", ("arm64",), "arch", True),
+        ("NotIn", ("x",), "none", True),
+        ("Exists", (), "arch", True),
+        ("Exists", (), "none", False),
+        ("DoesNotExist", (), "none", True),
+        ("Gt", ("8",), "cores", True),
+        ("Lt", ("8",), "cores", False),
+        ("Gt", ("eight",), "cores", False),
+        ("Gt", (), "cores", False),
+        ("Lt", ("8",), "none", False),
+        ("Near", ("8",), "cores", False),
+    ],
+)
+def test_expressions_of_an_affinity(operator: str, values: tuple[str, ...], key: str, holds: bool) -> None:  # noqa: FBT001
+    wanted = Constraints(affinity=((Requirement(key=key, operator=operator, values=values),),))
+    assert selects(wanted, LABELS) is holds
+
+
+def test_one_list_of_an_affinity_is_enough_and_a_selector_must_hold_too() -> None:
+    no, yes = Requirement(key="x", operator="Exists"), Requirement(key="arch", operator="Exists")
+    assert selects(constraints_of({"zone": "a"}, ((no,), (yes,)), ()), LABELS)
+    assert not selects(constraints_of({"zone": "b"}, ((yes,),), ()), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("toleration", "tolerated"),
+    [
+        (Toleration(operator="Exists"), True),
+        (Toleration(key="jobs", operator="Exists"), True),
+        (Toleration(key="jobs", value="true"), True),
+        (Toleration(key="jobs", value="true", effect="NoExecute"), False),
+        (Toleration(key="jobs", value="no"), False),
+        (Toleration(key="", value="true"), False),
+        (Toleration(key="other", operator="Exists"), False),
+    ],
+)
+def test_tolerations(toleration: Toleration, tolerated: bool) -> None:  # noqa: FBT001
+    wanted = Constraints(tolerations=(toleration,))
+    assert (untolerated(wanted, (Taint(key="jobs", value="true"),)) is None) is tolerated
+    assert untolerated(wanted, (Taint(key="soft", effect="PreferNoSchedule"),)) is None

@@ -1,0 +1,152 @@
+"""The simulated cluster: jobs end in their order, chance is the same for all controllers, no job is ended by ours."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autoscaler.__main__ import main
+from autoscaler.deciding.places import templates
+from autoscaler.simulator.ours import Ours
+from autoscaler.simulator.peers import EscalatorLike, PackingLike, SimpleHeuristic
+from autoscaler.simulator.run import Controller, Result, quantile, simulated
+from autoscaler.simulator.workload import Conditions, JobSpec, Pipeline
+from tests.labs.autoscaler import policy, pool, size
+from tests.labs.checkout import ROOT
+
+CALM = Conditions(boot_spread=0, boot_failures=0, no_capacity=0, losses_per_hour=0, expected_error=0, busy_cores=0.5)
+ROUGH = Conditions(boot_failures=0.2, no_capacity=0.3, losses_per_hour=30.0, busy_cores=1.5)
+EXAMPLE = ROOT / "examples/autoscaler"
+LARGE = templates(policy(), (), {})["linux", "large", ""]
+
+
+def pipeline(count: int = 12, *, peak: int = 0) -> Pipeline:
+    first = JobSpec("a", "a", (), size(4, 8), 100.0)
+    return Pipeline(
+        "p", 0.0, (first, *(JobSpec(f"j{n}", f"j{n}", ("a",), size(4, 8), 60.0 + n, peak) for n in range(count)))
+    )
+
+
+def ours(name: str = "lookahead") -> Ours:
+    return Ours(policy(pool(most_nodes=50), name=name))
+
+
+def run(controller: Controller, conditions: Conditions = CALM, *, peak: int = 0, seed: int = 1) -> Result:
+    return simulated([pipeline(peak=peak)], controller, conditions, seed=seed, most_seconds=86_400)
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [
+        ours(), ours("pack"), ours("counts"), PackingLike([LARGE], 300, 15), SimpleHeuristic(LARGE), EscalatorLike(LARGE),
+    ],
+    ids=["lookahead", "pack", "counts", "packing", "heuristic", "escalator"],
+)  # fmt: skip
+def test_all_jobs_end_whoever_orders(controller: Controller) -> None:
+    found = run(controller)
+    assert (found.is_over, found.killed_by_us, found.jobs, found.lost_jobs) == (True, 0, 13, 0)
+    assert found.makespan >= found.critical_path == 171.0
+    assert 0 < found.idle_cost < found.cost
+
+
+def test_the_look_ahead_waits_less() -> None:
+    assert run(ours()).mean_wait < run(ours("pack")).mean_wait
+
+
+def test_losses_failed_boots_and_missing_capacity_end_no_job_by_us() -> None:
+    lost = 0
+    for seed in range(1, 6):
+        found = run(ours(), ROUGH, seed=seed)
+        assert (found.is_over, found.killed_by_us) == (True, 0)
+        lost += found.lost_jobs
+    assert lost > 0
+
+
+def test_a_job_that_needs_more_memory_is_tried_again_with_twice_as_much() -> None:
+    found = run(ours(), peak=20 << 30)
+    assert (found.is_over, found.memory_kills) == (True, 24)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_one_another() -> None:
+    assert run(ours(), ROUGH, seed=3) == run(ours(), ROUGH, seed=3)
+    assert run(ours(), ROUGH, seed=3) != run(ours(), ROUGH, seed=4)
+
+
+def test_quantiles() -> None:
+    assert [quantile(values, 0.95) for values in ([], [3.0], [1.0, 2.0], list(map(float, range(100))))] == [0, 3, 2, 94]
+
+
+def test_the_shipped_example_is_simulated_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    argv = ["simulate", str(EXAMPLE), "--seeds", "1", "--json", "--page", str(page)]
+    assert main([*argv, "--against", str(EXAMPLE / "settings.toml")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    ours_, peer = found[str(EXAMPLE / "settings.toml")], found["Karpenter-like default"]
+    assert ours_["killed_by_us"] == peer["killed_by_us"] == 0
+    assert ours_["jobs"] == 71
+    text = page.read_text("utf-8")
+    assert text.count("<svg") == 2
+    assert "http" not in text
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "fault"),
+    [
+        (["simulate"], "name a FOLDER"),
+        (["simulate", "/none"], "there is no folder"),
+        (["simulate", str(EXAMPLE), "--seeds", "0"], "--seeds"),
+        (["simulate", str(EXAMPLE), "--workload", "/none.toml"], "can't be read"),
+        (["plan", "--settings", str(EXAMPLE / "settings.toml"), str(EXAMPLE)], "is a folder"),
+        (["plan", "--settings", str(EXAMPLE / "settings.toml"), str(EXAMPLE / "settings.toml")], "is not a Snapshot"),
+        (["replay", "--settings", str(EXAMPLE / "settings.toml"), str(ROOT / "docs")], "has no *.json"),
+    ],
+)
+def test_what_cannot_work_is_rejected_in_one_line(argv: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    written = capsys.readouterr().err
+    assert written.startswith(f"spack-farm autoscaler {argv[0]}: ")
+    assert fault in written
+    assert written.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "fault"),
+    [
+        ('{"version": 2, "jobs": []}', "version 2"),
+        ("[", "is not a job graph"),
+        ('{"version": 1, "jobs": [{"key": "a"}, {"key": "a"}]}', "the same key"),
+        ('{"version": 1, "jobs": [{"key": "a", "needs": ["b"]}, {"key": "b", "needs": ["a"]}]}', "in a circle"),
+        ('{"version": 1, "jobs": [{"key": "a", "size": {"cpu_millicores": 999000}}]}', "fits no type"),
+    ],
+)
+def test_a_graph_that_cannot_be_simulated_is_rejected(
+    graph: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.json").write_text(graph)
+    (tmp_path / "workload.toml").write_text('[[pipelines]]\ngraph = "g.json"\n')
+    argv = ["simulate", "--settings", str(EXAMPLE / "settings.toml"), "--workload", str(tmp_path / "workload.toml")]
+    assert main(argv) == 2
+    assert fault in capsys.readouterr().err
+
+
+SAMPLE = str(ROOT / "tests/data/autoscaler/snapshot.json")
+SETTINGS = ["--settings", str(EXAMPLE / "settings.toml")]
+
+
+def test_plan_replay_and_explain_say_what_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (EXAMPLE / "settings.toml").read_text().replace('name = "linux"', 'name = "x86_64_v3"')
+    settings = tmp_path / "s.toml"
+    settings.write_text(text.replace('"linux"', '"x86_64_v3"').replace("spack-farm.io/jobs", "spack.io/runner-taint"))
+    given = ["--settings", str(settings)]
+    assert main(["plan", *given, SAMPLE]) == 0
+    assert "launch" in capsys.readouterr().out
+    assert main(["plan", *given, "--json", SAMPLE]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
+    assert main(["replay", *given, "--against", str(EXAMPLE / "settings.toml"), SAMPLE]) == 0
+    assert "1 of 1 plans differ" in capsys.readouterr().out
+    assert main(["explain", *given, "--snapshot", SAMPLE, "runner-1-project-7-job-101"]) == 0
+    assert "node_booting" in capsys.readouterr().out
+    assert main(["explain", *given, "--snapshot", SAMPLE, "node-a"]) == 0
+    assert "is busy" in capsys.readouterr().out
+    assert main(["explain", *given, "--snapshot", SAMPLE, "nothing"]) == 2
