@@ -666,7 +666,8 @@ def run(options: argparse.Namespace) -> int:
         _log("{} is not an executable program here".format(program))
         return 2
     _become_subreaper()
-    name = "{}-{}".format(socket.gethostname(), os.getpid())
+    # containers of one pod share its host name, and each has a first process
+    name = "{}-{}-{}".format(socket.gethostname(), os.getpid(), os.urandom(4).hex())
     worker, faults = Worker(options, name), []  # type: Tuple[Worker, List[str]]
 
     def serve(kinds: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import concurrent.futures
+import os
 import socket
 import subprocess
 import sys
@@ -203,6 +204,18 @@ def test_workers_of_the_version_before_and_after_compute(tmp_path: Path, version
         if answer.status == 307:
             answer = gateway.run(b"abc\n", answer.headers["location"])
         assert answer.body == b"cba\n"
+
+
+def test_two_workers_that_are_the_first_processes_of_their_containers_are_two(tmp_path: Path) -> None:
+    if os.getuid():
+        pytest.skip("a process-id namespace needs root")
+    inside: list[str | Path] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, WORKER]
+    with running_gateway(tmp_path) as gateway:
+        workers = [Program([*inside, "--socket", gateway.socket, "--", "cat"], tmp_path) for _ in range(2)]
+        wait_until(lambda: gateway.metric("delegate_workers") == 2)
+        assert gateway.run(b"x").body == b"x"
+        for worker in workers:
+            worker.end()
 
 
 def test_a_worker_that_is_too_old_ends_and_says_why(tmp_path: Path) -> None:
