@@ -212,10 +212,12 @@ def test_two_workers_that_are_the_first_processes_of_their_containers_are_two(tm
     inside: list[str | Path] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, WORKER]
     with running_gateway(tmp_path) as gateway:
         workers = [Program([*inside, "--socket", gateway.socket, "--", "cat"], tmp_path) for _ in range(2)]
-        wait_until(lambda: gateway.metric("delegate_workers") == 2)
-        assert gateway.run(b"x").body == b"x"
-        for worker in workers:
-            worker.end()
+        try:
+            wait_until(lambda: gateway.metric("delegate_workers") == 2)
+            assert gateway.run(b"x").body == b"x"
+        finally:
+            for worker in workers:
+                worker.end()
 
 
 def test_a_worker_that_is_too_old_ends_and_says_why(tmp_path: Path) -> None:
