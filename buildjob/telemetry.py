@@ -125,6 +125,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Peak of usage − inactive file: what Kubernetes evicts by."""
     memory_anonymous_peak_bytes: int | None = None
     """Peak of anonymous + shared memory: what cannot be given back."""
+    memory_swap_peak_bytes: int | None = None
+    """Peak of what was moved to swap space; it is in no other figure. Null where no cgroup counts it."""
     memory_peak_bytes: int | None = None
     """The kernel's high-water mark; it counts page cache."""
     memory_peak_is_upper_bound: bool = False

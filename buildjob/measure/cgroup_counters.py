@@ -26,6 +26,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Usage − inactive file."""
     anonymous_bytes: int | None = None
     """Anonymous + shared memory."""
+    swap_bytes: int | None = None
+    """What was moved to swap space; it is in no other figure."""
     high_water_mark_bytes: int | None = None
     """The highest usage since it was last reset."""
     cpu_seconds: float | None = None
@@ -51,6 +53,7 @@ _FILES_V1 = {
 _FILES_V2 = {
     "usage": ("memory", "memory.current"),
     "stat": ("memory", "memory.stat"),
+    "swap": ("memory", "memory.swap.current"),
     "high-water mark": ("memory", "memory.peak"),
     "kills": ("memory", "memory.events"),
     "procs": ("memory", "cgroup.procs"),
@@ -69,6 +72,7 @@ def parse_v1(texts: Mapping[str, bytes]) -> Reading:
         usage_bytes=usage,
         working_set_bytes=_less(usage, _field(stat, "total_inactive_file")),
         anonymous_bytes=_sum(_field(stat, "total_rss"), _field(stat, "total_shmem")),
+        swap_bytes=_field(stat, "total_swap"),
         high_water_mark_bytes=_number(texts.get("high-water mark")),
         cpu_seconds=None if cpu is None else cpu / 1e9,
         throttled_seconds=None if throttled is None else throttled / 1e9,
@@ -86,6 +90,7 @@ def parse_v2(texts: Mapping[str, bytes]) -> Reading:
         usage_bytes=usage,
         working_set_bytes=_less(usage, _field(stat, "inactive_file")),
         anonymous_bytes=_sum(_field(stat, "anon"), _field(stat, "shmem")),
+        swap_bytes=_number(texts.get("swap")),
         high_water_mark_bytes=_number(texts.get("high-water mark")),
         cpu_seconds=None if cpu is None else cpu / 1e6,
         throttled_seconds=None if throttled is None else throttled / 1e6,
@@ -121,8 +126,8 @@ class Counters:
         return self._read(tuple(self._files))
 
     def read_memory(self) -> Reading:
-        """Return usage, working set and anonymous memory only, for a fraction of the cost. Raises nothing."""
-        return self._read(("usage", "stat"))
+        """Return usage, working set, anonymous memory and swap only, for a fraction of the cost. Raises nothing."""
+        return self._read(("usage", "stat", "swap"))
 
     def reset_high_water_mark(self) -> bool:
         """Reset it to what is used now; return whether that worked. On v2 (Linux 6.12), for our descriptor alone."""

@@ -40,7 +40,7 @@ class CgroupReadings:
         return self.latest
 
     def read_memory(self) -> Reading:
-        """Return usage, working set and anonymous memory only, for a fraction of the cost; keep nothing."""
+        """Return usage, working set, anonymous memory and swap only, for a fraction of the cost; keep nothing."""
         return self._counters.read_memory() if self._counters else Reading()
 
     def give_up(self) -> None:

@@ -166,6 +166,7 @@ class Measurement:
             # A build has processes and memory: 0 means that it was over before anybody looked.
             memory_working_set_peak_bytes=self._memory.working_set_peak_bytes or None,
             memory_anonymous_peak_bytes=self._memory.anonymous_peak_bytes or None,
+            memory_swap_peak_bytes=self._memory.swap_peak_bytes,
             memory_peak_bytes=self._readings.known.high_water_mark_bytes,
             memory_peak_is_upper_bound=self._readings.high_water_mark_is_upper_bound,
             memory_is_estimate=self._memory.is_estimate,
@@ -250,6 +251,7 @@ class Measurement:
             return
         self._note("the build did not join its cgroup: its figures are sums over processes")
         self._readings.give_up()
+        self._memory.swap_peak_bytes = None  # the 0 of a cgroup without processes
 
     def _forget_lost_cgroup(self) -> None:
         if self._readings.is_lost:

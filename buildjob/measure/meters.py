@@ -104,7 +104,7 @@ class CpuMeter:
 
 
 class MemoryMeter:
-    """Working set and anonymous memory of the build."""
+    """Working set, anonymous memory and swap of the build."""
 
     def __init__(self, agent: AgentUse, shared_memory: SharedMemory, *, most_bytes: int | None = None) -> None:
         """An estimate never exceeds `most_bytes`, what the processes can have at most."""
@@ -115,12 +115,16 @@ class MemoryMeter:
         self.working_set_bytes = 0
         self.working_set_peak_bytes: int | None = None
         self.anonymous_peak_bytes: int | None = None
+        self.swap_peak_bytes: int | None = None
+        """Of the whole cgroup; None where no cgroup counts it."""
         self.is_estimate = False
         """Some reading was a sum over processes."""
 
     def read(self, reading: Reading, walk: Walk | None) -> None:
         """Take the working set from the cgroup, else estimate it over the processes of a walk, if there was one."""
         working_set, anonymous = reading.working_set_bytes, reading.anonymous_bytes
+        if reading.swap_bytes is not None:
+            self.swap_peak_bytes = max(self.swap_peak_bytes or 0, reading.swap_bytes)
         if working_set is not None:
             # The usage is read a moment before the rest: what cannot be given back is a part of the working set.
             working_set = max(working_set, anonymous or 0)

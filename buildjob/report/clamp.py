@@ -51,6 +51,8 @@ def clamp_document(document: Telemetry) -> Telemetry:
             memory_working_set_peak_bytes=working_set,
             # Read a moment apart: what cannot be given back is a part of the working set.
             memory_anonymous_peak_bytes=min(anonymous, working_set) if anonymous and working_set else anonymous,
+            # Swap space lies on disks: neither limit nor memory bounds it.
+            memory_swap_peak_bytes=_counted(totals.memory_swap_peak_bytes, most=_MOST_DISK_BYTES),
             memory_peak_bytes=_memory(totals.memory_peak_bytes, most_bytes),
             memory_pressure_seconds=_within(totals.memory_pressure_seconds, wall_seconds),
             cpu_throttled_seconds=_within(totals.cpu_throttled_seconds, wall_seconds * most_cores),

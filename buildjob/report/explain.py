@@ -342,8 +342,9 @@ def _size_advice(telemetry: Telemetry) -> tuple[str, ...]:
     if limits.memory_limit_bytes and peak > 0.9 * limits.memory_limit_bytes:
         share = format_share(peak, limits.memory_limit_bytes)
         return (f"Its memory reached {share} of the limit: next time ask for {format_bytes(wanted)}.",)
-    # Less is advised only where the peak is known: in a hole the build may have used more.
-    if limits.memory_asked_bytes and wanted < limits.memory_asked_bytes // 2 and not telemetry.samples.holes:
+    # Less is advised only where the peak is known: in a hole the build may have used more, without swap it would have.
+    is_known = not telemetry.samples.holes and not telemetry.totals.memory_swap_peak_bytes
+    if limits.memory_asked_bytes and wanted < limits.memory_asked_bytes // 2 and is_known:
         share = format_share(peak, limits.memory_asked_bytes)
         return (f"It used {share} of the memory it asked for: {format_bytes(wanted)} would do.",)
     return ()

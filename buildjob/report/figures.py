@@ -69,6 +69,8 @@ def memory_table(telemetry: Telemetry) -> Html:
     figures = [
         ("Working set, peak", totals.memory_working_set_peak_bytes, "what Kubernetes evicts by", "memory"),
         ("Anonymous, peak", totals.memory_anonymous_peak_bytes, "what cannot be given back", "memory"),
+        # Where none was used there is no need to know what swap is.
+        ("Swapped out, peak", totals.memory_swap_peak_bytes or None, "on disk; in no other figure", "memory"),
         ("High-water mark", totals.memory_peak_bytes, note, "faint"),
         ("Asked for", limits.memory_asked_bytes, "the pod's request", "asked"),
         ("Limit", limits.memory_limit_bytes, "above it the kernel kills", "limit"),
@@ -150,6 +152,8 @@ def _memory_tile(telemetry: Telemetry, limits: Limits) -> Html:
     notes.append("estimate: sum over processes" if totals.memory_is_estimate else "working set")
     if telemetry.samples.holes > 0:
         notes.append(f"at least: not read for {format_seconds(telemetry.samples.hole_seconds)}")
+    if totals.memory_swap_peak_bytes:
+        notes.append(f"and up to {format_bytes(totals.memory_swap_peak_bytes)} in swap space")
     return _tile("Memory, peak", format_bytes(peak), notes, kind="memory", extra=bar)
 
 

@@ -169,6 +169,8 @@ def _memory_text(telemetry: Telemetry) -> str:
     for name, size in (("asked", limits.memory_asked_bytes), ("limit", limits.memory_limit_bytes)):
         if size:
             parts.append(f"{format_part(peak, size)} {name}")
+    if totals.memory_swap_peak_bytes:
+        parts.append(f"and up to {format_bytes(totals.memory_swap_peak_bytes)} in swap space")
     return ", ".join(parts)
 
 

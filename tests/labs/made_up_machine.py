@@ -44,6 +44,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     usage: float = 0
     inactive: float = 0
     anonymous: float = 0
+    swap: float = 0
     peak: float = 0
     cpu: float = 0.0
     throttled: float = 0.0
@@ -155,7 +156,7 @@ def _files_v1(used: Use) -> dict[str, str]:
         "memory.max_usage_in_bytes": f"{round(used.peak * MIB)}\n",
         "memory.stat": (
             f"cache 0\nhierarchical_memory_limit {512 * MIB}\ntotal_rss {round(used.anonymous * MIB)}\n"
-            f"total_shmem 0\ntotal_inactive_file {round(used.inactive * MIB)}\n"
+            f"total_shmem 0\ntotal_swap {round(used.swap * MIB)}\ntotal_inactive_file {round(used.inactive * MIB)}\n"
         ),
         "memory.oom_control": f"oom_kill_disable 0\nunder_oom 0\noom_kill {used.kills}\n",
         "cpuacct.usage": f"{round(used.cpu * 1e9)}\n",
@@ -168,6 +169,7 @@ def _files_v2(used: Use) -> dict[str, str]:
         "memory.current": f"{round(used.usage * MIB)}\n",
         "memory.max": f"{512 * MIB}\n",
         "memory.stat": f"anon {round(used.anonymous * MIB)}\nfile 0\nshmem 0\ninactive_file {round(used.inactive * MIB)}\n",
+        "memory.swap.current": f"{round(used.swap * MIB)}\n",
         "memory.peak": f"{round(used.peak * MIB)}\n",
         "memory.events": f"low 0\noom 0\noom_kill {used.kills}\n",
         "memory.pressure": f"some avg10=0.00 total={round(used.stalled * 1e6)}\nfull avg10=0.00 total=0\n",

@@ -46,6 +46,29 @@ def test_the_working_set_leads_and_the_high_water_mark_stands_beside_it(machine:
     assert (totals.read_bytes, totals.written_bytes) == (1000, 2000)
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_peak_of_swap_is_kept_also_between_two_samples(version: str, tmp_path: Path) -> None:
+    machine = MadeUpMachine(tmp_path, version)
+    measurement = _measurement(machine)
+    measurement.begin(100.0)
+    machine.use(usage=300, anonymous=250, swap=40)
+    measurement.sample(101.0, late_seconds=0.0)
+    machine.use(usage=300, anonymous=250, swap=70)
+    measurement.glance(101.2)
+    machine.use(usage=10, swap=5)
+    totals = _end(measurement, 102.0).totals
+    assert totals.memory_swap_peak_bytes == 70 * MIB
+    assert totals.memory_working_set_peak_bytes == 300 * MIB
+
+
+def test_swap_of_which_the_kernel_keeps_no_count_is_unknown(machine: MadeUpMachine) -> None:
+    machine.missing.add("memory.swap.current")
+    machine.use(usage=300)
+    measurement = _measurement(machine)
+    measurement.begin(100.0)
+    assert _end(measurement, 102.0).totals.memory_swap_peak_bytes is None
+
+
 def test_the_samples_hold_what_each_second_used(machine: MadeUpMachine) -> None:
     measurement = _measurement(machine)
     measurement.begin(0.0)

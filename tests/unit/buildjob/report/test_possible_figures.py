@@ -74,6 +74,7 @@ _DOCUMENTS = st.builds(
         cpu_seconds=_SECONDS,
         memory_working_set_peak_bytes=_BYTES,
         memory_anonymous_peak_bytes=_BYTES,
+        memory_swap_peak_bytes=_BYTES,
         memory_peak_bytes=_BYTES,
         memory_is_estimate=st.booleans(),
         cpu_throttled_seconds=st.none() | _SECONDS,
@@ -286,6 +287,24 @@ def test_a_peak_with_a_hole_beside_it_is_a_lower_bound_and_no_reason_to_ask_for_
     assert f"  memory  {least}10 MiB peak working set" in table(document, color=False, width=120)
     assert any("would do" in advice for advice in explain(document).advice) == (not holes)
     assert ("at least: not read for 8.80 s" in render(document, excerpt=None, links=(), reproduce="")) == bool(holes)
+
+
+@pytest.mark.parametrize("swap", [None, 0, 300 * MIB])
+def test_swap_stands_beside_the_peak_and_is_a_reason_not_to_ask_for_less(swap: int | None) -> None:
+    document = sample(
+        machine=Machine(cpus=2, memory_bytes=24 * GIB),
+        asked=Asked(memory_bytes=GIB),
+        totals=Totals(
+            wall_seconds=12.0, cpu_seconds=4.0, memory_working_set_peak_bytes=10 * MIB, memory_swap_peak_bytes=swap
+        ),
+        memory_kills=[],
+        outcome="built",
+    )
+    page, terminal = render(document, excerpt=None, links=(), reproduce=""), table(document, color=False, width=120)
+    assert ("and up to 300 MiB in swap space" in terminal) == bool(swap)
+    assert ("and up to 300 MiB in swap space" in page) == bool(swap)
+    assert ("Swapped out, peak" in page) == bool(swap)
+    assert any("would do" in advice for advice in explain(document).advice) == (not swap)
 
 
 def test_an_estimate_beyond_the_limit_is_the_limit() -> None:
