@@ -41,7 +41,7 @@ _SCHEDULER = {
 _AUDIT = f"""
 apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
+omitStages: [RequestReceived]
 rules: [{{level: Metadata, users: ["{CONTROLLER}"]}}, {{level: None}}]
 """
 
