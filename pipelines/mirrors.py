@@ -1,4 +1,4 @@
-"""Reads objects of a mirror: a folder, S3 or HTTP. Each read is one request.
+"""Reads objects of a mirror: a folder, S3 or HTTP, each by one request; leaves job graphs on a folder or in S3.
 
 It knows the index, the report of the last verification and job graphs by their keys. Knows no Spack.
 """
@@ -7,10 +7,13 @@ import gzip
 import hashlib
 import io
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,7 +23,11 @@ from pipelines.inside.mirror import index_reader
 MANIFEST = "v3/manifests/index/index.manifest.json"
 VERIFIED = "spack-farm/v1/verified.json"
 GRAPHS = "graphs/v1/"
+GRAPH_SECONDS = 30 * 86400.0
+"""How long a job graph stays."""
 LARGEST_BYTES = 1 << 30
+_MOST_REMOVED = 100
+"""Old graphs that one upload removes: a mirror that was forgotten must not delay a pipeline."""
 _TIMEOUT_SECONDS = 60
 _ABSENT_CODES = {"NoSuchKey", "404", "NotFound"}
 
@@ -65,6 +72,16 @@ class Mirror:
         """Return an object; None if it is not there. Raises FetchFailed."""
         self.requests += 1
         return self._read(key)
+
+    def leave_graph(self, digest: str, content: bytes, *, wall: Callable[[], float] = time.time) -> int:
+        """Write a job graph under its digest, and remove those older than 30 days; return how many. Raises PipelineError."""
+        self._write(f"{GRAPHS}{digest}.json", content)
+        removed = 0
+        for key, modified in self._graphs():
+            if removed < _MOST_REMOVED and wall() - modified > GRAPH_SECONDS:
+                self._remove(key)
+                removed += 1
+        return removed
 
     def binaries(self) -> set[str]:
         """Return the hashes that the index lists, by two requests. Raises FetchFailed and NotAccepted."""
@@ -114,6 +131,45 @@ class Mirror:
         except OSError as error:
             raise FetchFailed(f"{self.url}/{key} can't be read: {error.strerror}") from error
 
+    def _write(self, key: str, content: bytes) -> None:
+        self.requests += 1
+        if self.url.startswith("s3://"):
+            self._in_s3("write", key, lambda client, place: client.put_object(**place, Body=content))
+        elif self.url.startswith(("http://", "https://")):
+            raise BadRequest(f"{self.url}: a job graph can be left on a folder or in S3 only")
+        else:
+            path = self._folder() / key
+            new = path.with_name(f".{path.name}.{os.getpid()}")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                new.write_bytes(content)
+                new.replace(path)
+            except OSError as error:
+                raise FetchFailed(f"{path} can't be written: {error.strerror}") from error
+
+    def _graphs(self) -> Iterator[tuple[str, float]]:
+        """Yield key and time of each job graph, of at most 1,000: one request."""
+        self.requests += 1
+        if self.url.startswith("s3://"):
+            _, _, prefix = self._bucket_and_prefix()
+
+            def listed(client: Any, place: dict[str, str]) -> list[Any]:
+                found: list[Any] = client.list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"]).get("Contents", [])
+                return found
+
+            for each in self._in_s3("list", GRAPHS, listed):
+                yield each["Key"].removeprefix(prefix), each["LastModified"].timestamp()
+            return
+        for path in sorted((self._folder() / GRAPHS).glob("*.json")):
+            yield f"{GRAPHS}{path.name}", path.stat().st_mtime
+
+    def _remove(self, key: str) -> None:
+        self.requests += 1
+        if self.url.startswith("s3://"):
+            self._in_s3("delete", key, lambda client, place: client.delete_object(**place))
+        else:
+            (self._folder() / key).unlink(missing_ok=True)
+
     def _of_http(self, key: str) -> bytes | None:
         try:
             with urllib.request.urlopen(f"{self.url}/{key}", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  http(s) only
@@ -127,25 +183,36 @@ class Mirror:
         return content
 
     def _of_s3(self, key: str) -> bytes | None:
+        def read(client: Any, place: dict[str, str]) -> bytes:
+            content: bytes = client.get_object(**place)["Body"].read(LARGEST_BYTES)
+            return content
+
+        found: bytes | None = self._in_s3("read", key, read)
+        return found
+
+    def _bucket_and_prefix(self) -> tuple[str, str, str]:
+        parsed = urllib.parse.urlsplit(self.url)
+        path = parsed.path.strip("/")
+        return parsed.scheme, parsed.netloc, f"{path}/" if path else ""
+
+    def _in_s3(self, verb: str, key: str, do: Callable[[Any, dict[str, str]], Any]) -> Any:
+        """Do something with an object; None if it is not there. Raises FetchFailed."""
         import boto3  # noqa: PLC0415  only mirrors in S3 need it
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        parsed = urllib.parse.urlsplit(self.url)
-        prefix = parsed.path.strip("/")
+        _, bucket, prefix = self._bucket_and_prefix()
         config = Config(connect_timeout=10, read_timeout=_TIMEOUT_SECONDS, retries={"total_max_attempts": 3})
         try:
             client = boto3.client("s3", endpoint_url=self._endpoint_url or _endpoint(), config=config)
-            answer = client.get_object(Bucket=parsed.netloc, Key=f"{prefix}/{key}" if prefix else key)
-            content: bytes = answer["Body"].read(LARGEST_BYTES)
+            return do(client, {"Bucket": bucket, "Key": f"{prefix}{key}"})
         except ClientError as error:
             said = error.response.get("Error", {})
-            if said.get("Code") in _ABSENT_CODES:
+            if verb == "read" and said.get("Code") in _ABSENT_CODES:
                 return None
             raise FetchFailed(f"{self.url}/{key}: {said.get('Code')} {said.get('Message', '')}") from error
         except (BotoCoreError, OSError, ValueError) as error:
             raise FetchFailed(f"{self.url}/{key}: {error}") from error
-        return content
 
 
 def _endpoint() -> str | None:

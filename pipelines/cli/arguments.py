@@ -40,6 +40,7 @@ class Arguments(argparse.Namespace):
     divide: bool
     on_failure: str
     print_request: bool
+    upload_graph: bool | None
     fingerprint: bool
     mirror: str
     packages: list[str]
@@ -161,6 +162,12 @@ def _generate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     output.add_argument(
         "--output-folder", metavar="FOLDER", default="pipeline", help="for the YAML, and nothing else (default: %(default)s)"
+    )
+    output.add_argument(
+        "--upload-graph",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="leave the job graph on the mirror too, where the autoscaler reads it (default: in CI)",
     )
     output.add_argument(
         "--on-failure",

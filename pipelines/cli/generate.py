@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines import job_graph, mirrors, spack_python, stacks
 from pipelines import matrix as parents
-from pipelines import spack_python, stacks
 from pipelines.cli.arguments import Arguments
+from pipelines.cli.graphs import IN_FOLDER as GRAPH_FILE
 from pipelines.errors import BadRequest, FetchFailed, PipelineError
 from pipelines.inside import fingerprint
 from pipelines.inside import request as requests
@@ -26,8 +27,9 @@ _LARGEST_ANSWER = 512 << 20
 def run(arguments: Arguments) -> int:
     """Generate; return the exit code."""
     environ = dict(os.environ)  # noqa: TID251  here it is read
+    uploads = bool(environ.get("CI")) if arguments.upload_graph is None else arguments.upload_graph
     if arguments.answer:
-        return _write(spack_python.read_answer(_content(arguments.answer)), Path.cwd())
+        return _write(spack_python.read_answer(_content(arguments.answer)), Path.cwd(), uploads=uploads)
     if not arguments.environment:
         raise BadRequest("name an environment: its folder, its name or its spack.lock")
     if arguments.environment.endswith(".toml"):
@@ -74,7 +76,8 @@ def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
         return 0
     spack = spack_python.find(arguments.spack, environ)
     answer = spack_python.generate(request, spack, arguments.config_scope, environ)
-    return _write(answer, Path(environ.get("CI_PROJECT_DIR") or Path.cwd()))
+    uploads = bool(environ.get("CI")) if arguments.upload_graph is None else arguments.upload_graph
+    return _write(answer, Path(environ.get("CI_PROJECT_DIR") or Path.cwd()), uploads=uploads)
 
 
 def _request(arguments: Arguments, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -163,17 +166,33 @@ def _content(answer: str) -> bytes:
     return content
 
 
-def _write(answer: spack_python.Answer, folder: Path) -> int:
+def _write(answer: spack_python.Answer, folder: Path, *, uploads: bool) -> int:
     for warning in answer.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     if outside := next((path for path in answer.files if not requests.is_inside(path)), ""):
         raise BadRequest(f"the answer has the file {outside}, which is outside the project; nothing was written")
     for path, text in answer.files.items():
         _write_whole(folder / path, text)
+    if uploads:
+        _upload_graph(answer)
     shown = ", ".join(f"{count} {state}" for state, count in answer.counts.items() if count)
     pipelines = next((path for path in answer.files if path.endswith("pipeline.yml")), "")
     sys.stderr.write(f"{answer.stack or 'the stack'}: {shown or 'no job'}; {answer.pipelines} pipelines, {pipelines}\n")
     return 0
+
+
+def _upload_graph(answer: spack_python.Answer) -> None:
+    """Leave the job graph on the mirror that jobs publish to. A pipeline runs without it, only nodes come later."""
+    content = next((text.encode() for path, text in answer.files.items() if path.endswith(f"/{GRAPH_FILE}")), b"")
+    if not content:
+        return
+    graph = job_graph.read(content)
+    if not graph.mirror:
+        return
+    try:
+        mirrors.Mirror(graph.mirror).leave_graph(graph.digest, content)
+    except PipelineError as error:
+        sys.stderr.write(f"warning: the job graph is not on the mirror, so nodes are not started ahead: {error}\n")
 
 
 def _write_whole(path: Path, text: str) -> None:
