@@ -317,8 +317,10 @@ class S3Store:
 def split_url(url: str) -> tuple[str, str]:
     """Return bucket and prefix of `s3://bucket/prefix`. Raises RequestError if it is not such an address."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or len(bucket) < 3:
+    if not url.startswith("s3://") or not bucket:
         raise RequestError(f"{url}: give a bucket as s3://BUCKET/PREFIX")
+    if len(bucket) < 3:
+        raise RequestError(f"{url}: '{bucket}' can't be a bucket, whose name has at least 3 characters")
     return bucket, prefix.strip("/")
 
 

@@ -28,8 +28,12 @@ def test_any_other_address_is_rejected(url: str) -> None:
 def test_a_bucket_and_its_prefix_are_told_apart() -> None:
     assert split_url("s3://bucket/some/prefix/") == ("bucket", "some/prefix")
     assert split_url("s3://bucket") == ("bucket", "")
-    for url in ("s3://", "s3://x/y", "bucket/prefix"):
-        with pytest.raises(RequestError, match="give a bucket"):
+    for url, fault in (
+        ("s3://", "give a bucket"),
+        ("s3://x/y", "'x' can't be a bucket"),
+        ("bucket/prefix", "give a bucket"),
+    ):
+        with pytest.raises(RequestError, match=fault):
             split_url(url)
 
 
