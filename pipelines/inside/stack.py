@@ -92,6 +92,9 @@ class Stack:
 
 def opened(place, fresh):
     """The environment of a folder, a name, or a lock file; active, and concrete."""
+    # Spack takes whatever is no environment's folder for a name, and raises ValueError for what no name can be.
+    if not spack.environment.is_env_dir(place) and not spack.environment.environment.valid_env_name(place):
+        raise BadRequest(f"{place}: there is no {MANIFEST} in it; give an environment's folder, its name or its {LOCK}")
     if fresh:
         spack.config.set("concretizer:reuse", False, scope="command_line")
     try:

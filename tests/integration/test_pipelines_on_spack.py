@@ -218,6 +218,15 @@ def test_what_cannot_work_ends_with_its_code_and_one_line(
         lock.write_bytes(kept)
 
 
+@pytest.mark.parametrize("place", ["/", __file__, "/nowhere/at/all", "a name", "-x"])
+def test_a_place_without_an_environment_is_named_with_what_to_give(generators: Generators, place: str) -> None:
+    answer, code = generators.generator({"environment": place})
+    assert (code, answer["code"]) == (2, 2)
+    assert (
+        answer["error"] == f"{place}: there is no spack.yaml in it; give an environment's folder, its name or its spack.lock"
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "code", "words"),
     [("http://127.0.0.1:1/cache", 4, "127.0.0.1:1"), ("s3://bucket/cache", 4, "s3://bucket/cache")],
