@@ -207,10 +207,23 @@ def commits():
     return own, next((commit for commit in of_repos if commit and commit != own), "")
 
 
+MARKS = (("override", ":"), ("prepend", "+"), ("append", "-"))
+
+
+def mark_of(key):
+    """How a key of Spack's configuration says that it replaces, or goes before or behind, what is there already."""
+    if str(key)[-1:] in (":", "+", "-"):  # of `a-::` Spack's generator sees the second mark only
+        return ""
+    return next((mark for name, mark in MARKS if getattr(key, name, False)), "")
+
+
 def plain(value):
-    """A value of the configuration with plain types: Spack's carry where they come from."""
+    """A value of the configuration with plain types: Spack's carry where they come from.
+
+    `key::` of a file is `key:` here, as in `ci_section.marked`: Spack takes the mark off and keeps it beside the text.
+    """
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key) + mark_of(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, bool) or value is None:

@@ -65,6 +65,9 @@ SECTION: dict[str, Any] = {
                 "tags": ["every", "public"],
                 "variables": {"WHO": "any", "PATH_+:": "x"},
                 "before_script": [["- uname"], "id"],
+                "services:": ["strong"],
+                "environment-:": "-strong",
+                "resource_group+:": "strong-",
             }
         },
         {"any-job-remove": {"tags": ["gone"]}},
@@ -101,6 +104,7 @@ SECTION: dict[str, Any] = {
             ],
         },
         {"build-job": {"after_script": ["echo done"], "tags:": ["only", "these"], "id_tokens": {"T": {"aud": "x"}}}},
+        {"build-job": {"script:": ["echo mine"], "services": ["weak"], "environment": "weak", "resource_group": "weak"}},
         {"noop-job": {"script": ["echo nothing"]}},
         {"reindex-job": {"tags": ["service"]}},
         {"cleanup-job": {"tags": ["service"]}},
@@ -128,6 +132,7 @@ def test_a_section_with_every_key_means_what_it_means_to_spack(generators: Gener
     for name in builds(theirs):
         for key in set(theirs[name]) - {"needs", "stage", "retry", "script", "variables"}:
             assert flat(mine[name][key]) == flat(theirs[name][key]), (name, key)
+        assert mine[name]["script"] == theirs[name]["script"] == ["echo mine"]
         known = {key: str(value) for key, value in mine[name]["variables"].items() if key not in ours_only}
         assert known == {key: str(value) for key, value in theirs[name]["variables"].items()}
     for name in ("sign-pkgs", "rebuild-index"):
