@@ -30,3 +30,9 @@ class FetchFailed(PipelineError):  # noqa: N818  named for what it is, as in the
     """A server did not answer; another try may help."""
 
     code = 4
+
+
+class BugInGenerator(PipelineError):  # noqa: N818  named for what it is, as in the other packages
+    """The generator failed in a way that it does not know."""
+
+    code = 70

@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from pipelines.errors import BadRequest, FetchFailed, PipelineError, SpackUnusable
+from pipelines.errors import BadRequest, BugInGenerator, FetchFailed, PipelineError, SpackUnusable
 
 PINNED = "v1.1.0"
 """What `scripts/get-spack` fetches by default."""
 GENERATOR = Path(__file__).resolve().parent / "inside" / "generate.py"
-_ERRORS: dict[int, type[PipelineError]] = {2: BadRequest, 3: SpackUnusable, 4: FetchFailed}
+_ERRORS: dict[int, type[PipelineError]] = {2: BadRequest, 3: SpackUnusable, 4: FetchFailed, 70: BugInGenerator}
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,11 @@ def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
         print(_fingerprint(request, environ, arguments.spack))  # noqa: T201
         return 0
     if arguments.print_request:
+        if not arguments.mirror:
+            sys.stderr.write(
+                "warning: without --mirror URL the fingerprint of this request does not see new binaries, and a cache "
+                "would keep an old pipeline\n"
+            )
         print(json.dumps(_with_files(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
         return 0
     spack = spack_python.find(arguments.spack, environ)

@@ -1,9 +1,10 @@
-"""What a pipeline depends on, as one digest: `python3 fingerprint.py < request.json`. Starts no Spack; one HEAD at most.
+"""What a pipeline depends on, as one digest: `fingerprint.py [FOLDER …] < request.json`. Starts no Spack; one HEAD at most.
 
 A cache may keep an answer as long as the fingerprint of its request is the same. It covers the request, the heads of Spack
 and the package repositories, the environment, Spack's configuration, the ETag of the mirror's index and this generator.
 The request has two keys for it: `mirror`, whose index is asked for, and `folders`, package repositories and configuration
-scopes. What changes without any of these, such as a server of a dynamic mapping, is not seen.
+scopes; those that only this machine has are arguments. Spack is $SPACK_ROOT, or the one on PATH; without one the exit
+code is 3. What changes without any of these, such as a server of a dynamic mapping, is not seen.
 """
 
 import hashlib
@@ -29,9 +30,15 @@ _ENVIRONMENT = ("spack.yaml", "spack.lock")
 def main() -> int:
     """Print the fingerprint of the request on standard input; return 2 if it is none, 4 if the mirror does not answer."""
     request: "dict[str, object]" = {}
+    root = spack_root(os.environ)
+    if not root:
+        sys.stderr.write("fingerprint.py: there is no Spack; set SPACK_ROOT to its folder, or put its bin on PATH\n")
+        return 3
     try:
         request = json.loads(sys.stdin.buffer.read().decode("utf-8"))
-        found = fingerprint(request, os.environ)
+        given = request.get("folders")
+        request["folders"] = (given if isinstance(given, list) else []) + sys.argv[1:]
+        found = fingerprint(request, dict(os.environ, SPACK_ROOT=root))
     except (ValueError, AttributeError, TypeError) as error:
         sys.stderr.write(f"fingerprint.py: the request can't be used: {error}\n")
         return 2
@@ -40,6 +47,18 @@ def main() -> int:
         return 4
     sys.stdout.write(found + "\n")
     return 0
+
+
+def spack_root(variables: "Mapping[str, str]") -> str:
+    """Return the folder of the Spack that a generator here would use; empty without one."""
+    if variables.get("SPACK_ROOT"):
+        return variables["SPACK_ROOT"]
+    for folder in variables.get("PATH", os.defpath).split(os.pathsep):
+        program = os.path.join(folder or ".", "spack")
+        root = os.path.dirname(os.path.dirname(os.path.realpath(program)))
+        if os.access(program, os.X_OK) and os.path.isdir(os.path.join(root, "lib", "spack")):
+            return root
+    return ""
 
 
 def fingerprint(request: "Mapping[str, object]", variables: "Mapping[str, str]") -> str:

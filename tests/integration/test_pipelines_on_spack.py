@@ -1,10 +1,8 @@
 """The generator on a real Spack, beside `spack ci generate`: the same jobs in the same order; and odd input."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -14,7 +12,7 @@ from buildjob.spack.find import SpackInstallation
 from pipelines.job_graph import digest
 from pipelines.job_graph import read as read_graph
 from tests.labs.checkout import ROOT
-from tests.labs.pipelines import Generators, builds, entries, waits_for
+from tests.labs.pipelines import Generators, builds, entries, put_index_in_folder, waits_for
 from tests.labs.spack.lab import SpackLab
 
 pytestmark = [pytest.mark.spack, pytest.mark.timeout(300)]
@@ -141,31 +139,18 @@ def test_a_section_with_every_key_means_what_it_means_to_spack(generators: Gener
     assert "cleanup-job: no job is made of it" in ours.output
 
 
-def put_index(folder: Path, installs: Mapping[str, Any]) -> None:
-    """Write an index into a build cache in a folder."""
-    blob = json.dumps({"database": {"version": "8", "installs": installs}}).encode()
-    checksum = hashlib.sha256(blob).hexdigest()
-    manifest = folder / "v3/manifests/index/index.manifest.json"
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    data = {"contentLength": len(blob), "mediaType": "application/vnd.spack.db.v8+json", "compression": "none"}
-    manifest.write_text(json.dumps({"version": 3, "data": [data | {"checksumAlgorithm": "sha256", "checksum": checksum}]}))
-    path = folder / "blobs/sha256" / checksum[:2] / checksum
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(blob)
-
-
 def test_what_the_index_lists_gets_no_job_and_what_needs_it_waits_for_what_it_needs(generators: Generators) -> None:
     lock = generators.environment_folder / "spack.lock"
     specs = json.loads(lock.read_text())["concrete_specs"]
     (libhello,) = (key for key, spec in specs.items() if spec["name"] == "libhello")
-    put_index(generators.folder / "mirror", dict(entries(lock, [libhello])))
+    put_index_in_folder(generators.folder / "mirror", dict(entries(lock, [libhello])))
     peer, ours = generators.peer("--check-index-only"), generators.ours()
     assert (peer.code, ours.code) == (0, 0), peer.output + ours.output
     assert builds(generators.pipeline()) == builds(generators.peers_pipeline())
     assert waits_for(generators.pipeline()) == waits_for(generators.peers_pipeline())
     graph = read_graph((generators.folder / "jobs_scratch_dir/job-graph.json").read_bytes())
     assert (graph.by_key()[libhello].state, len(builds(generators.pipeline()))) == ("pruned", 4)
-    put_index(generators.folder / "mirror", dict(entries(lock, list(specs))))
+    put_index_in_folder(generators.folder / "mirror", dict(entries(lock, list(specs))))
     assert generators.ours().code == 0
     assert list(generators.pipeline()) == ["workflow", "no-specs-to-rebuild"]
 
@@ -249,6 +234,13 @@ def test_a_destination_that_does_not_answer_is_an_error_and_not_a_pipeline_of_ev
     assert not (generators.folder / "pipeline/pipeline.yml").exists()
 
 
+@pytest.mark.parametrize("name", ["/dev/null", "no/such-folder", "-x", "a b", "\u00e4"])
+def test_a_name_that_no_environment_can_have_is_a_bad_request(generators: Generators, name: str) -> None:
+    answer, code = generators.generator({"environment": name})
+    assert (code, answer["code"]) == (2, 2)
+    assert name in answer["error"]
+
+
 def test_a_worker_gets_75_where_a_server_does_not_answer(generators: Generators) -> None:
     generators.write(mirror="http://127.0.0.1:1/cache")
     generators.variables["DELEGATE_REQUEST_ID"] = "r1"
@@ -257,7 +249,7 @@ def test_a_worker_gets_75_where_a_server_does_not_answer(generators: Generators)
 
 
 def test_a_damaged_index_is_an_error_that_says_what_to_do(generators: Generators) -> None:
-    put_index(generators.folder / "mirror", {})
+    put_index_in_folder(generators.folder / "mirror", {})
     (blob,) = (generators.folder / "mirror/blobs").rglob("*/*/*")
     blob.write_bytes(b"{")
     done = generators.ours()
@@ -293,7 +285,7 @@ def test_an_index_of_100000_binaries_is_read_in_300_mib(generators: Generators) 
     one = next(iter(dict(entries(lock, list(specs)[:1])).values()))
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     names = ("".join(letters[number >> 5 * place & 31] for place in range(4)).ljust(32, "a") for number in range(100_000))
-    put_index(generators.folder / "mirror", dict.fromkeys(names, one))
+    put_index_in_folder(generators.folder / "mirror", dict.fromkeys(names, one))
     done = generators.ours()
     assert done.code == 0, done.output
     assert len(builds(generators.pipeline())) == 5

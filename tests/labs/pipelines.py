@@ -87,6 +87,10 @@ class Generators:
         words = ["pipelines", "generate", str(self.environment_folder), "--spack", str(self.lab.spack.root)]
         return self._run([sys.executable, "-m", "spack_farm", *words, *self._scopes(), *map(str, options)])
 
+    def farm(self, *words: str | Path) -> Run:
+        """Run any verb of `spack-farm`."""
+        return self._run([sys.executable, "-m", "spack_farm", *map(str, words)])
+
     def generator(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """Run the generator in Spack's Python as a worker does; return its answer and exit code."""
         argv = [str(self.lab.spack.program), *self._scopes(), "python", str(ROOT / "pipelines/inside/generate.py")]
@@ -186,6 +190,19 @@ def put_index(server: Server, bucket: str, prefix: str, installs: Mapping[str, A
     client.put_object(Bucket=bucket, Key=f"{prefix}/blobs/sha256/{checksum[:2]}/{checksum}", Body=blob)
     manifest = json.dumps({"version": 3, "data": [data]}).encode()
     client.put_object(Bucket=bucket, Key=f"{prefix}/v3/manifests/index/index.manifest.json", Body=manifest)
+
+
+def put_index_in_folder(folder: Path, installs: Mapping[str, Any]) -> None:
+    """Write an index into a build cache in a folder."""
+    blob = json.dumps({"database": {"version": "8", "installs": installs}}).encode()
+    checksum = hashlib.sha256(blob).hexdigest()
+    manifest = folder / "v3/manifests/index/index.manifest.json"
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    data = {"contentLength": len(blob), "mediaType": "application/vnd.spack.db.v8+json", "compression": "none"}
+    manifest.write_text(json.dumps({"version": 3, "data": [data | {"checksumAlgorithm": "sha256", "checksum": checksum}]}))
+    path = folder / "blobs/sha256" / checksum[:2] / checksum
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(blob)
 
 
 def entries(lock: Path, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
