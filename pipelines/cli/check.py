@@ -75,11 +75,26 @@ def _text(path: Path) -> str:
 def _document(path: str, text: str) -> Mapping[str, Any]:
     try:
         found = yaml.load(text, _Loader)  # noqa: S506  a safe loader with one tag more
+        _require_end(found, set(), set())
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise NotAccepted(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise NotAccepted(f"{path} is no pipeline: at its top is no mapping of names")
     return found
+
+
+def _require_end(value: object, above: set[int], seen: set[int]) -> None:
+    """Raise ValueError if an alias stands within what it names: no schema can be held against that."""
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return
+    if id(value) in above:
+        raise ValueError("an alias stands within what it names")
+    above.add(id(value))
+    for item in value.values() if isinstance(value, dict) else value:
+        _require_end(item, above, seen)
+    above.remove(id(value))
+    # what many aliases name is looked at once
+    seen.add(id(value))
 
 
 def _schema_faults(paths: list[Path]) -> list[str]:

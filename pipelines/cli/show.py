@@ -1,5 +1,7 @@
 """`spack-farm pipelines show`: a job graph as text, page or JSON; with `--diff`, what changed since another one."""
 
+import math
+
 import msgspec
 
 from pipelines.cli.arguments import Arguments
@@ -33,6 +35,7 @@ def run(arguments: Arguments) -> int:
 def _price(arguments: Arguments) -> Price | None:
     if arguments.core_hour is None and arguments.gib_hour is None:
         return None
-    if min(arguments.core_hour or 0.0, arguments.gib_hour or 0.0) < 0:
-        raise BadRequest("--core-hour and --gib-hour are prices; they can't be negative")
-    return Price(core_hour=arguments.core_hour or 0.0, gib_hour=arguments.gib_hour or 0.0)
+    prices = arguments.core_hour or 0.0, arguments.gib_hour or 0.0
+    if not all(0 <= price < math.inf for price in prices):
+        raise BadRequest("--core-hour and --gib-hour are prices; they can't be negative or without an end")
+    return Price(core_hour=prices[0], gib_hour=prices[1])

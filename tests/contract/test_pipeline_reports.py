@@ -96,6 +96,9 @@ def test_a_graph_is_shown_as_text_json_and_page(tmp_path: Path) -> None:
         (["show", GRAPH, "--diff", "nowhere"], 2, "nowhere can't be read"),
         (["show", GRAPH, "--page", "no/folder.html"], 2, "--page no/folder.html: can't be written"),
         (["show", GRAPH, "--core-hour", "-1"], 2, "can't be negative"),
+        (["show", GRAPH, "--core-hour", "nan"], 2, "without an end"),
+        (["show", GRAPH, "--gib-hour", "inf"], 2, "without an end"),
+        (["check", "circle.yml"], 1, "circle.yml is no YAML: an alias stands within what it names"),
         (["coverage", GRAPH, "nowhere"], 2, "nowhere: there is no such folder"),
         (["coverage", GRAPH, "ftp://x/y"], 2, "a mirror is a folder"),
         (["coverage", GRAPH, "."], 1, "has no index"),
@@ -113,6 +116,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "circle.yml").write_text("a: &a {b: [*a]}\n")
     (tmp_path / "list.yml").write_text("[1]")
     (tmp_path / "good.yml").write_text("a: {script: ['true']}")
     (tmp_path / "empty").mkdir()
