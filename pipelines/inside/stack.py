@@ -97,9 +97,6 @@ def opened(place, fresh):
         raise BadRequest(f"{place}: there is no {MANIFEST} in it; give an environment's folder, its name or its {LOCK}")
     if fresh:
         spack.config.set("concretizer:reuse", False, scope="command_line")
-    # for such a name Spack raises what it raises for faults of its own
-    if not spack.environment.is_env_dir(place) and not spack.environment.environment.valid_env_name(place):
-        raise BadRequest(f"{place}: neither a folder with a {MANIFEST} nor a name that an environment can have")
     try:
         environment = spack.environment.environment_from_name_or_dir(place)
         if environment is None:

@@ -234,13 +234,6 @@ def test_a_destination_that_does_not_answer_is_an_error_and_not_a_pipeline_of_ev
     assert not (generators.folder / "pipeline/pipeline.yml").exists()
 
 
-@pytest.mark.parametrize("name", ["/dev/null", "no/such-folder", "-x", "a b", "\u00e4"])
-def test_a_name_that_no_environment_can_have_is_a_bad_request(generators: Generators, name: str) -> None:
-    answer, code = generators.generator({"environment": name})
-    assert (code, answer["code"]) == (2, 2)
-    assert name in answer["error"]
-
-
 def test_a_worker_gets_75_where_a_server_does_not_answer(generators: Generators) -> None:
     generators.write(mirror="http://127.0.0.1:1/cache")
     generators.variables["DELEGATE_REQUEST_ID"] = "r1"
