@@ -25,14 +25,14 @@ from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.ci import artifacts, destination, reporting
 from buildjob.ci.job import CIJob, read_job
 from buildjob.ci.phrases import last_line
-from buildjob.ci.standalone_tests import run_tests, skip_tests
+from buildjob.ci.standalone_tests import keep_results, run_tests, skip_tests
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code
 from buildjob.process import child, environments
 from buildjob.run_folder import RunResult, require_room
 from buildjob.spack.adapter import Spack
-from buildjob.spack.ci_answer import Rebuild
+from buildjob.spack.ci_answer import Rebuild, Tested
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import SpackInstallation, find
 from buildjob.spack.layout import archived_files, trusted_keys_home
@@ -255,6 +255,7 @@ def _tester(work: _Work) -> Callable[[Recorder], None]:
             return
         if not work.found.has_tests:
             work.session.log.note(f"{work.spec.title} has no stand-alone tests")
+            keep_results(work.session, work.job, work.spec, Tested(log=""))
             return
         run_tests(work.session, work.spack, work.spec, recorder, work.job)
 

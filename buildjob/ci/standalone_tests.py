@@ -42,12 +42,17 @@ def run_tests(session: Session, spack: Spack, spec: ConcreteSpec, recorder: Reco
         session.log.note(f"{spec.title} has no stand-alone tests")
     if tested.fault:
         session.log.warning(f"{spec.title}: stand-alone tests: {tested.fault}")
+    keep_results(session, job, spec, tested)
+    shutil.rmtree(stage, ignore_errors=True)
+
+
+def keep_results(session: Session, job: CIJob, spec: ConcreteSpec, tested: Tested) -> None:
+    """Keep log and results among the artifacts, also those of a package without tests; a fault is a warning."""
     try:
         log = Path(tested.log)
         logs = {log.name: log} if tested.log else {}
         report = junit(spec, tested).encode("utf-8", "replace")
         artifacts.save_tests(job, logs, report, _REPORT, session.environments.secret_values)
-        shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
         session.log.warning(f"the results of the stand-alone tests were not kept: {error.strerror or error}")
 
