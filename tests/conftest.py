@@ -1,6 +1,8 @@
 """What every test shares: a clean environment, no network beyond loopback, and a closing table of what was skipped."""
 
 import collections
+import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -67,10 +69,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", action="append", choices=BACKENDS, help=text)
 
 
-def pytest_configure() -> None:
-    """Take INT as a terminal's programs do: what a shell starts in the background ignores it, and all that that starts."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Take INT as a terminal's programs do: what a shell starts in the background ignores it, and all that that starts.
+
+    In the gate, examples must not depend on which modules are imported by then: Hypothesis also tries the constants that
+    it finds in those.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not config.getoption("--hypothesis-profile", None):
+        with contextlib.suppress(ModuleNotFoundError):  # old versions of Hypothesis try no such constants
+            providers = importlib.import_module("hypothesis.internal.conjecture.providers")
+            vars(providers)["is_local_module_file"] = lambda _path: False
 
 
 def pytest_sessionfinish() -> None:

@@ -26,6 +26,7 @@ def test_the_keys_are_those_of_existing_build_caches() -> None:
         "FENCING_TOKENS": "spack-farm/v1/fence/",
         "PRUNING": "spack-farm/v1/pruning",
         "MARKED": "spack-farm/v1/doomed/",
+        "VERIFIED": "spack-farm/v1/verified.json",
         "INDEX_MEDIA_TYPE": "application/vnd.spack.db.v8+json",
         "TARBALL_MEDIA_TYPE": "application/vnd.spack.install.v2.tar+gzip",
         "SPEC_MEDIA_TYPE": "application/vnd.spack.spec.v5+json",

@@ -23,14 +23,13 @@ observations = st.builds(
     working_set_peak_bytes=st.none() | sizes,
     wall_seconds=st.none() | st.floats(0.001, 1e7),
 )
-levels = st.builds(
-    Level,
-    key=st.sampled_from(KEYS),
-    observations=st.lists(observations, max_size=8).map(lambda seen: sorted(seen, key=lambda one: one.ended)),
+histories = st.lists(observations, max_size=8).map(lambda seen: sorted(seen, key=lambda one: one.ended))
+levels = st.dictionaries(st.sampled_from(KEYS), histories, min_size=1, max_size=3).map(
+    lambda found: tuple(Level(key=key, observations=found[key]) for key in KEYS if key in found)
 )
 evidences = st.builds(
     Evidence,
-    levels=st.lists(levels, min_size=1, max_size=3).map(tuple),
+    levels=levels,
     prior=st.builds(Prior, memory_bytes=st.none() | sizes),
     neighbors=st.lists(
         st.builds(Neighbor, used_share=st.floats(1e-6, 1e3), seconds=st.floats(0, 1e7)), max_size=3
