@@ -262,7 +262,7 @@ class Exchanges:
                 self.discard(exchange)
 
     def close(self) -> None:
-        """End everything: the time to drain is over. Workers that wait are told that there is nothing."""
+        """End everything: the time to drain is over. Workers that wait get the answer that there is nothing."""
         self._is_closing = True
         for _, woken in self._pollers:
             if not woken.done():

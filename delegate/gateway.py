@@ -116,7 +116,7 @@ class _Gateway:
         self._at_once = asyncio.Event()
 
     async def serve(self) -> int:
-        """Serve both faces until told to end."""
+        """Serve both faces until a signal ends it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)

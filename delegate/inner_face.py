@@ -139,7 +139,7 @@ class InnerFace:
         return _said(standing)
 
     def _broken_answer(self, exchange: Exchange, attempt: int, error: Exception) -> ASGIApp:
-        """End an attempt whose answer can't be taken; return what its worker is told."""
+        """End an attempt whose answer can't be taken; return the answer to its worker."""
         if isinstance(error, TooLargeError):
             exchange.message = f"The answer is larger than {self._settings.answer_bytes} bytes."
             self._exchanges.fail(exchange, attempt, Failure.UNRUNNABLE)

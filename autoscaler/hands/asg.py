@@ -263,7 +263,7 @@ def groups_of(pool: Pool) -> list[Group]:
                 group = Group(name=options["group"], pool=pool.name, type=one.name, zone="")
             elif "group" in options:
                 raise BadRequest(
-                    f"pool {pool.name}: one group cannot be told which of {len(pool.types)} types to start; "
+                    f"pool {pool.name}: a group does not let us choose among {len(pool.types)} types; "
                     f'give each type its own: options."{by_type}" = "NAME"'
                 )
             else:

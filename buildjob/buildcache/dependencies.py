@@ -128,7 +128,7 @@ def present(store: Store, manifest_keys: Collection[str], *, workers: int, belie
 
 
 def readable_among(store: Store, manifest_keys: Collection[str], *, workers: int, signed: bool) -> set[str]:
-    """Return which of these are manifests; with `signed` only signed ones, whoever signed them: clients take no others."""
+    """Return which of these are manifests; with `signed` only signed ones, by any key: clients take no others."""
     read = in_parallel(manifest_keys, lambda key: _is_readable(store, key, signed=signed), workers=workers)
     return {key for key, is_readable in read if is_readable}
 

@@ -286,7 +286,7 @@ def has_public_key(home: Path) -> bool:
 def only_secret_key(home: Path) -> bytes:
     """Return the secret key of a GnuPG home, armored; empty if it has none or several, or if gpg gives none away.
 
-    One with a passphrase is not given away, since nobody is asked for it.
+    One with a passphrase is not given away, since it can be asked of no one.
     """
     if not shutil.which("gpg") or not (home / "private-keys-v1.d").is_dir():
         return b""

@@ -235,7 +235,7 @@ def test_what_aws_rejects_is_said_with_the_group(cloud: Cloud) -> None:
     ("types", "options", "zones", "fault"),
     [
         (["a"], {}, ("",), 'set options."group.a"'),
-        (["a", "b"], {"group": "g"}, ("",), "one group cannot be told which of 2 types"),
+        (["a", "b"], {"group": "g"}, ("",), "a group does not let us choose among 2 types"),
         (["a", "b"], {"group.a": "g", "group.b": "g"}, ("",), "named for two types"),
         (["a"], {"group.a.z1": "g"}, ("z1", "z2"), "type a has no group"),
     ],

@@ -172,8 +172,8 @@ def from_file(path):
     try:
         spec = spack.spec.Spec.from_specfile(path)
     except Exception as error:  # of any kind: Spack does not check what it reads
-        told = isinstance(error, (spack.error.SpackError, OSError, ValueError))
-        reason = f" ({' '.join(str(error).split())})" if told and str(error) else ""  # else of Spack's code, not of the file
+        is_of_file = isinstance(error, (spack.error.SpackError, OSError, ValueError))  # else of Spack's code
+        reason = f" ({' '.join(str(error).split())})" if is_of_file and str(error) else ""
         raise ValueError(f"{path}: not a concrete spec as 'spack spec --json' prints it{reason}") from error
     if not spec.concrete:
         raise ValueError(f"{path}: the spec in it is not concrete")

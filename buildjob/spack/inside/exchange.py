@@ -39,8 +39,8 @@ def text_of(error):
     if fault is None or "mirrors" not in path:
         return str(error)
     reasons = sorted({reason for each in leaves(fault) for reason in reasons_of(each)})
-    told = f"{':'.join(path)} is not as Spack wants it{': ' if reasons else ''}{'; '.join(reasons)}"
-    return str(error).replace(fault.message, told)
+    said = f"{':'.join(path)} is not as Spack wants it{': ' if reasons else ''}{'; '.join(reasons)}"
+    return str(error).replace(fault.message, said)
 
 
 def leaves(fault):
