@@ -247,7 +247,7 @@ def _reject_useless(arguments: Arguments) -> None:
     given = vars(arguments)
     options.reject_useless(given, _NEEDS, known=given)
     for name, other in _EXCLUDE:
-        if options.is_given(given.get(name)) and given.get(other):
+        if given.get(name) and given.get(other):  # a switch that is not given is False
             raise RequestError(f"{options.option_of(name)} has no effect with {options.option_of(other)}: omit one of them")
     addresses = [given.get("mirror") or "", given.get("source") or ""]
     if not any(address.startswith("s3:") for address in addresses):

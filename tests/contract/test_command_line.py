@@ -70,7 +70,7 @@ def test_the_help_of_build_documents_every_exit_code() -> None:
         (("publish", "push", "/no-such-folder", "m", "--unsigned"), "no such folder"),
         (("publish", "verify", "m"), "--any-signer"),
         (("publish", "index", "https://host/m"), "cannot publish to https://"),
-        (("publish", "index", "s3://x"), "s3://BUCKET/PREFIX"),
+        (("publish", "index", "s3://x"), "'x' can't be a bucket"),
         (("publish", "prune", "m", "--older-than", "soon"), "give a time such as"),
     ],
 )

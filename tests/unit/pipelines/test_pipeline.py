@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 import jsonschema
@@ -15,10 +14,11 @@ from pipelines.inside import ci_section, document, graph, pruning
 from pipelines.inside.gitlab import limits, parts, pipeline, yaml_text
 from pipelines.inside.sizes import Row
 from pipelines.inside.specs import BadRequest, Spec
+from tests.labs.gitlab_schema import gitlab_schema
 from tests.labs.made_up_specs import spec
 from tests.labs.pipelines import builds, extended, waits_for
 
-SCHEMA = json.loads((resources.files("check_jsonschema") / "builtin_schemas/vendor/gitlab-ci.json").read_text("utf-8"))
+SCHEMA = gitlab_schema()
 SECTION = {
     "pipeline-gen": [
         {"build-job": {"tags": ["spack"], "image": {"name": "spack:1", "entrypoint": [""]}, "before_script": [["uname"]]}},

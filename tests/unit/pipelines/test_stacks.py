@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 import jsonschema
@@ -13,8 +12,9 @@ import yaml
 from pipelines import matrix, stacks
 from pipelines.errors import BadRequest
 from pipelines.inside.gitlab import limits
+from tests.labs.gitlab_schema import gitlab_schema
 
-SCHEMA = json.loads((resources.files("check_jsonschema") / "builtin_schemas/vendor/gitlab-ci.json").read_text("utf-8"))
+SCHEMA = gitlab_schema()
 TEXT = """
 [defaults]
 tags = ["{target}"]

@@ -90,6 +90,11 @@ def test_an_option_without_effect_is_rejected(words: tuple[str, ...], complaint:
         ("push", "u", "s3://bucket/m", "--path-style"),
         ("push", "u", "m", "--signing-key-command", "cat k", "--signing-passphrase-file", "p"),
         ("push", "u", "m", "--dry-run", "--connections", "2"),
+        ("push", "u", "m", "--unsigned", "--no-index"),
+        ("push", "u", "m", "--unsigned", "--single-writer"),
+        ("push", "u", "m", "--unsigned", "--private"),
+        ("verify", "m", "--any-signer", "--only", "k"),
+        ("verify", "m", "--any-signer", "--record"),
     ],
 )
 def test_an_option_with_effect_is_taken(words: tuple[str, ...]) -> None:
