@@ -15,7 +15,7 @@ from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import payload
 from tests.labs.checkout import ROOT
-from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.cluster import Cluster, alone
 from tests.labs.cluster.lab import ClusterLab
 from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm import gitlab_runner
@@ -120,11 +120,13 @@ def test_the_first_job_on_a_machine(reader: Reader) -> None:
 def test_the_first_job_of_a_manager_in_a_pod(reader: Reader) -> None:
     provide(reader.cluster, "helper")
     provide(reader.cluster, "manager")
-    try:
-        for block in [*PAGE["Rights"], *PAGE["In a pod"]]:
-            reader.follow(block)
-        assert_green(reader, PAGE["The first job"])
-    finally:
-        told = reader.cluster.kubectl("logs", "deployment/spack-farm-manager", check=False)
-        reader.cluster.kubectl("delete", "deployment,secret", "spack-farm-manager", check=False)
+    with alone(reader.cluster, "spack-farm-manager"):
+        try:
+            for block in [*PAGE["Rights"], *PAGE["In a pod"]]:
+                reader.follow(block)
+            assert_green(reader, PAGE["The first job"])
+        finally:
+            told = reader.cluster.kubectl("logs", "deployment/spack-farm-manager", check=False)
+            reader.cluster.kubectl("delete", "deployment,secret", "spack-farm-manager", check=False)
+            reader.cluster.kubectl("delete", "pods", "-l", "app=spack-farm-manager", "--force", check=False)
     assert reader.gitlab.runner_token not in told

@@ -17,7 +17,7 @@ from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.server import Coordinator
 from tests.fakes.runner_script import payload
 from tests.labs.checkout import ROOT
-from tests.labs.cluster.cluster import Cluster
+from tests.labs.cluster.cluster import Cluster, alone
 from tests.labs.cluster.lab import ClusterLab
 from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm import gitlab_runner
@@ -83,6 +83,11 @@ def manager(lab: ClusterLab) -> Iterator[Manager]:
     if lab.cluster is None:
         pytest.skip("our images are loaded into a cluster of our own")
     cluster = lab.cluster
+    with alone(cluster, NAME):
+        yield from deployed(cluster)
+
+
+def deployed(cluster: Cluster) -> Iterator[Manager]:
     load_images(cluster, "helper", "manager")
     cluster.kubectl("apply", "-f", str(ROOT / "docs/reference/rbac.yaml"))
     listener = listener_inside(cluster.init, address=NODE_ADDRESS)

@@ -234,3 +234,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@contextlib.contextmanager
+def alone(cluster: Cluster, name: str) -> Iterator[None]:
+    """Let one test at a time have what goes by a name that a page gives it, such as a Deployment."""
+    with (cluster.home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
