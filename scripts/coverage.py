@@ -28,7 +28,7 @@ ROOMS = (
     Room(97.0, "autoscaler/lookahead", "gitlab graphs store"),
     Room(93.0, "autoscaler/simulator", ""),
     Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
-    Room(98.0, "buildjob/agent", "build planning publisher publishing reproduction run session"),
+    Room(98.0, "buildjob/agent", "build packages planning publisher publishing reproduction run session"),
     Room(
         92.0,
         "buildjob/buildcache",

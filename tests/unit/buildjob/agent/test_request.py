@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.agent.request import BuildRequest, parse
+from buildjob.agent.request import BuildRequest, StandaloneTests, parse
 from buildjob.cli import build
 from buildjob.errors import RequestError
 from buildjob.options import likely_slips, seconds
@@ -320,3 +320,47 @@ def test_a_variable_without_effect_is_for_other_jobs() -> None:
     variables = {"SPACK_FARM_BUILD_UNSIGNED": "true", "SPACK_FARM_BUILD_PRIVATE": "true", "SPACK_FARM_BUILD_JOBS": "2"}
     request("zlib", **variables)
     request("--command", "make", "--name", "x", "--version", "1", **variables)
+
+
+def test_a_job_of_a_pipeline_takes_its_key_and_its_artifacts_folder(tmp_path: Path) -> None:
+    asked = request("--ci", "--signing-key-file", "key.asc", CI_PROJECT_DIR=str(tmp_path), SPACK_ARTIFACTS_ROOT="jobs")
+    assert asked.target
+    assert (asked.target.url, asked.target.folder) == ("", None)
+    assert asked.out == tmp_path / "jobs/user_data/spack-farm"
+    assert request("--ci").target is None
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--ci", "zlib"), "zlib: --ci builds the spec that SPACK_JOB_SPEC_DAG_HASH names"),
+        (("--ci", "--mirror", "m"), "--mirror and --ci exclude each other"),
+        (("--reproduce", "run", "zlib"), "zlib: --reproduce builds the spec of the run that it names"),
+        (("--reproduce", "run", "--ci"), "exclude each other"),
+        (("--reproduce", "run", "--fresh"), "--fresh and --reproduce exclude each other"),
+    ],
+)
+def test_what_a_pipeline_or_an_earlier_run_says_is_not_given_again(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        request(*words)
+
+
+def test_standalone_tests_end_with_the_first_failure_unless_it_is_said_otherwise() -> None:
+    assert request("--ci", "--tests").standalone_tests == StandaloneTests(fail_fast=True, timeout_seconds=None)
+    asked = request("--ci", "--tests", "--test-timeout", "2m", SPACK_CI_FAIL_FAST="false")
+    assert asked.standalone_tests == StandaloneTests(fail_fast=False, timeout_seconds=120)
+    assert request("--ci").standalone_tests is None
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("zlib", "--trust", "plain"), "this is a folder; give a file"),
+        (("zlib", "--trust", "nowhere"), "no such file"),
+        (("zlib", "-C", "key.asc"), "this is a file; give the folder"),
+        (("zlib", "-C", "nowhere"), "no such folder"),
+    ],
+)
+def test_files_and_folders_are_looked_at_before_anything_starts(words: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        request(*words)
