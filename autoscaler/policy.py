@@ -27,15 +27,13 @@ class InstanceType(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What DaemonSets' pods request there. A live node of the type overrules it."""
 
 
-class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A set of machines that are ordered and ended through one hand."""
+class PoolOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a pool is, apart from sizes: the settings write these as in Kubernetes."""
 
     name: str
     """Its name, as in the node label `spack-farm.io/pool`."""
     hand: Literal["asg", "nodeclaim", "kwok"] = "nodeclaim"
     """Through what machines are ordered."""
-    types: tuple[InstanceType, ...]
-    """What it can order; at least one."""
     zones: tuple[str, ...] = ("",)
     """Where; "" lets the cloud choose."""
     labels: dict[str, str] = {}
@@ -50,10 +48,17 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """Never more; booting machines count."""
     dry_run: bool = False
     """Whether its lines are printed only."""
-    slot: Size = Size(cpu_millicores=4000, memory_bytes=16 * 10**9)
-    """Size of a job of which nothing else is known: the unit of the warm floor, and jobs that wait in GitLab."""
     options: dict[str, str] = {}
     """What its hand alone needs, such as the group's name."""
+
+
+class Pool(PoolOptions, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A set of machines that are ordered and ended through one hand."""
+
+    types: tuple[InstanceType, ...]
+    """What it can order; at least one."""
+    slot: Size = Size(cpu_millicores=4000, memory_bytes=16 * 10**9)
+    """Size of a job of which nothing else is known: the unit of the warm floor, and jobs that wait in GitLab."""
 
 
 class WarmPeriod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -134,23 +139,19 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """Between two orders."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Everything that an operator has settled for decisions."""
+class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the settings say of decisions, apart from pools."""
 
-    name: PolicyName = "lookahead"
-    """How demand becomes orders."""
     mode: Literal["nodes", "hints"] = "nodes"
     """`nodes`: nodes are ordered and removed. `hints`: another autoscaler is in charge."""
-    pools: tuple[Pool, ...] = ()
-    """Pools, in order of preference among equals."""
     warm: tuple[WarmPeriod, ...] = ()
     """Warm floors."""
     caps: Caps = Caps()
-    """Bounds."""
+    """Bounds over all pools."""
     scale_in: ScaleIn = ScaleIn()
     """When nodes go."""
     look_ahead: LookAhead = LookAhead()
-    """How far it looks."""
+    """How far `lookahead` looks."""
     breaker: BreakerSettings = BreakerSettings()
     """After failed orders."""
     counts: Counts = Counts()
@@ -165,9 +166,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """How long a job's pod without its job is left alone."""
     dry_run: bool = False
     """Whether all lines are printed only."""
+    largest_type: float = 5.0
+    """A new node is at most so many times as large as the largest job that it is for, if a type allows it; 0: any size."""
+
+
+class Policy(PolicyOptions, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Everything that an operator has settled for decisions."""
+
+    name: PolicyName = "lookahead"
+    """How demand becomes orders."""
+    pools: tuple[Pool, ...] = ()
+    """Pools, in order of preference among equals."""
     node_price_cpu: float = 0.0315
     """Worth of a core for an hour, when types are compared."""
     node_price_gib: float = 0.0045
     """Worth of a GiB for an hour, when types are compared."""
-    largest_type: float = 5.0
-    """A new node is at most so many times as large as the largest job that it is for, if a type allows it; 0: any size."""

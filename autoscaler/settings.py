@@ -12,19 +12,8 @@ import msgspec
 
 from autoscaler import cron
 from autoscaler.errors import SettingsError
-from autoscaler.policy import (
-    BreakerSettings,
-    Caps,
-    Counts,
-    InstanceType,
-    LookAhead,
-    Policy,
-    PolicyName,
-    Pool,
-    ScaleIn,
-    WarmPeriod,
-)
-from autoscaler.snapshot import Size, Taint
+from autoscaler.policy import InstanceType, Policy, PolicyName, PolicyOptions, Pool, PoolOptions
+from autoscaler.snapshot import Size
 from executor.units import QuantityError, parse_bytes, parse_millicores
 
 _MIB, _GIB = 1 << 20, 1 << 30
@@ -68,69 +57,23 @@ class SlotTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Its memory."""
 
 
-class PoolTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pool, `[[pools]]`; the keys are those of `policy.Pool`."""
+class PoolTable(PoolOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pool, `[[pools]]`."""
 
-    name: str
-    """Its name."""
-    hand: str = "nodeclaim"
-    """asg, nodeclaim or kwok."""
     types: tuple[TypeTable, ...]
     """What it can order."""
-    zones: tuple[str, ...] = ("",)
-    """Where."""
-    labels: dict[str, str] = {}
-    """Labels of its nodes."""
-    taints: tuple[Taint, ...] = ()
-    """Taints of its nodes."""
-    boot_seconds: float = 90.0
-    """From an order until a job can run."""
-    least_nodes: int = 0
-    """Never fewer."""
-    most_nodes: int = 100
-    """Never more."""
-    dry_run: bool = False
-    """Whether its lines are printed only."""
     slot: SlotTable = SlotTable()
     """Size of a job of which nothing else is known."""
-    options: dict[str, str] = {}
-    """What its hand alone needs."""
 
 
-class SettingsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SettingsFile(PolicyOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file."""
 
     policy: PolicyName = "lookahead"
     """How demand becomes orders."""
-    mode: str = "nodes"
-    """nodes or hints."""
     pools: tuple[PoolTable, ...] = ()
     """Pools."""
-    warm: tuple[WarmPeriod, ...] = ()
-    """Warm floors."""
-    caps: Caps = Caps()
-    """Bounds over all pools."""
-    scale_in: ScaleIn = ScaleIn()
-    """When nodes go."""
-    look_ahead: LookAhead = LookAhead()
-    """How far `lookahead` looks."""
-    breaker: BreakerSettings = BreakerSettings()
-    """After failed orders."""
-    counts: Counts = Counts()
-    """For the policy `counts`."""
-    tick_seconds: float = 10.0
-    """Between two decisions."""
-    stale_seconds: float = 60.0
-    """An input that is older is stale."""
-    inputs: tuple[str, ...] = ("pods", "nodes", "pools")
-    """Inputs that must be there for a scale-in."""
-    orphan_seconds: float = 900.0
-    """How long a job's pod without its job is left alone."""
-    dry_run: bool = False
-    """Whether all lines are printed only."""
-    largest_type: float = 5.0
-    """Bound of a new node's size, in largest jobs that it is for; 0: any size."""
-    service: dict[str, Any] = {}
+    service: dict[str, Any] = msgspec.field(default_factory=dict)
     """What the service alone needs: `[service]`."""
 
 
@@ -163,22 +106,8 @@ def parse_settings(content: str, *, source: str = "settings") -> Settings:
     faults += _faults(file)
     if faults:
         raise SettingsError(f"{source}: {'; '.join(faults)}")
-    try:
-        policy = msgspec.convert(
-            {
-                "name": file.policy,
-                "pools": [msgspec.to_builtins(pool) for pool in pools],
-                **{
-                    key: msgspec.to_builtins(getattr(file, key))
-                    for key in Policy.__struct_fields__
-                    if key in SettingsFile.__struct_fields__ and key != "pools"
-                },
-            },
-            Policy,
-        )
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{source}: {error}") from error
-    return Settings(policy=policy, service=file.service)
+    settled = {name: getattr(file, name) for name in PolicyOptions.__struct_fields__}
+    return Settings(policy=Policy(name=file.policy, pools=pools, **settled), service=file.service)
 
 
 def allocatable(cpu_millicores: int, memory_bytes: int, *, most_pods: int = 110) -> Size:
@@ -199,7 +128,7 @@ def _pool(table: PoolTable, faults: list[str]) -> Pool:
         cpu_millicores=_cores(table.slot.cpu, f"pools.{table.name}.slot.cpu", faults),
         memory_bytes=_bytes(table.slot.memory, f"pools.{table.name}.slot.memory", faults),
     )
-    given = {key: getattr(table, key) for key in PoolTable.__struct_fields__ if key not in {"types", "slot"}}
+    given = {name: getattr(table, name) for name in PoolOptions.__struct_fields__}
     return Pool(types=types, slot=slot, **given)
 
 
