@@ -3,6 +3,7 @@
 It knows the index, the report of the last verification and job graphs by their keys. Knows no Spack.
 """
 
+import functools
 import gzip
 import hashlib
 import io
@@ -65,6 +66,9 @@ class Mirror:
             raise BadRequest(f"{url}: a mirror is a folder, or starts with s3://, https://, http:// or file://")
         self._read = {"file": self._of_folder, "s3": self._of_s3}.get(scheme, self._of_http)
         self._endpoint_url = endpoint_url
+        parsed = urllib.parse.urlsplit(self.url)
+        self._bucket, path = parsed.netloc, parsed.path.strip("/")
+        self._prefix = f"{path}/" if path else ""
         if scheme == "file" and not self._folder().is_dir():
             raise BadRequest(f"{url}: there is no such folder")
 
@@ -151,14 +155,13 @@ class Mirror:
         """Yield key and time of each job graph, of at most 1,000: one request."""
         self.requests += 1
         if self.url.startswith("s3://"):
-            _, _, prefix = self._bucket_and_prefix()
 
             def listed(client: Any, place: dict[str, str]) -> list[Any]:
                 found: list[Any] = client.list_objects_v2(Bucket=place["Bucket"], Prefix=place["Key"]).get("Contents", [])
                 return found
 
             for each in self._in_s3("list", GRAPHS, listed):
-                yield each["Key"].removeprefix(prefix), each["LastModified"].timestamp()
+                yield each["Key"].removeprefix(self._prefix), each["LastModified"].timestamp()
             return
         for path in sorted((self._folder() / GRAPHS).glob("*.json")):
             yield f"{GRAPHS}{path.name}", path.stat().st_mtime
@@ -190,22 +193,20 @@ class Mirror:
         found: bytes | None = self._in_s3("read", key, read)
         return found
 
-    def _bucket_and_prefix(self) -> tuple[str, str, str]:
-        parsed = urllib.parse.urlsplit(self.url)
-        path = parsed.path.strip("/")
-        return parsed.scheme, parsed.netloc, f"{path}/" if path else ""
+    @functools.cached_property
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415  only mirrors in S3 need it
+        from botocore.config import Config  # noqa: PLC0415
+
+        config = Config(connect_timeout=10, read_timeout=_TIMEOUT_SECONDS, retries={"total_max_attempts": 3})
+        return boto3.client("s3", endpoint_url=self._endpoint_url or _endpoint(), config=config)
 
     def _in_s3(self, verb: str, key: str, do: Callable[[Any, dict[str, str]], Any]) -> Any:
         """Do something with an object; None if it is not there. Raises FetchFailed."""
-        import boto3  # noqa: PLC0415  only mirrors in S3 need it
-        from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        _, bucket, prefix = self._bucket_and_prefix()
-        config = Config(connect_timeout=10, read_timeout=_TIMEOUT_SECONDS, retries={"total_max_attempts": 3})
         try:
-            client = boto3.client("s3", endpoint_url=self._endpoint_url or _endpoint(), config=config)
-            return do(client, {"Bucket": bucket, "Key": f"{prefix}{key}"})
+            return do(self._client, {"Bucket": self._bucket, "Key": f"{self._prefix}{key}"})
         except ClientError as error:
             said = error.response.get("Error", {})
             if verb == "read" and said.get("Code") in _ABSENT_CODES:

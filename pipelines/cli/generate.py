@@ -27,9 +27,9 @@ _LARGEST_ANSWER = 512 << 20
 def run(arguments: Arguments) -> int:
     """Generate; return the exit code."""
     environ = dict(os.environ)  # noqa: TID251  here it is read
-    uploads = bool(environ.get("CI")) if arguments.upload_graph is None else arguments.upload_graph
     if arguments.answer:
-        return _write(spack_python.read_answer(_content(arguments.answer)), Path.cwd(), uploads=uploads)
+        answer = spack_python.read_answer(_content(arguments.answer))
+        return _write(answer, Path.cwd(), uploads=_uploads_graph(arguments, environ))
     if not arguments.environment:
         raise BadRequest("name an environment: its folder, its name or its spack.lock")
     if arguments.environment.endswith(".toml"):
@@ -81,8 +81,8 @@ def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
         return 0
     spack = spack_python.find(arguments.spack, environ)
     answer = spack_python.generate(request, spack, arguments.config_scope, environ)
-    uploads = bool(environ.get("CI")) if arguments.upload_graph is None else arguments.upload_graph
-    return _write(answer, Path(environ.get("CI_PROJECT_DIR") or Path.cwd()), uploads=uploads)
+    project = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
+    return _write(answer, project, uploads=_uploads_graph(arguments, environ))
 
 
 def _request(arguments: Arguments, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -184,6 +184,11 @@ def _write(answer: spack_python.Answer, folder: Path, *, uploads: bool) -> int:
     pipelines = next((path for path in answer.files if path.endswith("pipeline.yml")), "")
     sys.stderr.write(f"{answer.stack or 'the stack'}: {shown or 'no job'}; {answer.pipelines} pipelines, {pipelines}\n")
     return 0
+
+
+def _uploads_graph(arguments: Arguments, environ: Mapping[str, str]) -> bool:
+    """Return whether the job graph goes to the mirror; a try by hand must not change what a farm reads."""
+    return bool(environ.get("CI")) if arguments.upload_graph is None else arguments.upload_graph
 
 
 def _upload_graph(answer: spack_python.Answer) -> None:
