@@ -68,6 +68,17 @@ def test_the_manager_mounts_the_table_as_a_folder_and_starts_without_one() -> No
     assert f"{mount['mountPath']}/sizes.json.gz" in (ROOT / "docs/sizing.md").read_text()
 
 
+def test_each_image_of_ours_that_a_base_names_is_built_with_the_extra_of_its_verb() -> None:
+    built = re.search(r"^all=\((.*)\)$", (ROOT / "scripts/images").read_text(), re.MULTILINE)
+    extras = re.search(r'^ARG EXTRAS="(.*)"$', (ROOT / "images/services/Dockerfile").read_text(), re.MULTILINE)
+    assert built
+    assert extras
+    for path in (ROOT / "deploy").rglob("*.yaml"):
+        for image in re.findall(r"image: spack-farm-(\S+)", path.read_text()):
+            assert image in built[1].split()
+            assert image != "services" or path.parent.name in extras[1].split()
+
+
 @pytest.mark.parametrize("part", ["initContainers", "containers"])
 def test_a_container_is_confined_and_is_bounded(part: str) -> None:
     for container in cron_pod()[part]:
