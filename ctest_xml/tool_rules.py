@@ -589,5 +589,5 @@ TOOLS = {
 """Family of tools -> its rules."""
 
 UNLABELLED = r"^[^ \t:\n]*[A-Za-z_][^ \t:\n]*\.[A-Za-z_][A-Za-z0-9_+]*:[0-9]+(?::[0-9]+)?: [^ \t\n]"
-"""A place and a text without a word of severity: an error if it stands last before a failure without an error of its own."""
+"""A place and a text, no severity: an error if it stands last before a failure that has no other error."""
 NOT_UNLABELLED = r"\.(?:ac|am|in|m4|mk|cmake):[0-9]|: (?:optimized|missed|note|remark|info|warning|debug): "

@@ -198,7 +198,7 @@ class Exchanges:
         return taken
 
     def hand_back(self, taken: HandOut) -> None:
-        """Let a request wait again that its worker never got."""
+        """Put a request back that never reached its worker."""
         self.queue.hand_back(taken.request_id, taken.attempt, now=self._clock())
         self._wake_pollers()
 

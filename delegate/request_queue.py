@@ -266,7 +266,7 @@ class RequestQueue:
                 entry.lease_until = min(entry.lease_until, now + self._limits.contact_seconds)
 
     def hand_back(self, request_id: str, attempt: int, *, now: float) -> None:
-        """Let a request wait again that its worker never got; that is no crash."""
+        """Put a request back that never reached its worker. This does not count as a crash."""
         if self.standing(request_id, attempt) is Standing.CURRENT:
             self._wait_again(request_id, now)
 

@@ -22,7 +22,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolState, ...] = ()
     """Each pool of the hand."""
     launches: tuple[Launch, ...] = ()
-    """What was ordered and is no node yet."""
+    """Orders whose nodes have not come yet."""
 
 
 class Hand(Protocol):

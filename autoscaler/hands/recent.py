@@ -40,7 +40,7 @@ class Recent:
         self._orders.pop(name, None)
 
     def see(self, name: str, launch: Launch, reason: str) -> None:
-        """Note that a list shows an order that is no node yet; also one of an earlier controller."""
+        """Remember an order that a list shows and whose node has not come yet; also one of an earlier controller."""
         self._orders[name] = Order(launch=launch, shown=True, reason=reason or getattr(self._orders.get(name), "reason", ""))
 
     def settle(self, *, shown: Collection[str], fulfilled: Collection[str], now: float) -> tuple[Launch, ...]:

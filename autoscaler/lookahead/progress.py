@@ -113,14 +113,14 @@ class Progress:
         return job.needs if job else ()
 
     def _may_be_done(self, key: str, done: set[str]) -> bool:
-        """Return whether a job could have ended unseen: without a word, or before this process began."""
+        """Return whether a job could have ended unseen: its pod left no outcome, or it ended before this process began."""
         return key in self._outcomes or all(need in done or need not in self._jobs for need in self._needs(key))
 
     def _is_unknown(self, key: str, done: set[str]) -> bool:
         if any(self._failed(need) for need in self._needs(key)):
             return True  # GitLab skips it
         if key in self._outcomes:
-            return True  # its pod went without a word; a further attempt may come, or not
+            return True  # its pod left no outcome; a further attempt may come, or not
         return not self._pods.get(key) and self._may_be_done(key, done) and key not in self._in_mirror
 
     def _failed(self, key: str) -> bool:
