@@ -1,4 +1,4 @@
-"""The verb `cleanup`: note what became of the job, and delete the attempt's pod."""
+"""The verb `cleanup`: note what became of a job of a job graph, and delete the attempt's pod."""
 
 import time
 
@@ -28,7 +28,7 @@ def cleanup(call: Call) -> None:
     grace = settings.kubernetes.cleanup_grace_period_seconds
     began = time.monotonic()
     api = open_api(call.invocation.folder)
-    if attempt.uid:
+    if attempt.uid and names.graph_labels(call.invocation.variables):
         outcome = names.outcome_of(job_status=job_status, is_lost=bool(attempt.fate.lost))
         pods.note_outcome(api, attempt.namespace, attempt.pod, outcome)
     seconds = min(_MOST_SECONDS - (time.monotonic() - began), settings.budgets.api_seconds)

@@ -9,6 +9,7 @@ from tests.labs.backends.fake import pod_of
 from tests.labs.backends.lab import ContractLab
 
 OUTCOME = "spack-farm.io/outcome"
+IN_A_GRAPH = {"SPACK_FARM_GRAPH": "a" * 52, "SPACK_FARM_GRAPH_JOB": "b" * 32}
 SMALL = 'memory_limit = "64Mi"\nmemory_limit_overwrite_max_allowed = "128Mi"'
 
 
@@ -71,7 +72,7 @@ def test_a_pod_says_what_became_of_its_job_before_it_is_deleted(
 ) -> None:
     """What looks ahead in a job graph must know whether the jobs behind this one will come."""
     runner = lab.runner()
-    job = lab.job([script])
+    job = lab.job([script], variables=IN_A_GRAPH)
     found: list[str] = []
     cluster.faults.add(
         "DELETE /api/v1/namespaces/[^/]*/pods/",
@@ -90,8 +91,14 @@ def test_a_pod_says_what_became_of_its_job_before_it_is_deleted(
 def test_a_pod_is_deleted_also_where_nothing_can_be_noted_on_it(lab: ContractLab, cluster: FakeCluster, code: int) -> None:
     """A Role of an earlier version has no `patch`."""
     fault = cluster.faults.add("PATCH /api/v1/namespaces/[^/]*/pods/", code=code, times=9)
-    job = lab.job(["true"])
+    job = lab.job(["true"], variables=IN_A_GRAPH)
     outcome = lab.runner().run(job)
     assert (outcome.state, fault.seen > 0) == ("success", True), outcome.text
     assert "WARNING" not in outcome.text
     assert all("deletionTimestamp" in pod["metadata"] for pod in cluster.pods())
+
+
+def test_a_job_of_no_graph_costs_no_call_for_its_outcome(lab: ContractLab, cluster: FakeCluster) -> None:
+    outcome = lab.run(["true"])
+    assert outcome.state == "success", outcome.text
+    assert not [call for call in cluster.calls if call.startswith("PATCH") and "/pods/" in call]
