@@ -46,7 +46,7 @@ class Applier:
         """`tell` is called with each line that was carried out, its result and its detail: it makes the Events."""
         self._api, self._scaler, self._hands, self._policy = api, scaler, hands, policy
         self._metrics, self._tell = metrics, tell
-        self._noted: dict[tuple[str, str], str] = {}
+        self._noted: set[tuple[str, str]] = set()
 
     def apply(self, plan: ScalePlan, *, fence: Fence, stopped: Callable[[], bool] = lambda: False) -> list[tuple[Line, str]]:
         """Carry the lines out; return each with its result. Raises NotLeader: the rest is another controller's.
@@ -150,13 +150,14 @@ class Applier:
             self._tell(line, result, detail)
 
     def _note(self, note: Note) -> None:
-        """Log a note once, and again when its words change."""
+        """Log a note once for each subject and reason: the numbers in its message change with each decision."""
         key = (note.subject, note.reason)
-        if key not in self._noted:
-            _LOG.info(note.message, extra={"action": "note", "subject": note.subject, "reason": note.reason})
-        self._noted[key] = note.message
-        if len(self._noted) > _MOST_NOTES:
+        if key in self._noted:
+            return
+        _LOG.info(note.message, extra={"action": "note", "subject": note.subject, "reason": note.reason})
+        if len(self._noted) >= _MOST_NOTES:
             self._noted.clear()
+        self._noted.add(key)
 
 
 def _base36(number: int) -> str:
