@@ -126,6 +126,8 @@ class Service:
         subprocess.run([*ctr, "task", "kill", "--signal", "SIGKILL", identity], check=True)
         wait_until(lambda: state()["restartCount"] > before["restartCount"] and "running" in state()["state"])
         self.until_ready()
+        # the pod counts as ready for some seconds more; until its parts have found each other it answers 503
+        wait_until(lambda: self.ask("one")[0] != "503")
 
 
 SELECTOR = "app.kubernetes.io/name=delegate"

@@ -27,18 +27,21 @@ def node(
     }
 
 
+_LONG_SECONDS = 86_400.0
+
+
 def pod(
-    name: str, *, cpu: str = "1", memory: str = "1Gi", seconds: float | None = None, node_name: str = "",
+    name: str, *, cpu: str = "1", memory: str = "1Gi", seconds: float = _LONG_SECONDS, node_name: str = "",
     labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, job: bool = True, **spec: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a job's pod that runs for some seconds, or until it is deleted."""
-    notes = dict(annotations or {})
-    if seconds is not None:
-        milliseconds = f"{int(seconds * 1000)}ms"
-        notes |= {
-            "pod-complete.stage.kwok.x-k8s.io/delay": milliseconds,
-            "pod-complete.stage.kwok.x-k8s.io/jitter-delay": milliseconds,
-        }
+    # without these annotations, kwok would end it after some seconds of its own choice
+    milliseconds = f"{int(seconds * 1000)}ms"
+    notes = {
+        **(annotations or {}),
+        "pod-complete.stage.kwok.x-k8s.io/delay": milliseconds,
+        "pod-complete.stage.kwok.x-k8s.io/jitter-delay": milliseconds,
+    }
     container = {"name": "build", "image": "x", "resources": {"requests": {"cpu": cpu, "memory": memory}}}
     return {
         "apiVersion": "v1",

@@ -74,9 +74,11 @@ class Server:
 def moto(folder: Path) -> Iterator[Server]:
     """Run moto's server, which keeps everything in memory."""
     log = folder / "moto.log"
-    argv = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
+    argv = [sys.executable, "-m", "tests.labs.s3.moto_server"]
     with log.open("wb") as file:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MOTO_S3_CUSTOM_ENDPOINTS": ""}
+        environment = {
+            "PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "MOTO_S3_CUSTOM_ENDPOINTS": "",
+        }  # fmt: skip
         process = subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment)
     with _ended(process):
         found = _wait_for(lambda: re.search(rb"Running on (http://127\.0\.0\.1:\d+)", log.read_bytes()), process, log)
