@@ -205,6 +205,8 @@ class ScalePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Each job's pod that waits."""
     nodes: tuple[NodeState, ...] = ()
     """Each node."""
+    needed_nodes: tuple[str, ...] = ()
+    """Nodes without a job that jobs that come soon are to run on."""
     dry_run_pools: tuple[str, ...] = ()
     """Pools whose lines are printed only."""
     ledger: Ledger = Ledger()

@@ -4,7 +4,10 @@ Sizes are written as in Kubernetes (`cpu = "16"`, `memory = "64Gi"`). What a nod
 does, unless it is given. Source of the reserve: awslabs/amazon-eks-ami, nodeadm (kubelet's kubeReserved).
 """
 
+import math
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from autoscaler.snapshot import Size
 from executor.units import QuantityError, parse_bytes, parse_millicores
 
 _MIB, _GIB = 1 << 20, 1 << 30
+_LABEL = re.compile("[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _EVICTION_MIB = 100
 _RESERVED_MIB, _RESERVED_MIB_PER_POD = 255, 11
 
@@ -135,13 +139,15 @@ def _pool(table: PoolTable, faults: list[str]) -> Pool:
 def _type(table: TypeTable, at: str, faults: list[str]) -> InstanceType:
     cpu, memory = _cores(table.cpu, f"{at}.cpu", faults), _bytes(table.memory, f"{at}.memory", faults)
     found = allocatable(cpu, memory, most_pods=table.most_pods)
-    if not table.price_per_hour >= 0:  # also of a number that is none
-        faults.append(f"{at}.price_per_hour is negative")
+    cpu = _cores(table.allocatable_cpu, at, faults) if table.allocatable_cpu else found.cpu_millicores
+    memory = _bytes(table.allocatable_memory, at, faults) if table.allocatable_memory else found.memory_bytes
+    if not (cpu and memory):
+        faults.append(f"{at} has no room for pods: nothing is left of its cores or memory after what a node needs itself")
     return InstanceType(
         name=table.name,
         allocatable=Size(
-            cpu_millicores=_cores(table.allocatable_cpu, at, faults) if table.allocatable_cpu else found.cpu_millicores,
-            memory_bytes=_bytes(table.allocatable_memory, at, faults) if table.allocatable_memory else found.memory_bytes,
+            cpu_millicores=cpu,
+            memory_bytes=memory,
             disk_bytes=_bytes(table.disk, f"{at}.disk", faults),
             extended=table.extended,
         ),
@@ -170,11 +176,30 @@ def _bytes(text: str, at: str, faults: list[str]) -> int:
         return 0
 
 
+def _odd_numbers(value: object, at: str = "") -> Iterator[str]:
+    """Yield the keys whose number is negative, infinite or none: no setting takes one."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _odd_numbers(one, f"{at}.{key}" if at else key) if key != "service" else ()
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            name = one.get("name", number) if isinstance(one, dict) else number
+            yield from _odd_numbers(one, f"{at}.{name}")
+    elif isinstance(value, int | float) and not 0 <= value < math.inf:
+        yield f"{at} is {'negative' if value < 0 else 'not a finite number'}"
+
+
 def _faults(file: SettingsFile) -> list[str]:
     """Return what contradicts itself across keys."""
     names = [pool.name for pool in file.pools]
-    faults = [f"two pools have the name {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
-    faults += ["a pool has no name"] * ("" in names)
+    faults = list(_odd_numbers(msgspec.to_builtins(file)))
+    faults += [f"two pools have the name {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+    for what, used in (
+        ("pools", names),
+        *((f"pools.{pool.name}.types", [one.name for one in pool.types]) for pool in file.pools),
+        *((f"pools.{pool.name}.zones", [one for one in pool.zones if one]) for pool in file.pools),
+    ):
+        faults += [f"{what}: {one!r} is no name that a node's label can have" for one in used if not _LABEL.fullmatch(one)]
     faults += [f"pools.{pool.name} has no types" for pool in file.pools if not pool.types]
     faults += [
         f"pools.{pool.name} has no zones; omit the key to let the cloud choose" for pool in file.pools if not pool.zones
@@ -182,6 +207,10 @@ def _faults(file: SettingsFile) -> list[str]:
     for pool in file.pools:
         types = [one.name for one in pool.types]
         faults += [f"pools.{pool.name} has the type {one} twice" for one in sorted({t for t in types if types.count(t) > 1})]
+        faults += [
+            f"pools.{pool.name} has the zone {one} twice"
+            for one in sorted({z for z in pool.zones if pool.zones.count(z) > 1})
+        ]
         if not 0 <= pool.least_nodes <= pool.most_nodes:
             faults.append(f"pools.{pool.name}: least_nodes is above most_nodes, or negative")
     faults += [f"warm: there is no pool {one.pool!r}" for one in file.warm if one.pool not in names]

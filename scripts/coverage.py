@@ -25,7 +25,7 @@ ROOMS = (
     Room(97.0, "autoscaler/cluster", "api election mirror"),
     Room(96.0, "autoscaler/hands", "asg kwok nodeclaim table"),
     Room(97.0, "autoscaler/deciding", ""),
-    Room(97.0, "autoscaler/lookahead", "gitlab graphs store"),
+    Room(97.0, "autoscaler/lookahead", "gitlab graphs owners store"),
     Room(93.0, "autoscaler/simulator", ""),
     Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
     Room(98.0, "buildjob/agent", "build packages planning publisher publishing reproduction run session"),

@@ -136,7 +136,7 @@ def _simulate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     new.add_argument(
         "--placement",
-        choices=("most", "least", "align"),
+        choices=("most", "least", "affinity", "align"),
         default="most",
         help="the scheduler: on the fullest node, on the emptiest one, or with jobs that end together (default: most)",
     )

@@ -166,6 +166,57 @@ class Api:
                 )
             )
 
+    def create_pod_template(self, body: JsonObject) -> None:
+        """Create a PodTemplate in our namespace; one of that name that is there already is success."""
+        with contextlib.suppress(Conflict):
+            _content(
+                lambda: self.core.create_namespaced_pod_template(
+                    self.namespace, body, _preload_content=False, _request_timeout=_timeout()
+                )
+            )
+
+    def delete_pod_template(self, name: str) -> None:
+        """Delete a PodTemplate of our namespace; absence is success."""
+        with contextlib.suppress(NotFound):
+            _content(
+                lambda: self.core.delete_namespaced_pod_template(
+                    name, self.namespace, _preload_content=False, _request_timeout=_timeout()
+                )
+            )
+
+    def list_custom(self, group: str, version: str, plural: str, item: type[_Item], *, label_selector: str) -> list[_Item]:
+        """Return the objects of a kind in our namespace. Raises NotFound if the cluster does not know the kind."""
+        call = functools.partial(
+            self.custom.list_namespaced_custom_object, group, version, self.namespace, plural,
+            label_selector=label_selector, _preload_content=False, _request_timeout=_timeout(),
+        )  # fmt: skip
+        return decoded(msgspec.json.Decoder(Page[item]), self._read(call), plural).items  # type: ignore[valid-type]
+
+    def create_custom(self, group: str, version: str, plural: str, body: JsonObject) -> None:
+        """Create an object in our namespace. Raises Conflict if one of that name is there."""
+        _content(
+            lambda: self.custom.create_namespaced_custom_object(
+                group, version, self.namespace, plural, body, _preload_content=False, _request_timeout=_timeout()
+            )
+        )
+
+    def replace_custom(self, group: str, version: str, plural: str, name: str, body: JsonObject) -> None:
+        """Replace an object of our namespace if its resourceVersion is still that of the body. Raises Conflict, NotFound."""
+        _content(
+            lambda: self.custom.replace_namespaced_custom_object(
+                group, version, self.namespace, plural, name, body, _preload_content=False, _request_timeout=_timeout()
+            )
+        )
+
+    def delete_custom(self, group: str, version: str, plural: str, name: str) -> None:
+        """Delete an object of our namespace; absence is success."""
+        with contextlib.suppress(NotFound):
+            _content(
+                lambda: self.custom.delete_namespaced_custom_object(
+                    group, version, self.namespace, plural, name, _preload_content=False, _request_timeout=_timeout()
+                )
+            )
+
     def get_lease(self, name: str) -> bytes:
         """Return a lease of the autoscaler's namespace, not from a cache. Raises NotFound, ClusterError."""
         return _content(

@@ -1,6 +1,7 @@
 """Kubernetes objects as the API server writes them: only the fields that are read, everything else is skipped unread.
 
-Source: Kubernetes API v1 (Pod, Node), coordination.k8s.io/v1 (Lease), karpenter.sh/v1 (NodeClaim).
+Source: Kubernetes API v1 (Pod, Node), coordination.k8s.io/v1 (Lease), karpenter.sh/v1 (NodeClaim),
+autoscaling.x-k8s.io (CapacityBuffer).
 """
 
 from typing import Generic, TypeVar
@@ -267,6 +268,27 @@ class NodeClaimObject(msgspec.Struct, frozen=True):
     metadata: Meta = Meta()
     spec: NodeClaimSpec = NodeClaimSpec()
     status: NodeClaimStatus = NodeClaimStatus()
+
+
+class TemplateRef(msgspec.Struct, frozen=True, gc=False):
+    """Names a PodTemplate."""
+
+    name: str = ""
+
+
+class BufferSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Of a CapacityBuffer."""
+
+    provisioning_strategy: str | None = None
+    pod_template_ref: TemplateRef = TemplateRef()
+    replicas: int | None = None
+
+
+class BufferObject(msgspec.Struct, frozen=True):
+    """A CapacityBuffer."""
+
+    metadata: Meta = Meta()
+    spec: BufferSpec = BufferSpec()
 
 
 class Bookmark(msgspec.Struct, frozen=True):

@@ -7,9 +7,8 @@ plan.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from autoscaler import cron
 from autoscaler.deciding import breakers as breaker_rules
-from autoscaler.deciding import demand, orphans, scale_in
+from autoscaler.deciding import demand, floor, orphans, scale_in
 from autoscaler.deciding.budget import Budget, Machine
 from autoscaler.deciding.demand import Item
 from autoscaler.deciding.health import health_of
@@ -27,9 +26,9 @@ from autoscaler.deciding.places import (
     templates,
 )
 from autoscaler.deciding.waits import impossible, waiting
-from autoscaler.policy import Policy, WarmPeriod
+from autoscaler.policy import Policy
 from autoscaler.scale_plan import LaunchNodes, Line, NodeState, Note, ScalePlan, UncordonNode
-from autoscaler.snapshot import JOB, Launch, Ledger, Node, PoolState, Snapshot, Toleration
+from autoscaler.snapshot import Launch, Ledger, Node, PoolState, Snapshot, Toleration
 
 _MOST_NAMES = 20
 _LEAD = 0.4
@@ -83,6 +82,15 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> ScalePlan:
         lines=(*orders, *removing, *cleaning, *health.notes, *_notes(placement, budget, list(known.values()))),
         waiting=tuple(waiting(snapshot.pods, placement, list(known.values()), met=budget.met, now=now)),
         nodes=tuple(_states(snapshot, bound, removing, stays)),
+        needed_nodes=tuple(
+            sorted(
+                {
+                    where.name
+                    for item, where in placement.placed
+                    if item.reason == demand.LOOK_AHEAD and where.node and where.node.pool and not where.is_busy
+                }
+            )
+        ),
         dry_run_pools=tuple(pool.name for pool in policy.pools if pool.dry_run or policy.dry_run),
         ledger=Ledger(
             idle_since=dict(sorted(idle.items())),
@@ -165,18 +173,10 @@ def _booting(  # noqa: PLR0913, PLR0917  all that a booting machine is known by
 
 def _floor(policy: Policy, snapshot: Snapshot, bound: dict[str, NodePods], now: float) -> Iterator[Item]:
     """Yield the slots that warm floors keep free now."""
+    slots = floor.slots(policy, snapshot, bound, now)
     for pool in policy.pools:
-        period: WarmPeriod | None = None
-        for one in policy.warm:
-            if one.pool == pool.name and cron.holds(one.cron, now):
-                period = one
-        if period is None:
-            continue
-        names = [node.name for node in snapshot.nodes if node.pool == pool.name]
-        active = sum(pod.kind == JOB for name in names if name in bound for pod in bound[name].jobs)
-        slots = max(period.idle_count, min(period.most_slots, math.ceil(active * period.scale_factor - 1e-9)))
         wanted = Constraints(selector=((POOL_LABEL, pool.name),), tolerations=_ANY_TAINT)
-        for number in range(slots):
+        for number in range(slots.get(pool.name, 0)):
             name = f"slot {number + 1} of the warm floor of {pool.name}"
             yield demand.item_of(pool.slot, wanted, name=name, reason=demand.WARM, ready_at=now, seconds=None)
 

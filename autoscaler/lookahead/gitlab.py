@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,6 +22,7 @@ from autoscaler.snapshot import QueuedJob
 _PAGE, _MOST_PAGES = 100, 20
 _LARGEST = 8 << 20
 _TIMEOUT_SECONDS = 15.0
+_Answer = TypeVar("_Answer")
 _LOG = logging.getLogger("spack_farm.autoscaler")
 
 
@@ -40,11 +41,16 @@ class GitLab(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Between two requests for a project."""
 
 
+class Missing(CloudError):  # noqa: N818  named for what it is, as in autoscaler.errors
+    """GitLab answers 404."""
+
+
 class JobObject(msgspec.Struct, frozen=True, gc=False):
     """A job; only what is read."""
 
     id: int
     name: str = ""
+    status: str = ""
     tag_list: tuple[str, ...] = ()
     created_at: str | None = None
     queued_duration: float | None = None
@@ -95,27 +101,35 @@ class GitLabQueue:
             self._end.wait(self._settings.every_seconds)
 
     def _page(self, project: int, page: int) -> list[JobObject]:
-        path = f"/api/v4/projects/{project}/jobs?scope%5B%5D=pending&per_page={_PAGE}&page={page}"
-        try:
-            token = Path(self._settings.token_file).read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CloudError(f"service.gitlab.token_file cannot be read: {error}") from error
-        url = urlsplit(self._settings.url)
-        make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        connection = make(url.hostname or "", url.port, timeout=_TIMEOUT_SECONDS)
-        try:
-            connection.request(
-                "GET", url.path.rstrip("/") + path, headers={"PRIVATE-TOKEN": token, "Accept": "application/json"}
-            )
-            answer = connection.getresponse()
-            content = answer.read(_LARGEST + 1)
-            if answer.status != 200:
-                raise CloudError(f"{self._settings.url}: project {project}: status {answer.status}")
-            return msgspec.json.decode(content, type=list[JobObject])
-        except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
-            raise CloudError(f"{self._settings.url}: project {project}: {error!r}"[:300]) from error
-        finally:
-            connection.close()
+        path = f"projects/{project}/jobs?scope%5B%5D=pending&per_page={_PAGE}&page={page}"
+        return get(self._settings, path, list[JobObject])
+
+
+def get(settings: GitLab, path: str, kind: type[_Answer]) -> _Answer:
+    """Return what GitLab's API answers; `path` is below `/api/v4/`. Raises CloudError, Missing."""
+    try:
+        token = Path(settings.token_file).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CloudError(f"service.gitlab.token_file cannot be read: {error}") from error
+    url = urlsplit(settings.url)
+    make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = make(url.hostname or "", url.port, timeout=_TIMEOUT_SECONDS)
+    what = f"{settings.url}: {path.partition('?')[0]}"
+    try:
+        connection.request(
+            "GET", f"{url.path.rstrip('/')}/api/v4/{path}", headers={"PRIVATE-TOKEN": token, "Accept": "application/json"}
+        )
+        answer = connection.getresponse()
+        content = answer.read(_LARGEST + 1)
+        if answer.status == 404:
+            raise Missing(f"{what}: there is no such thing, or the token may not see it")
+        if answer.status != 200:
+            raise CloudError(f"{what}: status {answer.status}")
+        return msgspec.json.decode(content, type=kind)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+        raise CloudError(f"{what}: {error!r}"[:300]) from error
+    finally:
+        connection.close()
 
 
 def queued_job(job: JobObject, tags: frozenset[str], now: float) -> QueuedJob | None:

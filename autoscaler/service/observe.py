@@ -8,6 +8,8 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from autoscaler.cluster.api import Api
 from autoscaler.cluster.mirror import Mirror
 from autoscaler.cluster.objects import NodeObject, PodObject
@@ -16,6 +18,7 @@ from autoscaler.errors import AutoscalerError
 from autoscaler.hands.hand import Hand
 from autoscaler.lookahead.gitlab import GitLabQueue
 from autoscaler.lookahead.graphs import Graphs
+from autoscaler.lookahead.owners import Owners
 from autoscaler.service.metrics import Metrics
 from autoscaler.snapshot import Graph, Launch, Ledger, Node, Pod, PoolState, QueuedJob, Snapshot
 
@@ -31,11 +34,13 @@ class Observer:
         hands: Mapping[str, Hand],
         graphs: Graphs | None,
         gitlab: GitLabQueue | None,
+        owners: Owners,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`hands` are by pool; pools of one hand share it."""
         self._hands, self._graphs, self._gitlab, self._metrics, self._clock = hands, graphs, gitlab, metrics, clock
+        self._owners = owners
         self._pods: Mirror[PodObject, Pod] = Mirror(
             api, "pods", PodObject, lambda found: read_pod(found, selection), on_change=self._pod_changed, clock=clock
         )
@@ -47,6 +52,7 @@ class Observer:
         """Begin to read."""
         self._pods.start()
         self._nodes.start()
+        self._owners.start()
         if self._gitlab:
             self._gitlab.start()
 
@@ -54,6 +60,7 @@ class Observer:
         """End reading."""
         self._pods.stop()
         self._nodes.stop()
+        self._owners.stop()
         if self._gitlab:
             self._gitlab.stop()
 
@@ -67,7 +74,7 @@ class Observer:
         now = self._clock()
         inputs = {"pods": self._pods.read_at, "nodes": self._nodes.read_at, "pools": now}
         # Pods first: a pod that is bound to a node of the later list is never missed, only shown too early.
-        pods, nodes = self._pods.values(), self._nodes.values()
+        pods, nodes = self._with_orphans(self._pods.values()), self._nodes.values()
         states, launches = self._look(nodes, now)
         graphs: tuple[Graph, ...] = ()
         queued: tuple[QueuedJob, ...] = ()
@@ -105,8 +112,18 @@ class Observer:
             launches += view.launches
         return tuple(states), tuple(launches)
 
+    def _with_orphans(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
+        """Return the pods; those whose job is over say since when."""
+        over = self._owners.over(pods)
+        if not over:
+            return pods
+        return tuple(
+            msgspec.structs.replace(pod, orphaned_since=over[pod.uid]) if pod.uid in over else pod for pod in pods
+        )  # fmt: skip
+
     def _pod_changed(self, pod: PodObject, change: str) -> None:
         with contextlib.suppress(KeyError, ValueError):
             self._metrics.pod_changed(pod, change)
+        self._owners.pod_changed(pod, change)
         if self._graphs:
             self._graphs.pod_changed(pod, change)

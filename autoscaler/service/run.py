@@ -23,15 +23,18 @@ from autoscaler.hands.hand import Hand
 from autoscaler.hands.table import hands_of
 from autoscaler.lookahead.gitlab import GitLabQueue
 from autoscaler.lookahead.graphs import Graphs
+from autoscaler.lookahead.owners import Owners
 from autoscaler.lookahead.store import open_store
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import ScalePlan
 from autoscaler.service.apply import Applier
+from autoscaler.service.buffers import Buffers
 from autoscaler.service.events import Events
 from autoscaler.service.hints import Hints
 from autoscaler.service.log import LOGGER, start_log
 from autoscaler.service.metrics import Metrics
 from autoscaler.service.observe import Observer
+from autoscaler.service.placeholders import Placeholders
 from autoscaler.service.record import Recorder
 from autoscaler.service.scale_in import Scaler
 from autoscaler.service.settings import Service, read_service
@@ -79,15 +82,19 @@ class Controller:
             pools=frozenset(pool.name for pool in policy.pools),
         )
         self._observer = Observer(
-            self._api, selection, hands=hands, graphs=self._graphs, gitlab=gitlab, metrics=self.metrics, clock=clock
-        )
+            self._api, selection, hands=hands, graphs=self._graphs, gitlab=gitlab,
+            owners=Owners(service.gitlab, clock=clock), metrics=self.metrics, clock=clock,
+        )  # fmt: skip
         self._scaler = Scaler(self._api, policy.scale_in, identity=self.identity, tick_seconds=policy.tick_seconds)
         events = Events(self._api, identity=self.identity)
         self._applier = Applier(
             self._api, self._scaler, hands=hands, policy=policy, metrics=self.metrics,
             tell=events.tell if service.events else _silent,
         )  # fmt: skip
-        self._hints = Hints(self._api, policy, metrics=self.metrics) if policy.mode == "hints" else None
+        self._hints: Hints | None = None
+        if policy.mode == "hints":
+            room = (Buffers if service.placeholders == "buffers" else Placeholders)(self._api, owner=service.owner)
+            self._hints = Hints(room, policy, metrics=self.metrics)
         self._waiting = WaitingNotes(self._api) if service.annotate_waiting else None
         self._recorder = Recorder(Path(service.record_folder), count=service.record_count) if service.record_folder else None
         self._end = threading.Event()
@@ -185,7 +192,7 @@ class Controller:
     def _carry_out(self, plan: ScalePlan, snapshot: Snapshot) -> None:
         fence = self.election.check
         if self._hints:
-            self._hints.apply(plan, snapshot, fence=fence, stopped=self._end.is_set)
+            self._hints.apply(plan, snapshot, fence=fence)
         else:
             self._applier.apply(plan, fence=fence, stopped=self._end.is_set)
         if self._waiting and not self._end.is_set() and not self._policy.dry_run:

@@ -1,6 +1,6 @@
 """The table `[service]` of the settings: what only the running service needs. Pools are in `autoscaler.settings`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,6 +28,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A pod with all of these labels is a job."""
     startup_taints: tuple[str, ...] = ()
     """Taints of nodes that are Ready and not yet usable, besides the well-known ones."""
+    placeholders: Literal["pods", "buffers"] = "pods"
+    """With `mode = "hints"`: how room for jobs that come is asked for, by placeholder pods or by CapacityBuffer objects."""
     annotate_waiting: bool = True
     """Whether pods get the annotation `spack-farm.io/waiting`."""
     events: bool = True

@@ -58,7 +58,7 @@ def simulated(  # noqa: PLR0913  all that a run depends on
     seed: int = 1,
     most_seconds: float = MOST_SECONDS,
 ) -> Result:
-    """Run to the end. `placement`: least, most or align; `by_rank`: the scheduler takes the longest critical path first."""
+    """Run to the end. `placement`: least, most, affinity or align; `by_rank`: the scheduler takes the longest path first."""
     known = drawn(pipelines, conditions, seed)
     world = World(known, conditions, placement=placement, by_rank=by_rank, seed=seed)
     at = 0.0

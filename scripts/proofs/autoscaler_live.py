@@ -1,16 +1,14 @@
 """The autoscaler's hands on real Karpenter, and its service at 1,000 nodes and 10,000 pods, on simulated nodes.
 
-usage: scripts/prove autoscaler-live [--nodes N] [--pods N] [--record]
+usage: scripts/prove autoscaler-live [--only karpenter|service] [--nodes N] [--pods N] [--seconds N] [--record]
 """
 
 import argparse
-import concurrent.futures
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from autoscaler.cluster.api import connect
 from autoscaler.cluster.objects import NodeObject
@@ -22,31 +20,88 @@ from autoscaler.snapshot import Node, Size
 from scripts import proof_page
 from tests.labs.nodes.control_plane import ControlPlane, running_control_plane
 from tests.labs.nodes.faulty_api import FaultyApi
-from tests.labs.nodes.objects import node, pod
+from tests.labs.nodes.large import HEARTBEAT_SECONDS, LargeFarm
+from tests.labs.nodes.objects import pod
 from tests.labs.nodes.plugin import NodesLab
 from tests.labs.nodes.service import Service
 from tests.labs.waiting import wait_until
 
 TYPE = "m-8x-amd64-linux"
 CLASS = {"node_class_group": "karpenter.kwok.sh", "node_class_kind": "KWOKNodeClass", "node_class": "default"}
-SETTLED_SECONDS = 60.0
+SETTLED_SECONDS, WATCHED_SECONDS = 60.0, 60.0
+JOB_SECONDS = 600.0
+"""How long a job lives, where nodes and pods are many."""
+_STAYS = {"karpenter.sh/do-not-disrupt": "true"}
+FATES: dict[str, tuple[str, dict[str, str], bool]] = {
+    "kept": ("a pod with do-not-disrupt, bound a moment before the NodeClaim's deletion", _STAYS, False),
+    "late": ("a pod with do-not-disrupt, bound a moment after it", _STAYS, True),
+    "bare": ("a pod without the annotation, bound a moment before it", {}, False),
+}
+"""Pods on nodes whose NodeClaim is deleted: name -> in words, annotations, whether they are bound after the deletion."""
 
 
 def main() -> int:
-    """Run both, print the result."""
+    """Run what is asked for, print the result."""
     parser = argparse.ArgumentParser(prog="scripts/prove autoscaler-live", description=__doc__)
+    parser.add_argument("--only", choices=["karpenter", "service"], help="one of the two proofs (default: both)")
     parser.add_argument("--nodes", type=int, default=1000, help="nodes of the service's test (default: 1000)")
     parser.add_argument("--pods", type=int, default=10_000, help="pods of the service's test (default: 10000)")
+    parser.add_argument("--seconds", type=float, default=300.0, help="length of the service's test (default: 300)")
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/autoscaler-live.md")
     arguments = parser.parse_args()
     at = proof_page.commit()
-    with running_control_plane() as plane:
-        lines = [*karpenter(plane), *service(plane, nodes=arguments.nodes, pods=arguments.pods)]
-    result = "\n".join(lines)
+    lines: list[str] = []
+    if arguments.only != "service":
+        with running_control_plane() as plane:
+            lines += karpenter(plane)
+    if arguments.only != "karpenter":
+        with running_control_plane(simulated=False) as plane:
+            lines += service(plane, nodes=arguments.nodes, pods=arguments.pods, seconds=arguments.seconds)
+    result = "\n".join(f"- {line}" for line in lines)
     print(result)
     if arguments.record:
         proof_page.record("autoscaler-live", result, at=at)
     return 0
+
+
+class Claims:
+    """Karpenter's machines, ordered and ended by our hand."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane, self.api = plane, connect(str(plane.kubeconfig()))
+        kind = InstanceType(name=TYPE, allocatable=Size(), price_per_hour=1)
+        options = CLASS | {"capacity_type": "on-demand"}
+        pool = Pool(name="claims", types=(kind,), labels={"farm": "claims"}, options=options)
+        self.hand = NodeClaimHand(self.api, (pool,), owner="proof")
+        wait_until(lambda: self.hand._claims.read_at is not None)  # noqa: SLF001 (its copy is there)
+
+    def nodes(self) -> dict[str, Node]:
+        """Return the nodes by machine."""
+        found = (read_node(one, Selection()) for page in self.api.pages("nodes", NodeObject) for one in page.items)
+        return {one.instance or one.name: one for one in found if one.pool == "claims"}
+
+    def order(self, count: int, order: str) -> list[Node]:
+        """Order machines, twice as after a restart; return those that are new once they are usable."""
+        before = self.nodes().keys()
+        line = LaunchNodes(pool="claims", type=TYPE, zone="", count=count, desired=count, reason="pending", message="")
+        for _ in range(2):
+            self.hand.launch(line, order=order, fence=_unfenced)
+        wait_until(lambda: sum(one.is_usable for name, one in self.nodes().items() if name not in before) == count)
+        return sorted((one for name, one in self.nodes().items() if name not in before), key=lambda one: one.name)
+
+    def end(self, node: Node) -> None:
+        """Delete a node's NodeClaim."""
+        self.hand.end("claims", node.instance, node=node.name, fence=_unfenced)
+
+    def bind(self, name: str, node: Node, *, annotations: dict[str, str]) -> None:
+        """Create a pod that is bound already."""
+        body = pod(name, node_name=node.name, annotations=annotations, cpu="100m")
+        self.plane.call("POST", "/api/v1/namespaces/default/pods", body)
+
+    def fate(self, name: str, node: Node) -> str:
+        """Return what is there of a node and a pod."""
+        phase = self.plane.pods("default").get(name, {}).get("status", {}).get("phase", "gone")
+        return f"node {'there' if node.instance in self.nodes() else 'gone'}, pod {phase}"
 
 
 def karpenter(plane: ControlPlane) -> list[str]:
@@ -54,84 +109,83 @@ def karpenter(plane: ControlPlane) -> list[str]:
     plane.start_karpenter()
     body = {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass", "metadata": {"name": "default"}, "spec": {}}
     wait_until(lambda: plane.raw("POST", "/apis/karpenter.kwok.sh/v1alpha1/kwoknodeclasses", body)[0] in {201, 409})
-    api = connect(str(plane.kubeconfig()))
-    kind = InstanceType(name=TYPE, allocatable=Size(), price_per_hour=1)
-    options = CLASS | {"capacity_type": "on-demand"}
-    hand = NodeClaimHand(
-        api, (Pool(name="claims", types=(kind,), labels={"farm": "claims"}, options=options),), owner="proof"
-    )
-    lines: list[str] = []
-
-    def nodes() -> dict[str, Node]:
-        found = (read_node(one, Selection()) for page in api.pages("nodes", NodeObject) for one in page.items)
-        return {one.instance or one.name: one for one in found if one.pool == "claims"}
-
-    def seen() -> Any:
-        return hand.look(nodes(), time.time())
-
-    wait_until(lambda: hand._claims.read_at is not None)  # noqa: SLF001 (its copy is there)
-    began = time.monotonic()
-    line = LaunchNodes(pool="claims", type=TYPE, zone="", count=2, desired=2, reason="pending", message="")
-    for _ in range(2):
-        hand.launch(line, order="a", fence=lambda: None)
-    wait_until(lambda: sum(one.is_usable for one in nodes().values()) == 2)
-    view = seen()
-    assert (view.pools[0].desired, view.launches) == (2, ()), view
-    lines.append(f"two NodeClaims, ordered twice, were two usable nodes after {time.monotonic() - began:.0f} s")
-    busy, idle = sorted(nodes().values(), key=lambda one: one.name)
-    annotations = {"karpenter.sh/do-not-disrupt": "true"}
-    plane.call(
-        "POST", "/api/v1/namespaces/default/pods", pod("bound", node_name=busy.name, annotations=annotations, cpu="100m")
-    )  # fmt: skip
+    claims, began = Claims(plane), time.monotonic()
+    nodes = claims.order(len(FATES) + 1, "a")
+    view = claims.hand.look(claims.nodes(), time.time())
+    assert (view.pools[0].desired, view.launches) == (len(nodes), ()), view
+    lines = [
+        f"{len(nodes)} NodeClaims, ordered twice, were {len(nodes)} usable nodes after {time.monotonic() - began:.0f} s"
+    ]
     time.sleep(SETTLED_SECONDS)
-    assert len(nodes()) == 2, "Karpenter ended a node by itself"
-    lines.append(f"Karpenter left an idle node without a NodePool alone for {SETTLED_SECONDS:.0f} s")
-    hand.end("claims", idle.instance, node=idle.name, fence=lambda: None)
-    wait_until(lambda: idle.instance not in nodes())
-    hand.end("claims", busy.instance, node=busy.name, fence=lambda: None)
-    time.sleep(30)
-    there, phase = busy.instance in nodes(), plane.pods("default").get("bound", {}).get("status", {}).get("phase", "gone")
-    fate = "there" if there else "gone"
-    lines.append(f"30 s after the deletion of a NodeClaim below a pod with do-not-disrupt: node {fate}, pod {phase}")
-    plane.raw("DELETE", "/api/v1/namespaces/default/pods/bound", {"gracePeriodSeconds": 0})
-    wait_until(lambda: not nodes())
-    assert seen().pools[0].faults == (), "what we ended ourselves is no fault"
+    assert len(claims.nodes()) == len(nodes), "Karpenter ended a node by itself"
+    lines.append(f"Karpenter left {len(nodes)} idle nodes without a NodePool alone for {SETTLED_SECONDS:.0f} s")
+    claims.end(nodes[-1])
+    wait_until(lambda: nodes[-1].instance not in claims.nodes())
+    lines.append("the deletion of an idle node's NodeClaim ended it")
+    for (name, (_, annotations, is_after)), node in zip(FATES.items(), nodes, strict=False):
+        if is_after:
+            claims.end(node)
+        claims.bind(name, node, annotations=annotations)
+        if not is_after:
+            claims.end(node)
+    time.sleep(WATCHED_SECONDS)
+    fates = {name: claims.fate(name, node) for name, node in zip(FATES, nodes, strict=False)}
+    lines += [f"{FATES[name][0]}: after {WATCHED_SECONDS:.0f} s {fate}" for name, fate in fates.items()]
+    assert all(fates[name] == "node there, pod Running" for name, (_, notes, _) in FATES.items() if notes), fates
+    for name in FATES:
+        plane.raw("DELETE", f"/api/v1/namespaces/default/pods/{name}", {"gracePeriodSeconds": 0})
+    wait_until(lambda: not claims.nodes())
+    lines.append("once the pods had ended, Karpenter ended their nodes")
+    assert claims.hand.look({}, time.time()).pools[0].faults == (), "what we ended ourselves is no fault"
     return lines
 
 
-def service(plane: ControlPlane, *, nodes: int, pods: int) -> list[str]:
-    """Measure the service's memory and CPU with so many nodes and pods."""
-    farm = NodesLab(plane, FaultyApi(plane), "large")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": farm.name}}
-    plane.call("POST", "/api/v1/namespaces", namespace)
-    wait_until(lambda: plane.raw("GET", f"/api/v1/namespaces/{farm.name}/serviceaccounts/default")[0] == 200)
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        labels = {"farm": farm.name, "node.kubernetes.io/instance-type": "large"}
-        bodies = [node(f"large-{number}", pool=farm.name, cpu="16", labels=labels) for number in range(nodes)]
-        list(pool.map(lambda body: plane.call("POST", "/api/v1/nodes", body), bodies))
-        path = f"/api/v1/namespaces/{farm.name}/pods"
-        jobs = [
-            pod(f"p{number}", labels=farm.job_labels, cpu="1", memory="1Gi", node_name=f"large-{number % nodes}")
-            for number in range(pods)
-        ]
-        list(pool.map(lambda body: plane.call("POST", path, body), jobs))
+def service(plane: ControlPlane, *, nodes: int, pods: int, seconds: float) -> list[str]:
+    """Measure the service's memory and CPU with so many nodes and pods, while jobs of ten minutes come and go."""
+    name = "large"
+    began = time.monotonic()
+    large = LargeFarm(plane, name=name, nodes=nodes, pods=pods)
+    large.fill()
+    filled = time.monotonic() - began
+    farm = NodesLab(plane, FaultyApi(plane), name)
     with tempfile.TemporaryDirectory() as folder:
-        one = Service(farm, Path(folder), tick_seconds=10)
+        one = Service(farm, Path(folder), tick_seconds=10, kubeconfig=plane.kubeconfig())
         try:
             wait_until(one.leads)
-            wait_until(lambda: "spack_farm_decide_seconds_count" in one.get("/metrics"))
-            time.sleep(30)
-            before, began = cpu_seconds(one.process.pid), time.monotonic()
-            time.sleep(60)
-            cores = (cpu_seconds(one.process.pid) - before) / (time.monotonic() - began)
-            memory = resident_mib(one.process.pid)
-            text = dict(line.rsplit(" ", 1) for line in one.get("/metrics").splitlines() if not line.startswith("#"))
-            decide = float(text["spack_farm_decide_seconds_sum"]) / max(float(text["spack_farm_decide_seconds_count"]), 1)
+            wait_until(lambda: "spack_farm_decide_seconds_count 0.0" not in one.get("/metrics"))
+            started = cpu_seconds(one.process.pid)
+            before, decided, began = started, figures(one), time.monotonic()
+            while (passed := time.monotonic() - began) < seconds:
+                large.churn(max(round(pods / JOB_SECONDS), 1), heartbeats=max(round(nodes / HEARTBEAT_SECONDS), 1))
+                time.sleep(max(1 - (time.monotonic() - began - passed), 0))
+            passed = time.monotonic() - began
+            cores = (cpu_seconds(one.process.pid) - before) / passed
+            memory, after = resident_mib(one.process.pid), figures(one)
+            faults = [line for line in one.lines() if line["level"] in {"warning", "error"}]
         finally:
             one.kill()
+            farm.api.stop()
+    assert after["running"] > 0.99 * pods, after
+    assert not faults, faults[:3]
+    decisions = after["count"] - decided["count"]
     return [
-        f"{nodes} nodes, {pods} pods: {memory:.0f} MiB, {cores:.2f} cores, {decide:.2f} s for a decision (every 10 s)",
+        f"{nodes} nodes and {pods} pods of jobs were in the store after {filled:.0f} s; no controllers run",
+        f"the service read them and decided for the first time with {started:.1f} s of CPU time",
+        f"{passed:.0f} s in which {pods / JOB_SECONDS:.0f} jobs a second ended and as many came: {cores:.3f} cores",
+        f"at most {memory:.0f} MiB resident",
+        f"{decisions:.0f} decisions, {(after['sum'] - decided['sum']) / max(decisions, 1):.2f} s each",
     ]
+
+
+def figures(one: Service) -> dict[str, float]:
+    """Return what the service says of its decisions, and of jobs that run."""
+    text = dict(line.rsplit(" ", 1) for line in one.get("/metrics").splitlines() if not line.startswith("#"))
+    kept = {name: f"spack_farm_decide_seconds_{name}" for name in ("sum", "count")}
+    return {name: float(text[key]) for name, key in (kept | {"running": 'spack_farm_pods{state="running"}'}).items()}
+
+
+def _unfenced() -> None:
+    pass
 
 
 def cpu_seconds(process: int) -> float:

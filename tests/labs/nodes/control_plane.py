@@ -4,6 +4,7 @@ All of it listens on loopback, at ports of its own, so several stand side by sid
 started them. Nodes are Node objects with the annotation `kwok.x-k8s.io/node`; kwok makes them ready and their pods run.
 """
 
+import base64
 import contextlib
 import http.client
 import json
@@ -15,7 +16,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.labs.cluster import parts
 
 _HERE = Path(__file__).resolve().parent
 START_SECONDS = 120.0
+_MOST_OPERATIONS = 100
+"""Of a transaction of the store; it takes 128."""
 CONTROLLER = "system:serviceaccount:spack-farm:spack-farm-autoscaler"
 """The user whose rights are those of deploy/autoscaler."""
 _TOKENS = {
@@ -56,6 +59,7 @@ class ControlPlane:
         self.server = f"https://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tls: ssl.SSLContext | None = None
+        self._store: http.client.HTTPConnection | None = None
 
     def kubeconfig(self, user: str = "admin", *, server: str = "") -> Path:
         """Return a kubeconfig of one of the users, for the API server or for what stands before it."""
@@ -102,6 +106,29 @@ class ControlPlane:
         finally:
             connection.close()
 
+    def write(self, objects: Iterable[tuple[str, dict[str, Any] | None]]) -> None:
+        """Write objects into the store itself, past admission and controllers: ten thousand in seconds. None deletes one.
+
+        Each comes with its key below `/registry/`, such as `pods/NAMESPACE/NAME`; the API server takes them from there.
+        """
+        found = list(objects)
+        for begin in range(0, len(found), _MOST_OPERATIONS):
+            operations = []
+            for key, body in found[begin : begin + _MOST_OPERATIONS]:
+                name = base64.b64encode(f"/registry/{key}".encode()).decode()
+                if body is None:
+                    operations.append({"requestDeleteRange": {"key": name}})
+                else:
+                    value = base64.b64encode(json.dumps(body).encode()).decode()
+                    operations.append({"requestPut": {"key": name, "value": value}})
+            if self._store is None:
+                self._store = http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=30)
+            self._store.request("POST", "/v3/kv/txn", json.dumps({"success": operations}))
+            answer = self._store.getresponse()
+            content = answer.read()
+            if answer.status != 200:
+                raise ApiFault(answer.status, content)
+
     def nodes(self) -> dict[str, dict[str, Any]]:
         """Return all nodes by name."""
         return {one["metadata"]["name"]: one for one in self.call("GET", "/api/v1/nodes")["items"]}
@@ -118,15 +145,22 @@ class ControlPlane:
                 ["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def start_karpenter(self) -> None:
-        """Start Karpenter's controllers on their kwok provider, and wait for its kinds of objects."""
+    def add_karpenters_kinds(self) -> Path:
+        """Add Karpenter's kinds of objects, CapacityBuffer among them; return the folder of its program."""
         karpenter = _built(_HERE / "build-kwok", "--karpenter")[1]
         kubectl = [f"{self.programs}/kubectl", "--kubeconfig", str(self.kubeconfig())]
         subprocess.run([*kubectl, "apply", "-f", f"{karpenter}/crds"], check=True, stdout=subprocess.DEVNULL)
-        self.wait(lambda: self.raw("GET", "/apis/karpenter.sh/v1/nodeclaims")[0] == 200, "Karpenter's kinds of objects")
+        for kind in ("karpenter.sh/v1/nodeclaims", "autoscaling.x-k8s.io/v1beta1/capacitybuffers"):
+            self.wait(lambda kind=kind: self.raw("GET", f"/apis/{kind}")[0] == 200, f"the kind {kind}")
+        return karpenter
+
+    def start_karpenter(self) -> None:
+        """Start Karpenter's controllers on their kwok provider, with CapacityBuffers."""
+        karpenter = self.add_karpenters_kinds()
         environment = {
             "KUBECONFIG": str(self.kubeconfig()), "DISABLE_LEADER_ELECTION": "true", "SYSTEM_NAMESPACE": "kube-system",
-            "KARPENTER_SERVICE": "karpenter", "METRICS_PORT": str(free_port()), "HEALTH_PROBE_PORT": str(free_port()),
+            "FEATURE_GATES": "CapacityBuffer=true", "KARPENTER_SERVICE": "karpenter", "METRICS_PORT": str(free_port()),
+            "HEALTH_PROBE_PORT": str(free_port()),
         }  # fmt: skip
         with (self.home / "log/karpenter.log").open("ab") as log:
             self._processes["karpenter"] = subprocess.Popen(
@@ -150,8 +184,8 @@ class ControlPlane:
             return self.raw("GET", "/readyz") == (200, b"ok")
         return False
 
-    def start_all(self) -> None:
-        """Start all components; return when pods can be scheduled."""
+    def start_all(self, *, simulated: bool = True) -> None:
+        """Start all components; return when pods can be scheduled. Else only the store and the API server."""
         for folder in ("log", "pki", "etcd"):
             (self.home / folder).mkdir()
         (self.home / "pki/make.sh").write_text(parts.PKI)
@@ -166,6 +200,8 @@ class ControlPlane:
         self.start("etcd")
         self.start("apiserver")
         self.wait(self.is_ready, "the API server")
+        if not simulated:
+            return
         for name in ("controllers", "scheduler", "kwok"):
             self.start(name)
         self.wait(lambda: self.raw("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200, "accounts")
@@ -240,14 +276,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_control_plane() -> Iterator[ControlPlane]:
-    """Build what is missing, start a control plane, and leave nothing of it behind."""
+def running_control_plane(*, simulated: bool = True) -> Iterator[ControlPlane]:
+    """Build what is missing, start a control plane, and leave nothing of it behind; `simulated`: see `start_all`."""
     programs = _built(_HERE.parent / "cluster/build-kubernetes")[0]
     kwok = _built(_HERE / "build-kwok")[0]
     home = Path(tempfile.mkdtemp(prefix="spack-farm-nodes-"))
     plane = ControlPlane(home, programs, kwok)
     try:
-        plane.start_all()
+        plane.start_all(simulated=simulated)
         yield plane
     finally:
         plane.stop()

@@ -41,7 +41,9 @@ class Service:
         namespace: str = "",
         tick_seconds: float = TICK_SECONDS,
         boot_seconds: float = 2,
+        kubeconfig: Path | None = None,
     ) -> None:
+        """`kubeconfig`: instead of one that leads through what breaks calls."""
         self.farm, self.port = farm, free_port()
         number = len(list(folder.iterdir()))
         self.settings, self.log = folder / f"{number}.toml", folder / f"{number}.log"
@@ -62,7 +64,7 @@ cpu = "8"
 memory = "32Gi"
 price_per_hour = 1.0
 [service]
-kubeconfig = "{farm.kubeconfig(user)}"
+kubeconfig = "{kubeconfig or farm.kubeconfig(user)}"
 namespace = "{namespace or farm.name}"
 listen = "127.0.0.1:{self.port}"
 job_labels = {{farm = "{farm.name}"}}
