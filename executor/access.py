@@ -30,6 +30,7 @@ _PLUGIN_SECONDS = 120.0
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = "!#$&'*+^`|~"  # besides letters, digits and -._
+_LONGEST_LABEL = 63
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 
 
@@ -123,7 +124,8 @@ def _server(cluster: Cluster, user: User, what: str) -> str:
         host, _ = url.hostname, url.port
     except ValueError as error:
         raise ClusterError(f"{what}: server {server!r}: {error}") from error
-    if url.scheme not in {"http", "https"} or not host or url.username is not None:
+    is_name = host and all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split("."))
+    if url.scheme not in {"http", "https"} or not is_name or url.username is not None:
         raise ClusterError(f"{what}: server {_shown(server)!r} is not a URL such as https://HOST:6443")
     if url.query or url.fragment:
         raise ClusterError(f"{what}: server {server!r} has a query, which no API server has")

@@ -24,13 +24,28 @@ from executor.settings import ignored_keys, load_settings
 from executor.verdict import Booking, Verdict
 
 _SYSTEM_FAILURE = 2
+_BUG = 70
+_BROKEN_PIPE = 141
 _EPILOG = """\
 example, in the Runner's own config.toml:
   run_exec = "spack-farm"
   run_args = ["executor", "run", "--config", "/etc/spack-farm/settings.toml"]
 
+before the first job:
+  spack-farm executor check --config /etc/spack-farm/settings.toml --config-toml /etc/gitlab-runner/config.toml
+
+exit codes of `check`: 0 jobs can run, 1 the cluster would refuse them, 2 a file is wrong, 4 something does not answer
 exit codes: what the Runner gives in BUILD_FAILURE_EXIT_CODE (the script's fault) and SYSTEM_FAILURE_EXIT_CODE (2 by default)
 """
+_CHECK_EPILOG = """\
+Each line is `ok`, a `note`, or `FIX` with what to do. Nothing is created: the pod of a job is sent as a dry run.
+Run it as the user of gitlab-runner, on the manager.
+
+exit codes:
+  0 jobs can run            2 a file or an option is wrong
+  1 the cluster refuses     4 something does not answer
+"""
+_RAW = argparse.RawDescriptionHelpFormatter
 
 
 class Arguments(argparse.Namespace):
@@ -40,11 +55,17 @@ class Arguments(argparse.Namespace):
     config: Path | None
     script: Path = Path()
     stage: str = ""
+    config_toml: Path | None = None
+    image: str = ""
+    runner_version: str = ""
+    run_pod: bool = False
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb and return the exit code for the Runner."""
     arguments = read_arguments(sys.argv[1:] if argv is None else argv)
+    if arguments.verb == "check":
+        return _check(arguments)
     environ = process_environment()
     system_failure = exit_code(environ, "SYSTEM_FAILURE_EXIT_CODE", default=_SYSTEM_FAILURE)
     logs_to_job = arguments.verb in {"prepare", "run"}
@@ -76,6 +97,25 @@ def read_arguments(argv: list[str]) -> Arguments:
         case ["run", "--config", config, script, stage] if "-" not in {config[:1], script[:1], stage[:1]}:
             return Arguments(verb="run", config=Path(config), script=Path(script), stage=stage)
     return parser().parse_args(argv, namespace=Arguments())
+
+
+def _check(arguments: Arguments) -> int:
+    """Run the one verb that operators call, and return its exit code."""
+    log = Log(2, color=shows_color(process_environment()))
+    try:
+        check = importlib.import_module("executor.check")
+        options = check.Options(
+            config=arguments.config, config_toml=arguments.config_toml, image=arguments.image,
+            runner_version=arguments.runner_version, run_pod=arguments.run_pod,
+        )  # fmt: skip
+        code: int = check.check(options)
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 (the one way out)
+        advice = extra.advice(error)
+        _try_to_log(log, advice or f"unexpected, please report:\n{traceback.format_exc()}")
+        return _SYSTEM_FAILURE if advice else _BUG
+    return code
 
 
 def _call(arguments: Arguments, invocation: Invocation | None, job_log: Log) -> int:
@@ -147,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
         prog="spack-farm executor",
         description="GitLab Runner's custom executor over Kubernetes",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_RAW,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, description in (
@@ -161,6 +201,20 @@ def parser() -> argparse.ArgumentParser:
         if name == "run":
             verb.add_argument("script", type=Path, help="the script, given by the Runner")
             verb.add_argument("stage", help="the stage's name, given by the Runner")
+    check = "check settings, cluster, rights and the Runner's own file before the first job"
+    verb = verbs.add_parser("check", help=check, description=check, epilog=_CHECK_EPILOG, formatter_class=_RAW)
+    verb.add_argument("--config", type=Path, metavar="FILE", help="the operator's settings (TOML)")
+    verb.add_argument("--config-toml", type=Path, metavar="FILE", help="the Runner's own config.toml")
+    verb.add_argument(
+        "--image", default="", metavar="IMAGE", help="the image of the pod that is tried (default: kubernetes.image)"
+    )
+    verb.add_argument(
+        "--runner-version",
+        default="",
+        metavar="VERSION",
+        help="the Runner's version (default: that of gitlab-runner on PATH)",
+    )
+    verb.add_argument("--run-pod", action="store_true", help="run one pod until scripts could begin in it, and delete it")
     return parser
 
 

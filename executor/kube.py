@@ -47,9 +47,18 @@ _BY_STATUS: dict[int, type[errors.ClusterError]] = {
 class Api:
     """A connection to one API server. Not for use from two threads at once."""
 
-    def __init__(self, credentials: Credentials, *, renew: Callable[[Credentials], Credentials] | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        renew: Callable[[Credentials], Credentials] | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
         self.credentials = credentials
+        self.date = ""
+        """The `Date` of the last answer, "" if it had none."""
         self._renew = renew
+        self._timeout_seconds = timeout_seconds
         self._connection: http.client.HTTPConnection | None = None
         self._tls: ssl.SSLContext | None = None
 
@@ -151,7 +160,7 @@ class Api:
 
     def another(self) -> "Api":
         """Return an Api with connections of its own, for another thread."""
-        return Api(self.credentials, renew=self._renew)
+        return Api(self.credentials, renew=self._renew, timeout_seconds=self._timeout_seconds)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -182,10 +191,11 @@ class Api:
     def _exchange(self, method: str, target: str, content: bytes | None) -> tuple[int, bytes]:
         """Send over the kept connection; if the server has closed it meanwhile, over a new one, once."""
         fresh = self._connection is None
-        connection = self._connection = self._connection or self._connect(_TIMEOUT_SECONDS)
+        connection = self._connection = self._connection or self._connect(self._timeout_seconds)
         try:
             self._send(connection, method, target, content)
             answer = connection.getresponse()
+            self.date = answer.getheader("Date", "")
             return answer.status, _bounded(answer.read)
         except errors.Garbled:
             self.close()

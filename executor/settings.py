@@ -237,7 +237,7 @@ def _read(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"the settings cannot be read: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
 
 
@@ -267,7 +267,7 @@ def _faults(given: dict[str, Any]) -> list[str]:
                 elif name == "kubernetes" and key in IGNORED:
                     ignored.append(_ignored(key))
                 else:
-                    faults.append(f"unknown key {where}")
+                    faults.append(f"unknown key {where}{_meant(key, name)}")
                 continue
             try:
                 msgspec.convert(value, hints[key])
@@ -277,6 +277,18 @@ def _faults(given: dict[str, Any]) -> list[str]:
     if rejected:
         faults.append("keys of the official executor that this driver does not have: " + ", ".join([*rejected, *ignored]))
     return faults
+
+
+def _meant(key: str, table: str) -> str:
+    """Return which key may have been meant by one that is not known: of the same table, or else of another one."""
+    import difflib  # noqa: PLC0415 (only for a fault)
+
+    here = dict.fromkeys(_hints(TABLES[table]), table)
+    everywhere = {name: other for other, kind in TABLES.items() for name in _hints(kind)}
+    for known in (here, everywhere):
+        for near in difflib.get_close_matches(key, known, n=1):
+            return f" (did you mean {f'{known[near]}.{near}'.lstrip('.')}?)"
+    return ""
 
 
 def ignored_keys(path: Path | None) -> list[str]:

@@ -50,14 +50,15 @@ ROOMS = (
     Room(96.0, "pipelines/inside", "build_group changes dynamic fingerprint generat* stack"),
     Room(97.0, "pipelines/inside/gitlab", ""),
     Room(97.0, "pipelines/inside/mirror", "index"),
+    Room(97.0, "executor/checks", "cluster parallel programs settings_file"),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),
     Room(97.0, "sizing/policies", "table"),
     Room(
         97.0,
         "executor",
-        "__main__ attempt_history cleanup config credentials driver environment errors exec_plugin exec_stream extra files"
-        " image_check image_facts kube local log notices pod_launch pod_wait pods prepare proxy run run_script settings"
-        " size_table usage warm*",
+        "__main__ attempt_history check cleanup config credentials driver environment errors exec_plugin exec_stream extra"
+        " files image_check image_facts kube local log notices pod_launch pod_wait pods prepare proxy run run_script"
+        " settings size_table usage warm*",
     ),
 )
 

@@ -24,6 +24,7 @@ from tests.fakes.kube.streams import Stream, StreamEnded
 
 NAMESPACE = "default"
 _PATH = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|secrets|configmaps|events)(?:/([^/]+))?(?:/(exec|log))?")
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -70,6 +71,11 @@ class FakeCluster:
         """Every object that was created, as it was sent; but for what all pods of a namespace share, see `shared`."""
         self.shared: list[Object] = []
         self.streams: set[Stream] = set()
+        self.denied: set[tuple[str, str]] = set()
+        """(resource, verb) pairs that the user may not do, as a SelfSubjectAccessReview says; `pods/exec` is one."""
+        self.version = {"major": "1", "minor": "34", "gitVersion": "v1.34.1"}
+        self.clock_ahead_seconds = 0.0
+        """Of the `Date` in its answers."""
         self._server = _Server(self)
         self._folder = folder
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -137,6 +143,10 @@ class _Connection(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (http.server's name)
         """Write no log."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the `Date` of an answer."""
+        return super().date_time_string((timestamp or time.time()) + self.server.cluster.clock_ahead_seconds)
+
     def setup(self) -> None:
         """Refuse the connection while the server is down."""
         if self.server.cluster.faults.is_down:
@@ -178,6 +188,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in cluster.tokens:
             cluster.refused.append(request.call)
             raise ApiError(401, "Unauthorized", "Unauthorized")
+        if request.call == "GET /version":
+            self._answer(200, json.dumps(cluster.version).encode())
+            return
+        if request.call == f"POST {_REVIEWS}":
+            self._answer(201, json.dumps(_review(cluster, request.body)).encode())
+            return
         match = _PATH.fullmatch(request.path)
         if match is None:
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
@@ -260,7 +276,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 def _done(cluster: FakeCluster, kind: str, name: str, request: Request) -> Object:
     """Do a call that is not a stream; return the answer. Raises ApiError."""
     todo: dict[tuple[str, bool], Callable[[], Object]] = {
-        ("POST", False): lambda: _create(cluster, kind, request.body),
+        ("POST", False): lambda: _create(cluster, kind, request),
         ("GET", True): lambda: cluster.store.get(kind, name),
         ("GET", False): lambda: _list(cluster, kind, request),
         ("PATCH", True): lambda: cluster.store.change(kind, name, lambda found: _merge(found, request.body)),
@@ -272,7 +288,15 @@ def _done(cluster: FakeCluster, kind: str, name: str, request: Request) -> Objec
     return action()
 
 
-def _create(cluster: FakeCluster, kind: str, document: Object) -> Object:
+def _review(cluster: FakeCluster, body: Object) -> Object:
+    """Answer whether the user may do something."""
+    asked = body["spec"]["resourceAttributes"]
+    resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+    return body | {"status": {"allowed": (resource, asked["verb"]) not in cluster.denied}}
+
+
+def _create(cluster: FakeCluster, kind: str, request: Request) -> Object:
+    document: Object = request.body
     name = document["metadata"].get("name", "")
     problems = [] if _NAME.fullmatch(name) else [f'metadata.name: Invalid value: "{name}"']
     if kind == "pods":
@@ -284,6 +308,8 @@ def _create(cluster: FakeCluster, kind: str, document: Object) -> Object:
         ]
     if problems:
         raise ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {"; ".join(problems)}')
+    if request.first("dryRun") == "All":
+        return document
     made = cluster.store.create(kind, document)
     (cluster.shared if document.get("immutable") else cluster.created).append(made)
     if kind == "pods":
