@@ -285,7 +285,10 @@ def _coverage(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--own-mirror", metavar="MIRROR", default="", help="the stack's own mirror, beside the one it shares"
     )
     coverage.add_argument(
-        "--history", metavar="FOLDER", default="", help="measurements of builds (telemetry.json): which failed, which run"
+        "--history",
+        metavar="PLACE",
+        default="",
+        help="which builds failed: a folder of measurements (telemetry.json), or the history of 'spack-farm sizing'",
     )
     _output(coverage)
 

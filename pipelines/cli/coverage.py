@@ -1,7 +1,6 @@
 """`spack-farm pipelines coverage`: what of a stack is on a mirror, what is not and why, and which fixes unlock most."""
 
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -29,9 +28,9 @@ def run(arguments: Arguments) -> int:
         own = Mirror(arguments.own_mirror, endpoint_url=arguments.endpoint_url).binaries()
     builds = None
     if arguments.history:
-        found = history.read(Path(arguments.history), time.time())
+        found = history.read(arguments.history, time.time())
         builds = found.builds
-        notes.append(f"builds: {found.documents} measurements read, {found.unreadable} files that are none")
+        notes.append(found.note)
     known = Known(
         there=there,
         good=verified.good if verified else frozenset(),

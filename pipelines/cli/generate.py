@@ -20,7 +20,6 @@ from pipelines.inside import fingerprint
 from pipelines.inside import request as requests
 from pipelines.inside.gitlab import limits
 
-_SPACK_FILES = ("spack.yaml", "spack.lock")
 _LARGEST_ANSWER = 512 << 20
 
 
@@ -77,7 +76,10 @@ def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
                 "warning: without --mirror URL the fingerprint of this request does not see new binaries, and a cache "
                 "would keep an old pipeline\n"
             )
-        print(json.dumps(_with_files(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
+        # with PyYAML, which generating does without
+        from pipelines.cli.printed_request import printed_request  # noqa: PLC0415
+
+        print(json.dumps(printed_request(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
         return 0
     spack = spack_python.find(arguments.spack, environ)
     answer = spack_python.generate(request, spack, arguments.config_scope, environ)
@@ -139,17 +141,6 @@ def _inside(folder: str, project: Path, option: str) -> str:
     if not requests.is_inside(str(path)):
         raise BadRequest(f"{option} {folder} must be a folder below the project")
     return str(path)
-
-
-def _with_files(request: dict[str, Any], place: Path) -> dict[str, Any]:
-    """Return the request with the environment's files in it, for a generator that does not see this folder."""
-    if place.is_file():
-        found = {"spack.lock": _text(place)}
-    else:
-        found = {name: _text(place / name) for name in _SPACK_FILES if (place / name).is_file()}
-    if not found:
-        raise BadRequest(f"{place}: there is neither a spack.yaml nor a spack.lock in it")
-    return request | {"environment": "", "files": found}
 
 
 def _text(path: Path) -> str:

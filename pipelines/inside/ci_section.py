@@ -77,21 +77,35 @@ def jobs(config: Mapping[str, Any], variables: Mapping[str, Mapping[str, str]], 
     numbered: List[Tuple[str, Mapping[str, Any]]] = [("", each) for each in _OVERRIDES]
     numbered += [(f"ci:pipeline-gen[{number}]", each) for number, each in enumerate(sections)]
     numbered += [("", each) for each in _DEFAULTS]
-    for where, section in reversed(numbered):
-        if not isinstance(section, Mapping) or not section:
+    for where, given in reversed(numbered):
+        if not isinstance(given, Mapping) or not given:
             raise BadRequest(f"{where} must be a mapping")
+        section = _unmarked(given)
         if "submapping" in section:
             warnings += _submapping(where, section, found, specs)
         elif "dynamic-mapping" in section:
             for key, attributes in found.items():
-                merged(attributes, marked(dict(specs.dynamic(section["dynamic-mapping"], key))))
+                merged(attributes, marked(dict(specs.dynamic(plain(marked(section["dynamic-mapping"])), key))))
         else:
             _named(where, section, found, named)
-    if any("cleanup-job" in section for section in sections):
+    if any("cleanup-job" in _unmarked(section) for section in sections):
         warnings.append("ci:pipeline-gen:cleanup-job: no job is made of it, as Spack's own generator makes none")
     return Jobs(
-        {key: plain(each) for key, each in found.items()}, {key: plain(each) for key, each in named.items()}, warnings
+        {key: _with_variables(plain(each), variables[key]) for key, each in found.items()},
+        {key: plain(each) for key, each in named.items()},
+        warnings,
     )
+
+
+def _with_variables(attributes: Dict[str, Any], own: Mapping[str, str]) -> Dict[str, Any]:
+    """Return a job that says which spec it builds, whatever a section has replaced or removed."""
+    attributes["variables"] = {**own, **(attributes.get("variables") or {})}
+    return attributes
+
+
+def _unmarked(section: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return a section whose keys have no `::`: nothing is there yet that it could replace."""
+    return {key[:-1] if key[-1:] == ":" else key: value for key, value in section.items()}
 
 
 def _named(
@@ -123,7 +137,7 @@ def _apply(attributes: Dict[str, Any], given: Mapping[str, Any], name: str) -> N
 
 def _submapping(where: str, section: Mapping[str, Any], found: Dict[str, Dict[str, Any]], specs: Specs) -> List[str]:
     behavior = section.get("match_behavior", "first")
-    rows = section["submapping"]
+    rows = [_unmarked(row) if isinstance(row, Mapping) else row for row in section["submapping"]]
     if behavior not in ("first", "merge") or set(section) - {"submapping", "match_behavior"}:
         raise BadRequest(f"{where}: match_behavior must be 'first' or 'merge', beside it only 'submapping'")
     for number, row in enumerate(rows):

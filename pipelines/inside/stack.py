@@ -31,10 +31,11 @@ class Stack:
         self.environment = environment
         self.manifest_path = environment.manifest_path
         self.lock = lock
-        self.config = plain(spack.config.get("ci") or {})
+        # marks of these keys have had their effect where Spack merged its scopes
+        self.config = {str(key): plain(item) for key, item in (spack.config.get("ci") or {}).items()}
         if not self.config:
             raise BadRequest(f"{environment.path}: the environment has no 'ci' section, which says how its jobs run")
-        self.cdash = plain(spack.config.get("cdash") or {})
+        self.cdash = {str(key): plain(item) for key, item in (spack.config.get("cdash") or {}).items()}
         roots = list(roots_of(environment))
         hashes = {root.dag_hash() for root in roots}
         nodes = spack.traverse.traverse_nodes(roots, deptype=spack.deptypes.ALL_TYPES, key=lambda spec: spec.dag_hash())

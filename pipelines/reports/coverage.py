@@ -29,6 +29,14 @@ STATES: dict[State, str] = {
     "external": "the system's own",
 }
 """Each state, and what it means."""
+FAILURES = frozenset(
+    {
+        "build_failed", "fetch_failed", "disk_full", "memory_killed", "timed_out", "spack_unusable", "publish_failed",
+        "bad_request", "script_failed",
+    }
+)  # fmt: skip
+"""Outcomes of builds that failed by themselves. What another one's failure or an interruption ended has not been tried, a
+success that is not there has been removed or is on its way, and an unknown outcome says nothing."""
 FIXES = 3
 
 
@@ -144,8 +152,7 @@ def _state(job: Job, known: Known) -> State:
         return "unknown" if known.builds is None else "waiting"
     if not build.is_complete:
         return "running"
-    # one whose dependency failed never began; a success that is not there has been removed, or is still on its way
-    return "waiting" if build.outcome in {"built", "already_there", "dependency_failed", "interrupted"} else "failed"
+    return "failed" if build.outcome in FAILURES else "waiting"
 
 
 def _blockers(graph: JobGraph, states: Mapping[str, State]) -> dict[str, frozenset[str]]:

@@ -63,6 +63,7 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
     _fit(verbs)
     _show(verbs)
     _replay(verbs)
+    _builds(verbs)
     _export(verbs)
     _serve(verbs)
     return new
@@ -197,6 +198,15 @@ def _replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
         example="spack-farm sizing replay --prior requests.csv --most-memory 240Gi",
     )
     _sizes_options(new, names_policy=False)
+
+
+def _builds(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _verb(
+        verbs,
+        "builds",
+        "print the last build of each spec as JSON",
+        example="spack-farm sizing builds > builds.json",
+    )
 
 
 def _export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pipelines.mirrors import MANIFEST, VERIFIED, Mirror
 from tests.labs.checkout import ROOT
+from tests.labs.sizing import document, upload
 
 GRAPH = ROOT / "tests/data/job_graph/sample.json"
 ZLIB, LIBHELLO, HELLO = "z" * 32, "l" * 32, "a" * 32
@@ -148,6 +149,72 @@ def test_coverage_joins_index_verification_history_and_the_stacks_own_mirror(tmp
     assert "libhello" in (tmp_path / "c.html").read_text()
     own = farm("coverage", GRAPH, mirror, "--own-mirror", mirror_in(tmp_path / "own", HELLO), "--json")
     assert {row["name"]: row["state"] for row in json.loads(own.stdout)["rows"]}["hello-app"] == "own_mirror"
+
+
+def test_coverage_goes_by_the_agents_word_before_the_drivers(tmp_path: Path) -> None:
+    job = {"id": "7", "project": "group/farm", "url": "https://gitlab/7"}
+    measured(tmp_path / "h", LIBHELLO, outcome="built", job=job, ended_at="2026-11-02T00:00:00Z")
+    measured(tmp_path / "h", LIBHELLO, outcome="script_failed", job=job, ended_at="2026-11-02T00:00:09Z")
+    measured(tmp_path / "h", HELLO, outcome="script_failed", job=job | {"id": "8"}, ended_at="2026-11-02T00:00:00Z")
+    done = farm("coverage", GRAPH, mirror_in(tmp_path / "m"), "--history", tmp_path / "h", "--json")
+    rows = {row["name"]: row["state"] for row in json.loads(done.stdout)["rows"]}
+    assert (rows["libhello"], rows["hello-app"]) == ("waiting", "failed")
+
+
+@pytest.mark.parametrize("kind", ["path", "url", "document"])
+def test_the_history_of_sizing_says_what_failed(tmp_path: Path, kind: str) -> None:
+    """`sizing` reads its own store, in a process of its own; the two share a document."""
+    for name, key, outcome in (("zlib", ZLIB, "built"), ("libhello", LIBHELLO, "build_failed")):
+        made = document(name, outcome=outcome, spec={"hash": key})
+        upload(made, tmp_path / "mirror")
+    store = tmp_path / "history.sqlite"
+    sizing = [sys.executable, str(ROOT / "spack_farm/__main__.py"), "sizing"]
+    subprocess.run([*sizing, "ingest", "--history", store, tmp_path / "mirror"], check=True, capture_output=True)
+    place = {"path": str(store), "url": f"sqlite:///{store}", "document": str(tmp_path / "builds.json")}[kind]
+    if kind == "document":
+        printed = subprocess.run([*sizing, "builds", "--history", store], check=True, capture_output=True).stdout
+        Path(place).write_bytes(printed)
+        jsonschema.validate(json.loads(printed), json.loads((ROOT / "docs/reference/last-builds.schema.json").read_text()))
+    done = farm("coverage", GRAPH, mirror_in(tmp_path / "m"), "--history", place, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(done.stdout)
+    rows = {row["name"]: (row["state"], row["why"]) for row in shown["rows"]}
+    assert (rows["zlib"][0], rows["libhello"]) == ("waiting", ("failed", "build_failed"))
+    assert rows["hello-app"] == ("blocked", "needs libhello/lllllll")
+    assert shown["notes"][-1] == "builds: the last ones of 2 specs, from the history of sizing"
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "words"),
+    [
+        ("nowhere", 2, "--history nowhere: No such file"),
+        ("text", 2, "neither a history of 'spack-farm sizing' nor"),
+        ("newer.json", 2, "version 2 is of another spack-farm"),
+        ("mysql://host/name", 2, "give a path, sqlite:///PATH or postgresql://HOST/NAME"),
+        ("damaged.sqlite", 1, "the history can't be read: "),
+        ("postgresql://127.0.0.1:1/history", 1, "the history can't be read: "),
+    ],
+)
+def test_a_history_that_cannot_be_read_is_one_line(
+    place: str, code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("what?")
+    (tmp_path / "newer.json").write_text('{"version": 2, "builds": {}}')
+    (tmp_path / "damaged.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    done = farm("coverage", GRAPH, mirror_in(tmp_path / "m"), "--history", place)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_sample_of_last_builds_keeps_to_its_schema_and_is_read(tmp_path: Path) -> None:
+    sample = ROOT / "tests/data/last_builds/sample.json"
+    schema = json.loads((ROOT / "docs/reference/last-builds.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(sample.read_text()), schema)
+    done = farm("coverage", GRAPH, mirror_in(tmp_path / "m"), "--history", sample)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_build_that_writes_no_more_is_not_running(tmp_path: Path) -> None:

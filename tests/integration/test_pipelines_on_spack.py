@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -284,3 +286,15 @@ def test_an_index_of_100000_binaries_is_read_in_300_mib(generators: Generators) 
     assert done.code == 0, done.output
     assert len(builds(generators.pipeline())) == 5
     assert done.peak_bytes <= 300 << 20
+
+
+def test_random_sections_mean_what_they_mean_to_spacks_own_generator(spack: SpackInstallation, tmp_path: Path) -> None:
+    """All marks of keys, `::`, `+:` and `-:`, wherever Spack's schema lets them stand; one or two scopes."""
+    program = ROOT / "tests/data/pipelines/compare_ci_sections.py"
+    lab = SpackLab(tmp_path, spack)
+    argv = [str(spack.program), "python", str(program), str(ROOT / "pipelines"), "1", "150"]
+    done = subprocess.run(argv, env=lab.environment, capture_output=True, text=True, timeout=250, check=True)
+    found = json.loads(done.stdout)
+    assert (found["different"], found["first"]) == (0, [])
+    assert found["compared"] > 130
+    assert min(found["marks"].values()) > 300

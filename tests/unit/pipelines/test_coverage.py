@@ -1,5 +1,7 @@
 """The coverage of a stack against the truth: what a plain search of the graph says."""
 
+import collections
+import functools
 import random
 
 import pytest
@@ -76,64 +78,118 @@ def test_of_two_failures_on_one_way_the_lower_comes_first() -> None:
     assert [(fix.name, fix.unlocks) for fix in found.fixes] == [("p-a", ()), ("p-b", ("c", "d"))]
 
 
-def plain_truth(stack: JobGraph, known: Known) -> dict[str, str]:
-    """Say it again, the slow way: each spec looks at all that is below it."""
-    below: dict[str, set[str]] = {}
-    alone: dict[str, str] = {}
-    lacking: dict[str, bool] = {}
-    said: dict[str, str] = {}
-    for job in stack.jobs:
-        build = (known.builds or {}).get(job.key)
-        is_there = job.key in known.there or job.state == "external"
-        own = job.key in known.own and not is_there
-        has_failed = build is not None and build.is_complete and build.outcome == "build_failed"
-        lacking[job.key] = (
-            not is_there and not own and not (build and (not build.is_redistributable or not build.is_complete))
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        *(
+            (outcome, "failed")
+            for outcome in ("build_failed", "fetch_failed", "memory_killed", "publish_failed", "script_failed")
+        ),
+        *(
+            (outcome, "waiting")
+            for outcome in ("built", "script_succeeded", "interrupted", "dependency_failed", "a newer word", "")
+        ),
+    ],
+)
+def test_only_an_outcome_that_says_so_is_a_failure(outcome: str, state: str) -> None:
+    assert states(coverage(graph(a=""), "m", Known(there=set(), builds={"a": Build(outcome=outcome)}))) == {"a": state}
+
+
+OUTCOMES = (
+    *["build_failed"] * 4, "fetch_failed", "script_failed", "built", "already_there", "script_succeeded", "interrupted",
+    "dependency_failed", "unheard of",
+)  # fmt: skip
+FAILED_OUTCOMES = {"build_failed", "fetch_failed", "script_failed"}
+
+
+def random_state(chance: random.Random) -> tuple[JobGraph, Known]:
+    """Return a graph whose jobs stand in an order with needs first, and what is known of each."""
+    keys = [f"k{number}" for number in range(chance.randrange(1, 25))]
+
+    def some(most: int) -> set[str]:
+        return set(chance.sample(keys, chance.randrange(0, most + 1)))
+
+    jobs = tuple(
+        Job(
+            key=key,
+            name=f"p{number % 7}",
+            spec=key,
+            dependencies=tuple(chance.sample(keys[:number], chance.randrange(0, min(number, 3) + 1))),
+            state="external" if chance.random() < 0.1 else "build",
         )
-        alone[job.key] = "failed" if lacking[job.key] and has_failed else ""
+        for number, key in enumerate(keys)
+    )
+    builds = {
+        key: Build(
+            outcome=chance.choice(OUTCOMES), is_complete=chance.random() < 0.9, is_redistributable=chance.random() < 0.95
+        )
+        for key in some(len(keys))
+    }
+    known = Known(
+        there=some(len(keys) // chance.choice([1, 2, 8])),
+        good=some(len(keys)),
+        broken=dict.fromkeys(some(len(keys) // 4), "a fault"),
+        own=some(len(keys) // 4),
+        builds=chance.choice([builds, builds, builds, None]),
+    )
+    return JobGraph(version=1, stack="s", jobs=jobs), known
+
+
+def plain_truth(stack: JobGraph, known: Known) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Say it again, the slow way: each spec looks at all that is below it. Returns states, and what blocks each spec."""
+    by_key = {job.key: job for job in stack.jobs}
+
+    def alone(key: str) -> str:
+        build = known.builds.get(key) if known.builds is not None else None
+        answers = (
+            ("external", by_key[key].state == "external"),
+            ("broken", key in known.there and key in known.broken),
+            ("verified", key in known.there and key in known.good),
+            ("there", key in known.there),
+            ("not_redistributable", build is not None and not build.is_redistributable),
+            ("own_mirror", key in known.own),
+            ("unknown", known.builds is None),
+            ("running", build is not None and not build.is_complete),
+            ("failed", build is not None and build.outcome in FAILED_OUTCOMES),
+            ("waiting", True),
+        )
+        return next(state for state, is_so in answers if is_so)
+
+    states_alone = {key: alone(key) for key in by_key}
+    lacking = {key for key, state in states_alone.items() if state in {"failed", "waiting", "unknown"}}
+
+    @functools.cache
+    def failures(key: str) -> set[str]:
         # a way ends where something is there: what is below it does not count any more
-        below[job.key] = set()
-        for key in job.dependencies:
-            if lacking[key]:
-                below[job.key] |= {key} | below[key]
-        failures = {key for key in below[job.key] if alone[key]}
-        if lacking[job.key] and not alone[job.key]:
-            said[job.key] = "blocked" if failures else "open"
-    return said
+        below = [need for need in by_key[key].dependencies if need in lacking]
+        return {need for need in below if states_alone[need] == "failed"}.union(*map(failures, below))
+
+    blocked = {key: failures(key) for key in lacking - {key for key in lacking if states_alone[key] == "failed"}}
+    blocked = {key: roots for key, roots in blocked.items() if roots}
+    return {key: "blocked" if key in blocked else state for key, state in states_alone.items()}, blocked
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_it_equals_the_truth_on_random_states(seed: int) -> None:
+def test_it_equals_the_truth_on_a_thousand_random_states(seed: int) -> None:
     chance = random.Random(seed)
-    for _ in range(100):
-        size = chance.randrange(1, 25)
-        keys = [f"k{number}" for number in range(size)]
-        jobs = tuple(
-            Job(
-                key=key,
-                name=key,
-                spec=key,
-                dependencies=tuple(chance.sample(keys[:number], chance.randrange(0, min(number, 3) + 1))),
-                state=chance.choice(["build", "build", "build", "external"]),
-            )
-            for number, key in enumerate(keys)
-        )
-        stack = JobGraph(version=1, jobs=jobs)
-        builds = [
-            FAILED,
-            FAILED,
-            BUILT,
-            Build(outcome="", is_complete=False),
-            Build(outcome="built", is_redistributable=False),
-        ]
-        known = Known(
-            there=set(chance.sample(keys, chance.randrange(0, size + 1))),
-            own=set(chance.sample(keys, chance.randrange(0, size // 3 + 1))),
-            builds={key: chance.choice(builds) for key in chance.sample(keys, chance.randrange(0, size + 1))},
-        )
+    for _ in range(1_000):
+        stack, known = random_state(chance)
         found = coverage(stack, "m", known)
-        truth = plain_truth(stack, known)
-        assert {
-            key: "blocked" if state == "blocked" else "open" for key, state in states(found).items() if key in truth
-        } == truth
-        assert sum(found.counts.values()) == size
+        truth, blocked = plain_truth(stack, known)
+        assert states(found) == truth
+        assert {row.key: set(row.blocked_by) for row in found.rows if row.state == "blocked"} == blocked
+        assert {state: count for state, count in found.counts.items() if count} == dict(collections.Counter(truth.values()))
+        assert found.covered == sum(truth[key] in {"verified", "there"} for key in truth)
+
+        mended: set[str] = set()
+        free: set[str] = set()
+        assert len(found.fixes) == min(3, len(set().union(*blocked.values())))
+        for fix in found.fixes:
+            gains = {
+                root: {key for key, roots in blocked.items() if roots <= mended | {root}} - free
+                for root in set().union(*blocked.values()) - mended
+            }
+            assert set(fix.unlocks) == gains[fix.key]
+            assert len(fix.unlocks) == max(map(len, gains.values())), "no other fix unlocks more"
+            mended.add(fix.key)
+            free |= gains[fix.key]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.inside import fingerprint, git_heads, request
-from pipelines.inside.mirror import index_reader, s3_request
+from pipelines.inside import fingerprint, git_heads, inputs, request
+from pipelines.inside.mirror import etag, index_reader, s3_request
 from pipelines.inside.specs import BadRequest, joined
 
 INSIDE = Path(fingerprint.__file__).parent
@@ -222,37 +222,59 @@ def test_access_keys_are_those_of_the_mirror_or_of_the_environment(
     assert s3_request.access(mirror, variables) == expected
 
 
-def test_a_fingerprint_changes_with_all_that_the_pipeline_depends_on(tmp_path: Path) -> None:
-    names = ("environment/spack.yaml", "environment/spack.lock", "scope/ci.yaml", "home/packages.yaml", "sizes.json")
-    files = [tmp_path / name for name in (*names, f"cache/{fingerprint.MANIFEST}", "repo/.git/HEAD")]
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(COMMIT)
-    asked = {
-        "environment": str(tmp_path / "environment"),
-        "mirror": (tmp_path / "cache").as_uri(),
-        "sizes_file": str(tmp_path / "sizes.json"),
-        "folders": [str(tmp_path / "scope"), str(tmp_path / "repo")],
-    }
-    variables = {
-        "SPACK_USER_CONFIG_PATH": str(tmp_path / "home"),
-        "HOME": str(tmp_path),
-        "SPACK_SYSTEM_CONFIG_PATH": "/none",
-    }
-    seen = {fingerprint.fingerprint(asked, variables)}
-    assert {fingerprint.fingerprint(asked, variables)} == seen
-    for file in files:
-        file.write_text(COMMIT[::-1])
-        seen.add(fingerprint.fingerprint(asked, variables))
-    seen.add(fingerprint.fingerprint({**asked, "stack": "x"}, variables))
-    seen.add(fingerprint.fingerprint({**asked, "environment": str(files[1])}, variables))
-    assert len(seen) == len(files) + 3
-
-
 @pytest.mark.parametrize("mirror", ["ftp://host/x", "s3://bucket/x"])
 def test_a_mirror_that_cannot_be_asked_has_no_fingerprint(mirror: str) -> None:
     with pytest.raises(ValueError, match=r"only file|no access keys"):
-        fingerprint.etag(mirror, {})
+        etag.etag(mirror, {})
+
+
+@pytest.mark.parametrize("name", [etag.MANIFEST, etag.OLD])
+def test_the_index_of_a_folder_has_its_digest(tmp_path: Path, name: str) -> None:
+    url = (tmp_path / "a cache").as_uri()
+    seen = {etag.etag(url, {}), etag.etag(str(tmp_path / "a cache/"), {})}
+    assert seen == {""}
+    file = tmp_path / "a cache" / name
+    file.parent.mkdir(parents=True)
+    for text in ("one", "two"):
+        file.write_text(text)
+        seen.add(etag.etag(url, {}))
+        assert etag.etag(str(tmp_path / "a cache"), {}) in seen
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("spack:\n  include:\n  - a.yaml\n  - b.yaml  # c.yaml\n  specs: [a.yaml]\n", ["a.yaml", "b.yaml"]),
+        ("spack:\n  include::\n    - path: a.yaml\n      optional: true\n  view: b.yaml\n", ["a.yaml"]),
+        ("spack:\n  include: [a.yaml, 'b.yaml']\n", ["a.yaml", "b.yaml"]),
+        ("spack:\n  include:\n    [a.yaml,\n     b.yaml]\n  specs: [c.yaml]\n", ["a.yaml", "b.yaml"]),
+        ('{"spack": {"include": ["a.yaml"], "specs": ["b.yaml"]}}', ["a.yaml"]),
+        ("{spack: {include: [a.yaml], specs: [b.yaml]}}", ["a.yaml"]),
+        ("repos:\n  one: a.yaml\n  two:\n    git: x\n    destination: $env/b.yaml\nconfig: c.yaml\n", ["a.yaml", "b.yaml"]),
+        ('{"repos:": {"one": "${env}/a.yaml"}}', ["a.yaml"]),
+        ("include:\n# - a.yaml\n- ~/b.yaml\n\n- c.yaml\n", ["b.yaml", "c.yaml"]),
+        ("# include: a.yaml\nincludes: b.yaml\n", []),
+        ("include: [a.yaml", ["a.yaml"]),
+        ("include:", []),
+    ],
+)
+def test_what_an_environment_includes_and_where_its_repositories_are(tmp_path: Path, text: str, expected: list[str]) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.yaml").touch()
+    found = inputs.Inputs({"HOME": str(tmp_path), "PATH": ""}).named(text, str(tmp_path))
+    assert [Path(path).name for path in found] == expected
+
+
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.yaml").write_text(f"include: [{other}.yaml, .]\n")
+    found = inputs.Inputs({"PATH": ""})
+    found.add_environment("", {"spack.yaml": f"include: [{tmp_path}/a.yaml]"})
+    assert sorted(path for path, _ in found.parts if path.endswith("yaml")) == [
+        str(tmp_path / "a.yaml"),
+        str(tmp_path / "b.yaml"),
+    ]
 
 
 def test_a_long_list_is_shortened_in_a_message() -> None:

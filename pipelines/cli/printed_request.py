@@ -1,0 +1,85 @@
+"""The request for a generator elsewhere: the environment's files are in it, and nothing that differs from run to run."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.errors import BadRequest
+
+_SPACK_FILES = ("spack.yaml", "spack.lock")
+_OF_THIS_RUN = ("CI_PROJECT_DIR", "CI_PIPELINE_CREATED_AT")
+"""Variables that change nothing where the files are in the request; they would give each run another request."""
+_STAMP, _CDASH = "SPACK_CDASH_BUILD_STAMP", re.compile(r"\bcdash\b")
+
+
+def printed_request(request: Mapping[str, Any], place: Path) -> dict[str, Any]:
+    """Return the request with the environment's files in it. Raises BadRequest, naming what can't be sent."""
+    if place.is_file():
+        found = {"spack.lock": _text(place)}
+    else:
+        found = {name: _text(place / name) for name in _SPACK_FILES if (place / name).is_file()}
+    if not found:
+        raise BadRequest(f"{place}: there is neither a spack.yaml nor a spack.lock in it")
+    if "spack.yaml" in found:
+        for path in _included(place / "spack.yaml", place):
+            found[str(path.relative_to(place))] = _text(path)
+    variables = dict(request["variables"])
+    # builds of one pipeline have one stamp on CDash: its time is a part of the answer
+    needs_time = _STAMP not in variables and any(_CDASH.search(text) for text in found.values())
+    for name in _OF_THIS_RUN:
+        if name != "CI_PIPELINE_CREATED_AT" or not needs_time:
+            variables.pop(name, None)
+    return {**request, "environment": "", "files": found, "variables": variables}
+
+
+def _included(file: Path, place: Path) -> Iterator[Path]:
+    """Yield the files of the environment's folder that a file includes, and those that these include."""
+    seen = {file}
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        for path in _named(current, place):
+            inner = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+            for each in inner:
+                if each not in seen:
+                    seen.add(each)
+                    waiting.append(each)
+                    yield each
+
+
+def _named(file: Path, place: Path) -> Iterator[Path]:
+    """Yield what a file includes by a relative path. Others are the generator's: addresses, absolute paths, `$spack`."""
+    try:
+        content = yaml.safe_load(_text(file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadRequest(f"{file} is no YAML: {' '.join(str(error).split())[:300]}") from error
+    section = content.get("spack", content) if isinstance(content, dict) else {}
+    section = section if isinstance(section, dict) else {}
+    for include in section.get("include") or section.get("include:") or ():
+        text = include.get("path", "") if isinstance(include, dict) else include
+        text = str(text).removeprefix("$env/")
+        if not text or "://" in text or text.startswith(("/", "$", "~")):
+            continue
+        path = Path(file.parent, text).resolve()
+        if not path.is_relative_to(place.resolve()):
+            raise BadRequest(
+                f"{file} includes {text}, which is outside of the environment's folder: a generator elsewhere can't read it;"
+                " move it into the folder, or make it a configuration scope of the generator"
+            )
+        found = place / path.relative_to(place.resolve())
+        if found.exists():
+            yield found
+        elif not (isinstance(include, dict) and include.get("optional")):
+            raise BadRequest(f"{file} includes {text}, which is not there")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{path} is no text in UTF-8") from error
