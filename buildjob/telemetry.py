@@ -84,6 +84,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The runner's description."""
     pod: str = ""
     node: str = ""
+    commit: str = ""
+    """`CI_COMMIT_SHA`."""
+    commit_url: str = ""
+    """The commit's page."""
+    pipeline_url: str = ""
+    """`CI_PIPELINE_URL`."""
+    pipeline_created_at: str = ""
+    """`CI_PIPELINE_CREATED_AT`: RFC 3339."""
+    started_at: str = ""
+    """`CI_JOB_STARTED_AT`: RFC 3339; when the runner took the job."""
+    agent_started_at: str = ""
+    """RFC 3339, UTC; what lies between this and the start of the build is planning and fetching."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -96,10 +96,10 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def add_receipt(folder: Path, name: str, *, build_id: str) -> None:
-    """Record that CDash has a document."""
+def add_receipt(folder: Path, name: str, *, build_id: str, link: str) -> None:
+    """Record that CDash has a document; `link` is the build's page, where its id is known."""
     with (folder / _RECEIPTS).open("a") as file:
-        file.write(json.dumps({"file": name, "build_id": build_id}) + "\n")
+        file.write(json.dumps({"file": name, "build_id": build_id, "link": link}) + "\n")
 
 
 def build_id(folder: Path) -> str:

@@ -92,8 +92,13 @@ def submit(
         folder=folder,
         results=tuple(results),
         left={name: state for name, state in spool.documents(folder).items() if state != "sent"},
-        link=f"{server.base}/builds/{number}" if number else "",
+        link=_link(server, number),
     )
+
+
+def _link(server: Server, build_id: str) -> str:
+    """Return the build's page; empty if CDash gave no build id."""
+    return f"{server.base}/builds/{build_id}" if build_id else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,8 @@ def _put(submission: _Submission, path: Path, name: str) -> Answer:
         submission.timing.sleep(wait)
         answer = once()
     if answer.delivery is Delivery.SENT:
-        spool.add_receipt(submission.folder, name, build_id=answer.build_id)
+        link = _link(submission.server, answer.build_id)
+        spool.add_receipt(submission.folder, name, build_id=answer.build_id, link=link)
     return answer
 
 

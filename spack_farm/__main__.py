@@ -23,6 +23,7 @@ VERBS = {
     "executor": ("executor.driver", "run GitLab jobs in pods: the custom-executor driver"),
     "pipelines": ("pipelines.__main__", "turn a Spack environment into a job graph and GitLab's YAML"),
     "publish": ("buildjob.cli.publish", "put signed binaries on a mirror, and keep its index, keys and binaries in order"),
+    "report": ("buildjob.cli.report", "write one page of many builds: what failed, what changed, where the time went"),
     "sizing": ("sizing.__main__", "compute what builds ask for from what earlier builds used"),
     "doctor": ("buildjob.cli.doctor", "check what a build here needs, and say how to fix what is missing"),
 }

@@ -15,6 +15,7 @@ from buildjob import telemetry
 from buildjob.agent import ci_facts, packages, planning, reproduction
 from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.failures import Failures
+from buildjob.agent.index_page import IndexPage
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
@@ -50,10 +51,14 @@ def build(request: BuildRequest, log: Log) -> int:
             log.warning(fault)
         environments.forget(session.environments.secret_names)
         results: list[RunResult] = []
+        pages = IndexPage(request.out, log)
         try:
             for result in _run_command(session, request.command) if request.command else _build_with_spack(session):
-                results.append(result)  # noqa: PERF402  those before an error are reported, too
+                results.append(result)  # those before an error are reported, too
+                pages.update()
         finally:
+            if results:
+                pages.write()
             send_telemetry(session, results)
     if len(results) > 1:
         rows = [result.telemetry for result in results]
@@ -84,7 +89,7 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
             ),
         ),
         versions=ci_facts.versions(),
-        job=ci_facts.job_facts(request.variables),
+        job=ci_facts.job_facts(request.variables, agent_started_at=session.began_at),
         asked=ci_facts.asked_facts(request.variables),
     )
     folder = packages.run_folder_for(request, command.name, command.version)

@@ -35,7 +35,7 @@ _CHANGE_BUILDS = (
 )  # fmt: skip
 
 
-def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType:
+def job_facts(variables: Mapping[str, str], *, agent_started_at: str = "") -> telemetry.Job | msgspec.UnsetType:
     """Return the public facts of the CI job, or UNSET outside CI."""
     if not variables.get("CI_JOB_ID"):
         return msgspec.UNSET
@@ -54,7 +54,17 @@ def job_facts(variables: Mapping[str, str]) -> telemetry.Job | msgspec.UnsetType
         runner=get("CI_RUNNER_DESCRIPTION", ""),
         pod=get("SPACK_FARM_POD", "") or get("HOSTNAME", ""),
         node=get("SPACK_FARM_NODE", ""),
+        commit=get("CI_COMMIT_SHA", ""),
+        commit_url=_commit_url(get("CI_PROJECT_URL", ""), get("CI_COMMIT_SHA", "")),
+        pipeline_url=get("CI_PIPELINE_URL", ""),
+        pipeline_created_at=get("CI_PIPELINE_CREATED_AT", ""),
+        started_at=get("CI_JOB_STARTED_AT", ""),
+        agent_started_at=agent_started_at,
     )
+
+
+def _commit_url(project_url: str, commit: str) -> str:
+    return f"{project_url}/-/commit/{commit}" if project_url and commit else ""
 
 
 def asked_facts(variables: Mapping[str, str]) -> telemetry.Asked | msgspec.UnsetType:

@@ -85,7 +85,7 @@ def _subject(session: Session, spec: ConcreteSpec, again: Reproduction) -> Subje
             commands=again.commands(spec),
         ),
         versions=ci_facts.versions(spack=again.found.spack_version),
-        job=ci_facts.job_facts(request.variables),
+        job=ci_facts.job_facts(request.variables, agent_started_at=session.began_at),
         asked=ci_facts.asked_facts(request.variables),
     )
 

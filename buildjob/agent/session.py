@@ -14,6 +14,7 @@ from typing import Self
 
 import msgspec
 
+from buildjob.agent import recorder
 from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.storage.notices import NO_ANSWER
 from buildjob.errors import Interrupted, TimedOut
@@ -38,12 +39,21 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Who may see which variable, as far as it is known: Spack's configuration may name further secrets."""
     deadline: float | None
     """A reading of the monotonic clock after which everything is stopped; None without `--timeout`."""
+    began_at: str
+    """RFC 3339, UTC."""
 
     @classmethod
     def begin(cls, request: BuildRequest, log: Log, stop: child.StopRequest) -> Self:
         """Return the session of a call; its time begins now."""
         split = environments.split(request.variables)
-        return cls(request=request, log=log, stop=stop, environments=split, deadline=_after(request.timeout_seconds))
+        return cls(
+            request=request,
+            log=log,
+            stop=stop,
+            environments=split,
+            deadline=_after(request.timeout_seconds),
+            began_at=recorder.now(),
+        )
 
     def call(
         self, argv: list[str], environment: Mapping[str, str], *, within_seconds: float | None = None

@@ -15,6 +15,7 @@ from buildjob import telemetry
 from buildjob.agent import packages, planning
 from buildjob.agent.disks import cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.failures import Failures, missing_dependencies
+from buildjob.agent.index_page import IndexPage
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder
@@ -103,6 +104,7 @@ def _rebuild(session: Session, job: CIJob) -> RunResult:
         _save_reproduction(work)
         result = _build(work)
         _finish(work, result)
+        IndexPage(session.request.out, session.log).write()
         send_telemetry(session, [result])
         return result
 

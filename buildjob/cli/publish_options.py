@@ -211,6 +211,12 @@ def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: st
 
 def _mirror(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("mirror", metavar="MIRROR", help="a folder, a file:// URL, or s3://BUCKET/PREFIX")
+    add_s3(verb)
+    verb.add_argument("--scratch", metavar="FOLDER", help="for temporary copies of the index (default: the system's)")
+
+
+def add_s3(verb: argparse.ArgumentParser) -> None:
+    """Add the options that say how a bucket is reached."""
     s3 = verb.add_argument_group("S3")
     s3.add_argument("--endpoint-url", metavar="URL", help="a server other than AWS")
     s3.add_argument("--region", metavar="NAME", help="the bucket's region")
@@ -218,7 +224,6 @@ def _mirror(verb: argparse.ArgumentParser) -> None:
     s3.add_argument("--ca-file", metavar="FILE", help="certificates to trust instead of the usual ones")
     s3.add_argument("--path-style", action="store_true", default=None, help="bucket in the path, not in the host name")
     s3.add_argument("--connections", metavar="N", help="requests at a time (default: 8)")
-    verb.add_argument("--scratch", metavar="FOLDER", help="for temporary copies of the index (default: the system's)")
 
 
 def _signing(verb: argparse.ArgumentParser) -> None:

@@ -50,6 +50,14 @@ def explain(telemetry: Telemetry) -> Explanation:
     return _explain_outcome(telemetry)
 
 
+def headline_of(outcome: str, *, complete: bool, has_kills: bool = False) -> tuple[Tone, str]:
+    """Return how good the news is, and the headline, without the figures of a run: for one line among thousands."""
+    if not complete:
+        return Tone.OPEN, _NOT_FINISHED
+    tone, headline = _SHORT.get(outcome, (Tone.OPEN, f"Outcome: {outcome or 'none'}"))
+    return Tone.MIXED if outcome == Outcome.BUILT and has_kills else tone, headline
+
+
 def _explain_outcome(telemetry: Telemetry) -> Explanation:
     with_figures = _WITH_FIGURES.get(telemetry.outcome)
     if with_figures:
@@ -66,7 +74,7 @@ def _unfinished(telemetry: Telemetry) -> Explanation:
     counted = _explain_outcome(telemetry)
     return Explanation(
         tone=Tone.OPEN,
-        headline="Not finished",
+        headline=_NOT_FINISHED,
         detail=(
             f"Written while the build ran, last at {telemetry.ended_at}. If nothing newer follows, the agent was stopped "
             f"before it could say why, and the run counts as: {counted.headline}."
@@ -357,6 +365,7 @@ def shorten_command(command: str) -> str:
 
 
 _SHOWN_FAULTS = 3
+_NOT_FINISHED = "Not finished"
 
 _HEADLINES: dict[str, str] = {
     Outcome.BUILD_FAILED: "it does not build",
@@ -402,6 +411,24 @@ _WITH_FIGURES: dict[str, Callable[[Telemetry], Explanation]] = {
     Outcome.TIMED_OUT: _timed_out,
     Outcome.INTERRUPTED: _interrupted,
 }
+
+_SHORT: dict[str, tuple[Tone, str]] = {
+    Outcome.BUILT: (Tone.GOOD, "Built"),
+    Outcome.ALREADY_THERE: (Tone.GOOD, "Already there"),
+    Outcome.PUBLISH_FAILED: (Tone.BAD, "Not published"),
+    Outcome.BUILD_FAILED: (Tone.BAD, "Build failed"),
+    Outcome.MEMORY_KILLED: (Tone.BAD, "Killed for memory"),
+    Outcome.DISK_FULL: (Tone.BAD, "Disk full"),
+    Outcome.FETCH_FAILED: (Tone.BAD, "Sources not fetched"),
+    Outcome.DEPENDENCY_FAILED: (Tone.BAD, "Dependency failed"),
+    Outcome.TIMED_OUT: (Tone.BAD, "Timed out"),
+    Outcome.INTERRUPTED: (Tone.MIXED, "Interrupted"),
+    Outcome.BAD_REQUEST: (Tone.BAD, "Bad request"),
+    Outcome.SPACK_UNUSABLE: (Tone.BAD, "Spack is unusable"),
+    "script_succeeded": (Tone.GOOD, "Script succeeded"),
+    "script_failed": (Tone.BAD, "Script failed"),
+}
+"""As the explanations have them. Of a build whose publishing failed the page has more to say."""
 
 # The others, among them the driver's own two.
 _FIXED: dict[str, Explanation] = {

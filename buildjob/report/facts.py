@@ -58,9 +58,10 @@ def job(telemetry: Telemetry) -> Html:
     facts = [
         ("Job", markup.link(name, known.url) if known.url else markup.text(name)),
         ("Job id", _code(known.id)),
-        ("Pipeline", _code(known.pipeline_id)),
+        ("Pipeline", _linked(known.pipeline_id, known.pipeline_url)),
         ("Project", _code(known.project)),
         ("Ref", ref),
+        ("Commit", _linked(known.commit[:12], known.commit_url)),
         ("Stack", _code(known.stack)),
         ("Attempt", markup.text(str(known.attempt)) if known.attempt else Html()),
         ("Image", _code(known.image)),
@@ -127,6 +128,11 @@ def _dependencies(package: PackageSpec) -> Html:
 def _and_more(shown: Sequence[Html], *, total: int) -> Html:
     more = f" and {total - len(shown):,} more" if total > len(shown) else ""
     return join(Html(" ".join(shown)), more)
+
+
+def _linked(value: str, url: str) -> Html:
+    """Return a value that leads to its page where there is one."""
+    return markup.link(escape_and_cut(value, limit=_WORD), url) if value and url else _code(value)
 
 
 def _code(value: str) -> Html:

@@ -4,13 +4,18 @@ Foreign text is cut, made visible and escaped here and nowhere else, so a page i
 know telemetry.
 """
 
+import base64
+import hashlib
 import html
-from urllib.parse import urlsplit
+from importlib import resources
+from urllib.parse import quote, urlsplit
 
 from buildjob.report import foreign_text
 
 TEXT_LIMIT = 300
-_VOID = frozenset({"meta", "br"})
+_VOID = frozenset({"meta", "br", "input"})
+_STYLE = resources.files(__package__).joinpath("page.css").read_text("utf-8")
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 class Html(str):
@@ -57,6 +62,37 @@ def format_number(value: float) -> str:
     """Return a coordinate: at most two decimals, no exponent."""
     rounded = round(value, 2)
     return str(int(rounded)) if rounded == int(rounded) else str(rounded)
+
+
+def document(*, title: Html, body: Html, style: str = "", script: str = "") -> str:
+    """Return a whole page. `style` joins that of all pages; `script` is ours: the policy allows it by its checksum."""
+    allowed = f"; script-src 'sha256-{_checksum(script)}'" if script else ""
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        Html(f"<meta {attribute('http-equiv', 'Content-Security-Policy')} {attribute('content', _POLICY + allowed)}>"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("meta", name="generator", content="spack-farm"),
+        element("title", title),
+        Html(f"<style>{_STYLE}{style}</style>"),
+    )
+    last = Html(f"<script>{script}</script>") if script else Html()
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', body, last), lang='en')}\n"
+
+
+def _checksum(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def file_link(label: Html, path: str, *, fragment: str = "") -> Html:
+    """Return a link to a file below the page's folder or beside it; `path` is relative, with `/` between plain names.
+
+    An empty path is the page itself; `fragment` is ours.
+    """
+    quoted = quote(path.encode("utf-8", "surrogateescape"), safe="/.-_~+@=,") + (f"#{fragment}" if fragment else "")
+    return Html(f"<a {attribute('href', quoted, limit=len(quoted))}>{label}</a>")
 
 
 def link(label: str, url: str) -> Html:

@@ -6,7 +6,8 @@ through `markup`, which escapes it. All lists are cut: the page stays below `MOS
 
 import re
 from collections.abc import Sequence
-from importlib import resources
+
+import msgspec
 
 from buildjob.report import facts, figures, markup, pictures
 from buildjob.report.clamp import clamp_document, clamp_numbers
@@ -15,16 +16,19 @@ from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.format import format_seconds
 from buildjob.report.link import Link
 from buildjob.report.log_excerpt import LogExcerpt
+from buildjob.report.log_page import page as log_page
+from buildjob.report.log_page.errors import LogErrors
+from buildjob.report.many import earlier
+from buildjob.report.many.changes import Change
+from buildjob.report.many.entries import Entry, Refused, read_entry
 from buildjob.report.markup import Html, element, join
-from buildjob.run_folder import LOG, TELEMETRY
+from buildjob.run_folder import LOG, LOG_PAGE, TELEMETRY
 from buildjob.telemetry import FirstError, Telemetry
 
 MOST_BYTES = 400_000
 
-_STYLE = resources.files(__package__).joinpath("page.css").read_text("utf-8")
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
 _LINKS = 12
+_ERRORS = 12
 _BESIDE = re.compile(r"(?:\.\./[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,220}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 """A file in the page's own folder, or in one beside that."""
 _NAME, _WORD, _LINE = 60, 120, 1000
@@ -33,41 +37,54 @@ _EXCERPT_ROWS = 200
 _EXCERPT_BYTES = 70_000
 
 
-def render(telemetry: Telemetry, *, excerpt: LogExcerpt | None, links: tuple[Link, ...], reproduce: str) -> str:
+def render(  # noqa: PLR0913  each is a source of its own
+    telemetry: Telemetry,
+    *,
+    excerpt: LogExcerpt | None,
+    links: tuple[Link, ...],
+    reproduce: str,
+    errors: LogErrors | None = None,
+    others: Sequence[Entry] = (),
+) -> str:
     """Return the page, in UTF-8 below `MOST_BYTES`.
 
     `excerpt` is the part of the log to show, None if there is none; `links` come below the headline; `reproduce` holds
-    commands, one a line, and may be empty.
+    commands, one a line, and may be empty. `errors` are all that the log has, if it has a page of its own; `others` are the
+    other builds of the package, newest first.
     """
     telemetry, excerpt = clamp_document(telemetry), clamp_numbers(excerpt)
     explanation = explain(telemetry)
     measured = (figures.tiles(telemetry), pictures.over_time(telemetry), figures.details(telemetry))
+    this = _entry(telemetry) if others else None
     body = element(
         "main",
-        _headline(telemetry, explanation, links=links),
+        _headline(telemetry, explanation, links=links, changes=earlier.changed(this, others) if this else ()),
         _log(telemetry, excerpt),
+        _errors(errors),
         *(measured if telemetry.was_measured else ()),
+        earlier.section(this, others) if this else Html(),
         facts.reproduce(telemetry, commands=reproduce),
         element("div", facts.spec(telemetry), facts.job(telemetry), facts.machine(telemetry), class_="columns"),
     )
     has_log = excerpt is not None or any(link.url == LOG for link in links)
     spec = telemetry.spec
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", markup.text(f"{spec.name} {spec.version}: {explanation.headline}", limit=_WORD)),
-        Html(f"<style>{_STYLE}</style>"),
-    )
-    return (
-        f"<!DOCTYPE html>\n{element('html', head, element('body', body, _footer(telemetry, has_log=has_log)), lang='en')}\n"
+    return markup.document(
+        title=markup.text(f"{spec.name} {spec.version}: {explanation.headline}", limit=_WORD),
+        body=join(body, _footer(telemetry, has_log=has_log)),
     )
 
 
-def _headline(telemetry: Telemetry, explanation: Explanation, *, links: Sequence[Link]) -> Html:
+def _entry(telemetry: Telemetry) -> Entry | None:
+    """Return this build as others are compared with it; None if it can't be."""
+    try:
+        return read_entry(msgspec.json.encode(telemetry))
+    except (Refused, ValueError):
+        return None
+
+
+def _headline(
+    telemetry: Telemetry, explanation: Explanation, *, links: Sequence[Link], changes: Sequence[Change] = ()
+) -> Html:
     spec = telemetry.spec
     name = [
         markup.text(spec.name, limit=_NAME),
@@ -83,17 +100,20 @@ def _headline(telemetry: Telemetry, explanation: Explanation, *, links: Sequence
         "header",
         element("h1", *name),
         element("p", markup.text(" · ".join(subtitle)), class_="subtitle") if subtitle else "",
-        _explanation(telemetry, explanation),
+        _explanation(telemetry, explanation, changes),
         element("ul", *(element("li", _link(link)) for link in links[:_LINKS]), class_="links") if links else "",
     )
 
 
-def _explanation(telemetry: Telemetry, explanation: Explanation) -> Html:
+def _explanation(telemetry: Telemetry, explanation: Explanation, changes: Sequence[Change]) -> Html:
     wall = telemetry.totals.wall_seconds
     took = f" {'in' if explanation.tone is Tone.GOOD else 'after'} {format_seconds(wall)}" if wall > 0 else ""
     parts = [element("p", element("strong", markup.text(explanation.headline, limit=_WORD)), took, class_="headline")]
     if explanation.detail:
         parts.append(element("p", markup.text(explanation.detail, limit=_LINE)))
+    if changes:
+        shown = "; ".join(map(str, changes))
+        parts.append(element("p", markup.text(f"Changed: {shown}.", limit=_LINE), class_="change"))
     if explanation.advice:
         parts.append(
             element("ul", *(element("li", markup.text(line, limit=_LINE)) for line in explanation.advice), class_="advice")
@@ -122,6 +142,14 @@ def _log(telemetry: Telemetry, excerpt: LogExcerpt | None) -> Html:
     if excerpt and lines:
         parts.append(_excerpt(excerpt))
     return element("section", *parts, class_="error" if error else None)
+
+
+def _errors(errors: LogErrors | None) -> Html:
+    """Return all errors of the log, with their lines on its page; nothing if there is only the first one."""
+    if errors is None or len(errors.kinds) < 2:
+        return Html()
+    title = log_page.heading(errors)
+    return element("section", element("h2", title), log_page.errors_list(errors, file=LOG_PAGE, most=_ERRORS), id="errors")
 
 
 def _error_text(error: FirstError) -> list[Html]:

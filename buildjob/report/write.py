@@ -8,7 +8,8 @@ pod that the build may need.
 """
 
 import re
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,10 +22,14 @@ from buildjob.report.cdash_names import CDashNames
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.link import Link, failed_links
 from buildjob.report.log_excerpt import LogExcerpt
-from buildjob.run_folder import CDASH, LOG, PAGE, SPEC, TELEMETRY, RunResult
+from buildjob.report.log_page.errors import LogErrors, group
+from buildjob.run_folder import CDASH, LOG, LOG_PAGE, PAGE, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 
-PAGES = (("report", PAGE), ("log", LOG), ("telemetry", TELEMETRY), ("CDash", CDASH))
+if typing.TYPE_CHECKING:
+    from ctest_xml.model import LogEvent
+
+PAGES = (("report", PAGE), ("log", LOG), ("log page", LOG_PAGE), ("telemetry", TELEMETRY), ("CDash", CDASH))
 """What the terminal table points to: label and name in the run's folder."""
 _SUCCESSES = {Outcome.BUILT, Outcome.ALREADY_THERE}
 # A run that is ended from outside leaves no error of its own in the log; the log's end shows where it was.
@@ -62,8 +67,13 @@ def find_cause(result: RunResult, *, secret_values: frozenset[str]) -> Cause:
 def report(result: RunResult, cdash_names: CDashNames | None, *, secret_values: frozenset[str]) -> list[str]:
     """Write the page, and CDash's documents unless `reporting` is None; return each fault in a sentence."""
     faults: list[str] = []
+    errors = None
     try:
-        _write_page(result, secret_values)
+        errors = _write_log_page(result, secret_values)
+    except Exception as error:  # noqa: BLE001  as above
+        faults.append(f"the log's page could not be written: {type(error).__name__}: {error}")
+    try:
+        _write_page(result, secret_values, errors)
     except Exception as error:  # noqa: BLE001  as above
         faults.append(f"the report could not be written: {type(error).__name__}: {error}")
     if cdash_names is None:
@@ -77,24 +87,45 @@ def report(result: RunResult, cdash_names: CDashNames | None, *, secret_values: 
     return faults
 
 
-def _write_page(result: RunResult, secret_values: frozenset[str]) -> None:
+def _write_log_page(result: RunResult, secret_values: frozenset[str]) -> LogErrors | None:
+    """Write the page of the log, and return the log's errors; None if there is no log."""
+    from buildjob.report.log_page import page, read, windows  # noqa: PLC0415  see above
+
+    log, spec = result.folder / LOG, result.telemetry.spec
+    if not log.exists():
+        return None
+    errors = LogErrors()
+    if result.outcome not in _SUCCESSES | _NO_ERROR_OF_ITS_OWN:
+        errors = group((event.log_line, _text(event.text, secret_values)) for event in _errors_of(log))
+    lines, size_bytes = read.measure(log)
+    chosen = windows.choose(
+        lines, errors=[error.line for error in errors.kinds], phases=[phase.line for phase in result.phases]
+    )
+    title = f"{spec.name} {spec.version}" + (f" /{spec.hash[:7]}" if spec.hash else "")
+    known = page.Log(title=title, lines=lines, size_bytes=size_bytes, phases=result.phases, errors=errors)
+    shown = ((number, mask(text, secret_values), window) for number, text, window in read.lines_of(log, chosen))
+    write_whole(result.folder / LOG_PAGE, page.render(known, shown).encode("utf-8", "backslashreplace"))
+    return errors
+
+
+def _write_page(result: RunResult, secret_values: frozenset[str], errors: LogErrors | None) -> None:
     from buildjob.report import page  # noqa: PLC0415  see above
+    from buildjob.report.many.folder import earlier_of  # noqa: PLC0415
 
     shown = page.render(
         result.telemetry,
         excerpt=_excerpt(result, secret_values),
         links=tuple(_links(result.telemetry, result.folder)),
         reproduce=mask("\n".join(result.telemetry.reproduce.commands), secret_values),
+        errors=errors,
+        others=earlier_of(result.folder, result.telemetry.spec.name),
     )
     write_whole(result.folder / PAGE, shown.encode("utf-8", "backslashreplace"))
 
 
 def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> FirstError | None:
     """Return the first error of the log, or None if it holds none that we recognize."""
-    from ctest_xml.scan import scan  # noqa: PLC0415  see above
-
-    with log.open("rb") as file:
-        event = next((event for event in scan(file, rules="spack") if event.kind == "error"), None)
+    event = next(_errors_of(log), None)
     if event is None:
         return None
     place = f"{event.file}:{event.file_line}" if event.file and event.file_line is not None else event.file
@@ -104,6 +135,14 @@ def first_error(log: Path, result: RunResult, secret_values: frozenset[str]) -> 
         file=_text(place, secret_values),
         phase=next((phase.name for phase in reversed(result.phases) if phase.line <= event.log_line), ""),
     )
+
+
+def _errors_of(log: Path) -> "Iterator[LogEvent]":
+    """Yield the errors of a log, in its order."""
+    from ctest_xml.scan import scan  # noqa: PLC0415  see above
+
+    with log.open("rb") as file:
+        yield from (event for event in scan(file, rules="spack") if event.kind == "error")
 
 
 def _named_by(error: FirstError | None, kills: list[MemoryKill]) -> list[MemoryKill]:
@@ -131,6 +170,6 @@ def _excerpt(result: RunResult, secret_values: frozenset[str]) -> LogExcerpt | N
 
 def _links(telemetry: Telemetry, folder: Path) -> Iterable[Link]:
     yield from failed_links(telemetry, folder)
-    for name, title in ((LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
+    for name, title in ((LOG_PAGE, "log"), (LOG, "build log"), (TELEMETRY, "telemetry"), (SPEC, "concrete spec")):
         if (folder / name).exists():
             yield Link(label=title, url=name, is_beside=True)

@@ -13,7 +13,7 @@ from buildjob.outcome import BUG, EXIT_CODES
 from spack_farm.__main__ import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ("autoscaler", "build", "ctest", "delegate", "doctor", "executor", "pipelines", "publish", "sizing")
+VERBS = ("autoscaler", "build", "ctest", "delegate", "doctor", "executor", "pipelines", "publish", "report", "sizing")
 
 
 def farm(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ VERBS = (
     "executor",
     "pipelines",
     "publish",
+    "report",
     "sizing",
     "doctor",
     "paths",

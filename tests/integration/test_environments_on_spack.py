@@ -78,13 +78,13 @@ def test_external_roots_are_logged_and_the_others_built(project: Project, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert "gcc@" in done.stdout
     assert "external (/usr), there is nothing to build" in done.stdout
-    assert sorted(path.name.split("-1.0")[0] for path in (tmp_path / "out").iterdir()) == ["low-thing", "top-thing"]
+    assert sorted(path.name.split("-1.0")[0] for path in (tmp_path / "out").glob("*-1.0*")) == ["low-thing", "top-thing"]
 
 
 def test_a_hash_names_a_dependency_as_well_as_a_root(project: Project, tmp_path: Path) -> None:
     done = project.build(project.folder, "--hash", project.hashes()["low-thing"][:9], "--out", tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [path.name.split("-1.0")[0] for path in (tmp_path / "out").iterdir()] == ["low-thing"]
+    assert [path.name.split("-1.0")[0] for path in (tmp_path / "out").glob("*-1.0*")] == ["low-thing"]
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:

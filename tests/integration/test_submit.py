@@ -257,7 +257,7 @@ def test_many_senders_send_each_document_once(folder: Path, cdash: CDash) -> Non
 def test_two_senders_that_find_all_sent_send_done_once(folder: Path, cdash: CDash) -> None:
     for name in ALL:
         (folder / name).rename(folder / f"{name}.sent")
-    spool.add_receipt(folder, "Build.xml", build_id="4711")
+    spool.add_receipt(folder, "Build.xml", build_id="4711", link="")
     asked: list[float] = []
 
     def now() -> float:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-_VOID = frozenset({"meta", "br"})
+_VOID = frozenset({"meta", "br", "col", "input"})
 
 
 @dataclasses.dataclass

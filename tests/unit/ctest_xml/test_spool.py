@@ -73,9 +73,9 @@ def test_what_a_dead_sender_had_claimed_is_unknown_and_what_a_living_one_has_is_
 
 def test_the_last_build_id_that_was_given_counts(folder: Path) -> None:
     assert spool.build_id(folder) == ""
-    spool.add_receipt(folder, "Build.xml", build_id="1")
-    spool.add_receipt(folder, "Test.xml", build_id="2")
-    spool.add_receipt(folder, "Notes.xml", build_id="")
+    spool.add_receipt(folder, "Build.xml", build_id="1", link="")
+    spool.add_receipt(folder, "Test.xml", build_id="2", link="")
+    spool.add_receipt(folder, "Notes.xml", build_id="", link="")
     with (folder / "receipts.jsonl").open("a") as file:
         file.write('{"file": "Upload.xml", "bui')  # a sender that was killed while it wrote
     assert spool.build_id(folder) == "2"

@@ -89,7 +89,13 @@ def test_the_policy_forbids_all_but_inline_style() -> None:
     policy = next(
         meta for meta in _page(_BARE).all("meta") if meta.attributes.get("http-equiv") == "Content-Security-Policy"
     )
-    assert policy.attributes["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert policy.attributes["content"].split("; ") == [
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
 
 
 def test_the_style_knows_dark_narrow_and_paper() -> None:
@@ -344,7 +350,7 @@ def test_only_plain_http_urls_become_links() -> None:
         Link(label="evil", url="javascript:alert(1)"),
         Link(label="log", url="/builds/group/x/build.log"),
     )
-    job = change(sample().job, url="ftp://example.org/job", name="the job")
+    job = change(sample().job, url="ftp://example.org/job", name="the job", commit_url="javascript:x", pipeline_url="data:,")
     page = _page(sample(job=job), links=links)
     assert [anchor.attributes["href"] for anchor in page.one("header").all("a")] == ["https://cdash.example.org/build/1"]
     assert page.one("ul", "links").text() == "CDashevil javascript:alert(1)log /builds/group/x/build.log"
