@@ -1,6 +1,6 @@
 """Decides where a job's binary goes, who signs it, and under which names CDash keeps the build. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +10,10 @@ from buildjob.ci.job import CIJob
 from buildjob.errors import RequestError
 from buildjob.report.cdash_names import CDashNames
 from buildjob.spack.ci_answer import CDashSection, Destination
+from buildjob.spack.mirror_faults import MirrorFault
+
+NAME = "buildcache-destination"
+"""The mirror's name in Spack's configuration."""
 
 
 def target_of(destination: Destination, key: KeySource | None, passphrase: KeySource | None) -> Target:
@@ -21,7 +25,7 @@ def target_of(destination: Destination, key: KeySource | None, passphrase: KeySo
     if url.scheme == "s3" and url.netloc:
         return Target(url=destination.url.rstrip("/"), folder=None, signing_key_file=key, passphrase_file=passphrase)
     raise RequestError(
-        f"mirror buildcache-destination: {destination.url}: --ci pushes to s3://BUCKET/PREFIX, a folder or a file:// URL; "
+        f"mirror {NAME}: {destination.url}: --ci pushes to s3://BUCKET/PREFIX, a folder or a file:// URL; "
         "for other storage keep 'spack ci rebuild'"
     )
 
@@ -40,7 +44,7 @@ def with_access(destination: Destination, variables: Mapping[str, str]) -> dict[
     if absent and destination.url.startswith("s3://"):
         are_not_set = "which is not set" if len(absent) == 1 else "which are not set"
         raise RequestError(
-            f"mirror buildcache-destination: its configuration takes credentials from {' and '.join(absent)}, "
+            f"mirror {NAME}: its configuration takes credentials from {' and '.join(absent)}, "
             f"{are_not_set}; a protected variable is set on protected branches only"
         )
     changed = dict(variables)
@@ -54,6 +58,11 @@ def with_access(destination: Destination, variables: Mapping[str, str]) -> dict[
     if destination.profile:
         changed["AWS_PROFILE"] = destination.profile
     return changed
+
+
+def lost(faults: Iterable[MirrorFault]) -> MirrorFault | None:
+    """Return why nothing is known of what the destination has; None if it answered, or was not asked."""
+    return next((fault for fault in faults if fault.mirror == NAME and fault.is_silent), None)
 
 
 def cdash_names(section: CDashSection, job: CIJob, given: CDashNames, *, runner: str) -> CDashNames:

@@ -6,7 +6,7 @@ and its report. Only a package that does not build is registered as broken. Sour
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -37,7 +37,7 @@ from buildjob.spack.ci_answer import Rebuild, Tested
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import SpackInstallation, find
 from buildjob.spack.layout import archived_files, trusted_keys_home
-from buildjob.spack.mirror_faults import FetchReport, SourceFault
+from buildjob.spack.mirror_faults import FetchReport, MirrorFault, SourceFault
 
 _REBUILT = {Outcome.BUILT, Outcome.ALREADY_THERE}
 
@@ -196,6 +196,12 @@ def _build(work: _Work) -> RunResult:
         return recorder.result
     if found.missing:
         return _not_built(work, packages.recorder_for(session, spec, again))
+    if lost := destination.lost(found.mirror_faults):
+        # known before an hour is spent on a binary that can't be pushed, or that was there all the time
+        reason = f"{lost.sentence}; {lost.advice}"
+        log.error(f"{spec.title}: not built, since its binary could not be pushed: {reason}")
+        return _not_fetched(work, packages.recorder_for(session, spec, again), reason, [lost])
+    _warn_of_mirrors(work)
     planning.reject_unfetchable([spec])
     if found.fetched:
         log.note(f"{len(found.fetched)} package{'s' * (len(found.fetched) != 1)} installed from the mirrors")
@@ -233,16 +239,28 @@ def _not_built(work: _Work, recorder: Recorder) -> RunResult:
         reasons = " | ".join(f"{fault.sentence}; {fault.advice}" for fault in faults) or found.fetch_error
         log.error(f"{spec.title}: not built, since {titles} could not be fetched from the mirrors: {reasons}")
         recorder.note([f"{titles}: not fetched from the mirrors: {reasons}"])
-        recorder.skip(Outcome.FETCH_FAILED)
-        sources = [SourceFault(url=fault.url, kind=fault.kind, text=fault.text) for fault in faults]
-        recorder.fetched(FetchReport(text=found.fetch_error, faults=sources))
-        return packages.report_run(work.session, recorder)
+        return _not_fetched(work, recorder, found.fetch_error, faults)
     untrusted = {each.hash for each in found.missing if each.state == "untrusted"}
     named = ", ".join(f"{each.title}{' (signature not trusted)' * (each.hash in untrusted)}" for each in lacking)
     log.error(f"{spec.title}: not built, no binary available of {named}; run the jobs that build them first")
     recorder.blame(missing_dependencies(lacking))
     recorder.skip(Outcome.DEPENDENCY_FAILED)
     return packages.report_run(work.session, recorder)
+
+
+def _not_fetched(work: _Work, recorder: Recorder, text: str, faults: Sequence[MirrorFault]) -> RunResult:
+    """Record that a mirror did not answer without which there is nothing to build, or no use in it."""
+    recorder.skip(Outcome.FETCH_FAILED)
+    sources = [SourceFault(url=fault.url, kind=fault.kind, text=fault.text) for fault in faults]
+    recorder.fetched(FetchReport(text=text, faults=sources))
+    return packages.report_run(work.session, recorder)
+
+
+def _warn_of_mirrors(work: _Work) -> None:
+    """Log what is wrong with mirrors that turned out not to be needed; the first binary makes a folder that is missing."""
+    for fault in work.found.mirror_faults:
+        if fault.kind != "no_folder":
+            work.session.log.warning(f"{fault.sentence}. Nothing of it is needed here; {fault.advice}")
 
 
 def _tester(work: _Work) -> Callable[[Recorder], None]:

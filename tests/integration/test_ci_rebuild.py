@@ -1,10 +1,12 @@
 """`spack-farm build --ci` runs the jobs of a pipeline that real `spack ci generate` has written, in its order."""
 
 import base64
+import contextlib
 import gzip
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,11 @@ import pytest
 from tests.fakes.cdash import CDash
 from tests.labs.checkout import ROOT
 from tests.labs.gitlab_schema import gitlab_schema_faults
-from tests.labs.s3.server import Server
+from tests.labs.s3.server import Server, versitygw, versitygw_program
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
 from tests.labs.spack.pipeline import PipelineProject
+from tests.labs.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test here runs a whole pipeline, on a machine that may be busy
 PROTECTED = {"SPACK_PIPELINE_TYPE": "spack_protected_branch"}
@@ -165,6 +168,47 @@ def test_a_missing_dependency_is_no_broken_package(lab: SpackLab, tmp_path: Path
     assert json.loads(document.read_text())["outcome"] == "dependency_failed"
 
 
+def test_a_mirror_that_is_lost_is_no_broken_package(lab: SpackLab, tmp_path: Path) -> None:
+    """In the middle of a build its push fails; before one the job ends at once, whatever would have come from the mirror."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "s3").mkdir()
+    gate = tmp_path / "gate"
+    with ThreadPoolExecutor(1) as side, contextlib.ExitStack() as held:
+        server = held.enter_context(versitygw(versitygw_program(), tmp_path / "s3"))
+        project = PipelineProject(
+            lab,
+            tmp_path / "project",
+            specs=["hello-gated", "hello-app"],
+            destination={"url": f"s3://{server.bucket()}/pr", "endpoint_url": server.url, "signed": False},
+            ci={"broken-specs-url": (tmp_path / "broken").as_uri()},
+        )
+        project.environment |= PROTECTED | server.environment | {"HELLO_GATE": str(gate)}
+        project.generate()
+        running = side.submit(project.rebuild, "hello-gated")
+        wait_until((tmp_path / "gate.reached").exists)
+        held.close()
+        gate.write_text("go")
+        ends = {"in the middle": running.result()}
+        ends |= {package: project.rebuild(package) for package in ("hello-gated", "hello-app")}
+    codes = {name: done.returncode for name, done in ends.items()}
+    assert codes == {"in the middle": 100, "hello-gated": 4, "hello-app": 4}, "\n".join(map(_output, ends.values()))
+    for name in ("hello-gated", "hello-app"):
+        assert "mirror 'buildcache-destination'" in ends[name].stderr
+        assert "nothing listens there" in ends[name].stderr
+        assert "try again later" in ends[name].stderr
+        assert "Executing phase" not in ends[name].stdout
+    found = [
+        json.loads(path.read_text())
+        for path in sorted(project.artifacts.glob("user_data/spack-farm/hello-*/telemetry.json"))
+    ]
+    assert [(each["spec"]["name"], each["outcome"]) for each in found] == [
+        ("hello-app", "fetch_failed"),
+        ("hello-gated", "publish_failed"),
+        ("hello-gated", "fetch_failed"),
+    ]
+    assert not list((tmp_path / "broken").iterdir())
+
+
 def test_unsigned_mirrors_are_looked_at_before_a_build(lab: SpackLab, tmp_path: Path) -> None:
     """`spack ci rebuild` asks unsigned mirrors for a signature, finds none, and builds and overwrites every time."""
     destination = {"url": (tmp_path / "mirror").as_uri(), "signed": False}
@@ -250,6 +294,10 @@ def test_the_example_pipeline_is_generated_and_runs(lab: SpackLab, tmp_path: Pat
     assert not gitlab_schema_faults(project.folder / "pipeline.yml")
     assert {tuple(job["script"]) for job in project.jobs.values()} == {("spack-farm build --ci --tests",)}
     assert all(137 in job["retry"]["exit_codes"] for job in project.jobs.values())
+    # Spack adds its own list of reasons, and script_failure is one of them
+    assert {reason for job in project.jobs.values() for reason in job["retry"]["when"]} == {
+        "runner_system_failure", "stuck_or_timeout_failure",
+    }  # fmt: skip
     assert project.jobs["hello-app"]["variables"]["CI_JOB_SIZE"] == "small"
     first = next(iter(project.jobs))
     done = project.rebuild(first, "--tests")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.ci.destination import cdash_names, target_of, with_access
+from buildjob.ci.destination import NAME, cdash_names, lost, target_of, with_access
 from buildjob.ci.job import CIJob
 from buildjob.errors import RequestError
 from buildjob.report.cdash_names import CDashNames
 from buildjob.spack.ci_answer import CDashSection, Destination
+from buildjob.spack.mirror_faults import MirrorFault
 
 S3 = Destination(url="s3://bucket/prefix/", signed=True)
 
@@ -79,3 +80,19 @@ def test_cdash_has_the_names_of_the_pipeline() -> None:
     names = cdash_names(section, job, given, runner="runner-1")
     assert (names.site, names.group, names.build_name) == ("Farm (runner-1)", "Nightly", "hello@1.0")
     assert cdash_names(CDashSection(), job, given, runner="r") == given
+
+
+@pytest.mark.parametrize(
+    ("mirror", "kind", "is_lost"),
+    [
+        *((NAME, kind, True) for kind in ("timeout", "refused", "disconnected", "unreachable", "busy", "io", "unknown")),
+        *((NAME, kind, True) for kind in ("name", "name_later", "certificate", "tls", "denied", "http", "configuration")),
+        # what it has is known, or is nothing yet
+        *((NAME, kind, False) for kind in ("index", "entry", "damaged", "no_folder", "no_bucket")),
+        ("another", "refused", False),
+    ],
+)
+def test_a_destination_that_does_not_answer_is_lost(mirror: str, kind: str, *, is_lost: bool) -> None:
+    faults = [MirrorFault(mirror="third", url="s3://x", kind="busy"), MirrorFault(mirror=mirror, url="s3://y", kind=kind)]
+    assert lost(faults) == (faults[1] if is_lost else None)
+    assert lost([]) is None
