@@ -4,6 +4,7 @@ Everything that is read may be another's: it is bounded, and of an archive only 
 Nothing of it is run here. Source: GitLab, "Job artifacts API".
 """
 
+import errno
 import os
 import shutil
 import urllib.error
@@ -35,12 +36,30 @@ def run_folder_of(source: str, scratch: Path, *, dag_hash: str, variables: Mappi
         archive = scratch / "artifacts.zip"
         _download(artifacts_url(source), archive, token=variables.get(_TOKEN, ""))
         return _only(source, _unpacked(archive, scratch / "artifacts", source), dag_hash)
-    path = Path(source)
-    if path.is_file() and zipfile.is_zipfile(path):
-        return _only(source, _unpacked(path, scratch / "artifacts", source), dag_hash)
+    path = _existing(source)
     if not path.is_dir():
-        raise RequestError(f"--reproduce {source}: give a run folder, a folder or zip archive with one, or a job's address")
+        if not path.is_file() or not zipfile.is_zipfile(path):
+            raise RequestError(
+                f"--reproduce {source}: neither a folder nor a zip archive, as GitLab packs a job's artifacts"
+            )
+        return _only(source, _unpacked(path, scratch / "artifacts", source), dag_hash)
     return _only(source, path.resolve(), dag_hash)
+
+
+def _existing(source: str) -> Path:
+    """Return the path that a source names. Raises RequestError if nothing is there, or if this user can't read it."""
+    path = Path(source)
+    try:
+        path.stat()
+    except OSError as error:
+        reason = "there is no such file or folder" if error.errno == errno.ENOENT else error.strerror
+        raise RequestError(
+            f"--reproduce {source}: {reason}; give a run folder, a folder or zip archive with one, or the address of a job, "
+            "which begins with https://"
+        ) from error
+    if not os.access(path, os.R_OK):
+        raise RequestError(f"--reproduce {source}: this user can't read it")
+    return path
 
 
 def artifacts_url(text: str) -> str:

@@ -1,6 +1,7 @@
 """What a run left is found in folders and archives, and at the addresses that GitLab has for it."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -86,5 +87,33 @@ def test_of_an_archive_only_plain_files_of_runs_are_taken(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"<html>"])
 def test_what_is_no_archive_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
-    with pytest.raises(RequestError, match="give a run folder"):
+    with pytest.raises(RequestError, match="neither a folder nor a zip archive"):
         _find(tmp_path / "x.zip", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("nowhere", "there is no such file or folder"),
+        ("nowhere/telemetry.json", "there is no such file or folder"),
+        ("git.example/a/b/-/jobs/7", "no such file or folder; .* begins with https://"),
+        ("a link", "there is no such file or folder"),
+        ("a circle", "Too many levels of symbolic links"),
+        ("a file/below", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        ("a file", "neither a folder nor a zip archive"),
+        ("an empty file", "neither a folder nor a zip archive"),
+        ("a pipe", "neither a folder nor a zip archive"),
+        ("a folder", "no run of a Spack package is in it"),
+    ],
+)
+def test_what_is_no_run_is_named_with_its_reason(tmp_path: Path, source: str, reason: str) -> None:
+    (tmp_path / "a link").symlink_to(tmp_path / "gone")
+    (tmp_path / "a circle").symlink_to(tmp_path / "a circle")
+    (tmp_path / "a file").write_text("PK no archive")
+    (tmp_path / "an empty file").touch()
+    os.mkfifo(tmp_path / "a pipe")
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(RequestError, match=reason) as raised:
+        _find(tmp_path / source, tmp_path)
+    assert str(raised.value).startswith(f"--reproduce {tmp_path / source}: ")
