@@ -1,5 +1,6 @@
 """The agent with the Spack and the installers that come after 1.1: the same outcomes, phases, logs and binaries."""
 
+import base64
 import os
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from buildjob.spack.find import SpackInstallation, find
 from tests.labs.limits import small_disk
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, kill_all, other_tree, read_telemetry
+from tests.labs.spack.pipeline import PipelineProject
 from tests.labs.waiting import wait_until
 
 pytestmark = pytest.mark.spack
@@ -110,3 +112,38 @@ def test_what_a_killed_build_left_does_not_stop_the_next(newer: SpackLab, tmp_pa
     done = newer.build("hello-gated", "--out", tmp_path / "2", environment={"HELLO_GATE": str(gate)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert read_telemetry(tmp_path / "2", "hello-gated").outcome == "built"
+
+
+@pytest.mark.timeout(600)
+def test_the_jobs_of_a_generated_pipeline_end_as_under_spack_1_1(newer: SpackLab, key: Key, tmp_path: Path) -> None:
+    broken, mirror = tmp_path / "broken", tmp_path / "mirror"
+    broken.mkdir()
+    project = PipelineProject(
+        newer,
+        tmp_path / "project",
+        specs=["hello-broken", "hello-unfetchable"],
+        destination={"url": mirror.as_uri(), "signed": True},
+        ci={"broken-specs-url": broken.as_uri()},
+    )
+    project.environment |= {
+        "SPACK_PIPELINE_TYPE": "spack_protected_branch",
+        "SPACK_SIGNING_KEY": base64.b64encode(key.secret.read_bytes()).decode(),
+    }
+    project.generate()
+    early = project.rebuild("hello-broken")
+    assert early.returncode == 6, early.stdout + early.stderr
+    assert "no binary available of compiler-wrapper@" in early.stderr
+    done = {package: project.rebuild(package) for package in project.jobs}
+    assert {package: each.returncode for package, each in done.items()} == {
+        "compiler-wrapper": 0,
+        "gcc-runtime": 0,
+        "libhello": 0,
+        "hello-broken": 1,
+        "hello-unfetchable": 4,
+    }, "\n".join(each.stdout + each.stderr for each in done.values())
+    assert "2 packages installed from the mirrors" in done["libhello"].stdout
+    assert "not checked" not in done["libhello"].stdout
+    assert [path.name for path in broken.iterdir()] == [project.jobs["hello-broken"]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]]
+    again = project.rebuild("libhello")
+    assert again.returncode == 0
+    assert "no need to build it" in again.stdout
