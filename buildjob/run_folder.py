@@ -83,7 +83,7 @@ def new_folder(out: Path, name: str, version: str, dag_hash: str = "") -> Path:
     """
     made = _make(out)
     try:
-        folder = _first_free(out, folder_name(name, version, dag_hash))
+        folder = first_free(out, folder_name(name, version, dag_hash))
         try:
             reserve(folder, ROOM_BYTES).close()
         except OSError:
@@ -133,7 +133,8 @@ def _remove(made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _first_free(out: Path, name: str) -> Path:
+def first_free(out: Path, name: str) -> Path:
+    """Make and return a folder below `out`, with `-2` and so on at its end if the name is taken."""
     for number in range(1, 1_000_000):
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:

@@ -42,6 +42,7 @@ _NEEDS = {
     "test_timeout": ("tests",),
     "fail_fast": ("tests",),
     "yes": ("reproduce",),
+    "engine": ("reproduce",),
 }
 _NOT_FOR_CI = ("hash", "command", "fresh", "mirror", "unsigned", "publish", "allow_missing", "group")
 _OF_SPACK_BUILDS = (
@@ -106,6 +107,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run lies that is to be built again (`--reproduce`); empty for none."""
     assume_yes: bool = False
     """Do not ask before that (`--yes`)."""
+    engine: str = ""
+    """The container engine that builds it in the job's image; `none` for none, empty for the first that answers."""
     standalone_tests: StandaloneTests | None = None
     """None: they are not run."""
     spack: str = ""
@@ -183,6 +186,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         is_ci=is_ci,
         reproduce=values["reproduce"] or "",
         assume_yes=bool(values["yes"]),
+        engine=values["engine"] or "",
         standalone_tests=_standalone_tests(values, variables) if values["tests"] else None,
         spack=values["spack"] or "",
         scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],

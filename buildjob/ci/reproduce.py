@@ -1,7 +1,8 @@
 """The story of `spack-farm build --reproduce`: show what a run has built, ask, and build the same here.
 
 The commands in its documents are never run: what is run is made here, from the concrete spec, the saved configuration and
-variables of an allow-list. Recipes come with the configuration, and so nothing starts before the question was answered.
+variables of an allow-list. Recipes come with the configuration, and so nothing of it starts before the question was
+answered. Where the run names its image and a container engine answers, that image builds it, else the Spack here.
 """
 
 import sys
@@ -17,9 +18,11 @@ from buildjob.agent.build import build
 from buildjob.agent.reproduction import KEYS
 from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.gpg.key_source import find_source
+from buildjob.ci import container
 from buildjob.ci.fetched_artifacts import run_folder_of
 from buildjob.errors import RequestError, SpackError
 from buildjob.log import Log
+from buildjob.process import environments
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.run_folder import REPRODUCE, SPEC, TELEMETRY
 from buildjob.spack.find import find
@@ -39,12 +42,51 @@ def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = in
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RequestError(f"{folder / TELEMETRY}: not a telemetry document: {error}") from error
         changing = variables_of(document)
+        image = container.image_of(document)
+        engine = _engine_for(request, image, log)
         log.step(f"what {request.reproduce} has built")
-        log.plain(describe(document, changing))
-        _warn_of_versions(request, document, log)
+        log.plain(describe(document, changing, image=image, engine=engine))
+        if not engine:
+            _warn_of_versions(request, document, log)
         if not request.assume_yes:
-            _confirm(ask)
+            _confirm(ask, where="in that image" if engine else "here")
+        if engine and image:
+            given = {**changing, "SPACK_DISABLE_LOCAL_CONFIG": "true"}
+            return _build_in_image(request, folder, document, container.argv(engine, image, given, []), log)
         return build(_request_for(request, folder, document, changing), log)
+
+
+def _engine_for(request: BuildRequest, image: container.Image | None, log: Log) -> str:
+    """Return the container engine to build with; empty to build with the Spack here."""
+    useless = [
+        name for name, value in (("--mirror", request.target), ("-C", request.scopes), ("--spack", request.spack)) if value
+    ]
+    if request.engine in {"", container.NONE} and (useless or request.engine or not image):
+        return ""
+    if useless:
+        raise RequestError(f"{useless[0]} has no effect in the job's image: omit it, or give --engine {container.NONE}")
+    if not image:
+        raise RequestError(f"--engine {request.engine}: the run does not say which image it was built in")
+    engine = container.find_engine(request.engine, request.variables)
+    if engine and not image.is_exact:
+        log.warning(f"{_shown(image.reference)} has no digest: its tag may name another image than when the job ran")
+    return engine
+
+
+def _build_in_image(request: BuildRequest, folder: Path, document: Telemetry, command: list[str], log: Log) -> int:
+    scope, keys = folder / REPRODUCE, folder / REPRODUCE / KEYS
+    jobs = request.jobs or document.spec.build_jobs
+    words = ["build", f"./{SPEC}", f"--interval={request.interval_seconds:g}s"]
+    words += [f"--config-scope=./{REPRODUCE}"] if scope.is_dir() else []
+    words += [f"--trust=./{REPRODUCE}/{KEYS}"] if keys.is_file() else []
+    words += [f"--jobs={jobs}"] if jobs else []
+    words += [f"--timeout={request.timeout_seconds:g}s"] if request.timeout_seconds else []
+    log.step(f"building it with {command[0]}")
+    environment = environments.split(request.variables).build
+    code, folders = container.build([*command, *words], folder, request.out, environment=environment)
+    for each in folders:
+        log.note(f"its run folder: {each}")
+    return code
 
 
 def variables_of(document: Telemetry) -> dict[str, str]:
@@ -53,7 +95,9 @@ def variables_of(document: Telemetry) -> dict[str, str]:
     return {name: value for name, value in allowed.items() if name != "PATH" and name not in READ_BY_SPACK}
 
 
-def describe(document: Telemetry, changing: Mapping[str, str]) -> str:
+def describe(
+    document: Telemetry, changing: Mapping[str, str], *, image: container.Image | None = None, engine: str = ""
+) -> str:
     """Return what is to be built, for people. Its texts may be foreign: they are cut, and show no control characters."""
     spec, again = document.spec, document.reproduce
     rows = [
@@ -62,7 +106,8 @@ def describe(document: Telemetry, changing: Mapping[str, str]) -> str:
         ("outcome", f"{document.outcome} (exit code {document.exit_code})"),
         ("Spack", f"{document.versions.spack} {again.spack_commit}"),
         ("packages", again.packages_commit),
-        ("image", again.image_digest),
+        ("image", image.reference if image else again.image_digest),
+        ("built by", f"{engine}, in that image" if engine else "the Spack here"),
         *((f"${name}", value) for name, value in changing.items()),
     ]
     return "\n".join(f"  {title:<10} {_shown(text)}" for title, text in rows if text.strip())
@@ -73,11 +118,11 @@ def _shown(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in plain)
 
 
-def _confirm(ask: Callable[[str], str]) -> None:
+def _confirm(ask: Callable[[str], str], *, where: str) -> None:
     if not sys.stdin or not sys.stdin.isatty():
         raise RequestError("--reproduce runs recipes that came with the run: look at the above, and give --yes to build it")
     try:
-        answer = ask("Recipes and settings of that run are used. Build it here? [y/N] ")
+        answer = ask(f"Recipes and settings of that run are used. Build it {where}? [y/N] ")
     except EOFError:
         answer = ""
     if answer.strip().lower() not in {"y", "yes"}:

@@ -132,6 +132,12 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         help="build what a run has built; named by its GitLab job's address, or by its artifacts, packed or not",
     )
     again.add_argument("--yes", action="store_true", default=None, help="do not ask")
+    again.add_argument(
+        "--engine",
+        metavar="PROGRAM",
+        help="podman, docker or nerdctl: build in the image of the run's job (default: the first that answers); none: "
+        "build with the Spack here",
+    )
     command = new.add_argument_group("without Spack")
     command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
     command.add_argument("--name", metavar="NAME", help="its name")
