@@ -14,7 +14,12 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
+def today() -> str:
+    """Return the date, as pages have it."""
+    return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
+
+
 def record(name: str, result: str, *, at: str) -> None:
     """Write the page of `scripts/prove NAME`; `at` is the commit at which the proof began."""
-    head = f"# `scripts/prove {name}`\n\n{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, commit {at}:\n\n"
+    head = f"# `scripts/prove {name}`\n\n{today()}, commit {at}:\n\n"
     (_ROOT / "docs" / "proofs" / f"{name}.md").write_text(f"{head}{result}\n", "utf-8")

@@ -61,12 +61,21 @@ def read_lock(environment: Path = ENVIRONMENT) -> Lock:
 class RealLab(SpackLab):
     """One prepared folder for real packages, and how to run the agent and stock Spack in it."""
 
-    def __init__(self, folder: Path, spack: SpackInstallation, *, sources: Path, environment: Path = ENVIRONMENT) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spack: SpackInstallation,
+        *,
+        sources: Path,
+        environment: Path = ENVIRONMENT,
+        installer: str = "",
+    ) -> None:
+        """Prepare the folder; `installer` as for any laboratory."""
         self._sources = sources
         self._locked = environment
         # What Spack derives from its 8,000 recipes costs a minute of CPU, and is the same for every run.
         self.misc_cache = sources.parent / "real-packages" / spack.root.parent.name
-        super().__init__(folder, spack)
+        super().__init__(folder, spack, installer=installer)
         self.environment_folder = folder / "environment"
         shutil.copytree(environment, self.environment_folder)
 
