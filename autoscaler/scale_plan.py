@@ -172,11 +172,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: WaitReason
     """From the closed list."""
     since: float
-    """Since when it waits."""
+    """Since when it waits, or since when it has a node if it waits for something else."""
     detail: str
     """For people."""
     expected_start: float | None = None
     """When it is expected to be bound; None if that is not known."""
+    exceeds: tuple[str, ...] = ()
+    """Of `fits_no_type`: the resources, by their names in Kubernetes, of which it requests more than any type has."""
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -87,6 +87,10 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a scheduling gate holds it back: it is not a demand yet."""
     blocked: Literal["", "quota", "image", "secret", "volume"] = ""
     """Why it waits for something else than a node."""
+    blocked_detail: str = ""
+    """That in the kubelet's words, or what else keeps its containers from starting; "" if the kubelet does not say."""
+    is_mounting: bool = False
+    """Whether it has a node and no network yet, which comes after its volumes: only Events say why."""
     scheduler_message: str = ""
     """The scheduler's message if it found no node (condition PodScheduled=False); "" if it has not tried."""
     node_selector: dict[str, str] = {}

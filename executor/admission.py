@@ -9,7 +9,7 @@ import re
 
 from executor import errors
 from executor.plan import PodPlan
-from executor.units import QuantityError, parse_millicores
+from executor.units import QuantityError, parse_bytes, parse_millicores
 
 _RESOURCES = ("ephemeral-storage", "memory", "cpu")
 _LIMIT_RANGE = re.compile(
@@ -72,6 +72,23 @@ def never_fits(error: errors.OverQuota, plan: PodPlan) -> errors.DriverError | N
     if _chose_size(resources, plan):
         return errors.RequestError(f"{text}; lower the job's KUBERNETES_* sizes")
     return errors.SettingsError(f"{text}; lower the sizes in [kubernetes]")
+
+
+def sizes_of_job(plan: PodPlan) -> frozenset[str]:
+    """Return the resources, by their names in Kubernetes, whose requests are not simply the operator's defaults.
+
+    The job has chosen them, or they come from what earlier builds and attempts of it needed.
+    """
+    found = {key.removeprefix("helper ") for key in plan.chosen} & set(_RESOURCES)
+    kubernetes, size = plan.settings.kubernetes, plan.build.size
+    given = {
+        "cpu": (kubernetes.cpu_request, size.cpu_request_millicores, parse_millicores),
+        "memory": (kubernetes.memory_request, size.memory_request_bytes, parse_bytes),
+        "ephemeral-storage": (kubernetes.ephemeral_storage_request, size.disk_request_bytes, parse_bytes),
+    }
+    return frozenset(
+        found | {name for name, (text, value, parse) in given.items() if value != (parse(text) if text else None)}
+    )
 
 
 def _is_jobs(error: errors.Forbidden | errors.Rejected, plan: PodPlan) -> bool:

@@ -11,6 +11,16 @@ import msgspec
 from executor import names
 from executor.errors import Unavailable
 from executor.pull_errors import PULL_REASONS, PullFault, pull_cause, pull_fault
+from executor.waiting_reason import (
+    FITS_NO_TYPE,
+    ON_A_NODE,
+    UNKNOWN,
+    WaitingReason,
+    expected_text,
+    never_fits_message,
+    read_waiting_reason,
+    waiting_message,
+)
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -66,13 +76,6 @@ class _Status(msgspec.Struct, frozen=True, rename="camel"):
     """When kubelet accepted the pod."""
     conditions: list[Condition] = []
     container_statuses: list[ContainerStatus] = []
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    """The autoscaler's annotation, version 1."""
-
-    version: int
-    detail: str = ""
 
 
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -157,7 +160,9 @@ class Progress(msgspec.Struct, frozen=True):
     cause: str = ""
     """Why a pull fails, in the runtime's words; "" if the status does not say, as those of older kubelets at times."""
     lasting: "Progress | None" = None
-    """What it has come to if kubelet's next tries change nothing."""
+    """What it has come to if kubelet's next tries, or the autoscaler's next decisions, change nothing."""
+    waiting: str = ""
+    """The autoscaler's reason for the wait, a word of a closed list; "" if it has given none."""
 
 
 _LONGEST_TEXT, _HEAD = 600, 200
@@ -196,21 +201,31 @@ def read_pod(document: object) -> Pod:
         raise Unavailable(f"the API server returned an invalid pod: {error}") from error
 
 
-def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has_entrypoint: bool = False) -> Progress:
+def progress(  # noqa: PLR0913 (a pod, and what of it the job has chosen)
+    pod: Pod,
+    *,
+    size_text: str = "",
+    job_named_image: bool = True,
+    has_entrypoint: bool = False,
+    sizes_of_job: frozenset[str] = frozenset(),
+    now: float = 0.0,
+) -> Progress:
     """Return how far a new pod has come.
 
     `size_text` is its size, for the message while no node has room. If `job_named_image`, it is the job's failure if the
     build container's image cannot be pulled. `has_entrypoint` says that the job's own program starts the build container: if
-    that ends, the job has failed.
+    that ends, the job has failed. `sizes_of_job` are the resources whose sizes are not the operator's defaults: it is the
+    job's failure if no node is large enough for them. `now` is Unix time, for what is expected.
     """
     if has_entrypoint and (failure := _entrypoint_failure(pod)):
         return failure
     if pod.is_finished or pod.is_terminating:
         return Progress(StartupStep.FAILED, pod.status.message or pod.status.reason or f'pod status is "{pod.status.phase}"')
+    reason = read_waiting_reason(pod.metadata.annotations.get(names.WAITING, ""))
     unscheduled = pod.condition("PodScheduled", "False")
     if unscheduled is not None:
-        reason = f"{_scheduler_reason(unscheduled.message)}{size_text}{_autoscalers_reason(pod)}"
-        return Progress(StartupStep.SCHEDULING, f"waiting: {reason}")
+        scheduler = f"waiting: {_scheduler_reason(unscheduled.message)}{size_text}"
+        return _unscheduled(scheduler, reason, sizes_of_job, now)
     states = {name: pod.container(name) for name in _CONTAINERS}
     by_image = StartupStep.REFUSED if job_named_image else StartupStep.FAILED
     for name, state in states.items():
@@ -222,7 +237,27 @@ def progress(pod: Pod, *, size_text: str = "", job_named_image: bool = True, has
     if pod.condition("PodScheduled") is None:
         return Progress(StartupStep.SCHEDULING, "waiting for the scheduler")
     where = f" on node {pod.spec.node_name}" if pod.spec.node_name else ""
-    return _tried_again(states, by_image) or Progress(StartupStep.ON_NODE, f"pulling images and starting containers{where}")
+    if (tried := _tried_again(states, by_image)) is not None:
+        return tried
+    # The status does not say that a volume cannot be mounted. A reason for having no node is of before the pod had one.
+    if reason is not None and reason.reason in ON_A_NODE:
+        return Progress(StartupStep.ON_NODE, waiting_message(reason, now=now), waiting=reason.reason)
+    return Progress(StartupStep.ON_NODE, f"pulling images and starting containers{where}")
+
+
+def _unscheduled(scheduler: str, reason: WaitingReason | None, sizes_of_job: frozenset[str], now: float) -> Progress:
+    """Return why a pod has no node: the autoscaler's reason, else the scheduler's."""
+    if reason is None or (reason.reason == UNKNOWN and not reason.detail):
+        return Progress(StartupStep.SCHEDULING, scheduler)
+    if reason.reason == UNKNOWN:
+        text = f"{scheduler}; the autoscaler: {reason.detail}{expected_text(reason, now=now)}"
+        return Progress(StartupStep.SCHEDULING, text, waiting=UNKNOWN)
+    lasting = None
+    if reason.reason == FITS_NO_TYPE:
+        is_jobs = bool(sizes_of_job & set(reason.exceeds)) if reason.exceeds else bool(sizes_of_job)
+        step = StartupStep.REFUSED if is_jobs else StartupStep.FAILED
+        lasting = Progress(step, never_fits_message(reason, is_jobs_size=is_jobs), waiting=FITS_NO_TYPE)
+    return Progress(StartupStep.SCHEDULING, waiting_message(reason, now=now), lasting=lasting, waiting=reason.reason)
 
 
 def _tried_again(states: dict[str, ContainerState], by_image: StartupStep) -> Progress | None:
@@ -325,15 +360,6 @@ def _scheduler_reason(message: str) -> str:
     """Return the scheduler's message without its remarks on preemption."""
     reason = re.split(r"\. ?(?:preemption|no new claims)", message, maxsplit=1)[0]
     return _short(reason.replace("nodes are available", "nodes").rstrip("."))
-
-
-def _autoscalers_reason(pod: Pod) -> str:
-    """Return `; the autoscaler: …` if it has written why the pod waits; "" without that, or if it cannot be read."""
-    try:
-        note = msgspec.json.decode(pod.metadata.annotations.get(names.WAITING, ""), type=_Waiting)
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-    return f"; the autoscaler: {_short(note.detail)}" if note.version == 1 and note.detail else ""
 
 
 def _short(text: str) -> str:

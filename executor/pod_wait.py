@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 
 from executor import errors
+from executor.admission import sizes_of_job
 from executor.kube import Api, events_path, pods_path, with_retries
 from executor.log import Log
 from executor.plan import PodPlan, next_pull_policy
@@ -22,6 +23,9 @@ _EVENTS_SHOWN = 5
 _MOST_EVENTS = 500
 _LONGEST_SILENCE_SECONDS = 60.0
 LASTING_SECONDS = 20.0  # kubelet has tried two or three times
+NEVER_FITS_SECONDS = 15.0  # the autoscaler has decided again, with what it has learned meanwhile
+_SAME_REASON_SECONDS = 60.0
+"""A reason that is there again so soon after it was logged is not logged again: two may alternate for hours."""
 _LEAST_SECONDS = 2  # a later attempt looks once, and no longer
 
 
@@ -41,13 +45,18 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
     each change and once a minute; what it raises ends the wait.
     Raises RequestError for an image that can never be pulled, PodFailed when a budget is used up or the pod has failed.
     """
-    size_text, job_named_image = _size_text(plan), "image" in plan.chosen
+    size_text, job_named_image, sizes = _size_text(plan), "image" in plan.chosen, sizes_of_job(plan)
     budgets = _Budgets(api, plan, job_log, waited_seconds=waited_seconds, now=now)
-    logged, lasting = _Logged(job_log), Lasting(now)
+    # The Runner prepares a job three times; what an earlier attempt has made sure of needs no long look.
+    logged, lasting = Logged(job_log.note, now), Lasting(now, never_fits_seconds=_LEAST_SECONDS if waited_seconds else None)
+    began = now()
     changes = _changes(api, plan, pod)
     next(changes)
     while True:
-        state = progress(pod, size_text=size_text, job_named_image=job_named_image, has_entrypoint=plan.build.has_entrypoint)
+        state = progress(
+            pod, size_text=size_text, job_named_image=job_named_image, has_entrypoint=plan.build.has_entrypoint,
+            sizes_of_job=sizes, now=time.time(),
+        )  # fmt: skip
         if state.pull_of:
             state = _with_events(state, pod, api, plan)
         if state.step is StartupStep.READY:
@@ -59,6 +68,8 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
             output = printed(api, plan, "build") if pod.container("build").terminated else ""
             failure = kind(f"pod {plan.name}: {state.message}{output}{_last_warnings(api, plan)}")
             failure.pull_of = state.pull_of
+            if isinstance(failure, errors.PodFailed) and state.waiting:
+                failure.waited_seconds = waited_seconds + max(int(now() - began), 1)
             raise failure
         logged.note(state)
         check()
@@ -66,38 +77,61 @@ def wait_ready(  # noqa: PLR0913 (an API, a pod, a log, and the clocks)
 
 
 class Lasting:
-    """How long the build container has not started beside the helper. Counted from when that was first seen."""
+    """How long a state has lasted that comes to something else if nothing changes. Counted from when it was first seen.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    A build container that does not start beside the helper alternates between states: that counts on. The autoscaler's
+    reason is a decision: if it gives another one, or takes it back, a later one counts anew.
+    """
+
+    def __init__(self, now: Callable[[], float], *, never_fits_seconds: float | None = None) -> None:
         self._now = now
-        self._since: float | None = None
+        self._never_fits = NEVER_FITS_SECONDS if never_fits_seconds is None else never_fits_seconds
+        self._since: dict[str, float] = {}
 
     def look(self, state: Progress) -> tuple[Progress, float]:
         """Return what the state has come to, and after how many seconds it comes to something else."""
+        self._since = {reason: since for reason, since in self._since.items() if reason in {"", state.waiting}}
         if state.lasting is None:
             return state, _LONGEST_SILENCE_SECONDS
-        self._since = self._now() if self._since is None else self._since
-        left = self._since + LASTING_SECONDS - self._now()
+        longest = self._never_fits if state.waiting else LASTING_SECONDS
+        left = self._since.setdefault(state.waiting, self._now()) + longest - self._now()
         return (state, left) if left > 0 else (state.lasting, _LONGEST_SILENCE_SECONDS)
 
 
-class _Logged:
-    """What was logged of the pod's steps: each message once, also where the kubelet alternates between two."""
+class Logged:
+    """What was logged of the pod's steps: each message once, also where the kubelet alternates between two.
 
-    def __init__(self, job_log: Log) -> None:
-        self._job_log = job_log
+    Of the autoscaler's reasons each change is logged, and nothing while the reason stays the same.
+    """
+
+    def __init__(self, log: Callable[[str], None], now: Callable[[], float]) -> None:
+        self._log, self._now = log, now
         self._seen: set[str] = set()
         self._pulls: set[str] = set()
+        self._reason = ""
+        self._reasons: dict[str, float] = {}
 
     def note(self, state: Progress) -> None:
         """Log a message unless it was, apart from numbers that differ each time."""
+        if state.waiting:
+            self._note_reason(state)
+            return
         if state.pull_of and not state.cause and state.pull_of in self._pulls:
             return  # a back-off whose cause was logged
         key = _VOLATILE.sub("", state.message)
         if key not in self._seen:
             self._seen.add(key)
-            self._job_log.note(state.message)
+            self._log(state.message)
         self._pulls.add(state.pull_of)
+
+    def _note_reason(self, state: Progress) -> None:
+        reason, now = state.waiting, self._now()
+        logged_at = self._reasons.get(reason)
+        if reason == self._reason or (logged_at is not None and now - logged_at < _SAME_REASON_SECONDS):
+            return
+        self._reason = reason
+        self._reasons[reason] = now
+        self._log(state.message)
 
 
 def _with_events(state: Progress, pod: Pod, api: Api, plan: PodPlan) -> Progress:

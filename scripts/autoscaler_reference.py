@@ -1,6 +1,7 @@
 """Generates the JSON Schemas of the autoscaler's documents from their types. Called by `scripts/docs`; a test compares.
 
-Texts are the docstrings in `autoscaler/snapshot.py` and `autoscaler/scale_plan.py`.
+Texts are the docstrings in `autoscaler/snapshot.py`, `autoscaler/scale_plan.py` and
+`autoscaler/service/waiting.py`.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from autoscaler import scale_plan, snapshot
+from autoscaler.service import waiting
 from scripts import reference_pages
 
 _REFERENCE = Path("docs/reference")
@@ -36,9 +38,10 @@ def files() -> dict[Path, str]:
     documents: dict[str, tuple[type[msgspec.Struct], str]] = {
         "snapshot.schema.json": (snapshot.Snapshot, "spack-farm autoscaler Snapshot, version 1"),
         "scale-plan.schema.json": (scale_plan.ScalePlan, "spack-farm autoscaler ScalePlan, version 1"),
+        "waiting.schema.json": (waiting.WaitingDocument, "spack-farm annotation spack-farm.io/waiting, version 1"),
     }
     return {
-        _REFERENCE / name: json.dumps(schema(root, name, title, snapshot, scale_plan), indent=2) + "\n"
+        _REFERENCE / name: json.dumps(schema(root, name, title, snapshot, scale_plan, waiting), indent=2) + "\n"
         for name, (root, title) in documents.items()
     }
 

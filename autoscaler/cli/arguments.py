@@ -109,13 +109,13 @@ def _explain(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     new = _verb(
         verbs,
         "explain",
-        "say why a pod waits, or why a node stays or goes",
+        "say why a pod or a job waits, or why a node stays or goes",
         example="spack-farm autoscaler explain --settings autoscaler.toml --snapshot last.snapshot.json runner-x-job-7",
     )
     _settings(new)
     new.add_argument("--snapshot", metavar="SNAPSHOT", required=True, help=_SNAPSHOT)
     _now(new)
-    new.add_argument("subject", metavar="NAME", help="a pod's or a node's name")
+    new.add_argument("subject", metavar="NAME", help="name of a pod or a node, or package or hash of a job in a job graph")
 
 
 def _simulate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

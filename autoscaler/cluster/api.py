@@ -257,7 +257,11 @@ class Api:
         query = {"_preload_content": False, "_request_timeout": _timeout()} | query
         if kind == "nodeclaims":
             return self.custom.list_cluster_custom_object(*NODECLAIMS, **query)
-        call = {"pods": self.core.list_pod_for_all_namespaces, "nodes": self.core.list_node}[kind]
+        call = {
+            "pods": self.core.list_pod_for_all_namespaces,
+            "nodes": self.core.list_node,
+            "events": self.core.list_event_for_all_namespaces,
+        }[kind]
         return call(**query)
 
     def _read(self, call: Callable[[], urllib3.HTTPResponse]) -> bytes:

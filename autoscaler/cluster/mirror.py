@@ -42,6 +42,8 @@ class Mirror(Generic[_Object, _Kept]):
         """When the copy was last known to be right; None before the first list."""
         self.lists = 0
         """How often it began anew."""
+        self.changes = 0
+        """How often it was given something new."""
         self._api, self._clock = api, clock
         self._item: type[_Object] = item
         self._read: Callable[[_Object], _Kept | None] = read
@@ -107,6 +109,7 @@ class Mirror(Generic[_Object, _Kept]):
         with self._lock:
             self._kept = fresh
         self.lists += 1
+        self.changes += 1
         self.read_at = began
         return version
 
@@ -142,6 +145,7 @@ class Mirror(Generic[_Object, _Kept]):
                 self._kept.pop(found.metadata.uid, None)
             else:
                 self._kept[found.metadata.uid] = kept
+        self.changes += 1
         version: str = found.metadata.resource_version
         return version
 

@@ -176,6 +176,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
     """Why a container waits, or how it ended."""
 
     reason: str = ""
+    message: str = ""
 
 
 class ContainerState(msgspec.Struct, frozen=True, gc=False):
@@ -188,6 +189,7 @@ class ContainerState(msgspec.Struct, frozen=True, gc=False):
 class ContainerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Of a container."""
 
+    name: str = ""
     state: ContainerState = ContainerState()
 
 
@@ -206,6 +208,23 @@ class PodObject(msgspec.Struct, frozen=True):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+
+class Involved(msgspec.Struct, frozen=True, gc=False):
+    """What an Event is about."""
+
+    uid: str = ""
+
+
+class EventObject(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """An Event."""
+
+    metadata: Meta = Meta()
+    involved_object: Involved = Involved()
+    reason: str = ""
+    message: str = ""
+    last_timestamp: str | None = None
+    event_time: str | None = None
 
 
 class TaintObject(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -6,24 +6,35 @@ resources of a pod as a whole.
 
 import datetime as dt
 import functools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import msgspec
 
 from autoscaler.cluster import names
-from autoscaler.cluster.objects import Condition, Container, NodeObject, PodObject, PodSpec, TaintObject
+from autoscaler.cluster.objects import Condition, Container, EventObject, NodeObject, PodObject, PodSpec, TaintObject
 from autoscaler.snapshot import Cordon, Node, Pod, Requirement, Size, Taint, Toleration
 from executor.units import QuantityError, parse_bytes, parse_millicores
 
 _BASIC = {"cpu": "cpu_millicores", "memory": "memory_bytes", "ephemeral-storage": "disk_bytes"}
 _PULL_FAULTS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+_START_FAULTS = frozenset({"CreateContainerError", "RunContainerError"})
 _SETTLED = frozenset({"Succeeded", "Failed"})
 _LONGEST_MESSAGE = 500
 _BOOT_SECONDS = 120.0
 """A node that is unready so soon after its creation has not been ready yet."""
 _CLAIM_FAULTS = ("persistentvolumeclaim", "unbound immediate", "volume node affinity")
 """Words of the scheduler about volumes; its condition has no other sign. Source: plugins/volumebinding/volume_binding.go."""
+_CONFIGURATION = re.compile(r"\bsecrets?\b|\bconfigmaps?\b", re.IGNORECASE)
+"""What the kubelet says of a secret or config map that a container needs. Source: pkg/kubelet/kubelet_pods.go."""
+_MOUNT_CONFIGURATION = re.compile(
+    r' : (?:secret|configmap) "|references non-existent (?:secret|config) key|object "[^"]*"/"[^"]*" not registered'
+)
+"""The same of a volume. Source: pkg/volume/secret, pkg/volume/configmap, pkg/kubelet/util/manager."""
+_RECENT_SECONDS = 180.0
+"""The kubelet tries a mount again every two minutes at most, and says so each time."""
+_NETWORK = "PodReadyToStartContainers"
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +56,7 @@ def read_pod(found: PodObject, selection: Selection) -> Pod | None:
     scheduled = _condition(status.conditions, "PodScheduled")
     message = scheduled.message if scheduled and scheduled.status == "False" else ""
     graph, graph_job = meta.labels.get(names.GRAPH, ""), meta.labels.get(names.GRAPH_JOB, "")
+    blocked, detail = _blocked(found, message)
     return Pod(
         uid=meta.uid,
         name=meta.name,
@@ -57,7 +69,9 @@ def read_pod(found: PodObject, selection: Selection) -> Pod | None:
         bound_at=seconds(scheduled.last_transition_time) if scheduled and scheduled.status == "True" else 0.0,
         is_terminating=bool(meta.deletion_timestamp),
         is_gated=bool(spec.scheduling_gates),
-        blocked=_blocked(found, message),
+        blocked=blocked,
+        blocked_detail=detail[:_LONGEST_MESSAGE],
+        is_mounting=_is_mounting(found),
         scheduler_message=message[:_LONGEST_MESSAGE],
         node_selector=_one_selector(tuple(sorted(spec.node_selector.items()))),
         affinity=_affinity(spec),
@@ -192,17 +206,43 @@ def _phase(text: str) -> Literal["Pending", "Running", "Unknown"]:
     return "Unknown" if text == "Unknown" else "Pending"
 
 
-def _blocked(found: PodObject, message: str) -> Literal["", "image", "secret", "volume"]:
-    reasons = {
-        one.state.waiting.reason
-        for one in (*found.status.container_statuses, *found.status.init_container_statuses)
-        if one.state.waiting
+def mount_faults(events: Iterable[EventObject], now: float) -> dict[str, tuple[Literal["secret", "volume"], str]]:
+    """Return why volumes of pods cannot be mounted, by the pods' identities: each pod's last message, if it is recent."""
+    found: dict[str, tuple[float, str]] = {}
+    for event in events:
+        at = seconds(event.last_timestamp or event.event_time or event.metadata.creation_timestamp)
+        if now - at <= _RECENT_SECONDS and at >= found.get(event.involved_object.uid, (0.0, ""))[0]:
+            found[event.involved_object.uid] = at, " ".join(event.message.split())
+    return {
+        uid: ("secret" if _MOUNT_CONFIGURATION.search(message) else "volume", message[:_LONGEST_MESSAGE])
+        for uid, (_, message) in found.items()
     }
-    if reasons & _PULL_FAULTS:
-        return "image"
-    if "CreateContainerConfigError" in reasons:
-        return "secret"
-    return "volume" if any(word in message for word in _CLAIM_FAULTS) else ""
+
+
+def _is_mounting(found: PodObject) -> bool:
+    if not found.spec.node_name or found.status.phase != "Pending" or found.metadata.deletion_timestamp:
+        return False
+    network = _condition(found.status.conditions, _NETWORK)
+    return network is None or network.status != "True"
+
+
+def _blocked(found: PodObject, message: str) -> tuple[Literal["", "image", "secret", "volume"], str]:
+    """Return for what a pod waits that is not a node, and what is said of it; "" with words is a fault of another kind."""
+    if found.status.phase == "Running":
+        return "", ""
+    for one in (*found.status.container_statuses, *found.status.init_container_statuses):
+        waiting = one.state.waiting
+        if waiting is None:
+            continue
+        detail = " ".join(f"container {one.name}: {waiting.reason}: {waiting.message}".split()).removesuffix(":")
+        if waiting.reason in _PULL_FAULTS:
+            return "image", detail
+        if waiting.reason == "CreateContainerConfigError":
+            # Other faults of the configuration, such as a user that is not allowed, are not a secret's.
+            return ("secret" if _CONFIGURATION.search(waiting.message) or not waiting.message else ""), detail
+        if waiting.reason in _START_FAULTS:
+            return "", detail
+    return ("volume", message) if any(word in message for word in _CLAIM_FAULTS) else ("", "")
 
 
 @functools.lru_cache(maxsize=4096)

@@ -25,7 +25,7 @@ from autoscaler.deciding.places import (
     template_of,
     templates,
 )
-from autoscaler.deciding.waits import impossible, waiting
+from autoscaler.deciding.waits import Known, impossible, waiting
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import LaunchNodes, Line, NodeState, Note, ScalePlan, UncordonNode
 from autoscaler.snapshot import Launch, Ledger, Node, PoolState, Snapshot, Toleration
@@ -76,11 +76,16 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> ScalePlan:
     idle |= {line.node: now for line in removing if isinstance(line, UncordonNode)}  # idle anew, before it is cordoned again
     orders = list(_orders(placement, snapshot, there))
     cleaning = list(orphans.lines(snapshot, policy, now)) if health.can_remove and policy.mode == "nodes" else []
+    reasons = Known(
+        templates=list(known.values()), nodes=snapshot.nodes, met=budget.met, may_order=health.can_order,
+        orders_all=policy.mode == "nodes",
+        dry_run=frozenset(pool.name for pool in policy.pools if pool.dry_run or policy.dry_run),
+    )  # fmt: skip
     return ScalePlan(
         decided_at=now,
         policy=policy.name,
-        lines=(*orders, *removing, *cleaning, *health.notes, *_notes(placement, budget, list(known.values()))),
-        waiting=tuple(waiting(snapshot.pods, placement, list(known.values()), met=budget.met, now=now)),
+        lines=(*orders, *removing, *cleaning, *health.notes, *_notes(placement, budget, reasons)),
+        waiting=tuple(waiting(snapshot.pods, placement, reasons, now=now)),
         nodes=tuple(_states(snapshot, bound, removing, stays)),
         needed_nodes=tuple(
             sorted(
@@ -91,7 +96,7 @@ def decide(snapshot: Snapshot, policy: Policy, now: float) -> ScalePlan:
                 }
             )
         ),
-        dry_run_pools=tuple(pool.name for pool in policy.pools if pool.dry_run or policy.dry_run),
+        dry_run_pools=tuple(pool.name for pool in policy.pools if pool.name in reasons.dry_run),
         ledger=Ledger(
             idle_since=dict(sorted(idle.items())),
             breakers=tuple(breakers.values()),
@@ -250,7 +255,7 @@ def _named(items: Sequence[Item]) -> str:
     return ", ".join(f"{count} {words[reason]}" for reason, count in counts.items() if count) + f", such as {items[0].name}"
 
 
-def _notes(placement: Placement, budget: Budget, known: Sequence[Template]) -> Iterator[Note]:
+def _notes(placement: Placement, budget: Budget, known: Known) -> Iterator[Note]:
     """Yield why items get nothing, once for each reason."""
     if placement.capped:
         for bound, message in budget.met.items():
@@ -260,11 +265,11 @@ def _notes(placement: Placement, budget: Budget, known: Sequence[Template]) -> I
     for item in placement.impossible:
         kinds.setdefault(item.key, []).append(item)
     for items in kinds.values():
-        reason, message = impossible(items[0], known)
+        why = impossible(items[0], known)
         yield Note(
             subject=items[0].name,
-            reason=reason,
-            message=f"{len(items)} jobs, such as {items[0].name}, fit no node: {message}",
+            reason=why.reason,
+            message=f"{len(items)} jobs, such as {items[0].name}, fit no node: {why.detail}",
         )
 
 

@@ -20,6 +20,7 @@ from autoscaler.lookahead.gitlab import GitLabQueue
 from autoscaler.lookahead.graphs import Graphs
 from autoscaler.lookahead.owners import Owners
 from autoscaler.service.metrics import Metrics
+from autoscaler.service.mounts import Mounts
 from autoscaler.snapshot import Graph, Launch, Ledger, Node, Pod, PoolState, QueuedJob, Snapshot
 
 
@@ -36,9 +37,11 @@ class Observer:
         gitlab: GitLabQueue | None,
         owners: Owners,
         metrics: Metrics,
+        pod_changed: Callable[[PodObject, str], None] = lambda _pod, _change: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`hands` are by pool; pools of one hand share it."""
+        """`hands` are by pool; pools of one hand share it. `pod_changed` gets each change of a pod, in a thread."""
+        self._mounts, self._told = Mounts(api, clock=clock), pod_changed
         self._hands, self._graphs, self._gitlab, self._metrics, self._clock = hands, graphs, gitlab, metrics, clock
         self._owners = owners
         self._pods: Mirror[PodObject, Pod] = Mirror(
@@ -69,12 +72,36 @@ class Observer:
         """Whether pods and nodes were read once."""
         return self._pods.read_at is not None and self._nodes.read_at is not None
 
+    @property
+    def changes(self) -> int:
+        """How often pods have changed."""
+        return self._pods.changes
+
+    @property
+    def is_mounting(self) -> bool:
+        """Whether a job's pod waits for its volumes, of which no change of the pod would say anything."""
+        return self._mounts.is_needed
+
+    def refreshed(self, snapshot: Snapshot) -> Snapshot:
+        """Return a Snapshot with today's pods and nodes; machines, graphs and GitLab's jobs are not asked for anew."""
+        read = {"pods": self._pods.read_at, "nodes": self._nodes.read_at}
+        return msgspec.structs.replace(
+            snapshot,
+            taken_at=self._clock(),
+            inputs=snapshot.inputs | {name: at for name, at in read.items() if at is not None},
+            pods=self._current_pods(),
+            nodes=tuple(sorted(self._nodes.values(), key=lambda node: node.name)),
+        )
+
+    def _current_pods(self) -> tuple[Pod, ...]:
+        return self._mounts.explained(tuple(sorted(self._pods.values(), key=lambda pod: (pod.created_at, pod.uid))))
+
     def observe(self, ledger: Ledger) -> Snapshot:
         """Return what is known now."""
         now = self._clock()
         inputs = {"pods": self._pods.read_at, "nodes": self._nodes.read_at, "pools": now}
         # Pods first: a pod that is bound to a node of the later list is never missed, only shown too early.
-        pods, nodes = self._with_orphans(self._pods.values()), self._nodes.values()
+        pods, nodes = self._with_orphans(self._current_pods()), self._nodes.values()
         states, launches = self._look(nodes, now)
         graphs: tuple[Graph, ...] = ()
         queued: tuple[QueuedJob, ...] = ()
@@ -87,7 +114,7 @@ class Observer:
         return Snapshot(
             taken_at=now,
             inputs={name: at for name, at in inputs.items() if at is not None},
-            pods=tuple(sorted(pods, key=lambda pod: (pod.created_at, pod.uid))),
+            pods=pods,
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pools=states,
             launches=launches,
@@ -125,5 +152,6 @@ class Observer:
         with contextlib.suppress(KeyError, ValueError):
             self._metrics.pod_changed(pod, change)
         self._owners.pod_changed(pod, change)
+        self._told(pod, change)
         if self._graphs:
             self._graphs.pod_changed(pod, change)

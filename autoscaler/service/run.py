@@ -44,6 +44,10 @@ from autoscaler.settings import Settings
 from autoscaler.snapshot import Ledger, Snapshot
 
 _STUCK_TICKS, _STUCK_SECONDS = 5, 60.0
+_REASONS_SECONDS = 3.0
+"""Between two decisions, so often pods that have changed get their reasons: a job is to know it within ten seconds."""
+_REASONS_SHARE = 5.0
+"""Where a decision takes long, reasons are found at most for one part in so many of the time."""
 _LOG = logging.getLogger(LOGGER)
 
 
@@ -81,9 +85,11 @@ class Controller:
             startup_taints=service.all_startup_taints,
             pools=frozenset(pool.name for pool in policy.pools),
         )
+        self._waiting = WaitingNotes(self._api) if service.annotate_waiting else None
         self._observer = Observer(
             self._api, selection, hands=hands, graphs=self._graphs, gitlab=gitlab,
             owners=Owners(service.gitlab, clock=clock), metrics=self.metrics, clock=clock,
+            pod_changed=self._waiting.pod_changed if self._waiting else _silent,
         )  # fmt: skip
         self._scaler = Scaler(self._api, policy.scale_in, identity=self.identity, tick_seconds=policy.tick_seconds)
         events = Events(self._api, identity=self.identity)
@@ -95,11 +101,13 @@ class Controller:
         if policy.mode == "hints":
             room = (Buffers if service.placeholders == "buffers" else Placeholders)(self._api, owner=service.owner)
             self._hints = Hints(room, policy, metrics=self.metrics)
-        self._waiting = WaitingNotes(self._api) if service.annotate_waiting else None
         self._recorder = Recorder(Path(service.record_folder), count=service.record_count) if service.record_folder else None
         self._end = threading.Event()
         self._ticked_at = time.monotonic()
         self._ledger = Ledger()
+        self._seen: Snapshot | None = None
+        """What the last decision was made on; None if this controller does not act."""
+        self._changes, self._decide_seconds = 0, 0.0
         self.web = Web(service.listen, metrics=self.metrics.text, health=self.illness) if service.listen else None
 
     def asked_to_stop(self, number: int, frame: FrameType | None) -> None:
@@ -132,8 +140,7 @@ class Controller:
                 carried_out = self.tick()
                 if once and carried_out:
                     break
-                wait = 0.2 if not self._observer.is_ready else self._policy.tick_seconds - (time.monotonic() - began)
-                self._end.wait(max(wait, 0.1))
+                self._wait(until=began + (self._policy.tick_seconds if self._observer.is_ready else 0.2))
         finally:
             self._observer.stop()
             if self._graphs:
@@ -144,16 +151,51 @@ class Controller:
         _LOG.info("ended", extra={"identity": self.identity})
         return 0
 
+    def _wait(self, *, until: float) -> None:
+        """Wait for the next decision; meanwhile, pods that have changed get their reasons."""
+        while (left := max(until - time.monotonic(), 0.1)) and not self._end.is_set():
+            pause = max(_REASONS_SECONDS, _REASONS_SHARE * self._decide_seconds)
+            if left <= pause or self._waiting is None:
+                self._end.wait(left)
+                return
+            self._end.wait(pause)
+            is_news = self._observer.changes != self._changes or self._observer.is_mounting
+            if self._seen is not None and is_news and not self._end.is_set():
+                self._explain(self._seen)
+
+    def _explain(self, seen: Snapshot) -> None:
+        """Write the reasons of a decision that is not carried out: orders wait for the next one."""
+        self._changes = self._observer.changes
+        try:
+            snapshot = self._observer.refreshed(seen)
+            began = time.monotonic()
+            plan = self._decide(snapshot, self._policy, snapshot.taken_at)
+            self._decide_seconds = time.monotonic() - began
+            self._write_reasons(plan, snapshot)
+        except NotLeader:
+            self._seen = None
+        except AutoscalerError as error:
+            _LOG.warning("why pods wait was not written", extra={"cause": str(error)})
+        except Exception:  # noqa: BLE001  a bug that one odd object brings out must not end the service
+            self.metrics.fault("waiting")
+            _LOG.exception("finding out why pods wait failed")
+
+    def _write_reasons(self, plan: ScalePlan, snapshot: Snapshot) -> None:
+        if self._waiting and not self._end.is_set() and not self._policy.dry_run:
+            self._waiting.write(plan.waiting, snapshot.pods, now=snapshot.taken_at, fence=self.election.check)
+
     def tick(self) -> bool:
         """Decide once, and carry the plan out, if this controller leads; return whether it did."""
         is_leader = self.election.is_leader
         self.metrics.leader.set(is_leader)
+        self._seen = None
         if not self._observer.is_ready:
             return False
         if not is_leader:
             self._ledger = Ledger()
             return False
         try:
+            self._changes = self._observer.changes
             snapshot = self._observer.observe(self._ledger)
             self._scaler.note_cordons(snapshot.nodes)
             plan = self._decided(snapshot)
@@ -171,13 +213,14 @@ class Controller:
             self.metrics.fault("tick")
             _LOG.exception("a decision failed")
             return False
-        self._ledger = plan.ledger
+        self._ledger, self._seen = plan.ledger, snapshot
         return True
 
     def _decided(self, snapshot: Snapshot) -> ScalePlan:
         began = time.monotonic()
         plan = self._decide(snapshot, self._policy, snapshot.taken_at)
-        self.metrics.decide.observe(time.monotonic() - began)
+        self._decide_seconds = time.monotonic() - began
+        self.metrics.decide.observe(self._decide_seconds)
         self.metrics.observed(snapshot, plan, self._policy)
         return plan
 
@@ -195,8 +238,7 @@ class Controller:
             self._hints.apply(plan, snapshot, fence=fence)
         else:
             self._applier.apply(plan, fence=fence, stopped=self._end.is_set)
-        if self._waiting and not self._end.is_set() and not self._policy.dry_run:
-            self._waiting.write(plan.waiting, fence=fence)
+        self._write_reasons(plan, snapshot)
 
 
 def _silent(*_: object) -> None:

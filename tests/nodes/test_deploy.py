@@ -48,6 +48,7 @@ def test_the_base_is_accepted_and_each_right_in_it_is_used_and_no_other(
         kubectl(plane, "apply", "-f", str(BASE / file))
     kubectl(plane, "apply", "--dry-run=server", "-k", str(BASE))
     farm.add_job("giant", cpu="64")
+    farm.add_job("stuck", node_name="no-such-node")  # it gets no volumes: why, only Events could say
     farm.add_job("first", cpu="3", seconds=2)
     service = start(user="controller", namespace="spack-farm")
     wait_until(lambda: service.did("remove"))

@@ -1,7 +1,8 @@
-"""A validating webhook for pods, on loopback of the cluster's network: what it answers is asked for by the pod's own image.
+"""A webhook for pods, on loopback of the cluster's network: what it answers is asked for by the pod's own image.
 
 `localhost/hook/KIND/…` in an image decides: `silent` and `words` deny, `code` denies with a status of its own, `sizes` and
-`labels` deny with other reasons, `hang`, `garbage` and `status` fail. All else is allowed.
+`labels` deny with other reasons, `hang`, `garbage` and `status` fail. All else is allowed. If it may change pods, `secret`
+and `volume` mount something that is not there, as what a cluster injects may be.
 Source: Kubernetes admission.k8s.io/v1, AdmissionReview; admissionregistration.k8s.io/v1.
 """
 
@@ -24,6 +25,10 @@ _DENIALS: dict[str, dict[str, Any]] = {
     "code": {"message": "this image has no signature", "code": 400},
     "sizes": {"message": "container build asks for too much memory"},
     "labels": {"message": "the label team is missing"},
+}
+_MOUNTS = {
+    "secret": {"secret": {"secretName": "not-there"}},
+    "volume": {"hostPath": {"path": "/not-there", "type": "Directory"}},
 }
 _HANG_SECONDS = 3.0
 
@@ -51,7 +56,7 @@ class Webhook:
         self._server.shutdown()
         self._server.server_close()
 
-    def configuration(self, namespace: str) -> dict[str, Any]:
+    def configuration(self, namespace: str, *, changes_pods: bool = False) -> dict[str, Any]:
         """Return the object that has the API server ask it about new pods of a namespace."""
         client = {"url": f"https://127.0.0.1:{self._port}/", "caBundle": base64.b64encode(self._authority.encode()).decode()}
         hook = {
@@ -61,7 +66,8 @@ class Webhook:
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         }  # fmt: skip
         return {
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration" if changes_pods else "ValidatingWebhookConfiguration",
             "metadata": {"name": f"hook-{namespace}"}, "webhooks": [hook],
         }  # fmt: skip
 
@@ -78,6 +84,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answer = {"uid": review["request"]["uid"], "allowed": kind not in _DENIALS}
         if _DENIALS.get(kind):
             answer["status"] = _DENIALS[kind]
+        if kind in _MOUNTS:
+            answer |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(_patch(kind)).encode()).decode()}
         text = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer})
         content = b"<html>" if kind == "garbage" else text.encode()
         self.send_response(502 if kind == "status" else 200)
@@ -89,6 +97,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""
+
+
+def _patch(kind: str) -> list[dict[str, Any]]:
+    volume = {"name": "injected", **_MOUNTS[kind]}
+    mount = {"name": "injected", "mountPath": "/injected"}
+    places = (("/spec/volumes/-", volume), ("/spec/containers/0/volumeMounts/-", mount))
+    return [{"op": "add", "path": path, "value": value} for path, value in places]
 
 
 def _make_certificate(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from tests.labs.nodes.control_plane import free_port
 from tests.labs.nodes.plugin import NodesLab
 
 TICK_SECONDS = 0.5
-_PROGRAM = """
+PROGRAM = """
 import sys
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Service:
         folder: Path,
         *,
         top: str = "",
+        pool: str = "",
         service: str = "",
         user: str = "admin",
         namespace: str = "",
@@ -58,6 +59,7 @@ hand = "kwok"
 boot_seconds = {boot_seconds}
 most_nodes = 6
 labels = {{farm = "{farm.name}"}}
+{pool}
 [[pools.types]]
 name = "large"
 cpu = "8"
@@ -72,7 +74,7 @@ job_labels = {{farm = "{farm.name}"}}
 """)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(self.settings)], cwd=ROOT, stdout=log, stderr=log,
+                [sys.executable, "-c", PROGRAM, str(self.settings)], cwd=ROOT, stdout=log, stderr=log,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
 

@@ -383,7 +383,7 @@ TAINT = Taint(key="jobs", value="true")
     [
         ({}, "taint"),
         ({"tolerations": (Toleration(key="jobs", operator="Exists"),)}, "node_booting"),
-        ({"tolerations": (Toleration(operator="Exists"),), "node_selector": {"arch": "arm64"}}, "fits_no_type"),
+        ({"tolerations": (Toleration(operator="Exists"),), "node_selector": {"arch": "arm64"}}, "unknown"),
         ({"tolerations": (Toleration(operator="Exists"),), "node_selector": {"arch": "amd64"}}, "node_booting"),
         (
             {
@@ -465,7 +465,7 @@ def test_an_empty_cluster_without_pools_gives_an_empty_plan() -> None:
     assert decide(Snapshot(taken_at=NOW), Policy(), NOW).lines[-1:] != ()
     quiet = decide(snapshot(pods=(), pools=()), Policy(), NOW)
     assert quiet.lines == ()
-    assert waits(decide(snapshot(pod("p"), pools=()), Policy(), NOW)) == {"p": "fits_no_type"}
+    assert waits(decide(snapshot(pod("p"), pools=()), Policy(), NOW)) == {"p": "unknown"}
 
 
 def test_pause_pods_yield_and_pods_on_foreign_nodes_are_left_alone() -> None:

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.cluster.objects import Meta, NodeObject, PodObject
-from autoscaler.cluster.reading import Selection, blocks_removal, instance_of, read_cordon, read_node, read_pod, seconds
+from autoscaler.cluster.objects import EventObject, Involved, Meta, NodeObject, PodObject
+from autoscaler.cluster.reading import (
+    Selection,
+    blocks_removal,
+    instance_of,
+    mount_faults,
+    read_cordon,
+    read_node,
+    read_pod,
+    seconds,
+)
 from autoscaler.snapshot import Cordon, Node, Pod, Requirement, Size, Taint
 
 GIB = 1 << 30
@@ -104,8 +113,9 @@ def scheduled(status: str, message: str = "", reason: str = "Unschedulable") -> 
     return {"phase": "Pending", "conditions": [one | {"lastTransitionTime": "2026-01-01T00:00:10Z"}]}
 
 
-def waits(reason: str) -> dict[str, Any]:
-    return {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": reason}}}]}
+def waits(reason: str, message: str = "") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"phase": "Pending", "containerStatuses": [{"name": "build", "state": state}]}
 
 
 @pytest.mark.parametrize(
@@ -115,13 +125,67 @@ def waits(reason: str) -> dict[str, Any]:
         (waits("ImagePullBackOff"), "image"),
         (waits("ErrImageNeverPull"), "image"),
         (waits("CreateContainerConfigError"), "secret"),
+        (waits("CreateContainerConfigError", 'secret "s" not found'), "secret"),
+        (waits("CreateContainerConfigError", "couldn't find key k in Secret ns/s"), "secret"),
+        (waits("CreateContainerConfigError", 'configmap "c" not found'), "secret"),
+        (waits("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), ""),
+        (waits("CreateContainerError", "no command specified"), ""),
         (scheduled("False", "0/3 nodes are available: 3 Insufficient cpu."), ""),
         (scheduled("False", 'persistentvolumeclaim "a" not found'), "volume"),
         (scheduled("False", "0/1 nodes: pod has unbound immediate PersistentVolumeClaims."), "volume"),
     ],
 )
 def test_why_a_pod_waits_for_something_else_than_a_node(status: dict[str, Any], blocked: str) -> None:
-    assert pod_of(status=status).blocked == blocked
+    found = pod_of(status=status)
+    assert found.blocked == blocked
+    detail = status.get("containerStatuses", [{"state": {}}])[0]["state"].get("waiting", {}).get("message", "")
+    assert detail in found.blocked_detail, "what the kubelet says is kept, whatever it is"
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "mounting"),
+    [
+        ({"nodeName": "n"}, {"phase": "Pending"}, True),
+        (
+            {"nodeName": "n"},
+            {"phase": "Pending", "conditions": [{"type": "PodReadyToStartContainers", "status": "False"}]},
+            True,
+        ),
+        (
+            {"nodeName": "n"},
+            {"phase": "Pending", "conditions": [{"type": "PodReadyToStartContainers", "status": "True"}]},
+            False,
+        ),
+        ({"nodeName": "n"}, {"phase": "Running"}, False),
+        ({}, {"phase": "Pending"}, False),
+    ],
+)
+def test_a_pod_with_a_node_and_without_its_network_waits_for_its_volumes(
+    spec: dict[str, Any],
+    status: dict[str, Any],
+    mounting: bool,  # noqa: FBT001 (a column)
+) -> None:
+    assert pod_of(spec, status).is_mounting is mounting
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('MountVolume.SetUp failed for volume "v" : secret "s" not found', "secret"),
+        ('MountVolume.SetUp failed for volume "v" : references non-existent secret key: k', "secret"),
+        ('MountVolume.SetUp failed for volume "v" : references non-existent config key: k', "secret"),
+        ('MountVolume.SetUp failed for volume "v" : configmap "c" not found', "secret"),
+        ('MountVolume.SetUp failed for volume "v" : object "jobs"/"s" not registered', "secret"),
+        ('MountVolume.SetUp failed for volume "secret" : mount failed: exit status 32', "volume"),
+        ("Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[]: timed out", "volume"),
+        ('MountVolume.SetUp failed for volume "v" : hostPath type check failed: /x is not a directory', "volume"),
+        ('AttachVolume.Attach failed for volume "pvc-1" : rpc error: volume is attached elsewhere', "volume"),
+        ('MountVolume.MountDevice failed for volume "pvc-1" : driver name x not found', "volume"),
+    ],
+)
+def test_what_the_kubelet_says_of_a_mount(message: str, reason: str) -> None:
+    one = EventObject(involved_object=Involved(uid="u"), message=message, last_timestamp="2026-01-01T00:00:00Z")
+    assert mount_faults([one], seconds("2026-01-01T00:01:00Z")) == {"u": (reason, message)}
 
 
 def test_when_a_pod_was_bound() -> None:

@@ -1,14 +1,10 @@
 """The table `[service]`: every fault is named with its key."""
 
-import json
-
 import pytest
 
 from autoscaler.errors import SettingsError
 from autoscaler.lookahead.gitlab import GitLab, JobObject, queued_job
-from autoscaler.scale_plan import Waiting
 from autoscaler.service.settings import Service, read_service
-from autoscaler.service.waiting import patch_of
 
 GITLAB = {"url": "https://gitlab.example.com", "token_file": "/t", "projects": [1], "tags": ["spack", "x86_64"]}
 
@@ -51,14 +47,3 @@ def test_a_waiting_job_counts_if_all_its_tags_are_ours(tags: tuple[str, ...], co
     found = queued_job(job, frozenset({"spack", "x86_64"}), 100.0)
     assert (found is not None) is counts
     assert found is None or (found.id, found.since) == ("7", 70.0)
-
-
-def test_why_a_pod_waits_as_the_annotation_has_it() -> None:
-    waiting = Waiting(namespace="n", pod="p", uid="u", reason="taint", since=0.0, detail="x" * 900, expected_start=60.5)
-    patch = patch_of(waiting)
-    assert patch["metadata"]["uid"] == "u", "only if it is still this pod"
-    document = json.loads(patch["metadata"]["annotations"]["spack-farm.io/waiting"])
-    assert document == {
-        "version": 1, "reason": "taint", "since": "1970-01-01T00:00:00Z", "detail": "x" * 500,
-        "expected_start": "1970-01-01T00:01:00Z",
-    }  # fmt: skip

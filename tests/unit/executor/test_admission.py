@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.admission import never_fits, refusal
+from executor.admission import never_fits, refusal, sizes_of_job
 from executor.errors import Blame, Forbidden, OverQuota, Rejected
 from executor.job import Job
 from executor.plan import PodPlan, make_plan
 from executor.settings import load_settings
+from executor.size_table import MeasuredSize
+from executor.sizes import NOTHING_KNOWN, PastUse
 
 POD = 'pods "job-7-0" is forbidden: '
 SIZES = {"KUBERNETES_MEMORY_REQUEST": "64Gi", "KUBERNETES_MEMORY_LIMIT": "64Gi"}
@@ -18,11 +20,13 @@ CAPS |= {"cpu_request_overwrite_max_allowed": "99", "helper_memory_limit_overwri
 USER = {"executor_opts": {"kubernetes": {"user": "0"}}}
 
 
-def plan(image: dict[str, Any] | None = None, *, variables: dict[str, str] | None = None) -> PodPlan:
+def plan(
+    image: dict[str, Any] | None = None, *, variables: dict[str, str] | None = None, past: PastUse = NOTHING_KNOWN
+) -> PodPlan:
     base = load_settings(None)
     settings = msgspec.structs.replace(base, kubernetes=msgspec.structs.replace(base.kubernetes, image="default:1", **CAPS))
     job = msgspec.convert({"id": 7, "image": image}, Job)
-    return make_plan(job, settings, variables or {}, namespace="ns", attempt="a").plan
+    return make_plan(job, settings, variables or {}, namespace="ns", attempt="a", past=past).plan
 
 
 NAMED = {"name": "registry.example/team/privileged:1"}
@@ -220,3 +224,22 @@ def test_a_pod_that_is_larger_than_a_whole_quota_is_not_waited_for(
 ) -> None:
     error = never_fits(OverQuota(QUOTA.format(requested, used, limited)), plan(NAMED, variables=variables))
     assert (error.blame if error else None) is blame
+
+
+@pytest.mark.parametrize(
+    ("variables", "past", "sizes"),
+    [
+        ({}, PastUse(), set()),
+        ({"KUBERNETES_MEMORY_REQUEST": "64Gi"}, PastUse(), {"memory"}),
+        ({"KUBERNETES_MEMORY_LIMIT": "64Gi"}, PastUse(), {"memory"}),
+        ({"KUBERNETES_CPU_REQUEST": "64"}, PastUse(), {"cpu"}),
+        ({"KUBERNETES_HELPER_MEMORY_LIMIT": "64Gi"}, PastUse(), {"memory"}),
+        ({"KUBERNETES_EPHEMERAL_STORAGE_REQUEST": "64Gi"}, PastUse(), set()),  # it has no cap: the operator allows none
+        ({}, PastUse(measured=MeasuredSize(memory_bytes=64 << 30)), {"memory"}),
+        ({}, PastUse(memory_killed_at_bytes=64 << 30), {"memory"}),
+    ],
+)
+def test_a_size_is_the_jobs_unless_it_is_the_operators_default(
+    variables: dict[str, str], past: PastUse, sizes: set[str]
+) -> None:
+    assert sizes_of_job(plan(variables=variables, past=past)) == sizes

@@ -67,30 +67,6 @@ def test_what_the_scheduler_says_is_told_with_what_was_asked() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        (
-            '{"version": 1, "reason": "node_booting", "detail": "m5.large boots for it"}',
-            "; the autoscaler: m5.large boots for it",
-        ),
-        ('{"version": 1, "reason": "unknown"}', ""),
-        ('{"version": 2, "detail": "x"}', ""),
-        ("", ""),
-        ("no JSON", ""),
-        ('{"version": 1, "detail": 3}', ""),
-        ("[" * 100_000, ""),
-    ],
-)
-def test_why_a_pod_waits_is_told_in_the_autoscalers_words_too(text: str, told: str) -> None:
-    condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient cpu."}
-    document = {
-        "metadata": {"name": "p", "annotations": {"spack-farm.io/waiting": text}},
-        "status": {"phase": "Pending", "conditions": [condition]},
-    }
-    assert progress(read_pod(document)).message == f"waiting: 0/3 nodes: 3 Insufficient cpu{told}"
-
-
 def test_a_pod_that_nobody_has_looked_at_waits_for_the_scheduler() -> None:
     assert progress(read_pod({"metadata": {"name": "p"}, "status": {"phase": "Pending"}})).step is StartupStep.SCHEDULING
 
