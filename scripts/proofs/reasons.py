@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts import proof_page
-from tests.fakes.runner import Runner, payload
+from tests.labs.backends.lab import Runner, payload
 from tests.labs.checkout import ROOT
 from tests.labs.cluster.cluster import running_cluster
 from tests.labs.cluster.webhook import Webhook
@@ -118,8 +118,8 @@ def page(found: dict[str, list[Told]], official: dict[str, str]) -> str:
     texts = "\n".join(f"- `{reason}`: {told[0].text}" for reason, told in found.items())
     theirs = "\n".join(f"- `{reason}`: {text}" for reason, text in official.items())
     return (
-        "The first four on simulated nodes, from the driver's first line on; the last three on a real node, from when a pod\n"
-        f"has it.\n\n{head}\n{rows}\n\nThe log's lines, of the first job each:\n\n{texts}\n\n"
+        "The first four on simulated nodes, from the driver's first line on; the last three on a real node, from when a\n"
+        f"pod has it.\n\n{head}\n{rows}\n\nThe log's lines, of the first job each:\n\n{texts}\n\n"
         f"The official executor's last lines within 25 s for the same pods:\n\n{theirs}"
     )
 
