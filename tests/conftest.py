@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import psutil
@@ -54,6 +55,31 @@ def real_processes() -> Iterator[None]:
     """Let psutil read this machine's processes again after a test that showed it others."""
     yield
     psutil.PROCFS_PATH = "/proc"
+
+
+def _rank(item: pytest.Item) -> tuple[float, bool]:
+    """Return how long a test may take, by what it says itself: its own time limit, and whether it needs a real Spack."""
+    limit = item.get_closest_marker("timeout")
+    needs_spack = "spack" in getattr(item, "fixturenames", ()) or item.get_closest_marker("spack") is not None
+    return float(limit.args[0]) if limit else 0.0, needs_spack
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests may take longest, so that no worker is left alone with one; unit tests come last.
+
+    What needs a cluster for itself comes after all others, where nothing waits for it. Else the order stays random.
+    """
+    ranks: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        ranks[item.path] = max(ranks.get(item.path, (0.0, False)), _rank(item))
+
+    def place(item: pytest.Item) -> tuple[bool, float, bool, bool]:
+        seconds, needs_spack = ranks[item.path]
+        is_alone = item.get_closest_marker("alone") is not None
+        return is_alone, -seconds, not needs_spack, item.nodeid.startswith("tests/unit/")
+
+    items.sort(key=place)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -31,6 +31,7 @@ from tests.labs.farm.pipeline import (
 )
 from tests.labs.s3.server import versitygw, versitygw_program
 
+pytestmark = pytest.mark.xdist_group("thread")
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
 NO_SPACK = [
     "unset SPACK_ROOT SPACK_PYTHON; export PATH=/usr/local/bin:/usr/bin:/bin",

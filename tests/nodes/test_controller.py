@@ -55,6 +55,7 @@ STEPS = [
 """A request, and whether the controller is killed after it was carried out: before one is after the one before it."""
 
 
+@pytest.mark.timeout(900)  # it waits for leases and cordons, 15 s each: begun early, beside what computes
 @pytest.mark.parametrize(("step", "after"), STEPS)
 def test_a_controller_that_is_killed_at_any_step_is_followed_by_one_that_goes_on(
     farm: NodesLab,

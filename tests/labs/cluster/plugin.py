@@ -48,12 +48,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_HELD].close()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs the cluster for itself at the end, where nothing waits for it."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
-
-
 @pytest.fixture(scope="session")
 def cluster_lab(request: pytest.FixtureRequest) -> Iterator[ClusterLab]:
     """Yield a running cluster with a namespace for this process."""
