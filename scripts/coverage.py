@@ -28,7 +28,7 @@ ROOMS = (
     Room(97.0, "autoscaler/lookahead", "gitlab graphs owners store"),
     Room(93.0, "autoscaler/simulator", ""),
     Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
-    Room(98.0, "buildjob/agent", "build index_page packages planning publisher publishing reproduction run session"),
+    Room(98.0, "buildjob/agent", "build folding index_page packages planning publisher publishing reproduction run session"),
     Room(
         92.0,
         "buildjob/buildcache",
@@ -36,6 +36,7 @@ ROOMS = (
     ),
     Room(92.0, "buildjob/buildcache/indexing", "lock pending_pushes"),
     Room(96.0, "buildjob/ci", "artifacts fetched_artifacts rebuild reporting reproduce standalone_tests"),
+    Room(97.0, "buildjob/gitlab", ""),
     Room(97.0, "buildjob/measure", "cgroup processes resident_code"),
     Room(98.0, "buildjob/report", "cdash write"),
     Room(97.0, "buildjob/report/log_page", "read"),

@@ -36,6 +36,9 @@ from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import find
 from buildjob.spack.layout import silence_scope
 
+_NOT_CLOSING = {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED}
+"""Outcomes that say nothing of their own of why a call has failed."""
+
 
 def build(request: BuildRequest, log: Log) -> int:
     """Do what is requested; return the exit code. Raises AgentError for what ends it before a package is run."""
@@ -59,10 +62,18 @@ def build(request: BuildRequest, log: Log) -> int:
         finally:
             if results:
                 pages.write()
+            packages.write_job_files(session, results)
             send_telemetry(session, results)
     if len(results) > 1:
         rows = [result.telemetry for result in results]
         log.plain(terminal.overview(rows, color=log.color, width=log.width))
+        failed = [
+            (result.telemetry, packages.command_again(session, result))
+            for result in results
+            if result.outcome not in _NOT_CLOSING
+        ]
+        if failed:
+            log.plain(terminal.closing(failed, color=log.color, width=log.width))
     outcome = combined(
         roots=[result.outcome for result in results if result.is_root],
         dependencies=[result.outcome for result in results if not result.is_root],
@@ -134,7 +145,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
             possible = [root for root in found.roots if root not in unpublishable]
             work = schedule(found.specs, possible, published=published)
         again = planning.reproduction(session, installation, found, trust)
-        planning.log_schedule(session.log, found, work)
+        planning.log_schedule(session, found, work)
         planning.check_sources(session.log, found, work)
         if silent := [fault for fault in found.mirror_faults if fault.is_silent]:
             spack = spack.with_scope(silence_scope(Path(scratch) / "silent", silent))

@@ -4,8 +4,9 @@ Knows nothing of the other packages but which of them have failed, and not who a
 """
 
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from buildjob import telemetry
 from buildjob.agent import ci_facts, planning
 from buildjob.agent.disks import Place, cannot_write
 from buildjob.agent.failures import Failures
+from buildjob.agent.folding import folded, phase_folds
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import Publishing
 from buildjob.agent.recorder import Recorder, Subject
@@ -22,12 +24,14 @@ from buildjob.agent.request import BuildRequest
 from buildjob.agent.run import Process, Surroundings, run
 from buildjob.agent.session import Session
 from buildjob.buildcache import layout
+from buildjob.gitlab import files
+from buildjob.gitlab.sections import PhaseFolds
 from buildjob.outcome import Outcome
 from buildjob.report import terminal
 from buildjob.report.explain import describe_failed
 from buildjob.report.link import Link, failed_links
 from buildjob.report.write import PAGES, find_cause, report
-from buildjob.run_folder import FETCH_REPORT, REPRODUCE, SPEC, RunResult, find_folder, new_folder
+from buildjob.run_folder import FETCH_REPORT, PAGE, REPRODUCE, SPEC, RunResult, find_folder, new_folder
 from buildjob.spack.adapter import install_command
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.layout import stage_folder
@@ -156,7 +160,6 @@ def build_one(
         recorder.blame(roots)
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return report_run(session, recorder)
-    session.log.step(f"building {spec.title}")
     fetch_report = recorder.folder / FETCH_REPORT
     process = Process(
         argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report),
@@ -166,9 +169,13 @@ def build_one(
         needs=planning.named_by(again.found, spec.build_needs),
         fetch_report=fetch_report,
     )
-    with Publishing(publisher, spec, recorder.folder) as publishing:
+    with (
+        folded(session, f"building {spec.title}", spec.name, spec.hash[:7]),
+        Publishing(publisher, spec, recorder.folder) as publishing,
+    ):
         packs = session.request.packs
-        run(process, recorder, around=surroundings(session, publishing if packs else None))
+        around = surroundings(session, publishing if packs else None, folds=phase_folds(session, spec))
+        run(process, recorder, around=around)
         if recorder.outcome is Outcome.ALREADY_THERE:
             for note in recorder.result.notes:
                 session.log.note(f"{spec.title}: {note}")
@@ -181,16 +188,21 @@ def build_one(
             publishing.publish(recorder)
         if recorder.outcome in {Outcome.BUILT, Outcome.PUBLISH_FAILED}:
             then(recorder)
-    return report_run(session, recorder)
+        result = write_reports(session, recorder)
+        if session.request.folds:
+            session.log.plain(_table(session, result))
+    show(session, result)
+    return result
 
 
-def surroundings(session: Session, publishing: Publishing | None = None) -> Surroundings:
+def surroundings(session: Session, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None) -> Surroundings:
     """Return what a run has around it in this call; `publishing` is what follows the build."""
     around = Surroundings(
         stop=session.stop,
         deadline=session.deadline,
         interval_seconds=session.request.interval_seconds,
         terminal=sys.stdout.fileno() if sys.stdout else None,
+        folds=folds,
     )
     if publishing is None:
         return around
@@ -204,23 +216,75 @@ def _write_page(session: Session, recorder: Recorder) -> RunResult:
 
 
 def report_run(session: Session, recorder: Recorder) -> RunResult:
-    """Write everything that people and CDash read of a run, and show its table. Never changes the outcome."""
-    secrets, log = session.environments.secret_values, session.log
+    """Write everything that people and CDash read of a run, and show how it ended. Never changes the outcome."""
+    result = write_reports(session, recorder)
+    show(session, result)
+    return result
+
+
+def write_reports(session: Session, recorder: Recorder) -> RunResult:
+    """Write everything that people and CDash read of a run. Never changes the outcome."""
+    secrets = session.environments.secret_values
     cause = find_cause(recorder.result, secret_values=secrets)
     recorder.explain(cause.first_error, cause.memory_kills)
     recorder.note(cause.faults)
     recorder.note(report(recorder.result, session.request.cdash_names, secret_values=secrets))
-    result = recorder.result
+    return recorder.result
+
+
+def show(session: Session, result: RunResult) -> None:
+    """Show how a run ended: its table, or, in a log whose sections hold that, what the reader needs at once."""
+    log, folds = session.log, session.request.folds
     for note in result.notes:
         log.warning(note)
+    if folds and not result.notes and terminal.is_trivial(result.telemetry):
+        log.note(terminal.one_line(result.telemetry, page=str(result.folder / PAGE)))
+        return
+    again = ""
+    if result.outcome not in _NOTHING_TO_REPEAT:
+        again = f"to do the same again, in {result.folder}:\n" + "\n".join(result.telemetry.reproduce.commands)
+    if not folds:
+        log.plain(_table(session, result))
+        if again:
+            log.plain(again)
+        return
+    if again:
+        with folded(session, "commands that do the same again", result.folder.name, "again"):
+            log.plain(again)
+    log.plain(
+        terminal.brief(
+            result.telemetry, color=log.color, width=log.width, links=_links(result),
+            command=command_again(session, result) if again else "",
+        )
+    )  # fmt: skip
+
+
+def command_again(session: Session, result: RunResult) -> str:
+    """Return the command that does the same again, where the job's artifacts or the run folder are; "" without Spack."""
+    known = result.telemetry.spec
+    if not known.hash:
+        return ""
+    job = session.request.variables.get("CI_JOB_URL", "")
+    where = f"{shlex.quote(job)} --hash {known.hash[:7]}" if job else shlex.quote(str(result.folder))
+    return f"spack-farm build --reproduce {where}"
+
+
+def write_job_files(session: Session, results: Sequence[RunResult]) -> None:
+    """Write what GitLab shows of the packages on the job's page; a fault is a warning."""
+    for fault in files.write(results, session.request.out, session.request.variables):
+        session.log.warning(fault)
+
+
+def _table(session: Session, result: RunResult) -> str:
+    log = session.log
+    return terminal.table(result.telemetry, color=log.color, width=log.width, links=_links(result))
+
+
+def _links(result: RunResult) -> tuple[Link, ...]:
     links = tuple(
         Link(label=label, url=str(result.folder / name)) for label, name in PAGES if (result.folder / name).exists()
     )
-    links += tuple(
+    return links + tuple(
         Link(label=link.label, url=os.path.normpath(result.folder / link.url))
         for link in failed_links(result.telemetry, result.folder)
     )
-    log.plain(terminal.table(result.telemetry, color=log.color, width=log.width, links=links))
-    if result.outcome not in _NOTHING_TO_REPEAT:
-        log.plain(f"to do the same again, in {result.folder}:\n" + "\n".join(result.telemetry.reproduce.commands))
-    return result

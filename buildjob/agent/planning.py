@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from buildjob.agent import ci_facts, publish_process
+from buildjob.agent.folding import folded
 from buildjob.agent.reproduction import Reproduction
 from buildjob.agent.request import BuildRequest
 from buildjob.agent.schedule import Schedule
@@ -29,6 +30,7 @@ from buildjob.spack.mirror_faults import silent_fault
 
 _LOCAL = ("file://", "/")
 _SOON_SECONDS = 24 * 3600.0
+_MANY = 8
 
 
 class _Lock(msgspec.Struct):
@@ -234,17 +236,20 @@ def reproduction(
     )
 
 
-def log_schedule(log: Log, found: Concretization, work: Schedule) -> None:
-    """Log for each package whether it is there, fetched or built."""
+def log_schedule(session: Session, found: Concretization, work: Schedule) -> None:
+    """Log for each package whether it is there, fetched or built; many of them in a section of their own."""
+    log = session.log
     for sentence in found.external_roots:
         log.note(sentence)
     for spec in found.specs:
         if spec.binary == "untrusted":
             log.warning(f"{spec.title}: a build cache has it, but its signature is not trusted (--trust FILE): it is built")
-    for spec in work.nothing:
-        log.note(f"{spec.title}: already in the build cache, nothing to build")
-    for spec in work.fetched:
-        log.note(f"{spec.title}: from the build cache")
+    notes = [f"{spec.title}: already in the build cache, nothing to build" for spec in work.nothing]
+    notes += [f"{spec.title}: from the build cache" for spec in work.fetched]
     for spec in work.build:
         again = f" again: files in {' or '.join(spec.develop_folders)} have changed" if spec.outdated else ""
-        log.note(f"{spec.title}: to be built{again}")
+        notes.append(f"{spec.title}: to be built{again}")
+    counts = f"{len(work.build)} to be built, {len(work.fetched)} from the build cache, {len(work.nothing)} there already"
+    with folded(session, counts, "plan") if session.request.folds and len(notes) > _MANY else contextlib.nullcontext():
+        for note in notes:
+            log.note(note)

@@ -29,7 +29,7 @@ FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
     **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
-    **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing"), "switch"),
+    **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing", "sections"), "switch"),
 }
 # What each option needs to have an effect: one of these.
 _NEEDS = {
@@ -134,6 +134,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
     fresh: bool = False
+    folds: bool = False
+    """Mark sections of the log that GitLab folds (`--sections`)."""
     cdash_names: CDashNames
     variables: dict[str, str]
     """The whole environment, secrets included."""
@@ -201,6 +203,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
         fresh=bool(values["fresh"]),
+        folds=variables.get("GITLAB_CI") == "true" if values["sections"] is None else bool(values["sections"]),
         cdash_names=CDashNames(
             site=values["site"] or variables.get("CI_RUNNER_DESCRIPTION") or platform.node() or "unknown",
             group=values["group"] or "Experimental",

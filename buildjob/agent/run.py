@@ -18,6 +18,7 @@ from buildjob.agent.disks import DiskWatch, Place
 from buildjob.agent.failures import missing_dependencies
 from buildjob.agent.recorder import Recorder, RunEnd
 from buildjob.files import reserve
+from buildjob.gitlab.sections import PhaseFolds
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome
 from buildjob.process import child
@@ -63,6 +64,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Called when the build has nothing left to do but to exit, maybe more than once: starts the programs that follow it."""
     standby: Callable[[], frozenset[int]] = frozenset
     """Returns the ids of the processes that `prestart` has started."""
+    folds: PhaseFolds | None = None
+    """What folds the phases on the terminal; None shows the build's bytes as they are."""
 
 
 class _Watchers(msgspec.Struct, frozen=True):
@@ -95,8 +98,11 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         )
         before, after = (SPACK_START, SPACK_END) if process.is_spack else (COMMAND, COMMAND)
         listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
-        output = child.Output(log, terminal=around.terminal, listen=listen)
+        shown = around.folds.feed if around.folds else bytes
+        output = child.Output(log, terminal=around.terminal, shown=shown, listen=listen)
         ended = _follow(_program(process, cgroup), output, around, started=functools.partial(_watch, observer, before))
+        if around.folds:
+            output.show(around.folds.end())
         # at once: what the build leaves is deleted soon
         full = disks.find_full(anywhere=reader.no_space) if ended.exit_code else None
         room.close()

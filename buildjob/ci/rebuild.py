@@ -105,6 +105,7 @@ def _rebuild(session: Session, job: CIJob) -> RunResult:
         result = _build(work)
         _finish(work, result)
         IndexPage(session.request.out, session.log).write()
+        packages.write_job_files(session, [result])
         send_telemetry(session, [result])
         return result
 

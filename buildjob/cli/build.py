@@ -105,6 +105,12 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     run.add_argument("--interval", metavar="TIME", help="time between two samples (default: 1s)")
     report = new.add_argument_group("reporting")
     report.add_argument(
+        "--sections",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="mark sections of the log, which GitLab folds (default: in GitLab's jobs)",
+    )
+    report.add_argument(
         "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
     )
     report.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")

@@ -105,10 +105,17 @@ class Output:
     """Where a program's bytes go: the log file, the terminal, and a callback."""
 
     def __init__(
-        self, log: BinaryIO, *, terminal: int | None = None, listen: Callable[[bytes], None] = lambda _chunk: None
+        self,
+        log: BinaryIO,
+        *,
+        terminal: int | None = None,
+        shown: Callable[[bytes], bytes] = lambda chunk: chunk,
+        listen: Callable[[bytes], None] = lambda _chunk: None,
     ) -> None:
+        """`shown` returns what the terminal shows of the next bytes."""
         self._log: BinaryIO | None = log
         self._terminal = terminal
+        self._shown = shown
         self._listen = listen
         self.error = ""
         """Why the log could not be written; empty while it can."""
@@ -121,14 +128,19 @@ class Output:
                 self._log.flush()
             except OSError as error:
                 self.error, self._log = error.strerror or str(error), None
-        if self._terminal is not None:
-            try:
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(self._terminal, view) :]
-            except OSError:
-                self._terminal = None
+        self.show(self._shown(chunk))
         self._listen(chunk)
+
+    def show(self, text: bytes) -> None:
+        """Write bytes to the terminal only."""
+        if self._terminal is None:
+            return
+        try:
+            view = memoryview(text)
+            while view:
+                view = view[os.write(self._terminal, view) :]
+        except OSError:
+            self._terminal = None
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from buildjob.telemetry import Telemetry
 
 _NARROWEST, _WIDEST = 60, 120
 _PHASES = 40
+_MOST_CLOSING = 3
 _NAME, _WORD, _SENTENCE, _PATH = 60, 40, 1000, 4096
 _GAP = "  "
 _ABSENT = "-"
@@ -65,6 +66,73 @@ def table(telemetry: Telemetry, *, color: bool, width: int, unicode: bool = Fals
         _links(links, terminal),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def brief(  # noqa: PLR0913  as `table`, and the command that does the same again
+    telemetry: Telemetry,
+    *,
+    color: bool,
+    width: int,
+    unicode: bool = False,
+    links: tuple[Link, ...] = (),
+    command: str = "",
+) -> str:
+    """Return the table of one run without what it used: where things are, how it ended, why, and what to do next."""
+    telemetry = clamp_document(telemetry)
+    terminal = _Terminal(color=color, width=width, unicode=unicode)
+    help_lines = [f"  help: {terminal.one_line(command, limit=_PATH)}"] if command else []
+    # the reason last: a log is read from its end
+    parts = (_links(links, terminal), [*_outcome(telemetry, terminal), *help_lines])
+    return "\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def is_trivial(telemetry: Telemetry) -> bool:
+    """Return whether a run went well, and there is nothing to do about it."""
+    explanation = explain(clamp_document(telemetry))
+    return explanation.tone is Tone.GOOD and not explanation.advice
+
+
+def one_line(telemetry: Telemetry, *, page: str) -> str:
+    """Return how a run went that went well: time, peak memory, where its page is."""
+    telemetry = clamp_document(telemetry)
+    terminal = _Terminal(color=False, width=_WIDEST, unicode=False)
+    headline = terminal.one_line(explain(telemetry).headline, limit=_NAME)
+    totals, publish = telemetry.totals, telemetry.publish
+    wall = f" in {format_seconds(totals.wall_seconds)}" if totals.wall_seconds > 0 else ""
+    peak = totals.memory_working_set_peak_bytes
+    facts = [f"{headline}{wall}"]
+    facts += [f"peak {format_bytes(peak)}"] if peak else []
+    facts += [f"{publish.state}".replace("_", " ")] if publish else []
+    title = f"{_name(telemetry, terminal)} {_short_hash(telemetry, terminal)}".rstrip()
+    return f"{title}: {', '.join(facts)}; {terminal.one_line(page, limit=_PATH)}"
+
+
+def closing(failed: Sequence[tuple[Telemetry, str]], *, color: bool, width: int, unicode: bool = False) -> str:
+    """Return what ends the output where several packages were built and some failed: first errors, and what to do next.
+
+    Each failure comes with the command that does the same again, "" for none. At most three are shown.
+    """
+    if not failed:
+        return ""
+    terminal = _Terminal(color=color, width=width, unicode=unicode)
+    lines = []
+    for document, command in failed[:_MOST_CLOSING]:
+        telemetry = clamp_document(document)
+        explanation = explain(telemetry)
+        title = f"{_name(telemetry, terminal)} {_short_hash(telemetry, terminal)}".rstrip()
+        lines.append(
+            f"{title}: {terminal.paint(terminal.one_line(explanation.headline, limit=_NAME), _TONES[explanation.tone])}"
+        )
+        if telemetry.first_error:
+            error = telemetry.first_error
+            lines += terminal.wrap(
+                f"{LOG}:{error.line}: {terminal.one_line(error.text, limit=160)}", first="  first error: "
+            )
+        if command:
+            lines.append(f"  help: {terminal.one_line(command, limit=_PATH)}")
+    if len(failed) > _MOST_CLOSING:
+        lines.append(f"and {len(failed) - _MOST_CLOSING} more, in the table above")
+    return "\n".join(lines) + "\n"
 
 
 def overview(rows: Sequence[Telemetry], *, color: bool, width: int, unicode: bool = False) -> str:
