@@ -14,12 +14,13 @@ from buildjob.report.many.folder import Collection, Reader
 from buildjob.report.many.write_index import NotOurs, update
 from tests.labs.checkout import ROOT
 from tests.labs.html_reader import read_html
-from tests.labs.made_up_builds import document, encoded, job, many, run_folder
+from tests.labs.made_up_builds import document, encoded, job, many, pipeline, run_folder
+from tests.labs.s3.server import Server
 
 
-def farm(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def farm(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "spack_farm", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False)
 
 
 def read(folder: Path) -> Collection:
@@ -107,7 +108,7 @@ def test_a_build_leaves_a_page_of_all_builds_and_compares_with_the_earlier_ones(
     assert "3 × a.c:1: error: 'x' undeclared line 1" in report.text()
     assert "../tool-1.0/report.html" in [link.attributes["href"] for link in report.all("a")]
     log = read_html((tmp_path / "out" / "tool-1.1" / "log.html").read_text())
-    assert [line.attributes["id"] for line in log.all("li", "error")] == ["L1", "L4"]
+    assert [line.attributes["id"] for line in log.all("li", "error")] == ["L1", "L2", "L3", "L4"]
 
 
 def test_a_page_that_is_not_ours_stays_and_a_build_goes_on(out: Path) -> None:
@@ -209,3 +210,28 @@ def test_uploaded_telemetry_artifacts_and_the_driver_s_documents_are_found(tmp_p
     assert len(read(driver).entries) == 1
     assert len(Reader(tmp_path, most=1).read().entries) == 1
     assert Reader(tmp_path, most=1).read().left_out == 1
+
+
+def test_telemetry_in_s3_gives_a_page_and_the_time_of_the_pipeline(
+    versitygw: Server, credentials: None, tmp_path: Path
+) -> None:
+    del credentials
+    bucket = versitygw.bucket()
+    store = versitygw.store(f"s3://{bucket}/main")
+    for number, made in enumerate(pipeline(8)):
+        store.write(f"telemetry/v1/{'protected' if number % 2 else 'other'}/2026-03-02/x-{number}.json", encoded(made))
+    store.write("telemetry/v1/other/2026-03-02/half.json", b'{"version"')
+    store.write("telemetry/v1/other/2026-03-02/newer.json", b'{"version": 9}')
+    variables = versitygw.environment | {"SPACK_FARM_PUBLISH_PATH_STYLE": "true"}
+    page = tmp_path / "all.html"
+    for place in (f"s3://{bucket}/main", f"s3://{bucket}/main/telemetry"):
+        done = farm("report", "index", place, "--output", page, **variables)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("8 builds: 8 built\nwhere the time went: pipeline 1284410 (farm/packages develop)\n")
+        assert "8 on the critical path" in done.stdout
+        assert done.stderr.count("not read: ") == 2
+        assert len([row for row in read_html(page.read_text()).all("tr") if row.attributes.get("class") == "good"]) == 8
+    done = farm("report", "index", f"s3://{bucket}/empty", "--output", page, **variables)
+    assert (done.returncode, "there is no telemetry" in done.stderr) == (2, True)
+    done = farm("report", "index", "s3://no-such-bucket-here/x", "--output", page, **variables)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)

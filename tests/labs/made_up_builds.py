@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,10 @@ def many(count: int) -> list[dict[str, Any]]:
                 minutes=1 + number * 7 % 50,
                 memory_bytes=(200 + number * 37 % 1700) * MIB,
                 outcome="build_failed" if is_bad else "built",
-                dag_hash=f"{number:x}".rjust(7, "a").ljust(32, "q"),
+                dag_hash=_hash(number),
                 job=job(1000 + number, pipeline=str(number // 40), taken=3.0 * number - 2, began=3.0 * number - 1),
             )
-            | ({"first_error": {"line": 41 + number, "text": _ERRORS[number % 3]}} if is_bad else {})
+            | ({"first_error": {"line": 41 + number, "text": _ERRORS[number // 9 % 3]}} if is_bad else {})
         )
     return made
 
@@ -121,3 +122,40 @@ def run_folder(out: Path, made: dict[str, Any], *, log: str = "", page: str = "<
     (folder / "report.html").write_text(page)
     (folder / "build.log").write_text(log)
     return folder
+
+
+def _needs(number: int) -> tuple[str, ...]:
+    return tuple(_hash(need) for need in (number - 1, number - 3) if need >= 0)
+
+
+def _hash(number: int) -> str:
+    return f"{number:x}".rjust(7, "a").ljust(32, "q")
+
+
+def pipeline(count: int) -> list[dict[str, Any]]:
+    """Return the builds of one pipeline, each of which needs the one before, and another."""
+    begin = 200.0
+    made, ended = [], begin
+    for number in range(count):
+        taken, minutes = ended + 1.5, 4.0 + number * 7 % 23
+        facts = job(9000 + number, pipeline="1284410", taken=taken, began=taken + 1.2) | {"pipeline_created_at": at(begin)}
+        publish = {"state": "published", "url": "", "wall_seconds": 9.0}
+        name = _NAMES[number % len(_NAMES)]
+        made.append(
+            document(
+                name, "2.0", begin=taken + 2.5, minutes=minutes, dag_hash=_hash(number), needs=_needs(number), job=facts,
+                publish=publish, memory_bytes=(300 + 170 * number) * MIB,
+            )
+        )  # fmt: skip
+        ended = taken + 2.5 + minutes
+    return made
+
+
+def main() -> None:
+    """Write run folders for the pictures of docs/: `python -m tests.labs.made_up_builds FOLDER`."""
+    for made in (*many(60), *pipeline(8)):
+        run_folder(Path(sys.argv[1]), made)
+
+
+if __name__ == "__main__":
+    main()

@@ -129,7 +129,7 @@ def _listing(log: Log, lines: Iterable[Line]) -> Html:
     begins: dict[int, list[str]] = {}
     for at, phase in _phases(log):
         begins.setdefault(phase.line, []).append(f'<h3 id="P{at}">{markup.text(phase.name, limit=_NAME)}</h3>')
-    wrong = {error.line for error in log.errors.kinds}
+    wrong = log.errors.at
     room, next_line = _ROOM, 1
     pieces: list[str] = []
     chunk: list[str] = []

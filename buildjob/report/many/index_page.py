@@ -25,6 +25,8 @@ _FOR_THE_TABLE = 4_700_000
 _FAILING, _FAULTS, _PIPELINES = 30, 50, 3
 _NAME, _ERROR, _WHY = 60, 150, 300
 _ABSENT = "–"
+_CELL = ' role="cell"'
+"""The rows are laid out one by one, so that thousands take no time where they are not seen; what they are is said here."""
 _STYLE = resources.files(__package__).joinpath("index.css").read_text("utf-8")
 _SCRIPT = resources.files(__package__).joinpath("index.js").read_text("utf-8")
 _CLASSES = {tone: tone.value for tone in Tone}
@@ -115,16 +117,15 @@ def _builds(collection: Collection, found: Mapping[int, list[Change]], *, up: st
         rows.append(row)
     cut = len(entries) - len(rows)
     note = element("p", f"{cut:,} older builds are left out: the page would be too large.", class_="note") if cut else ""
-    widths = ("13%", "34%", "10%", "10%", "12%", "11%", "10%")
     heads = ("Outcome", "Package", "Wall time", "CPU time", "Memory, peak", "Ended, UTC", "Links")
-    head = element("tr", *(_head(name) for name in heads))
+    head = element("tr", *(_head(name) for name in heads), role="row")
     table = element(
         "table",
         element("caption", "All builds, the newest first", class_="silent"),
-        element("colgroup", *(Html(f'<col style="width:{width}">') for width in widths)),
-        element("thead", head),
-        element("tbody", Html("\n".join(rows)), class_="all"),
+        element("thead", head, role="rowgroup"),
+        element("tbody", Html("\n".join(rows)), class_="all", role="rowgroup"),
         id="builds",
+        role="table",
     )
     scroll = element("div", table, class_="scroll", role="region", aria_label="All builds", tabindex="0")
     return element("section", element("h2", "All builds"), _pick(entries), _find(), scroll, note)
@@ -132,7 +133,7 @@ def _builds(collection: Collection, found: Mapping[int, list[Change]], *, up: st
 
 def _head(name: str) -> Html:
     number = "number" if name in {"Wall time", "CPU time", "Memory, peak"} else None
-    return element("th", name, scope="col", class_=number, data_fixed="" if name == "Links" else None)
+    return element("th", name, scope="col", role="columnheader", class_=number, data_fixed="" if name == "Links" else None)
 
 
 def _pick(entries: Sequence[Entry]) -> Html:
@@ -171,14 +172,14 @@ def _row(entry: Entry, found: Sequence[Change], places: Mapping[str, Entry], *, 
         for seconds in (entry.wall_seconds, entry.cpu_seconds)
     ]
     cells = [
-        f"<td>{markup.text(entry.headline, limit=_NAME)}</td>",
-        f'<th scope="row">{_name(entry, up=up)}{_below(entry, found, places, up=up)}</th>',
+        f"<td{_CELL}>{markup.text(entry.headline, limit=_NAME)}</td>",
+        f'<th scope="row" role="rowheader">{_name(entry, up=up)}{_below(entry, found, places, up=up)}</th>',
         *times,
         _memory(entry),
-        f'<td data-v="{entry.ended:.0f}">{_when(entry.ended)}</td>',
-        f'<td class="links-of">{_links(entry)}</td>',
+        f'<td{_CELL} data-v="{entry.ended:.0f}">{_when(entry.ended)}</td>',
+        f'<td{_CELL} class="links-of">{_links(entry)}</td>',
     ]
-    return Html(f'<tr class="{_CLASSES[entry.tone]}">{"".join(cells)}</tr>')
+    return Html(f'<tr class="{_CLASSES[entry.tone]}" role="row">{"".join(cells)}</tr>')
 
 
 def _name(entry: Entry, *, up: str) -> Html:
@@ -221,7 +222,7 @@ def _memory(entry: Entry) -> str:
 
 
 def _number(shown: str, value: float) -> str:
-    return f'<td class="number" data-v="{value:.3f}">{shown}</td>'.replace('.000"', '"')
+    return f'<td{_CELL} class="number" data-v="{value:.3f}">{shown}</td>'.replace('.000"', '"')
 
 
 def _links(entry: Entry) -> Html:

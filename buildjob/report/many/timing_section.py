@@ -73,7 +73,7 @@ def section(pipeline: PipelineTime) -> Html:
             "summary", element("h2", "Where the time went"), join(name, ": ", markup.text(summary(pipeline), limit=400))
         ),
         _bar(pipeline.sums(pipeline.jobs)),
-        element("p", linked, class_="note"),
+        element("p", "All jobs of ", linked, ", the waits included.", class_="note"),
         element(
             "div", table, class_="scroll", role="region", aria_label=f"Critical path of {title(pipeline)}", tabindex="0"
         ),

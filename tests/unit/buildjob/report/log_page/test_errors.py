@@ -19,12 +19,14 @@ def test_the_same_message_at_other_places_counts_once() -> None:
             LogError(text="ld: error: undefined symbol: y", line=12),
         ),
         lines=4,
+        at=frozenset({3, 9, 11, 12}),
     )
 
 
 def test_a_log_of_nothing_but_errors_is_bounded() -> None:
     found = group((line, f"error: number {line}") for line in range(1, 10**9))
     assert (len(found.kinds), found.lines, found.is_whole) == (errors.MOST_KINDS, errors.MOST_EVENTS, False)
+    assert len(found.at) == errors.MOST_MARKED
     assert len(group([(1, "error " + "x" * 10_000_000)]).kinds[0].text) <= 1_000
 
 

@@ -50,7 +50,7 @@ def test_lines_have_their_numbers_and_phases_and_errors_their_places(tmp_path: P
         ("h3", "build"),
         ("ol", "3"),
     ]
-    assert [line.attributes["id"] for line in root.all("li", "error")] == ["L3"]
+    assert [line.attributes["id"] for line in root.all("li", "error")] == ["L3", "L4"]
     targets = [link.attributes["href"] for link in root.all("a")]
     assert targets == ["report.html", "build.log", "#L3", "#P0", "#P1", "#end"]
     names = {node.attributes["id"] for node in root.walk() if "id" in node.attributes}
