@@ -26,6 +26,8 @@ class Fault:
 
     pattern: str
     """Regular expression over `METHOD /path?query`."""
+    body: str = ""
+    """Regular expression that the call's body must match, too."""
     status: int = 0
     """Answered instead of passing the call on; 0: see the others."""
     cut: bool = False
@@ -114,7 +116,7 @@ class FaultyApi:
         """Answer one call."""
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         call = f"{request.command} {request.path}"
-        fault = self._take(call)
+        fault = self._take(call, body)
         if fault and not fault.after:
             time.sleep(fault.delay_seconds)
             fault.action()
@@ -174,10 +176,11 @@ class FaultyApi:
         request.end_headers()
         request.wfile.write(content.encode())
 
-    def _take(self, call: str) -> Fault | None:
+    def _take(self, call: str, body: bytes) -> Fault | None:
         with self._lock:
             for fault in self.faults:
-                if fault.seen < fault.times and re.search(fault.pattern, call):
+                is_meant = re.search(fault.pattern, call) and re.search(fault.body.encode(), body)
+                if fault.seen < fault.times and is_meant:
                     fault.seen += 1
                     return fault
         return None
