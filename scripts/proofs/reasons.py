@@ -35,6 +35,8 @@ from tests.labs.waiting import wait_until
 
 _AT_ONCE = 5
 PULL = "if-not-present"
+_PROJECT = 7757
+"""Of the jobs on the real node: the autoscaler looks at no other jobs."""
 _TICK_SECONDS = 10.0
 _WAITS = re.compile(r"^waiting \((\w+)\): (.*)$", re.MULTILINE)
 _STARTING = {"key": "node.spack.io/certificate-pending", "effect": "NoSchedule"}
@@ -78,6 +80,7 @@ def main() -> int:
         folder = Path(name) / "farm"
         folder.mkdir()
         cluster = held.enter_context(running_cluster())
+        cluster.kubectl("apply", "-f", "-", text=(ROOT / "docs/reference/rbac.yaml").read_text())
         farm = held.enter_context(running_farm(cluster, folder, namespace="default", pull_policy=PULL))
         held.enter_context(watched(farm, folder, namespace="default"))
         for reason in REAL:
@@ -221,6 +224,7 @@ def watched(farm: Farm, folder: Path, *, namespace: str) -> Iterator[None]:
         f'tick_seconds = {_TICK_SECONDS}\n[caps]\nmost_cost_per_hour = 0.001\n[[pools]]\nname = "p"\nhand = "kwok"\n'
         '[[pools.types]]\nname = "t"\ncpu = "8"\nmemory = "32Gi"\nprice_per_hour = 1.0\n[service]\n'
         f'kubeconfig = "{cluster.kubeconfig("admin")}"\nnamespace = "{namespace}"\nlisten = ""\n'
+        f'[service.job_labels]\n"project.runner.gitlab.com/id" = "{_PROJECT}"\n'
     )
     with contextlib.ExitStack() as held:
         hook = held.enter_context(Webhook(folder, listener=listener_inside(cluster.init, address="127.0.0.1")))
@@ -251,7 +255,7 @@ def _waited_on_node(gitlab: Coordinator, reason: str, number: int) -> Told:
     image, words = REAL[reason]
     at: dict[str, float] = {}
     over = threading.Event()
-    info = {"name": f"{reason} {number}", "stage": "build", "pipeline_id": number + 1, "project_id": 4}
+    info = {"name": f"{reason} {number}", "stage": "build", "pipeline_id": number + 1, "project_id": _PROJECT}
     job = gitlab.submit(payload(["true"], image={"name": image, "entrypoint": [""]}, job_info=info))
     job.when("Preparing pod", lambda: at.setdefault("begun", time.monotonic()))
     job.when("containers on node", lambda: at.setdefault("begun", time.monotonic()))
