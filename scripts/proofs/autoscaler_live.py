@@ -16,6 +16,8 @@ from autoscaler.cluster.reading import Selection, read_node
 from autoscaler.hands.nodeclaim import NodeClaimHand
 from autoscaler.policy import InstanceType, Pool
 from autoscaler.scale_plan import LaunchNodes
+from autoscaler.service.buffers import Buffers
+from autoscaler.service.expected import Expected
 from autoscaler.snapshot import Node, Size
 from scripts import proof_page
 from tests.labs.nodes.control_plane import ControlPlane, running_control_plane
@@ -54,6 +56,7 @@ def main() -> int:
     if arguments.only != "service":
         with running_control_plane() as plane:
             lines += karpenter(plane)
+            lines += buffers(plane)
     if arguments.only != "karpenter":
         with running_control_plane(simulated=False) as plane:
             lines += service(plane, nodes=arguments.nodes, pods=arguments.pods, seconds=arguments.seconds)
@@ -138,6 +141,44 @@ def karpenter(plane: ControlPlane) -> list[str]:
     lines.append("once the pods had ended, Karpenter ended their nodes")
     assert claims.hand.look({}, time.time()).pools[0].faults == (), "what we ended ourselves is no fault"
     return lines
+
+
+def buffers(plane: ControlPlane) -> list[str]:
+    """Have Karpenter, in charge of a NodePool, make room that we ask for by a CapacityBuffer, and take it back."""
+    labels = {"farm": "buffered"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {
+            "nodeClassRef": {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"},
+            "requirements": [{"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]}],
+        },
+    }
+    disruption = {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "5s"}
+    body = {
+        "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": {"name": "buffered"},
+        "spec": {"template": template, "disruption": disruption},
+    }  # fmt: skip
+    plane.call("POST", "/apis/karpenter.sh/v1/nodepools", body)
+    kind = InstanceType(name=TYPE, allocatable=Size(), price_per_hour=1)
+    size = Size(cpu_millicores=3000, memory_bytes=8 << 30)
+    room = Expected(kind="ahead", pool=Pool(name="b", types=(kind,), labels=labels), type=TYPE, size=size, count=3)
+
+    def nodes() -> int:
+        return sum(one["metadata"]["labels"].get("farm") == "buffered" for one in plane.nodes().values())
+
+    asking, began = Buffers(connect(str(plane.kubeconfig())), owner="proof"), time.monotonic()
+    asking.apply([room], at=time.time(), fence=_unfenced)
+    wait_until(nodes)
+    came = time.monotonic() - began
+    time.sleep(WATCHED_SECONDS / 2)
+    assert nodes(), "Karpenter took the room back while it was asked for"
+    count, began = nodes(), time.monotonic()
+    asking.apply([], at=time.time(), fence=_unfenced)
+    wait_until(lambda: not nodes())
+    return [
+        f"a CapacityBuffer for three jobs made Karpenter start {count} node(s) of its NodePool after {came:.0f} s, without a pod",
+        f"they stayed, empty, while the buffer was there, and went {time.monotonic() - began:.0f} s after it",
+    ]
 
 
 def service(plane: ControlPlane, *, nodes: int, pods: int, seconds: float) -> list[str]:
