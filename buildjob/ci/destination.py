@@ -61,8 +61,12 @@ def with_access(destination: Destination, variables: Mapping[str, str]) -> dict[
 
 
 def lost(faults: Iterable[MirrorFault]) -> MirrorFault | None:
-    """Return why nothing is known of what the destination has; None if it answered, or was not asked."""
-    return next((fault for fault in faults if fault.mirror == NAME and fault.is_silent), None)
+    """Return why nothing can be pushed to the destination; None if it answered as a build cache does, or was not asked.
+
+    A folder that is missing is made by the first push, a bucket is not.
+    """
+    of_it = (fault for fault in faults if fault.mirror == NAME)
+    return next((fault for fault in of_it if fault.is_silent or fault.kind == "no_bucket"), None)
 
 
 def cdash_names(section: CDashSection, job: CIJob, given: CDashNames, *, runner: str) -> CDashNames:

@@ -101,6 +101,9 @@ _KINDS = {
     "certificate": _Kind("its TLS certificate is not accepted", True, "renew it, or name its authority in config:ssl_certs"),
     "tls": _Kind("no TLS connection can be made", True, _TYPO),
     "denied": _Kind("access is denied", True, "give the credentials that mirrors.yaml names, or correct them"),
+    "credentials": _Kind(
+        "it does not accept the credentials", True, "renew them, or correct those that mirrors.yaml names, or this clock"
+    ),
     "http": _Kind("it rejects the request", True, _TYPO),
     "garbled": _Kind("what answers there is not a build cache", True, _TYPO),
     "configuration": _Kind("Spack can't use it as it is configured", True, "correct it in mirrors.yaml"),

@@ -15,7 +15,8 @@ import pytest
 from tests.fakes.cdash import CDash
 from tests.labs.checkout import ROOT
 from tests.labs.gitlab_schema import gitlab_schema_faults
-from tests.labs.s3.server import Server, versitygw, versitygw_program
+from tests.labs.s3.server import Server, versitygw_program
+from tests.labs.s3.server import versitygw as serve_versitygw
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
 from tests.labs.spack.pipeline import PipelineProject
@@ -174,7 +175,7 @@ def test_a_mirror_that_is_lost_is_no_broken_package(lab: SpackLab, tmp_path: Pat
     (tmp_path / "s3").mkdir()
     gate = tmp_path / "gate"
     with ThreadPoolExecutor(1) as side, contextlib.ExitStack() as held:
-        server = held.enter_context(versitygw(versitygw_program(), tmp_path / "s3"))
+        server = held.enter_context(serve_versitygw(versitygw_program(), tmp_path / "s3"))
         project = PipelineProject(
             lab,
             tmp_path / "project",
@@ -207,6 +208,28 @@ def test_a_mirror_that_is_lost_is_no_broken_package(lab: SpackLab, tmp_path: Pat
         ("hello-gated", "fetch_failed"),
     ]
     assert not list((tmp_path / "broken").iterdir())
+
+
+def test_what_no_push_can_reach_is_known_before_the_build(lab: SpackLab, versitygw: Server, tmp_path: Path) -> None:
+    url = f"s3://{versitygw.bucket()}/pr"
+    destination = {"url": url, "endpoint_url": versitygw.url, "signed": False}
+    project = PipelineProject(lab, tmp_path / "project", specs=["hello-tested"], destination=destination)
+    project.environment |= versitygw.environment
+    project.generate()
+    (manifest,) = project.artifacts.rglob("spack.yaml")
+    written = manifest.read_text()
+    (tmp_path / "file").touch()
+    for place, secret, reason in (
+        ("s3://never-made/pr", versitygw.secret_key, "there is no such bucket"),
+        (url, "another-secret-key", "it does not accept the credentials: An error occurred (SignatureDoesNotMatch)"),
+        ((tmp_path / "file").as_uri(), versitygw.secret_key, "it is not a folder"),
+    ):
+        manifest.write_text(written.replace(url, place))
+        done = project.rebuild("hello-tested", AWS_SECRET_ACCESS_KEY=secret)
+        assert done.returncode == 4, _output(done)
+        assert f"mirror 'buildcache-destination' ({place}): " in done.stderr
+        assert reason in done.stderr
+        assert "Executing phase" not in done.stdout
 
 
 def test_unsigned_mirrors_are_looked_at_before_a_build(lab: SpackLab, tmp_path: Path) -> None:

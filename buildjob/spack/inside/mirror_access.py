@@ -32,6 +32,11 @@ WITH_CREDENTIALS = ("s3://", "gs://")
 LARGE_SECONDS = 600
 PARTIAL = ("index", "entry", "damaged")
 ABSENT_CODES = ("NoSuchKey", "NotFound", "404")
+# they say nothing of what the bucket has, as AccessDenied does where listing is not allowed
+CREDENTIAL_CODES = (
+    "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch", "TokenRefreshRequired",
+)  # fmt: skip
 # botocore's classes; the package may be missing
 BOTO_KINDS = {
     "ConnectTimeoutError": "timeout", "ReadTimeoutError": "timeout", "SSLError": "certificate",
@@ -158,6 +163,8 @@ def kind_of_boto(error):
             return "no_bucket"
         if code in ABSENT_CODES:
             return "absent"
+        if code in CREDENTIAL_CODES:
+            return "credentials"
         # an S3 server may answer 404 to a key that it does not know
         return "denied" if status in (401, 403, 404) else kind_of_status(status)
     names = [each.__name__ for each in type(error).__mro__]
@@ -332,8 +339,12 @@ def state(mirror, spec, faults, *, read=False):
     """
     if faults.silent(mirror):
         return ""
-    if mirror.fetch_url.startswith(LOCAL) and not os.path.isdir(spack.util.url.local_file_path(mirror.fetch_url) or "/"):
-        faults.add(mirror, "no_folder", "there is no such folder")
+    folder = spack.util.url.local_file_path(mirror.fetch_url) or "/" if mirror.fetch_url.startswith(LOCAL) else ""
+    if folder and not os.path.isdir(folder):
+        is_other = os.path.lexists(folder)
+        faults.add(
+            mirror, *(("configuration", "it is not a folder") if is_other else ("no_folder", "there is no such folder"))
+        )
         return ""
     entry = spack.url_buildcache.URLBuildcacheEntry(mirror.fetch_url, spec, allow_unsigned=not mirror.signed)
     manifest = None

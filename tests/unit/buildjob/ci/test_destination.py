@@ -87,8 +87,9 @@ def test_cdash_has_the_names_of_the_pipeline() -> None:
     [
         *((NAME, kind, True) for kind in ("timeout", "refused", "disconnected", "unreachable", "busy", "io", "unknown")),
         *((NAME, kind, True) for kind in ("name", "name_later", "certificate", "tls", "denied", "http", "configuration")),
+        *((NAME, kind, True) for kind in ("credentials", "no_bucket")),
         # what it has is known, or is nothing yet
-        *((NAME, kind, False) for kind in ("index", "entry", "damaged", "no_folder", "no_bucket")),
+        *((NAME, kind, False) for kind in ("index", "entry", "damaged", "no_folder")),
         ("another", "refused", False),
     ],
 )

@@ -10,7 +10,7 @@ from buildjob.spack.mirror_faults import MirrorFault, SourceFault, silent_fault
 
 _INSIDE = Path(mirror_faults.__file__).parent / "inside"
 _LATER = ("timeout", "refused", "disconnected", "unreachable", "name_later", "busy", "io", "unknown")
-_NEVER = ("name", "certificate", "tls", "denied", "http", "garbled", "configuration")
+_NEVER = ("name", "certificate", "tls", "denied", "credentials", "http", "garbled", "configuration")
 _PARTIAL = ("index", "entry", "damaged", "no_folder", "no_bucket")
 
 
