@@ -15,6 +15,7 @@ from pipelines import job_graph, mirrors, spack_python, stacks
 from pipelines import matrix as parents
 from pipelines.cli.arguments import Arguments
 from pipelines.cli.graphs import IN_FOLDER as GRAPH_FILE
+from pipelines.cli.printed_request import printed_request
 from pipelines.errors import BadRequest, FetchFailed, PipelineError
 from pipelines.inside import fingerprint
 from pipelines.inside import request as requests
@@ -76,9 +77,6 @@ def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:
                 "warning: without --mirror URL the fingerprint of this request does not see new binaries, and a cache "
                 "would keep an old pipeline\n"
             )
-        # with PyYAML, which generating does without
-        from pipelines.cli.printed_request import printed_request  # noqa: PLC0415
-
         print(json.dumps(printed_request(request, Path(arguments.environment)), sort_keys=True))  # noqa: T201
         return 0
     spack = spack_python.find(arguments.spack, environ)

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.errors import BadRequest
+from pipelines.inside import inputs
 
 _SPACK_FILES = ("spack.yaml", "spack.lock")
 _OF_THIS_RUN = ("CI_PROJECT_DIR", "CI_PIPELINE_CREATED_AT")
@@ -42,8 +41,7 @@ def _included(file: Path, place: Path) -> Iterator[Path]:
     while waiting:
         current = waiting.pop()
         for path in _named(current, place):
-            inner = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-            for each in inner:
+            for each in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
                 if each not in seen:
                     seen.add(each)
                     waiting.append(each)
@@ -52,28 +50,19 @@ def _included(file: Path, place: Path) -> Iterator[Path]:
 
 def _named(file: Path, place: Path) -> Iterator[Path]:
     """Yield what a file includes by a relative path. Others are the generator's: addresses, absolute paths, `$spack`."""
-    try:
-        content = yaml.safe_load(_text(file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadRequest(f"{file} is no YAML: {' '.join(str(error).split())[:300]}") from error
-    section = content.get("spack", content) if isinstance(content, dict) else {}
-    section = section if isinstance(section, dict) else {}
-    for include in section.get("include") or section.get("include:") or ():
-        text = include.get("path", "") if isinstance(include, dict) else include
-        text = str(text).removeprefix("$env/")
-        if not text or "://" in text or text.startswith(("/", "$", "~")):
-            continue
-        path = Path(file.parent, text).resolve()
-        if not path.is_relative_to(place.resolve()):
-            raise BadRequest(
-                f"{file} includes {text}, which is outside of the environment's folder: a generator elsewhere can't read it;"
-                " move it into the folder, or make it a configuration scope of the generator"
-            )
-        found = place / path.relative_to(place.resolve())
-        if found.exists():
-            yield found
-        elif not (isinstance(include, dict) and include.get("optional")):
-            raise BadRequest(f"{file} includes {text}, which is not there")
+    inside = place.resolve()
+    for section in inputs.sections(_text(file), "include"):
+        for word in inputs.words(section):
+            text = word.removeprefix("$env/")
+            if "://" in text or text.startswith(("/", "$", "~")) or not Path(file.parent, text).exists():
+                continue
+            path = Path(file.parent, text).resolve()
+            if path == inside or not path.is_relative_to(inside):
+                raise BadRequest(
+                    f"{file} includes {text}, which is outside of the environment's folder: a generator elsewhere can't read"
+                    " it; move it into the folder, or make it a configuration scope of the generator"
+                )
+            yield place / path.relative_to(inside)
 
 
 def _text(path: Path) -> str:

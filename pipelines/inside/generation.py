@@ -4,6 +4,7 @@ Everything that decides is in pure modules; here Spack, git and servers are aske
 """
 
 import datetime
+import errno
 import json
 import os
 import time
@@ -23,6 +24,8 @@ TYPES = {
     "spack_protected_branch": "PROTECTED_BRANCH",
     "spack_pull_request": "PULL_REQUEST",
 }
+LISTED = ("s3://", "gs://", "file://")
+"""Schemes whose contents Spack can list."""
 UNKNOWN_SECONDS = 60.0
 """What a build without measured time counts for the critical path."""
 
@@ -120,8 +123,8 @@ class Generation:
         url = self.found.config.get("broken-specs-url")
         if not url or not kept:
             return
-        if url.startswith("http"):
-            raise BadRequest(f"ci:broken-specs-url: what {url} has can't be listed over HTTP; use s3://, gs:// or file://")
+        if "://" in url and not url.startswith(LISTED):
+            raise BadRequest(f"ci:broken-specs-url: what {url} has can't be listed; use s3://, gs:// or file://")
         try:
             listed = set(spack.util.web.list_url(url) or ())
         except FileNotFoundError:
@@ -289,9 +292,16 @@ def unpacked(files, scratch):
     folder = os.path.join(scratch, "environment")
     for path, text in files.items():
         place = os.path.join(folder, path)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        with open(place, "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "w", encoding="utf-8") as file:
+                file.write(text)
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE):
+                raise FetchFailed(f"the request's files can't be written: {error.strerror}") from error
+            shown = names.plain(path)[:100]
+            reason = getattr(error, "strerror", None) or error
+            raise BadRequest(f"the request's file '{shown}' can't be written: {reason}") from error
     if stack.MANIFEST in files:
         return folder
     if stack.LOCK not in files:

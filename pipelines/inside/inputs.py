@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 MANIFEST, LOCK = "spack.yaml", "spack.lock"
-_SECTION = re.compile(
-    r"""^([ \t]*)(?:include|repos)::?(?=\s)|(?:["'](?:include|repos):?["']|[{,]\s*(?:include|repos)):?\s*:""", re.MULTILINE
-)
+_SECTION = r"""^([ \t]*)(?:{0})::?(?=\s)|(?:["'](?:{0}):?["']|[{{,]\s*(?:{0})):?\s*:"""
 _WORD = re.compile(r"""(?:\$\{\w+\}|[^\s,'"\[\]{}])+""")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _RECIPE = (".py", ".patch")
+_RECIPES = "packages"
 _DEEPEST = 3
 _BY_VARIABLES = ("~/.spack", "/etc/spack")
 """What Spack's own include.yaml names; variables say whether it is read, and where it is: `_scopes`."""
@@ -86,7 +85,7 @@ class Inputs:
         elif os.path.isdir(path):
             self._add_files(path, depth)
             if not self._add_commit(path):
-                self._add_recipes(os.path.join(path, "packages"))
+                self._add_recipes(os.path.join(path, _RECIPES))
 
     def _add_files(self, folder: str, depth: int) -> None:
         for path in files_below(folder, ".yaml"):
@@ -134,7 +133,7 @@ class Inputs:
         known: "Dict[str, str]" = dict(self.variables, spack=self.root, env=folder)
         found: "List[str]" = []
         for section in sections(text):
-            for word in _WORD.findall(section):
+            for word in words(section):
                 if word in _BY_VARIABLES:
                     continue
                 path = _VARIABLE.sub(lambda match: known.get(match.group(1) or match.group(2), match.group()), word)
@@ -147,9 +146,14 @@ class Inputs:
         return found
 
 
-def sections(text: str) -> "Iterator[str]":
-    """Yield what belongs to each `include` and `repos` of a YAML text, in block or in flow style."""
-    for match in _SECTION.finditer(text):
+def words(section: str) -> "List[str]":
+    """Return the words of a part of a YAML text; keys end with a colon."""
+    return _WORD.findall(section)
+
+
+def sections(text: str, keys: str = "include|repos") -> "Iterator[str]":
+    """Yield what belongs to each of some keys of a YAML text, in block or in flow style."""
+    for match in re.finditer(_SECTION.format(keys), text, re.MULTILINE):
         rest = text[match.end() :]
         opened = rest.lstrip(" \t\n")[:1]
         indent: "Optional[str]" = match.group(1)
@@ -180,13 +184,13 @@ def _block(text: str, indent: int) -> str:
 
 
 def files_below(folder: str, ending: str, depth: int = _DEEPEST) -> "List[str]":
-    """Return the files below a folder that end so, sorted."""
+    """Return the files below a folder that end so, sorted; neither recipes, of which there are thousands, nor Git's own."""
     found: "List[str]" = []
     for name in names(folder):
         path = os.path.join(folder, name)
         if name.endswith(ending):
             found.append(path)
-        elif depth > 1 and os.path.isdir(path):
+        elif depth > 1 and name not in (_RECIPES, ".git") and os.path.isdir(path):
             found += files_below(path, ending, depth - 1)
     return found
 

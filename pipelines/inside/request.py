@@ -113,9 +113,16 @@ def _check(request: Request) -> None:
         _require(key, getattr(request, key) in choices, "be one of: " + ", ".join(choices))
     for key in ("artifacts_root", "output_folder"):
         _require(key, is_inside(getattr(request, key)), "be a relative path that stays in the project")
+    root, output = (_parts(getattr(request, key)) for key in ("artifacts_root", "output_folder"))
+    # the archive from which GitLab reads the YAML has nothing else
+    _require("output_folder", root[: len(output)] != output, "be another folder than 'artifacts_root', and not hold it")
     _require("files", all(is_inside(path) for path in request.files), "have relative paths that stay in the environment")
     for number, row in enumerate(request.matches):
         _check_row(f"matches[{number}]", row)
+
+
+def _parts(path: str) -> List[str]:
+    return [word for word in path.split("/") if word not in ("", ".")]
 
 
 def _require(key: str, is_right: bool, what: str) -> None:  # noqa: FBT001 (what was found of the key before it)

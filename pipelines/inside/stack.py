@@ -5,6 +5,7 @@ Written for Spack 1.1 and 1.2. A lock that has all that the manifest asks for is
 
 import json
 import os
+import re
 import urllib.parse
 
 import spack
@@ -22,6 +23,8 @@ from . import git_heads, sizes
 from .specs import BadRequest, Spec
 
 MANIFEST, LOCK = "spack.yaml", "spack.lock"
+ANCHOR, ALIAS = (re.compile(rf"(?:^|[\s\[{{,:]){mark}\w", re.MULTILINE) for mark in ("&", r"\*"))
+MOST_VALUES = 1000000
 
 
 class Stack:
@@ -98,6 +101,7 @@ def opened(place, fresh):
         raise BadRequest(f"{place}: there is no {MANIFEST} in it; give an environment's folder, its name or its {LOCK}")
     if fresh:
         spack.config.set("concretizer:reuse", False, scope="command_line")
+    require_bounded(os.path.join(place, MANIFEST))
     try:
         environment = spack.environment.environment_from_name_or_dir(place)
         if environment is None:
@@ -105,9 +109,44 @@ def opened(place, fresh):
         # as `spack -e` does it; `activate` also checks views and reads all configuration again
         environment.manifest.prepare_config_scope()
         spack.environment.environment._active_environment = environment
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:  # Spack does not check what it reads
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:  # Spack does not check what it reads
         raise BadRequest(f"{place}: its {LOCK} can't be read ({type(error).__name__}: {error})") from error
     return Stack(environment, concretized(environment))
+
+
+def require_bounded(path):
+    """Raise BadRequest for a manifest that aliases make endlessly large: Spack checks a value as often as it is named."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, ValueError):
+        return  # an environment by its name, or what Spack itself rejects
+    if not (ALIAS.search(text) and ANCHOR.search(text)):
+        return
+    try:
+        document = spack.util.spack_yaml.load(text)
+    except spack.error.SpackError:
+        return
+    if expanded(document) > MOST_VALUES:
+        raise BadRequest(f"{path}: its aliases stand for more than {MOST_VALUES} values, or for themselves")
+
+
+def expanded(document):
+    """How many values a document has where each alias is written out; infinite if one stands within what it names."""
+    counts, open_ = {}, set()
+
+    def count(value):
+        if not isinstance(value, (dict, list)):
+            return 1
+        if id(value) in open_:
+            return float("inf")
+        if id(value) not in counts:
+            open_.add(id(value))
+            counts[id(value)] = 1 + sum(count(item) for item in (value.values() if isinstance(value, dict) else value))
+            open_.remove(id(value))
+        return counts[id(value)]
+
+    return count(document)
 
 
 def concretized(environment):

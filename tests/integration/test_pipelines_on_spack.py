@@ -190,6 +190,7 @@ def test_the_same_request_gives_the_same_bytes_whatever_the_hash_seed(generators
             "can never count",
         ),
         ({"ci": {"pipeline-gen": [{"submapping": [{"match": ["hello app ("]}]}]}}, 2, "is no spec"),
+        ({"ci": {"broken-specs-url": "gopher://x/y"}}, 2, "can't be listed"),
         ({"specs": ["no-such-package-at-all"], "ci": {"target": "gitlab"}}, 2, "Spack says: "),
     ],
 )
@@ -298,3 +299,43 @@ def test_random_sections_mean_what_they_mean_to_spacks_own_generator(spack: Spac
     assert (found["different"], found["first"]) == (0, [])
     assert found["compared"] > 130
     assert min(found["marks"].values()) > 300
+
+
+def hostile(generators: Generators) -> dict[str, tuple[dict[str, Any], str]]:
+    """Return requests that Spack chokes on, and what the answer says of them."""
+    manifest = (generators.environment_folder / "spack.yaml").read_text()
+    lock = json.loads((generators.environment_folder / "spack.lock").read_text())
+    of = {spec["name"]: key for key, spec in lock["concrete_specs"].items()}
+
+    def changed(name: str, **changes: Any) -> dict[str, Any]:
+        content = json.loads(json.dumps(lock))
+        content["concrete_specs"][of[name]].update(changes)
+        return {"spack.yaml": manifest, "spack.lock": json.dumps(content)}
+
+    need = {"hash": of["hello-app"], "parameters": {"deptypes": ["link"], "virtuals": []}}
+    nines = "".join(f"        a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    bomb = f"spack:\n  specs: [hello-app]\n  ci:\n    pipeline-gen:\n    - build-job:\n        a0: &a0 [x]\n{nines}"
+    return {
+        "a cycle": (changed("libhello", dependencies=[{"name": "hello-app", **need}]), "the graph has a cycle: "),
+        "a version with a newline": (changed("libhello", version="1.0\n- x: é"), "its spack.lock can't be read"),
+        "a need that is missing": (
+            changed("hello-app", dependencies=[need | {"name": "x", "hash": "x" * 32}]),
+            "can't be read",
+        ),
+        "aliases of aliases": ({"spack.yaml": bomb}, "its aliases stand for more than"),
+        "half a surrogate pair": ({"spack.yaml": "spack: {x: \ud800}"}, "file 'spack.yaml' can't be written"),
+        "a file below a file": ({"spack.yaml": manifest, "spack.yaml/x": ""}, "file 'spack.yaml/x' can't be written"),
+        "a name of 400 letters": ({"spack.yaml": manifest, "x" * 400: ""}, "can't be written: File name too long"),
+        "a lock nested 100,000 deep": (
+            {"spack.yaml": manifest, "spack.lock": "[" * 100_000},
+            "its spack.lock can't be read",
+        ),
+    }
+
+
+def test_hostile_requests_are_rejected_with_one_line_and_without_a_traceback(generators: Generators) -> None:
+    for name, (files, words) in hostile(generators).items():
+        answer, code = generators.generator({"files": files})
+        assert (code, answer["code"]) == (2, 2), (name, answer)
+        assert words in answer["error"], (name, answer)
+        assert "Traceback" not in answer["error"], name

@@ -20,6 +20,9 @@ NEEDS = 50
 _NO_JOBS = frozenset(("stages", "workflow", "variables", "default", "include", "image", "services", "cache"))
 
 
+RETRIES = 2
+
+
 class Limits(NamedTuple):
     """What a pipeline may have."""
 
@@ -71,6 +74,9 @@ def _job_faults(document: Mapping[str, Any], limits: Limits) -> List[str]:
     if len(jobs) > limits.jobs:
         found.append(f"{len(jobs)} jobs; at most {limits.jobs}")
     graph = graph_of(document)
+    for name in document:
+        if name not in _NO_JOBS:
+            found += [f"{name}: {fault}" for fault in _key_faults(document[name], document)]
     for name in jobs:
         if len(name) > limits.name:
             found.append(f"{name}: its name has {len(name)} characters; at most {limits.name}")
@@ -84,4 +90,18 @@ def _job_faults(document: Mapping[str, Any], limits: Limits) -> List[str]:
             in_order(graph)
         except BadRequest as error:
             found.append(str(error))
+    return found
+
+
+def _key_faults(job: Any, document: Mapping[str, Any]) -> List[str]:
+    """Return what is wrong with keys that a `ci` section may have given a job, or what jobs extend."""
+    if not isinstance(job, dict):
+        return []
+    given = job.get("extends") or []
+    extended = [] if "include" in document else given if isinstance(given, list) else [given]
+    found = [f"extends {each}, which this pipeline does not have" for each in extended if str(each) not in document]
+    retry = job.get("retry", 0)
+    most = retry.get("max", 0) if isinstance(retry, dict) else retry
+    if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= RETRIES:
+        found.append(f"is tried again {most!r} times; GitLab takes 0 to {RETRIES}")
     return found

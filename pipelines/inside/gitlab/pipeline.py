@@ -170,9 +170,9 @@ def tags_of(attributes: Mapping[str, Any], settings: Settings) -> List[str]:
 
 def _retry(given: Any) -> Dict[str, Any]:
     """Return what a job is tried again for; what the `ci` section says of it replaces ours, key by key."""
-    if isinstance(given, int):
-        return dict(RETRY, max=given)
-    return dict(RETRY, **(given if isinstance(given, dict) else {}))
+    if given is None or isinstance(given, dict):
+        return dict(RETRY, **(given or {}))
+    return dict(RETRY, max=given)
 
 
 def _text(value: Any) -> Any:

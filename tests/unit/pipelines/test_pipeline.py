@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -191,7 +192,6 @@ def test_a_copying_pipeline_has_one_job_and_needs_a_source() -> None:
         ({}, pipeline.RETRY),
         ({"retry": 1}, {**pipeline.RETRY, "max": 1}),
         ({"retry": {"max": 0, "when": ["always"]}}, {**pipeline.RETRY, "max": 0, "when": ["always"]}),
-        ({"retry": "odd"}, pipeline.RETRY),
     ],
 )
 def test_only_what_a_retry_can_cure_is_tried_again_unless_the_section_says_more(
@@ -199,6 +199,24 @@ def test_only_what_a_retry_can_cure_is_tried_again_unless_the_section_says_more(
 ) -> None:
     content = extended(made(GOLDEN["two"], {"pipeline-gen": [{"build-job": given}]}).documents["pipeline.yml"])
     assert [job["retry"] for name, job in content.items() if "@" in name] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"retry": 3}, "is tried again 3 times; GitLab takes 0 to 2"),
+        ({"retry": "often"}, "is tried again 'often' times"),
+        ({"retry": True}, "is tried again True times"),
+        ({"retry": {"max": -1}}, "is tried again -1 times"),
+        ({"extends": ".nowhere"}, r"extends \.nowhere, which this pipeline does not have"),
+        ({"extends": [".one"]}, r"extends \.one"),
+    ],
+)
+def test_what_gitlab_would_reject_of_a_section_is_named(given: dict[str, Any], words: str) -> None:
+    found = made(GOLDEN["two"], {"pipeline-gen": [{"build-job": given}]})
+    faults = limits.faults(found.documents, limits.Limits())
+    assert faults
+    assert all(re.search(words, fault) for fault in faults), faults
 
 
 def test_a_job_without_a_script_and_two_jobs_of_one_name_are_rejected() -> None:

@@ -100,6 +100,8 @@ def test_a_request_has_a_default_for_everything_but_the_environment() -> None:
         ({"match_order": "merge"}, "'match_order' must be one of: first, last"),
         ({"artifacts_root": "../x"}, "'artifacts_root' must be a relative path"),
         ({"output_folder": "/x"}, "'output_folder' must be a relative path"),
+        ({"artifacts_root": "x/y", "output_folder": "x"}, "'output_folder' must be another folder than 'artifacts_root'"),
+        ({"artifacts_root": "./x/", "output_folder": "x"}, "'output_folder' must be another folder than 'artifacts_root'"),
         ({"environment": "", "files": {"../x": ""}}, "'files' must have relative paths"),
         ({"environment": "", "files": {"x": 1}}, "'files' must have texts"),
         ({"variables": {"A": None}}, "'variables' must have texts"),
@@ -264,6 +266,15 @@ def test_what_an_environment_includes_and_where_its_repositories_are(tmp_path: P
         (tmp_path / f"{name}.yaml").touch()
     found = inputs.Inputs({"HOME": str(tmp_path), "PATH": ""}).named(text, str(tmp_path))
     assert [Path(path).name for path in found] == expected
+
+
+def test_the_recipes_of_a_package_repository_are_not_searched_for_configuration(tmp_path: Path) -> None:
+    for name in ("repo.yaml", "packages/zlib/package.py", "packages/zlib/data.yaml", ".git/HEAD", ".git/x.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(COMMIT)
+    found = inputs.Inputs({"PATH": "", "HOME": "/none", "SPACK_SYSTEM_CONFIG_PATH": "/none"})
+    found.add_configuration([str(tmp_path)])
+    assert [name for name, _ in found.parts] == [str(tmp_path / "repo.yaml"), f"commit of {tmp_path}"]
 
 
 def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
