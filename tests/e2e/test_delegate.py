@@ -87,19 +87,31 @@ class Service:
                     return f"{endpoint['addresses'][0]}:8000"
         return ""
 
-    def until_ready(self) -> None:
-        """Wait until a request would be computed."""
-        wait_until(self.endpoint)
+    def ready_address(self) -> str:
+        """Return the address of a pod that is ready, once there is one."""
+        found = ""
+
+        def is_there() -> bool:
+            nonlocal found
+            found = self.endpoint()
+            return bool(found)
+
+        wait_until(is_there)
+        return found
 
     def ask(self, body: str) -> list[str]:
+        """Return status, state of the cache, answer. After a container's end the pod may leave the service for a while."""
+        return self.ask_at(self.ready_address(), body)
+
+    def ask_at(self, address: str, body: str) -> list[str]:
         """Return status, state of the cache and answer."""
-        argv = [*self.lab.inside, sys.executable, "-c", ASK, self.endpoint(), body]
+        argv = [*self.lab.inside, sys.executable, "-c", ASK, address, body]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
     def call(self, body: str) -> "subprocess.CompletedProcess[str]":
         """Use `spack-farm delegate call`, which tries again."""
         (token := Path(f"/tmp/spack-farm-token-{os.getpid()}")).write_text("secret")
-        argv = [*self.lab.inside, sys.executable, "-m", "delegate", "call", f"http://{self.endpoint()}"]
+        argv = [*self.lab.inside, sys.executable, "-m", "delegate", "call", f"http://{self.ready_address()}"]
         argv += ["--token-file", str(token), "--timeout", "60"]
         try:
             return subprocess.run(argv, cwd=ROOT, input=body, capture_output=True, text=True, check=False)
@@ -126,7 +138,6 @@ class Service:
         ctr = ["ctr", "--address", f"{self.lab.cluster.home}/containerd.sock", "--namespace", "k8s.io"]
         subprocess.run([*ctr, "task", "kill", "--signal", "SIGKILL", identity], check=True)
         wait_until(lambda: state()["restartCount"] > before["restartCount"] and "running" in state()["state"])
-        self.until_ready()
         # the pod counts as ready for some seconds more; until its parts have found each other it answers 503
         wait_until(lambda: self.ask("one")[0] != "503")
 
@@ -148,7 +159,7 @@ def service(lab: ClusterLab, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     rendered = lab.kubectl("kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder / "overlay"))
     lab.kubectl("apply", "-f", "-", text=rendered)
     made = Service(lab)
-    made.until_ready()
+    made.ready_address()
     yield made
     lab.kubectl("delete", "-f", "-", "--grace-period=0", "--force", "--wait=false", text=rendered)
 
@@ -184,7 +195,7 @@ def test_a_rollout_loses_no_request(service: Service) -> None:
 
     def ask(number: int) -> None:
         while not over.is_set():
-            answers.append(service.ask(f"sleep 0.5 {number} {time.monotonic_ns()}"))
+            answers.append(service.ask_at(service.endpoint(), f"sleep 0.5 {number} {time.monotonic_ns()}"))
 
     clients = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
     for client in clients:
