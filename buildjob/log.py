@@ -27,9 +27,12 @@ class Log:
         self._error_color = color if error_color is None else error_color
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
         """Columns that tables may take."""
+        self.last_step = ""
+        """What began last, for lines that say how long it lasts."""
 
     def step(self, text: str) -> None:
         """Log that a new part of the work begins."""
+        self.last_step = text
         self._line("step", f"{LINE_PREFIX}{text}")
 
     def note(self, text: str) -> None:

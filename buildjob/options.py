@@ -12,7 +12,9 @@ import msgspec
 
 from buildjob.errors import RequestError
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?")
+_DURATION = re.compile(
+    r"(?:(\d+(?:\.\d+)?)\s*d)?\s*(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?"
+)
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 _ALIKE = 0.85
@@ -110,10 +112,12 @@ def switch(text: str, name: str) -> bool:
 
 
 def seconds(text: str, option: str, *, such_as: str = "such as 90s, 15m or 1h30m") -> float:
-    """Return a duration such as `90s` or `1h30m` in seconds. Raises RequestError if it is malformed or not positive."""
+    """Return a duration such as `90s`, `1h30m` or `2d` in seconds. Raises RequestError if it is malformed or zero."""
     found = _DURATION.fullmatch(text.strip())
     total = (
-        sum(float(part or 0) * factor for part, factor in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+        sum(float(part or 0) * factor for part, factor in zip(found.groups(), (86400, 3600, 60, 1), strict=True))
+        if found
+        else 0
     )
     if total <= 0:
         raise RequestError(f"{option} {text!r}: give a time {such_as}")

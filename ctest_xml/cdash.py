@@ -174,6 +174,40 @@ def stored_documents(server: Server, identity: Identity) -> dict[str, bool] | No
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectAnswer:
+    """What a CDash says when it is asked for a project."""
+
+    knows_project: bool = False
+    """It shows the project to this token; False proves nothing, as a token may have the right to submit only."""
+    is_refused: bool = False
+    fault: str = ""
+    """Why there is no answer; empty if there is one."""
+
+
+def ask_project(server: Server) -> ProjectAnswer:
+    """Ask CDash for the server's project; changes nothing there, and never raises for what the network does."""
+    query = "query($project: String!) { project(name: $project) { id } }"
+    try:
+        with requests.post(
+            f"{server.base}/graphql",
+            json={"query": query, "variables": {"project": server.project}},
+            auth=_Token(server.token),
+            timeout=(server.connect_seconds, server.read_seconds),
+            allow_redirects=False,
+            verify=server.ca_file or True,
+        ) as response:
+            if response.status_code in {401, 403}:
+                return ProjectAnswer(is_refused=True)
+            if response.status_code != 200:
+                return ProjectAnswer(fault=f"its answer is {response.status_code}")
+            answer = response.json()
+    except (OSError, ValueError, requests.RequestException) as error:
+        return ProjectAnswer(fault=f"no answer that can be read: {error}"[:300])
+    data = answer.get("data") if isinstance(answer, dict) else None
+    return ProjectAnswer(knows_project=isinstance(data, dict) and data.get("project") is not None)
+
+
 def _documents_of(node: dict[str, Any]) -> dict[str, bool]:
     def counted(name: str) -> bool:
         count = node.get(name)

@@ -50,8 +50,7 @@ def main() -> int:
         return 2
     try:
         if arguments and arguments[0] in VERBS:
-            verb: int = _module_of(arguments[0]).main(arguments[1:])
-            return verb
+            return _run(arguments[0], arguments[1:])
         if arguments and arguments[0] in _OTHER_VERBS and (code := _help_or_reject(arguments)) is not None:
             return code
         if arguments and arguments[0] in _OWN_VERBS:
@@ -66,10 +65,27 @@ def main() -> int:
         )
         return 2
     fault = f"unknown verb {arguments[0]!r}" if arguments else "no verb given"
-    sys.stderr.write(
-        f"spack-farm: {fault}; verbs: {', '.join(name for name in (*VERBS, *_OWN_VERBS) if name[0] != '-')}; see --help\n"
-    )
+    known = [name for name in (*VERBS, *_OWN_VERBS) if name[0] != "-"]
+    sys.stderr.write(f"spack-farm: {fault}; verbs: {', '.join(known)}; see --help\n")
+    if arguments:
+        from spack_farm import suggestions  # noqa: PLC0415  lazily: only for a fault
+
+        sys.stderr.write(suggestions.of_verb(arguments[0], known, arguments[1:]))
     return 2
+
+
+def _run(verb: str, arguments: list[str]) -> int:
+    """Carry a verb out; one that rejects its command line is followed by what may have been meant."""
+    module = _module_of(verb)
+    try:
+        code: int = module.main(arguments)
+    except SystemExit as end:
+        if end.code == 2:  # as argparse ends for a wrong command line
+            from spack_farm import suggestions  # noqa: PLC0415  lazily: only for a fault
+
+            sys.stderr.write(suggestions.of_arguments(module.parser(), verb, arguments))
+        raise
+    return code
 
 
 def _open_standard_streams() -> None:

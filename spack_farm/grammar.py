@@ -39,6 +39,20 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(below)
 
 
+def below(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers just below a parser, by the words that call them."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for action in parser._actions:  # noqa: SLF001  see above
+        if isinstance(action.choices, dict):
+            found |= action.choices
+    return found
+
+
+def option_strings(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the long options of a parser."""
+    return [text for action in parser._actions for text in action.option_strings if text.startswith("--")]  # noqa: SLF001
+
+
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """Yield the arguments of a parser and of all parsers below it."""
     for each in parsers(parser):

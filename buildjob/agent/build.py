@@ -166,14 +166,15 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
 def _build_all(publisher: Publisher, work: Schedule, again: Reproduction) -> Iterator[RunResult]:
     """Build what is to be built; before each, fetch what could not be fetched earlier."""
     session, failures = publisher.session, Failures()
-    for spec in work.build:
+    for number, spec in enumerate(work.build, 1):
         late = work.fetch_before.get(spec.hash, [])
         for each in late:
             if roots := failures.roots(each.binary_needs):
                 session.log.error(f"{each.title}: not installed from the build cache, since {describe_failed(roots)}")
                 failures.add_unfetched(each)
         _fetch(session, publisher.spack, [each for each in late if each.hash not in failures], publisher.trust)
-        result = packages.build_one(publisher, spec, again, failures)
+        place = f"[{number}/{len(work.build)}] " if len(work.build) > 1 else ""
+        result = packages.build_one(publisher, spec, again, failures, place=place)
         # a package whose binary could not be published is installed all the same
         if result.outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE} and result.telemetry.publish is None:
             failures.add(spec, result)

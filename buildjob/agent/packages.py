@@ -141,17 +141,19 @@ def publish_only(
     return recorder.result
 
 
-def build_one(
+def build_one(  # noqa: PLR0913  the call's, the package's, and what is done after it
     publisher: Publisher,
     spec: ConcreteSpec,
     again: Reproduction,
     failures: Failures,
     *,
+    place: str = "",
     then: Callable[[Recorder], None] = _do_nothing,
 ) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed.
 
-    `then` is called before the run is reported, if the package was built.
+    `place` is that among the packages of this call, such as `[3/5] `. `then` is called before the run is reported, if the
+    package was built.
     """
     session, spack = publisher.session, publisher.spack
     recorder = recorder_for(session, spec, again)
@@ -170,11 +172,11 @@ def build_one(
         fetch_report=fetch_report,
     )
     with (
-        folded(session, f"building {spec.title}", spec.name, spec.hash[:7]),
+        folded(session, f"{place}building {spec.title}", spec.name, spec.hash[:7]),
         Publishing(publisher, spec, recorder.folder) as publishing,
     ):
         packs = session.request.packs
-        around = surroundings(session, publishing if packs else None, folds=phase_folds(session, spec))
+        around = surroundings(session, publishing if packs else None, folds=phase_folds(session, spec), place=place)
         run(process, recorder, around=around)
         if recorder.outcome is Outcome.ALREADY_THERE:
             for note in recorder.result.notes:
@@ -195,7 +197,9 @@ def build_one(
     return result
 
 
-def surroundings(session: Session, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None) -> Surroundings:
+def surroundings(
+    session: Session, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None, place: str = ""
+) -> Surroundings:
     """Return what a run has around it in this call; `publishing` is what follows the build."""
     around = Surroundings(
         stop=session.stop,
@@ -203,6 +207,7 @@ def surroundings(session: Session, publishing: Publishing | None = None, *, fold
         interval_seconds=session.request.interval_seconds,
         terminal=sys.stdout.fileno() if sys.stdout else None,
         folds=folds,
+        place=place,
     )
     if publishing is None:
         return around

@@ -19,9 +19,12 @@ from buildjob.agent.failures import missing_dependencies
 from buildjob.agent.recorder import Recorder, RunEnd
 from buildjob.files import reserve
 from buildjob.gitlab.sections import PhaseFolds
+from buildjob.heartbeat import Heartbeat, elapsed
+from buildjob.log import LINE_PREFIX
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome
 from buildjob.process import child
+from buildjob.report.format import format_bytes
 from buildjob.report.full_disk import describe_full_disk
 from buildjob.run_folder import LOG, ROOM_BYTES
 from buildjob.spack.concrete import ConcreteSpec
@@ -64,6 +67,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Called when the build has nothing left to do but to exit, maybe more than once: starts the programs that follow it."""
     standby: Callable[[], frozenset[int]] = frozenset
     """Returns the ids of the processes that `prestart` has started."""
+    place: str = ""
+    """Of the package among those of this call, such as `[3/5] `; "" where there is one."""
     folds: PhaseFolds | None = None
     """What folds the phases on the terminal; None shows the build's bytes as they are."""
 
@@ -100,7 +105,9 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
         shown = around.folds.feed if around.folds else bytes
         output = child.Output(log, terminal=around.terminal, shown=shown, listen=listen)
-        ended = _follow(_program(process, cgroup), output, around, started=functools.partial(_watch, observer, before))
+        program = _program(process, cgroup)
+        with Heartbeat(functools.partial(_beat, recorder, reader, output, around.place)):
+            ended = _follow(program, output, around, started=functools.partial(_watch, observer, before))
         if around.folds:
             output.show(around.folds.end())
         # at once: what the build leaves is deleted soon
@@ -168,6 +175,16 @@ def _follow(
         return child.run(program, output=output, until=until, started=started)
     except OSError as error:
         return child.Ended(exit_code=127, has_started=False, log_error=f"{program.argv[0]} does not start: {error.strerror}")
+
+
+def _beat(recorder: Recorder, reader: Reader, output: child.Output, place: str, seconds: float) -> None:
+    """Show which package is at what, for how long, and its peak memory so far."""
+    known = recorder.result.telemetry
+    phase = reader.phases[-1].name if reader.phases else ""
+    peak = known.totals.memory_working_set_peak_bytes
+    facts = [phase, elapsed(seconds), format_bytes(peak) if peak else ""]
+    title = f"{known.spec.name}@{known.spec.version}"
+    output.show_line(f"{LINE_PREFIX}{place}{title} ({', '.join(filter(None, facts))})")
 
 
 def _listen(watchers: _Watchers, around: Surroundings, chunk: bytes) -> None:

@@ -18,6 +18,7 @@ from buildjob.agent import recorder
 from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.storage.notices import NO_ANSWER
 from buildjob.errors import Interrupted, TimedOut
+from buildjob.heartbeat import Heartbeat, elapsed
 from buildjob.log import LINE_PREFIX, Log
 from buildjob.masking import mask
 from buildjob.process import child, environments
@@ -113,7 +114,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             notices.feed(chunk)
             listen(chunk)
 
-        ended = child.follow(started, output=child.Output(printed, listen=hear), until=until)
+        def beat(seconds: float) -> None:
+            self.log.note(f"{self.log.last_step or Path(argv[0]).name}: still at it after {elapsed(seconds)}")
+
+        with Heartbeat(beat):
+            ended = child.follow(started, output=child.Output(printed, listen=hear), until=until)
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)
         if ended.timed_out:

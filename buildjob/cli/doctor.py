@@ -1,30 +1,29 @@
 """`spack-farm doctor`: checks everything that a build here needs, and says how to fix what is missing.
 
-Each check is a small function that returns its result; nothing is changed and nothing is built. Runs without any extra, and
-names those that are missing.
+Each check is a small function that returns its result; nothing is built, and nothing stays changed. Runs without any extra,
+and names those that are missing.
 """
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from buildjob import extra
-from buildjob.agent import publish_process, request
+from buildjob.agent import request
 from buildjob.agent.ci_facts import asked_faults
 from buildjob.agent.disks import Place, cannot_write, existing_folder, read_figures, require_temporary_folder
-from buildjob.buildcache import documents, presence
-from buildjob.buildcache.layout import LAYOUT
-from buildjob.buildcache.presence import Presence
-from buildjob.buildcache.storage.retry import RetryPolicy
-from buildjob.cli import build, publish_inputs, publish_options
+from buildjob.agent.request import Target
+from buildjob.cli import build, doctor_targets, publish_options
+from buildjob.cli.doctor_targets import Check
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup import find_cgroup
@@ -54,24 +53,6 @@ class _SpackFolders(msgspec.Struct):
     stages: list[str]
     """Candidates for the stage folder."""
     tree: str
-
-
-class Check(msgspec.Struct, frozen=True):
-    """The result of one check."""
-
-    is_good: bool
-    text: str
-    advice: str = ""
-    """What to do; empty if nothing is to be done."""
-    is_needed: bool = True
-    """A build here needs it."""
-
-    @property
-    def mark(self) -> str:
-        """How the line begins."""
-        if self.is_good:
-            return "ok   "
-        return "FIX  " if self.is_needed else "note "
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +96,10 @@ def parser(prog: str = "spack-farm doctor") -> argparse.ArgumentParser:
         description="Check what a build here needs, and say how to fix what is missing.",
         epilog="""\
 example:
-  spack-farm doctor --mirror ./mirror
+  spack-farm doctor --mirror s3://binaries/farm --signing-key-file key.asc
+  spack-farm doctor --cdash https://cdash.example.org --cdash-token-file token
+
+Servers are asked side by side, each for 5 s at most. To S3 a small object is written, and deleted again.
 
 exit codes:
   0 a build can start here
@@ -127,6 +111,11 @@ exit codes:
     )
     new.add_argument("--spack", metavar="FOLDER", help="the Spack to check")
     new.add_argument("--mirror", metavar="FOLDER", help="the build cache that builds will publish to")
+    new.add_argument("--signing-key-file", metavar="FILE", help="the secret key that builds will sign with")
+    new.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
+    new.add_argument("--cdash", metavar="URL", help="the CDash that documents will be sent to")
+    new.add_argument("--cdash-project", metavar="NAME", default="Spack", help="the project there (default: Spack)")
+    new.add_argument("--cdash-token-file", metavar="FILE", help="the token for it")
     new.add_argument("--out", metavar="FOLDER", default="spack-farm-out", help="where the run folders will be made")
     return new
 
@@ -150,8 +139,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     """Yield the result of each check."""
-    yield from _extras()
     variables = environment()
+    asking = doctor_targets.Asking(_targets(arguments, variables))
+    yield from _extras()
     yield from _variables(variables)
     places = yield from _spack(arguments.spack or "", variables)
     yield _program("gcc", "--version", "install a C compiler; on Debian: apt-get install gcc")
@@ -170,9 +160,9 @@ def checks(arguments: argparse.Namespace) -> Iterator[Check]:
     except AgentError as error:
         yield Check(False, str(error))
     yield _run_folders(Path(arguments.out))
-    if arguments.mirror:
-        yield _mirror(arguments.mirror)
+    yield from _key(arguments, variables)
     yield _cgroup()
+    yield from asking.answers()
 
 
 def _extras() -> Iterator[Check]:
@@ -309,8 +299,8 @@ def _run_folders(out: Path) -> Check:
     return Check(True, f"run folders can be made in {out.resolve()}")
 
 
-def _mirror(text: str) -> Check:
-    variables = environment()
+def _mirror_fault(text: str) -> Check | Target:
+    """Return where binaries would go, or why that can't be."""
     try:
         argv = ["x", "--mirror", text, "--unsigned"]
         asked = request.parse(build.parser().parse_args(argv), {})
@@ -321,28 +311,31 @@ def _mirror(text: str) -> Check:
     existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder) if folder else None
     if existing and not os.access(existing, os.W_OK):
         return Check(False, f"mirror {folder}: this user can't write to {existing}", "choose another mirror")
-    try:
-        return _what_stands_at(asked.target.url, variables)
-    except AgentError as error:
-        return Check(False, f"mirror {error}")
-    except ImportError as error:
-        return Check(False, f"mirror {asked.target.url}: not checked: {extra.advice(error) or error}")
+    return asked.target
 
 
-def _what_stands_at(url: str, variables: dict[str, str]) -> Check:
-    """Ask the storage, as a build would; one that does not answer is asked twice only."""
-    arguments = publish_options.parser().parse_args(["ls", url], namespace=publish_options.Arguments())
-    publish_options.add_environment(arguments, variables)
-    arguments.endpoint_url = arguments.endpoint_url or publish_process.endpoint_url(variables) or None
-    store = publish_inputs.open_mirror(arguments, url, Log(sys.stderr), retries=RetryPolicy(tries=2), answer_seconds=10)
-    found = presence.of(store)
-    if found is Presence.NOTHING:
-        return Check(True, f"mirror {store.url}: it can be read; not a build cache yet, the first build makes one")
-    if found is not Presence.BUILD_CACHE:
-        return Check(False, f"mirror {store.url}: {presence.fault_of(found)}")
-    if fault := documents.layout_fault(store):
-        return Check(False, f"mirror {store.url}: {LAYOUT} {fault}")
-    return Check(True, f"mirror {store.url}: it can be read; a build cache of layout 3")
+def _targets(arguments: argparse.Namespace, variables: dict[str, str]) -> dict[str, Callable[[], list[Check]]]:
+    """Return what is asked side by side, each by its name in messages."""
+    targets: dict[str, Callable[[], list[Check]]] = {}
+    if mirror := arguments.mirror or variables.get(f"{request.PREFIX}MIRROR"):
+        found = _mirror_fault(mirror)
+        if isinstance(found, Check):
+            targets["mirror"] = lambda: [found]
+        else:
+            ask = functools.partial(doctor_targets.mirror_checks, found.url, variables, writes=found.folder is None)
+            targets[f"mirror {found.url}"] = ask
+    if arguments.cdash:
+        targets[f"CDash {arguments.cdash}"] = functools.partial(
+            doctor_targets.cdash_checks, arguments.cdash, arguments.cdash_project, arguments.cdash_token_file or ""
+        )
+    return targets
+
+
+def _key(arguments: argparse.Namespace, variables: dict[str, str]) -> Iterator[Check]:
+    key = arguments.signing_key_file or variables.get(f"{request.PREFIX}SIGNING_KEY_FILE", "")
+    passphrase = arguments.signing_passphrase_file or variables.get(f"{request.PREFIX}SIGNING_PASSPHRASE_FILE", "")
+    if key:
+        yield doctor_targets.key_check(key, passphrase, now=time.time())
 
 
 def _cgroup() -> Check:

@@ -5,6 +5,7 @@ from buildjob.buildcache.indexing.pending_pushes import Known
 from buildjob.cli.publish_inputs import index_options, log_left_out, open_existing
 from buildjob.cli.publish_options import Arguments
 from buildjob.log import Log
+from buildjob.report.format import format_count
 
 
 def run(arguments: Arguments, log: Log) -> int:
@@ -13,7 +14,9 @@ def run(arguments: Arguments, log: Log) -> int:
     if documents.ensure_layout(store):
         log.note(f"wrote {layout.LAYOUT}, which was missing")
     updated = index.update(store, Known(), index_options(arguments))
-    log.note(f"{updated.added} binaries added to the index" if updated.replaced else "the index is up to date")
+    added = format_count(updated.added, "binary", "binaries")
+    log.note(f"{added} added to the index" if updated.replaced else "the index is up to date")
     if updated.unfinished:
-        log.warning(f"{updated.unfinished} announced binaries have not appeared: their push still runs, or was killed")
+        announced = format_count(updated.unfinished, "announced binary", "announced binaries")
+        log.warning(f"not there yet: {announced}, whose push still runs, or was killed")
     return log_left_out(log, updated.left_out)

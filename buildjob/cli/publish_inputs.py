@@ -21,6 +21,7 @@ from buildjob.cli.publish_options import Arguments, connections_of, is_on
 from buildjob.errors import PublishError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup_position import cpu_limit_cores, read_position
+from buildjob.report.format import format_count
 
 SOME_LEFT_OUT = 1
 """Exit code of a verb that did its work, but not on everything it came upon."""
@@ -65,7 +66,7 @@ def log_left_out(log: Log, left_out: Sequence[Fault]) -> int:
     for fault in left_out:
         sys.stdout.write(f"{fault.key}: {fault.text}\n")
     if left_out:
-        log.warning(f"{len(left_out)} objects can't be read as manifests of binaries: they were left out")
+        log.warning(f"left out: {format_count(len(left_out), 'object')} that can't be read as manifests of binaries")
     return SOME_LEFT_OUT if left_out else 0
 
 

@@ -8,6 +8,7 @@ from buildjob.buildcache import prune
 from buildjob.cli.publish_inputs import index_options, log_left_out, open_existing
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.log import Log
+from buildjob.report.format import format_count
 
 
 def run(arguments: Arguments, log: Log) -> int:
@@ -22,8 +23,9 @@ def run(arguments: Arguments, log: Log) -> int:
     for key in (*planned.marked, *planned.unreferenced):
         sys.stdout.write(f"{'delete' if key in planned.sweepable or key in planned.sweepable_blobs else 'mark  '} {key}\n")
     log.note(
-        f"{len(planned.marked)} binaries and {len(planned.unreferenced)} unreferenced blobs match no keep rule; "
-        f"{len(planned.sweepable)} binaries and {len(planned.sweepable_blobs)} blobs can be deleted now"
+        f"no keep rule holds for {_binaries(len(planned.marked))}, no manifest names "
+        f"{format_count(len(planned.unreferenced), 'blob')}; {_binaries(len(planned.sweepable))} and "
+        f"{format_count(len(planned.sweepable_blobs), 'blob')} can be deleted now"
     )
     code = log_left_out(log, planned.left_out)
     if planned.keeps_blobs:
@@ -33,9 +35,13 @@ def run(arguments: Arguments, log: Log) -> int:
         return code
     if planned.sweepable or planned.sweepable_blobs:
         swept = prune.sweep(store, planned, index_options(arguments))
-        log.note(f"{swept.manifests} binaries and {swept.blobs} blobs were deleted")
+        log.note(f"deleted {_binaries(swept.manifests)} and {format_count(swept.blobs, 'blob')}")
         if not swept.is_complete:
             log.warning("the time for one run is over; run it again")
     if prune.mark(store, planned):
         log.note(f"the others were marked; a run after {arguments.grace} deletes them")
     return code
+
+
+def _binaries(number: int) -> str:
+    return format_count(number, "binary", "binaries")

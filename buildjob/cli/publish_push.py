@@ -15,7 +15,7 @@ from buildjob.cli.publish_inputs import index_options, open_mirror, processes_fo
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
-from buildjob.report.format import format_bytes
+from buildjob.report.format import format_bytes, format_count
 
 
 def wait_for_environment(arguments: Arguments) -> bool:
@@ -65,7 +65,7 @@ def run(arguments: Arguments, log: Log) -> int:
         )
         _log_must_stay(log, planned)
         if planned.there:
-            log.note(f"{len(planned.there)} binaries are in the build cache already (--replace uploads them again)")
+            log.note(f"{_binaries(len(planned.there))} in the build cache already (--replace uploads again)")
         for key in planned.broken:
             log.warning(f"{store.url}/{key}: Spack would not take what is there; it is uploaded again")
         if arguments.dry_run:
@@ -77,7 +77,7 @@ def run(arguments: Arguments, log: Log) -> int:
     if pushed.is_new:
         log.note(f"{store.url}: there was no build cache; this push has made one")
     if planned.binaries:
-        log.note(f"uploaded {len(pushed.manifest_keys)} binaries, {format_bytes(pushed.bytes)}, to {store.url}")
+        log.note(f"uploaded {_binaries(len(pushed.manifest_keys))}, {format_bytes(pushed.bytes)}, to {store.url}")
     _log_index(log, pushed)
     if arguments.json:
         shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
@@ -95,7 +95,7 @@ def _log_must_stay(log: Log, planned: push.PushPlan) -> None:
 def _show(planned: push.PushPlan, url: str, log: Log) -> int:
     for binary in planned.binaries:
         sys.stdout.write(f"{url}/{binary.manifest_key}\n")
-    log.note(f"would upload {len(planned.binaries)} binaries, {format_bytes(planned.bytes)} at most")
+    log.note(f"would upload {_binaries(len(planned.binaries))}, {format_bytes(planned.bytes)} at most")
     return 0
 
 
@@ -120,7 +120,7 @@ def _progress() -> Callable[[int, int, int], None]:
         return lambda _done, _all, _bytes: None
 
     def show(done: int, every: int, size: int) -> None:
-        sys.stderr.write(f"\rspack-farm: {done} of {every} binaries, {format_bytes(size)}\x1b[K")
+        sys.stderr.write(f"\rspack-farm: {done} of {_binaries(every)}, {format_bytes(size)}\x1b[K")
         if done == every:
             sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
@@ -133,8 +133,13 @@ def _log_index(log: Log, pushed: push.Pushed) -> None:
         log.note("the index was not updated; publish index does it")
         return
     if pushed.index.left_out:
-        log.warning(f"{len(pushed.index.left_out)} objects can't be read as manifests; publish index --rebuild names them")
+        objects = format_count(len(pushed.index.left_out), "object")
+        log.warning(f"{objects} that can't be read as manifests; publish index --rebuild names them")
     if pushed.index.replaced:
-        log.note(f"{pushed.index.added} binaries added to the index")
+        log.note(f"{_binaries(pushed.index.added)} added to the index")
     else:
         log.note("the index is up to date")
+
+
+def _binaries(number: int) -> str:
+    return format_count(number, "binary", "binaries")

@@ -20,6 +20,7 @@ from buildjob.errors import AgentError, RequestError, SpackError
 from buildjob.log import Log
 from buildjob.paths import from_environment
 from buildjob.process import environments
+from buildjob.report.format import format_count
 from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import Redistribution as Recipes
 from buildjob.spack.find import SpackInstallation, find
@@ -43,7 +44,8 @@ def redistribution(arguments: Arguments, folder: Path, log: Log) -> Redistributi
             log.warning(f"whether the binaries may be redistributed was not checked: {error}")
             return Redistribution(private=arguments.private, is_known=False)
     if said.unknown and not arguments.private:
-        log.note(f"of {len(said.unknown)} binaries {spack.found} has no recipe that says whether they may be redistributed")
+        binaries = format_count(len(said.unknown), "binary", "binaries")
+        log.note(f"of {binaries} {spack.found} has no recipe that says about redistribution")
     # on a private build cache, what is in doubt gets a manifest that keeps it there
     doubtful = said.unknown if arguments.private else []
     return Redistribution(private=arguments.private, forbidden=frozenset([*said.not_redistributable, *doubtful]))

@@ -12,7 +12,7 @@ from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_fo
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
-from buildjob.report.format import format_bytes
+from buildjob.report.format import format_bytes, format_count
 
 _FAULTS = 1
 
@@ -59,16 +59,21 @@ def run(arguments: Arguments, log: Log) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(findings.good_keys).decode() + "\n")
     good = len(findings.good_keys)
-    log.note(f"{good} of {findings.binaries} binaries are good, {findings.indexed} are indexed, {faults} faults")
+    binaries = format_count(findings.binaries, "binary", "binaries")
+    log.note(f"{good} of {binaries} good, {findings.indexed} indexed, {format_count(faults, 'fault')}")
     if findings.not_redistributable:
         log.note(
-            f"{len(findings.not_redistributable)} packages must not be redistributed; binaries that need them do without"
+            f"{format_count(len(findings.not_redistributable), 'package')} must not be redistributed; "
+            "binaries that need them do without"
         )
     if findings.unindexed:
-        log.note(f"{findings.unindexed} binaries are announced and not yet in the index; publish index adds them")
+        count = format_count(findings.unindexed, "binary", "binaries")
+        log.note(f"{count} announced and not yet in the index; publish index adds them")
     if findings.unreferenced:
         size = format_bytes(findings.unreferenced_bytes)
-        log.note(f"{findings.unreferenced} blobs, {size}, are named by no manifest; publish prune deletes them")
+        log.note(
+            f"{format_count(findings.unreferenced, 'blob')}, {size}, that no manifest names; publish prune deletes them"
+        )
     return _FAULTS if faults else 0
 
 

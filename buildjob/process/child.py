@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -117,6 +118,8 @@ class Output:
         self._terminal = terminal
         self._shown = shown
         self._listen = listen
+        self._showing = threading.Lock()
+        self._is_at_line_start = True
         self.error = ""
         """Why the log could not be written; empty while it can."""
 
@@ -133,7 +136,17 @@ class Output:
 
     def show(self, text: bytes) -> None:
         """Write bytes to the terminal only."""
-        if self._terminal is None:
+        with self._showing:
+            self._write_terminal(text)
+
+    def show_line(self, line: str) -> None:
+        """Write a line to the terminal only, from any thread; a line of the program that has no end yet is ended before."""
+        with self._showing:
+            self._write_terminal(b"" if self._is_at_line_start else b"\n")
+            self._write_terminal(f"{line}\n".encode(errors="backslashreplace"))
+
+    def _write_terminal(self, text: bytes) -> None:
+        if self._terminal is None or not text:
             return
         try:
             view = memoryview(text)
@@ -141,6 +154,7 @@ class Output:
                 view = view[os.write(self._terminal, view) :]
         except OSError:
             self._terminal = None
+        self._is_at_line_start = text.endswith(b"\n")
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,3 +102,8 @@ def _three_digits(value: float, *, decimals: int = 3) -> str:
         if value < bound:
             return f"{value:.{min(digits, decimals)}f}"
     return f"{value:.0f}"
+
+
+def format_count(number: int, one: str, many: str = "") -> str:
+    """Return a number of things: `1 blob`, `2 blobs`; `many` where more than one is not written with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

@@ -46,7 +46,8 @@ def run(arguments: Arguments) -> int:
         found += [fault for path, text in texts.items() for fault in _lint(arguments, path, text)]
     print_text("".join(f"{fault}\n" for fault in found))
     jobs = sum(len(limits.job_names(document)) for document in documents.values())
-    sys.stderr.write(f"{len(documents)} pipelines, {jobs} jobs, {len(found)} faults\n")
+    counts = {"pipeline": len(documents), "job": jobs, "fault": len(found)}
+    sys.stderr.write(", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in counts.items()) + "\n")
     return 1 if found else 0
 
 

@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             file.name
             for file in self.fake.taken
             if [file.query.get(key) for key in ("build", "site", "stamp")]
-            == [asked[key] for key in ("build", "site", "stamp")]
+            == [asked.get(key) for key in ("build", "site", "stamp")]
         ]
         shown = set(names) if self.fake.parsed else set()
         node = {

@@ -213,3 +213,14 @@ def test_a_full_disk_under_the_log_ends_the_log_only() -> None:
     output.write(b"two")
     assert heard == [b"one", b"two"]
     assert output.error == "No space left on device"
+
+
+def test_a_line_of_the_agents_own_stands_between_those_of_the_program(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log, (tmp_path / "terminal").open("wb") as terminal:
+        output = child.Output(log, terminal=terminal.fileno())
+        output.write(b"half a ")
+        output.show_line("own")
+        output.write(b"line\n")
+        output.show_line("own")
+    assert (tmp_path / "log").read_bytes() == b"half a line\n"
+    assert (tmp_path / "terminal").read_bytes() == b"half a \nown\nline\nown\n"

@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.cdash import CDash
 from tests.labs.checkout import ROOT
 from tests.labs.limits import small_disk
+from tests.labs.s3.server import Server
+from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab
 
 
@@ -103,3 +108,68 @@ def test_settings_that_are_there_are_not_missed(variables: dict[str, str], tmp_p
     printed = doctor("--out", tmp_path, **variables).stdout
     assert ("s3://" in printed) is not any(name.startswith("AWS_") for name in variables)
     assert ("no cluster" in printed) is ("KUBERNETES_SERVICE_HOST" not in variables)
+
+
+def lines_of(done: subprocess.CompletedProcess[str], about: str) -> list[str]:
+    """Return the lines about a target; the rest of this machine may lack something."""
+    assert "Traceback" not in done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line[6:].startswith(about)]
+
+
+def test_s3_is_read_written_to_and_left_as_it_was(s3: Server, tmp_path: Path) -> None:
+    bucket = s3.bucket()
+    mirror = f"s3://{bucket}/farm"
+    done = doctor("--out", tmp_path, "--mirror", mirror, **s3.environment)
+    first, second = lines_of(done, f"mirror {mirror}: ")
+    assert first.startswith("ok")
+    assert "it can be read; not a build cache yet" in first
+    assert second == f"ok    mirror {mirror}: it can be written to, listed and deleted from; writes have conditions"
+    again = doctor("--out", tmp_path, **s3.environment, SPACK_FARM_BUILD_MIRROR=mirror)
+    assert lines_of(again, f"mirror {mirror}: ") == [first, second], "the variable of builds counts, and nothing was left"
+
+
+def test_a_server_that_hangs_costs_five_seconds_and_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        done = doctor(
+            "--out", tmp_path, "--mirror", "s3://bucket/farm", "--cdash", address, AWS_ACCESS_KEY_ID="a",
+            AWS_SECRET_ACCESS_KEY="b", AWS_ENDPOINT_URL=address, PATH="/nonexistent",
+        )  # fmt: skip
+        assert time.monotonic() - begun < 25  # 5 s, and the start on a busy machine
+    assert done.returncode == 1
+    assert len(lines_of(done, "mirror s3://bucket/farm: ")) == 1
+    assert len(lines_of(done, f"CDash {address}: ")) == 1
+
+
+@pytest.mark.parametrize(
+    ("may_ask", "said"),
+    [
+        (True, "ok    CDash {url}: it has the project Spack, and takes the token"),
+        (False, "note  CDash {url}: it answers, and does not show the project Spack to this token"),
+    ],
+)
+def test_cdash_is_asked_for_the_project(*, may_ask: bool, said: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t\n")
+    with CDash(may_ask=may_ask) as cdash:
+        done = doctor("--out", tmp_path, "--cdash", cdash.url, "--cdash-token-file", tmp_path / "token")
+        assert lines_of(done, "CDash ") == [said.format(url=cdash.url)]
+        assert cdash.authorizations == ["Bearer t"]
+        assert not cdash.taken
+
+
+@pytest.mark.parametrize("content", ["", "two words", "two\nlines", None])
+def test_a_token_file_that_holds_no_token_is_named(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+    done = doctor("--out", tmp_path, "--cdash", "http://127.0.0.1:1", "--cdash-token-file", tmp_path / "token")
+    (line,) = lines_of(done, "CDash: ")
+    assert line.startswith(f"FIX   CDash: the token file {tmp_path}/token ")
+
+
+def test_a_key_signs_or_the_reason_is_said(key: Key, tmp_path: Path) -> None:
+    done = doctor("--out", tmp_path, "--signing-key-file", key.secret)
+    assert any("signs, and" in line and line.startswith("ok") for line in done.stdout.splitlines()), done.stdout
+    done = doctor("--out", tmp_path, SPACK_FARM_BUILD_SIGNING_KEY_FILE=str(key.public))
+    assert done.returncode == 1
+    assert any(line.startswith("FIX") and str(key.public) in line for line in done.stdout.splitlines()), done.stdout

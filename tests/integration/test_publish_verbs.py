@@ -325,9 +325,9 @@ def test_a_push_replaces_what_was_changed_after_its_key_had_signed_it(signed: tu
     unsigned = mirror.parent / "unsigned"
     # what another key has signed cannot be checked with this one: its users may trust it
     other = farm("push", unsigned, tmp_path / "m", "--signing-key-file", another_key.secret)
-    assert (other.returncode, "3 binaries are in the build cache already" in other.stderr) == (0, True), other.stderr
+    assert (other.returncode, "3 binaries in the build cache already" in other.stderr) == (0, True), other.stderr
     pushed = farm("push", unsigned, tmp_path / "m", "--signing-key-file", key.secret)
-    assert (pushed.returncode, "2 binaries are in the build cache already" in pushed.stderr) == (0, True), pushed.stderr
+    assert (pushed.returncode, "2 binaries in the build cache already" in pushed.stderr) == (0, True), pushed.stderr
     assert f"{changed.name}: Spack would not take what is there; it is uploaded again" in pushed.stderr
     assert faults_of(FolderStore(tmp_path / "m"), key) == []
 

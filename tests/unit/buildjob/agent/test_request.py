@@ -295,7 +295,8 @@ def test_what_this_user_may_not_read_or_write_is_rejected(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("1.5h", 5400), ("2 h 5 min", 7500)]
+    ("text", "value"),
+    [("90", 90), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("1.5h", 5400), ("2 h 5 min", 7500), ("1d", 86400)],
 )
 def test_durations(text: str, value: float) -> None:
     assert seconds(text, "--timeout") == value

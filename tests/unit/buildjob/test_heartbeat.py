@@ -1,0 +1,36 @@
+"""A line once a minute while something lasts, and none after it."""
+
+import threading
+
+import pytest
+
+from buildjob.heartbeat import Heartbeat, elapsed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (151, "2:31"), (3600, "1:00:00"), (86399, "23:59:59")]
+)
+def test_a_time_is_written_as_a_clock_shows_it(seconds: float, text: str) -> None:
+    assert elapsed(seconds) == text
+
+
+def test_it_beats_until_it_is_left() -> None:
+    beaten, said = threading.Event(), list[float]()
+
+    def say(seconds: float) -> None:
+        said.append(seconds)
+        beaten.set()
+
+    with Heartbeat(say, every_seconds=0.01):
+        assert beaten.wait(10)
+    count = len(said)
+    assert said == sorted(said)
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+    assert len(said) == count
+
+
+def test_what_is_over_at_once_says_nothing() -> None:
+    said: list[float] = []
+    with Heartbeat(said.append, every_seconds=60):
+        pass
+    assert said == []
