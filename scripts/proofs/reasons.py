@@ -6,6 +6,7 @@ The driver's own calls wait on a real API server and scheduler; the autoscaler d
 
 import argparse
 import contextlib
+import datetime as dt
 import json
 import os
 import re
@@ -55,7 +56,7 @@ class Told(NamedTuple):
     reason: str
     text: str
     seconds: float
-    """From the driver's first line, before there is a pod, to the reason's line; on the real node, from when it has one."""
+    """From the driver's first line, before there is a pod, to the reason's line."""
     end_seconds: float = 0.0
     """From that line to the job's end, if it ended by itself."""
     outcome: str = ""
@@ -121,8 +122,8 @@ def page(found: dict[str, list[Told]], official: dict[str, str]) -> str:
     texts = "\n".join(f"- `{reason}`: {told[0].text}" for reason, told in found.items())
     theirs = "\n".join(f"- `{reason}`: {text}" for reason, text in official.items())
     return (
-        "The first four on simulated nodes, from the driver's first line on; the last three on a real node, from when a\n"
-        f"pod has it.\n\n{head}\n{rows}\n\nThe log's lines, of the first job each:\n\n{texts}\n\n"
+        "Seconds are from the driver's first line, before there is a pod, to the line with the reason. The first four on\n"
+        f"simulated nodes, the others on a real one.\n\n{head}\n{rows}\n\nThe log's lines, of the first job each:\n\n{texts}\n\n"
         f"The official executor's last lines within 25 s for the same pods:\n\n{theirs}"
     )
 
@@ -253,23 +254,22 @@ def real(gitlab: Coordinator, reason: str, *, jobs: int) -> list[Told]:
 
 def _waited_on_node(gitlab: Coordinator, reason: str, number: int) -> Told:
     image, words = REAL[reason]
-    at: dict[str, float] = {}
     over = threading.Event()
     info = {"name": f"{reason} {number}", "stage": "build", "pipeline_id": number + 1, "project_id": _PROJECT}
     job = gitlab.submit(payload(["true"], image={"name": image, "entrypoint": [""]}, job_info=info))
-    job.when("Preparing pod", lambda: at.setdefault("begun", time.monotonic()))
-    job.when("containers on node", lambda: at.setdefault("begun", time.monotonic()))
-
-    def told() -> None:
-        at.setdefault("told", time.monotonic())
-        over.set()
-
-    job.when(words, told)
+    job.when(words, over.set)
     assert over.wait(60), job.text
-    text = next(line for line in plain(job.text).splitlines() if words in line)
+    log = job.text
+    text = next(line for line in plain(log).splitlines() if words in line)
     job.cancel(gracefully=False)
     job.wait()
-    return Told(reason, text, at["told"] - at["begun"])
+    return Told(reason, text, _at(log, words) - _at(log, "Preparing pod"))
+
+
+def _at(log: str, words: str) -> float:
+    """Return when the Runner has read a line from the driver: its log is sent in pieces, seconds later."""
+    line = next(line for line in log.splitlines() if words in line)
+    return dt.datetime.fromisoformat(line.partition(" ")[0]).timestamp()
 
 
 def officials_text(farm: Farm, reason: str) -> str:
