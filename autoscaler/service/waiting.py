@@ -21,7 +21,7 @@ from autoscaler.errors import ClusterError
 from autoscaler.hands.hand import Fence
 from autoscaler.scale_plan import Waiting, WaitReason
 from autoscaler.service.log import LOGGER
-from autoscaler.snapshot import Pod
+from autoscaler.snapshot import JOB, Pod
 
 VERSION = 1
 _MOST_SECONDS = 5.0
@@ -108,7 +108,7 @@ class WaitingNotes:
             document = document_of(one, before, now=now)
             if is_news(document, before):
                 found.append((one.namespace, one.pod, one.uid, document))
-        over = [uid for uid in list(self._shown) if uid not in wait]
+        over = [uid for uid in list(self._shown) if uid not in wait and live[uid].kind == JOB]
         # A pod that is about to be deleted keeps its reason: that was why it never ran.
         found += [(live[uid].namespace, live[uid].name, uid, None) for uid in over if not live[uid].is_terminating]
         return found

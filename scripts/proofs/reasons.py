@@ -123,7 +123,8 @@ def page(found: dict[str, list[Told]], official: dict[str, str]) -> str:
     theirs = "\n".join(f"- `{reason}`: {text}" for reason, text in official.items())
     return (
         "Seconds are from the driver's first line, before there is a pod, to the line with the reason. The first four on\n"
-        f"simulated nodes, the others on a real one.\n\n{head}\n{rows}\n\nThe log's lines, of the first job each:\n\n{texts}\n\n"
+        f"simulated nodes, the others on a real one.\n\n{head}\n{rows}\n\n"
+        f"The log's lines, of the first job each:\n\n{texts}\n\n"
         f"The official executor's last lines within 25 s for the same pods:\n\n{theirs}"
     )
 

@@ -340,10 +340,11 @@ def test_a_new_controller_writes_nothing_that_stands_there_already() -> None:
     assert one.write([], LIVE, now=NOW, fence=lambda: None) == 0
 
 
-def test_a_pod_that_is_being_deleted_keeps_its_reason() -> None:
+@pytest.mark.parametrize("more", [{"is_terminating": True}, {"kind": "other"}])
+def test_a_pod_that_is_being_deleted_keeps_its_reason_and_one_that_is_no_job_is_left_alone(more: dict[str, Any]) -> None:
     one = notes(Patches())
     one.pod_changed(*shown("uid-p", "{}"))
-    assert one.write([], (pod("p", is_terminating=True),), now=NOW, fence=lambda: None) == 0
+    assert one.write([], (pod("p", **more),), now=NOW, fence=lambda: None) == 0
 
 
 def test_what_cannot_be_written_is_tried_again_and_time_is_bounded() -> None:
