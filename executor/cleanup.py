@@ -2,7 +2,8 @@
 
 import time
 
-from executor import names, pods
+from executor import metrics, names, pods
+from executor.attempt import Attempt
 from executor.call import Call
 from executor.kube import open_api
 
@@ -16,9 +17,10 @@ def cleanup(call: Call) -> None:
     Raises ClusterError if the API server refuses or does not answer.
     """
     attempt, settings = call.attempt, call.settings
+    job_status = call.invocation.variable("CI_JOB_STATUS")
+    metrics.add(settings, {metrics.series(metrics.JOBS, outcome=_outcome(attempt, job_status)): 1}, call.job_log)
     if attempt is None:
         return
-    job_status = call.invocation.variable("CI_JOB_STATUS")
     if settings.keep_failed and job_status == "failed" and attempt.uid and not attempt.fate.lost:
         call.job_log.note(
             f"pod {attempt.namespace}/{attempt.pod} of a failed job is kept, see keep_failed; its containers end "
@@ -35,3 +37,12 @@ def cleanup(call: Call) -> None:
     pods.delete(api, attempt.namespace, attempt.pod, grace_seconds=grace, seconds=seconds)
     if attempt.secret:
         pods.delete_secret(api, attempt.namespace, attempt.secret, seconds=seconds)
+
+
+def _outcome(attempt: Attempt | None, job_status: str) -> str:
+    """Return how the attempt is counted. Not every word that a job may set as its status becomes a series."""
+    if attempt is None or not attempt.uid:
+        return "not_started"
+    if attempt.fate.lost:
+        return "lost"
+    return job_status if job_status in {"success", "failed", "canceled", "timedout"} else "unknown"

@@ -2,12 +2,13 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from executor import access, credentials, errors, names, pods
+from executor import access, credentials, errors, metrics, names, pods
 from executor.attempt import Attempt, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
 from executor.call import Call
@@ -44,11 +45,15 @@ def prepare(call: Call) -> None:
     earlier = history.read()
     plan = _plan(job, namespace, measured, earlier, call)
     attempt = _new_attempt(plan, history, job, measured, number=earlier.next_number)
+    if earlier.attempts:
+        metrics.add(call.settings, {metrics.RETRIES: 1}, call.job_log)
     call.job_log.step(f"Preparing pod {namespace}/{plan.name} with image {plan.build.image} ...")
+    began = time.monotonic()
     with _recording_vain_waits(history, job, attempt):
         waited_seconds = earlier.waited_for(job.id)
         while (following := _start(api, plan, attempt, call, waited_seconds=waited_seconds, check=runner.check)) is not None:
             plan, attempt = following, msgspec.structs.replace(attempt, pod=following.name, secret=_secret_of(following))
+    metrics.add(call.settings, {metrics.WAITING: time.monotonic() - began, metrics.STARTS: 1}, call.job_log)
 
 
 def _start(  # noqa: PLR0913 (an API, a plan and its attempt, the call, and what ends a wait)

@@ -5,10 +5,10 @@ import time
 
 import msgspec
 
-from executor import errors, pods, usage
+from executor import errors, metrics, pods, usage
 from executor.attempt import Attempt, Fate, save_attempt
 from executor.attempt_history import AttemptHistory, Earlier
-from executor.build_stage import container_of, only_deletes_files
+from executor.build_stage import container_of, is_build_script, only_deletes_files
 from executor.call import Call, read_script
 from executor.first_script import printed_by
 from executor.helper_prelude import helper_prelude
@@ -82,7 +82,11 @@ def _run_in_pod(content: bytes, attempt: Attempt, call: Call) -> Verdict:
             verdict = judge_loss(end.pod, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
         else:
             verdict = judge_script(end, stage=call.stage, container=container, attempt=attempt, settings=call.settings)
-            usage.report(end, attempt, call, began=began, wall_seconds=time.monotonic() - began_monotonic)
+            wall_seconds = time.monotonic() - began_monotonic
+            usage.report(end, attempt, call, began=began, wall_seconds=wall_seconds)
+            if is_build_script(call.stage):
+                metrics.add(call.settings, usage.amounts(end, attempt, wall_seconds=wall_seconds), call.job_log)
+        _count_kill(verdict, call)
         _keep_fate(verdict, attempt, call, is_done=call.stage in attempt.last_stages and isinstance(end, ScriptEnd))
         _add_to_history(verdict, api, attempt, call)
     return verdict
@@ -105,6 +109,12 @@ def _end_of(script: Script, api: Api, attempt: Attempt, call: Call, notices: Not
     if isinstance(end, Cancelled):
         raise errors.Terminated
     return end
+
+
+def _count_kill(verdict: Verdict, call: Call) -> None:
+    limits = {"memory": verdict.memory_killed_at_bytes, "disk": verdict.disk_killed_at_bytes}
+    kills = {metrics.series(metrics.KILLS, limit=name): 1.0 for name, limit in limits.items() if limit}
+    metrics.add(call.settings, kills, call.job_log)
 
 
 def _keep_fate(verdict: Verdict, attempt: Attempt, call: Call, *, is_done: bool) -> None:

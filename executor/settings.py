@@ -54,6 +54,13 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """An existing folder on the manager; "" writes none."""
 
 
+class Metrics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Counters for Prometheus."""
+
+    file: str
+    """A file `….prom` in a folder that the node exporter's textfile collector reads; "" counts nothing."""
+
+
 class Kubernetes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pods: where they run, what they get, and what jobs may change. Key names are the official executor's."""
 
@@ -191,6 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     budgets: Budgets
     memory: Memory
     telemetry: Telemetry
+    metrics: Metrics
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -199,6 +207,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "budgets": Budgets,
     "memory": Memory,
     "telemetry": Telemetry,
+    "metrics": Metrics,
 }
 _KINDS = {"cpu_": Kind.CPU, "memory_": Kind.MEMORY, "ephemeral_storage_": Kind.DISK}
 _USES = {"_max_allowed": Use.CAP, "_limit_floor": Use.FLOOR, "_request": Use.REQUEST, "_limit": Use.LIMIT}

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from executor import metrics
 from executor.attempt import Attempt
 from executor.build_stage import is_build_script, is_user_script
 from executor.call import Call
@@ -89,6 +90,18 @@ def report(end: ScriptEnd, attempt: Attempt, call: Call, *, began: float, wall_s
         ended = began + wall_seconds
         content = document(end, attempt, job, variables=call.invocation.variables, began=began, ended=ended)
         _write(content, Path(call.settings.telemetry.folder) / f"{attempt.pod}.json", call.job_log)
+
+
+def amounts(end: ScriptEnd, attempt: Attempt, *, wall_seconds: float) -> metrics.Changes:
+    """Return what a build script was given and used, for the counters; only pairs of which both are known."""
+    changes: metrics.Changes = {}
+    used_bytes, asked_bytes = _working_set_peak_bytes(end, attempt), attempt.size.memory_request_bytes
+    if used_bytes and asked_bytes:
+        changes |= {metrics.MEMORY_ASKED: asked_bytes, metrics.MEMORY_USED: used_bytes}
+    used_seconds, asked_cpu = _cpu_seconds(end, attempt, wall_seconds=wall_seconds), attempt.size.cpu_request_millicores
+    if used_seconds and asked_cpu:
+        changes |= {metrics.CPU_ASKED: asked_cpu / 1000 * wall_seconds, metrics.CPU_USED: used_seconds}
+    return changes
 
 
 def _write(content: dict[str, Any], path: Path, job_log: Log) -> None:

@@ -60,7 +60,7 @@ ROOMS = (
         97.0,
         "executor",
         "__main__ attempt_history check cleanup config credentials driver environment errors exec_plugin exec_stream extra"
-        " files image_check image_facts kube local log notices pod_launch pod_wait pods prepare proxy run run_script"
+        " files image_check image_facts kube local log metrics notices pod_launch pod_wait pods prepare proxy run run_script"
         " settings size_table usage warm*",
     ),
 )

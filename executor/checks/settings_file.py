@@ -68,6 +68,15 @@ def _named(settings: Settings) -> Iterator[Finding]:
     if folder and not os.access(folder, os.W_OK | os.X_OK):
         state = "this user cannot write to it" if Path(folder).is_dir() else "there is no such folder"
         yield fault("settings", f"telemetry.folder {folder}: {state}", f"mkdir -p {folder}, writable by the Runner's user")
+    if settings.metrics.file:
+        path = Path(settings.metrics.file)
+        if path.suffix != ".prom":
+            yield fault(
+                "settings", f"metrics.file {path}: the collector reads only files whose names end with .prom", "rename it"
+            )
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            text = f"metrics.file {path}: this user cannot write to {path.parent}"
+            yield fault("settings", text, f"mkdir -p {path.parent}, writable by the Runner's user")
     if settings.sizes_file:
         try:
             table = read_table(Path(settings.sizes_file))
