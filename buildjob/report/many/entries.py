@@ -290,9 +290,9 @@ def _job(job: _Job | None) -> JobTimes | None:
     return JobTimes(
         id=job.id[:_NAME],
         name=job.name[:_LINE],
-        url=job.url[: _URL + 1],
+        url=_web(job.url),
         pipeline=job.pipeline_id[:_NAME],
-        pipeline_url=job.pipeline_url[: _URL + 1],
+        pipeline_url=_web(job.pipeline_url),
         project=job.project[:_LINE],
         ref=job.ref[:_LINE],
         pipeline_created=_time(job.pipeline_created_at),
@@ -302,10 +302,16 @@ def _job(job: _Job | None) -> JobTimes | None:
 
 
 def _links(document: _Document) -> list[Link]:
-    """Return the links of a document. One character more than a link may have is kept: a cut address leads elsewhere."""
+    """Return the links of a document."""
     job, publish = document.job or _Job(), document.publish or _Publish()
     known = (("job", job.url), ("commit", job.commit_url), ("binary", publish.url))
-    return [Link(label, url[: _URL + 1]) for label, url in known if url.startswith(("http://", "https://"))]
+    return [Link(label, web) for label, url in known if (web := _web(url))]
+
+
+def _web(url: str) -> str:
+    """Return an address of the web as it is; nothing for another one, a very long one, or one with a user or a password."""
+    is_plain = url.startswith(("http://", "https://")) and url.isprintable() and " " not in url and len(url) <= _URL
+    return url if is_plain and "@" not in url.partition("//")[2].partition("/")[0] else ""
 
 
 def _time(text: str) -> float | None:

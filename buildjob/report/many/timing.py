@@ -17,7 +17,6 @@ from buildjob.report.explain import Tone
 from buildjob.report.many.entries import Entry, JobTimes
 
 MOST_PIPELINES = 5
-_LONGEST_PATH = 1_000
 
 
 class JobTime(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +214,6 @@ def _path(jobs: Sequence[JobTime]) -> list[JobTime]:
     """Return the jobs that decided when the last one ended."""
     makers = _makers(jobs)
     path = [jobs[-1]]
-    while len(path) < _LONGEST_PATH and (before := _needed(path[-1], makers)):
+    while before := _needed(path[-1], makers):
         path.append(max(before, key=lambda job: job.ended))
     return path[::-1]

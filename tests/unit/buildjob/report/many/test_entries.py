@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from buildjob.outcome import Outcome
@@ -104,8 +105,57 @@ def test_the_error_is_one_bounded_line(changes: dict[str, Any], error: str) -> N
     assert read_entry(encoded(document(outcome="build_failed", **changes))).error == error
 
 
-def test_only_addresses_of_the_web_are_links() -> None:
-    made = document(job=job(3) | {"url": "javascript:alert(1)"}, publish={"state": "published", "url": "s3://b/k"})
-    assert [link.label for link in read_entry(encoded(made)).links] == ["commit"]
-    made = document(publish={"state": "published", "url": "https://mirror.example.org/v3/x"})
-    assert [link.label for link in read_entry(encoded(made)).links] == ["binary"]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "//host/x",
+        "s3://bucket/key",
+        "https://user:secret@host/x",
+        "https://token@host/x",
+        "https://host/\nx",
+        "https://host/\u202ex",
+        "https://host/" + "x" * 300,
+        "HTTPS://host",
+        "",
+    ],
+    ids=range(12),
+)
+def test_only_plain_addresses_of_the_web_are_kept(url: str) -> None:
+    facts = job(3) | {"url": url, "commit_url": url, "pipeline_url": url}
+    entry = read_entry(encoded(document(job=facts, publish={"state": "published", "url": url})))
+    assert entry.links == ()
+    assert entry.job
+    assert (entry.job.url, entry.job.pipeline_url) == ("", "")
+
+
+def test_the_addresses_of_job_commit_and_binary_are_links() -> None:
+    made = document(job=job(3), publish={"state": "published", "url": "https://mirror.example.org/v3/x"})
+    assert [link.label for link in read_entry(encoded(made)).links] == ["job", "commit", "binary"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"started_at": "0001-01-01T00:00:00Z", "ended_at": "0001-01-01T00:00:00+14:00"},
+        {"ended_at": "9999-12-31T23:59:59Z"},
+        {"ended_at": "2026-03-02"},
+        {"spec": {"name": "", "version": ""}},
+        {"spec": {"name": "n" * 100_000, "version": "v" * 100_000, "hash": "h" * 100_000}},
+        {"spec": {"name": "a\nb\u2028", "version": "\u202e", "dependencies": [{"hash": "x"}] * 5_000}},
+        {"job": {"pipeline_id": "1"}},
+        {"job": None},
+        {"job": {"id": "1", "started_at": "soon", "agent_started_at": "2099-01-01T00:00:00Z"}},
+        {"phases": [{"name": "x" * 100_000, "wall_seconds": 1e300}, {"name": "build", "wall_seconds": -5}]},
+        {"failed_dependencies": [{"name": "d"}] * 1_000},
+        {"publish": {"state": "<", "url": "<", "wall_seconds": 1e308}},
+    ],
+    ids=range(12),
+)
+def test_odd_documents_are_bounded_entries(changes: dict[str, Any]) -> None:
+    entry = read_entry(encoded(document() | changes))
+    assert entry.ended - entry.started >= 0 or entry.started < 0
+    assert len(msgspec.json.encode(entry)) < 300_000
+    assert all(0 <= each <= 1e9 for each in (entry.own_seconds, entry.publish_seconds, entry.wall_seconds))
