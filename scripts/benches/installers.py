@@ -114,8 +114,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench installers")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("-j", "--jobs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    names, rounds = (_PACKAGES[:2], 1) if asked.quick else (_PACKAGES, 3)
+    names, rounds = (_PACKAGES[:2], 1) if asked.quick else (_PACKAGES, asked.rounds)
     paths = from_environment(os.environ)
     spack = find(str(paths.cache / "spack" / "v1.2.0.dev0" / "spack"), os.environ, paths)
     alone: dict[str, list[dict[str, float]]] = {name: [] for name in names}

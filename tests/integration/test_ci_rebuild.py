@@ -15,6 +15,7 @@ import pytest
 from tests.fakes.cdash import CDash
 from tests.labs.checkout import ROOT
 from tests.labs.gitlab_schema import gitlab_schema_faults
+from tests.labs.limits import limited_cgroup
 from tests.labs.s3.server import Server, versitygw_program
 from tests.labs.s3.server import versitygw as serve_versitygw
 from tests.labs.spack.keys import Key
@@ -167,6 +168,28 @@ def test_a_missing_dependency_is_no_broken_package(lab: SpackLab, tmp_path: Path
     assert not list((tmp_path / "broken").iterdir())
     (document,) = project.artifacts.glob("user_data/spack-farm/hello-app-*/telemetry.json")
     assert json.loads(document.read_text())["outcome"] == "dependency_failed"
+
+
+def test_a_memory_kill_is_no_broken_package(lab: SpackLab, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    project = PipelineProject(
+        lab,
+        tmp_path / "project",
+        specs=["hello-hungry"],
+        destination={"url": (tmp_path / "mirror").as_uri(), "signed": False},
+        ci={"broken-specs-url": (tmp_path / "broken").as_uri()},
+    )
+    project.generate()
+    with limited_cgroup(300 << 20) as enter:
+        done = project.rebuild("hello-hungry", "--tests", within=enter, **PROTECTED)
+    assert done.returncode == 137, _output(done)
+    assert "memory_killed (exit code 137): command terminated with exit code 137, out of memory" in done.stderr
+    assert not list((tmp_path / "broken").iterdir())
+    (document,) = project.artifacts.glob("user_data/spack-farm/hello-hungry-*/telemetry.json")
+    (kill,) = json.loads(document.read_text())["memory_kills"]
+    assert kill["limit_bytes"] == 300 << 20
+    assert "Killed for memory" in (document.parent / "report.html").read_text()
+    assert b"Executing phase" in gzip.decompress((project.artifacts / "logs/spack-build-out.txt.gz").read_bytes())
 
 
 def test_a_mirror_that_is_lost_is_no_broken_package(lab: SpackLab, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from buildjob.errors import SpackError
 from buildjob.paths import from_environment
 from buildjob.spack.find import SpackInstallation, find
+from tests.labs.checkout import ROOT
 from tests.labs.limits import small_disk
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, kill_all, other_tree, read_telemetry
@@ -147,3 +148,18 @@ def test_the_jobs_of_a_generated_pipeline_end_as_under_spack_1_1(newer: SpackLab
     again = project.rebuild("libhello")
     assert again.returncode == 0
     assert "no need to build it" in again.stdout
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1200)  # on a new machine two minutes for what Spack derives from its recipes
+def test_the_proof_of_all_versions_in_small(newer_spack: SpackInstallation, tmp_path: Path) -> None:
+    """A real package under 1.1 and under the new installer; what both publish, stock Spack of both versions installs."""
+    del newer_spack
+    page = tmp_path / "page.md"
+    argv = [str(ROOT / "scripts/prove"), "spack-versions", "--small", "--page", str(page)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "- bzip2: spack-start, stage, install, spack-end" in page.read_text()
+    assert done.stdout.count("installed by stock Spack") == 4

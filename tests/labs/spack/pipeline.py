@@ -140,11 +140,12 @@ class PipelineProject:
             "SPACK_ENV": str(environment),
         }
 
-    def rebuild(self, package: str, *options: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run one job with the agent, in a fresh install tree."""
-        return self._job(
-            package, [sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "--ci", *map(str, options)], variables
-        )
+    def rebuild(
+        self, package: str, *options: str | Path, within: Sequence[str] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one job with the agent, in a fresh install tree; `within` is a command line that runs another one."""
+        argv = [*within, sys.executable, str(ROOT / "spack_farm/__main__.py"), "build", "--ci", *map(str, options)]
+        return self._job(package, argv, variables)
 
     def stock_rebuild(self, package: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run one job with `spack ci rebuild`, in a fresh install tree."""
