@@ -163,18 +163,20 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return report_run(session, recorder)
     fetch_report = recorder.folder / FETCH_REPORT
-    process = Process(
-        argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report),
-        environment=spack.environment(session.environments.build),
-        folder=Path.cwd(),
-        writes_to=(Place("stage folder", stage_folder(again.found, spec)), Place("install tree", Path(spec.prefix))),
-        needs=planning.named_by(again.found, spec.build_needs),
-        fetch_report=fetch_report,
-    )
     with (
         folded(session, f"{place}building {spec.title}", spec.name, spec.hash[:7]),
         Publishing(publisher, spec, recorder.folder) as publishing,
     ):
+        pipes = publishing.pipes()
+        process = Process(
+            argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report, pipes=pipes),
+            environment=spack.environment(session.environments.build),
+            folder=Path.cwd(),
+            writes_to=(Place("stage folder", stage_folder(again.found, spec)), Place("install tree", Path(spec.prefix))),
+            needs=planning.named_by(again.found, spec.build_needs),
+            fetch_report=fetch_report,
+            pipes=pipes or (),
+        )
         packs = session.request.packs
         around = surroundings(session, publishing if packs else None, folds=phase_folds(session, spec), place=place)
         run(process, recorder, around=around)
@@ -211,7 +213,9 @@ def surroundings(
     )
     if publishing is None:
         return around
-    return msgspec.structs.replace(around, prestart=publishing.prestart, standby=publishing.standby)
+    return msgspec.structs.replace(
+        around, prestart=publishing.prestart, standby=publishing.standby, started=publishing.started
+    )
 
 
 def _write_page(session: Session, recorder: Recorder) -> RunResult:

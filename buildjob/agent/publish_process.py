@@ -21,6 +21,7 @@ from buildjob.buildcache.signing import TrustHome
 from buildjob.errors import AgentError, PublishError, RequestError
 from buildjob.options import PrestartedInput
 from buildjob.outcome import Outcome
+from buildjob.s3_plain import StaticRoute, static_route
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.telemetry import Publish
 
@@ -30,6 +31,10 @@ Call = Callable[[list[str], Mapping[str, str]], tuple[int, bytes]]
 _Answer = TypeVar("_Answer")
 _PROGRAM = Path(__file__).resolve().parents[2] / "spack_farm/__main__.py"
 """The dispatcher as a file: the process may start in any folder, and finds our packages beside this one."""
+_PREFIX = "SPACK_FARM_PUBLISH_"
+_ENDPOINT = f"{_PREFIX}ENDPOINT_URL"
+_OTHER_ACCESS = frozenset({f"{_PREFIX}PROFILE", f"{_PREFIX}CA_FILE"})
+"""Variables that `spack-farm publish` takes options of access from, and that are not looked at here."""
 _FAULTS_FOUND = 1
 """Exit code of `publish verify` where a binary that was asked for is missing or bad: an answer, not a failure."""
 
@@ -51,7 +56,7 @@ class _Failed(msgspec.Struct):
 
 def endpoint_url(variables: Mapping[str, str]) -> str:
     """Return the address of the S3 server, as `spack-farm publish` and boto3 take it; empty for AWS's own."""
-    names = ("SPACK_FARM_PUBLISH_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL")
+    names = (_ENDPOINT, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL")
     return next((variables[name] for name in names if variables.get(name)), "")
 
 
@@ -87,13 +92,17 @@ def present(call: Call, target: Target, specs: Sequence[ConcreteSpec], *, variab
     return frozenset(keys[key] for key in _answer(code, printed, list[str]) if key in keys)
 
 
-def push_argv(target: Target, unsigned: Path, *, private: bool) -> list[str]:
-    """Return the command line that signs and uploads the binary in a folder; it waits for `push_input`."""
+def push_argv(target: Target, unsigned: Path, *, private: bool, variables: Mapping[str, str]) -> list[str]:
+    """Return the command line that signs and uploads the binary in a folder; it waits for `push_input`.
+
+    `variables` are those of `push_input`: they decide what it loads while it waits.
+    """
     # what came from a pipe has no name that another process could open: it comes with `push_input`
     files = [argument for option, source in _secrets(target) if source.file for argument in (option, str(source.file))]
     signing = files if target.signing_key_file else ["--unsigned"]
     signing += ["--private"] if private else []
-    return _argv("push", str(unsigned), target.url, "--replace", "--json", "--prestarted", *signing)
+    loads = "boto3" if _static_route(target.url, variables) is None else "nothing"
+    return _argv("push", str(unsigned), target.url, "--replace", "--json", f"--prestarted={loads}", *signing)
 
 
 def push_input(target: Target, variables: Mapping[str, str]) -> bytes:
@@ -120,10 +129,38 @@ def pushed(code: int, printed: bytes, *, dag_hash: str, begun: float) -> Publish
 
 
 def send_telemetry(call: Call, mirror_url: str, documents: Sequence[Path], *, variables: Mapping[str, str]) -> None:
-    """Upload documents of telemetry. Raises AgentError if that fails."""
+    """Upload documents of telemetry: by this process if no boto3 is needed. Raises AgentError if that fails."""
+    if _has_sent(mirror_url, documents, variables):
+        return
     code, printed = call(_argv("telemetry", *map(str, documents), mirror_url, "--json"), _environment(variables))
     if code != 0:
         raise _error(code, printed)
+
+
+def _has_sent(mirror_url: str, documents: Sequence[Path], variables: Mapping[str, str]) -> bool:
+    """Upload documents without a process; return whether that was possible."""
+    route = _static_route(mirror_url, variables)
+    if route is None:
+        return False
+    from buildjob.buildcache import send_telemetry as story  # noqa: PLC0415  after the builds: the agent is small while they run
+    from buildjob.buildcache.storage.open import open_static  # noqa: PLC0415
+
+    place: story.Place = "protected" if variables.get("CI_COMMIT_REF_PROTECTED") == "true" else "other"
+    try:
+        story.send(documents, open_static(mirror_url, route), place)
+    except (AgentError, OSError):  # the process says the same, or more, and tries for longer
+        return False
+    return True
+
+
+def _static_route(url: str, variables: Mapping[str, str]) -> StaticRoute | None:
+    """Return how the build cache is reached without boto3; None if that is not possible."""
+    given = _environment(variables)
+    if set(given) & _OTHER_ACCESS or not url.startswith("s3://"):
+        return None
+    region = given.get(f"{_PREFIX}REGION", "")
+    bucket = url.removeprefix("s3://").partition("/")[0]
+    return static_route(bucket, given, endpoint_url=given.get(_ENDPOINT, ""), region=region)
 
 
 def _argv(*arguments: str) -> list[str]:
@@ -134,7 +171,7 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment, with the address that Spack's own variable gives, and no colors."""
     changed = dict(variables) | {"NO_COLOR": "1"}
     if endpoint := endpoint_url(variables):
-        changed["SPACK_FARM_PUBLISH_ENDPOINT_URL"] = endpoint
+        changed[_ENDPOINT] = endpoint
     return changed
 
 

@@ -26,6 +26,7 @@ from buildjob.buildcache.manifest import parse_manifest
 from buildjob.errors import AgentError, DiskFull, Interrupted, PublishError, RequestError, TimedOut
 from buildjob.outcome import Outcome
 from buildjob.process.prestarted import Prestarted
+from buildjob.process.successor import Successor
 from buildjob.run_folder import TELEMETRY, RunResult
 from buildjob.spack.concrete import ConcreteSpec, Origin, Packed
 from buildjob.spack.install_log import says_no_space
@@ -47,10 +48,12 @@ class Publishing:
         self._target = session.request.target
         # without secrets: a prestarted process receives them when the last process of the build has ended
         variables = session.environments.build
-        self._packing = session.prestarted(spack.pack_argv(), spack.environment(variables))
+        self._packing = Successor(session.prestarted(spack.pack_argv(), spack.environment(variables)))
         self._pushing: Prestarted | None = None
         if self._target and self._target.folder is None:
-            argv = publish_process.push_argv(self._target, self._unsigned, private=session.request.private)
+            argv = publish_process.push_argv(
+                self._target, self._unsigned, private=session.request.private, variables=session.request.variables
+            )
             self._pushing = session.prestarted(argv, variables)
 
     def __enter__(self) -> Self:
@@ -61,14 +64,22 @@ class Publishing:
             program.end()
 
     @property
-    def _programs(self) -> list[Prestarted]:
+    def _programs(self) -> list[Successor | Prestarted]:
         return [self._packing, *([self._pushing] if self._pushing else [])]
 
+    def pipes(self) -> tuple[int, int] | None:
+        """Return what the installing program gets to leave a successor that packs the package; None without packing."""
+        return self._packing.offer() if self._session.request.packs else None
+
     def prestart(self) -> None:
-        """Start what packs and what pushes, unless that has been done."""
+        """Start what pushes, unless that has been done."""
         with contextlib.suppress(OSError):  # `publish` tries again, and its error is reported
-            for program in self._programs:
-                program.start()
+            if self._pushing:
+                self._pushing.start()
+
+    def started(self) -> None:
+        """Forget what only the program that installs the package is to have of the pipes."""
+        self._packing.offered()
 
     def standby(self) -> frozenset[int]:
         """Return the ids of the prestarted processes."""

@@ -52,6 +52,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """A file that will be there if Spack could not get a source."""
     needs: tuple[ConcreteSpec, ...] = ()
     """What has to be installed for it."""
+    pipes: tuple[int, ...] = ()
+    """Descriptors that it inherits."""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +68,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     prestart: Callable[[], None] = lambda: None
     """Called when the build has nothing left to do but to exit, maybe more than once: starts the programs that follow it."""
     standby: Callable[[], frozenset[int]] = frozenset
-    """Returns the ids of the processes that `prestart` has started."""
+    """Returns the ids of the processes that `prestart` has started, and of those that the build leaves for what follows."""
+    started: Callable[[], None] = lambda: None
+    """Called when the build has been started."""
     place: str = ""
     """Of the package among those of this call, such as `[3/5] `; "" where there is one."""
     folds: PhaseFolds | None = None
@@ -105,11 +109,18 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
         shown = around.folds.feed if around.folds else bytes
         output = child.Output(log, terminal=around.terminal, shown=shown, listen=listen)
+
+        def started(pid: int) -> None:
+            around.started()
+            _watch(observer, before, pid)
+
         program = _program(process, cgroup)
         with Heartbeat(functools.partial(_beat, recorder, reader, output, around.place)):
-            ended = _follow(program, output, around, started=functools.partial(_watch, observer, before))
+            ended = _follow(program, output, around, started=started)
         if around.folds:
             output.show(around.folds.end())
+        for pid in around.standby() if cgroup else ():
+            cgroup.release(pid)  # one that the build has left does not belong to it any more
         # at once: what the build leaves is deleted soon
         full = disks.find_full(anywhere=reader.no_space) if ended.exit_code else None
         room.close()
@@ -157,7 +168,7 @@ def _written_places(process: Process, folder: Path) -> list[Place]:
 
 def _program(process: Process, cgroup: Cgroup | None) -> child.Program:
     argv = cgroup.joined_by(process.argv) if cgroup else process.argv
-    return child.Program(argv=argv, environment=process.environment, folder=process.folder)
+    return child.Program(argv=argv, environment=process.environment, folder=process.folder, descriptors=process.pipes)
 
 
 def _watch(observer: Observer, phase: str, pid: int) -> None:

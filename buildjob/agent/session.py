@@ -6,7 +6,6 @@ Knows neither Spack nor packages.
 import contextlib
 import io
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from buildjob.masking import mask
 from buildjob.process import child, environments
 from buildjob.process.environments import Environments
 from buildjob.process.prestarted import Prestarted
+from buildjob.process.successor import Successor
 
 _PREFIX = LINE_PREFIX.encode()
 _NOTICE = _PREFIX + NO_ANSWER.encode()
@@ -93,13 +93,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Return a program that can be started before it is needed."""
         return Prestarted(_program(argv, environment))
 
-    def finish(self, program: Prestarted, line: bytes, *, standby: frozenset[int] = frozenset()) -> tuple[int, bytes]:
-        """Give a prestarted program its line of input, and follow it to its end as `call` does."""
+    def finish(
+        self, program: Prestarted | Successor, line: bytes, *, standby: frozenset[int] = frozenset()
+    ) -> tuple[int, bytes]:
+        """Give a program that waits its line of input, and follow it to its end as `call` does."""
         return self._follow(program.resume(line), program.argv, self.deadline, standby=standby)
 
     def _follow(
         self,
-        started: "subprocess.Popen[bytes]",
+        started: child.Followed,
         argv: Sequence[str | Path],
         deadline: float | None,
         *,

@@ -90,7 +90,8 @@ class Arguments(argparse.Namespace):
     documents: list[str]
     place: Literal["protected", "other"] | None
     json: bool
-    prestarted: bool
+    prestarted: Literal["boto3", "nothing"] | None
+    """What is loaded while a push waits for its environment; None if it does not wait."""
     held: dict[str, bytes] = {}  # noqa: RUF012  replaced whole, by the one that gets what pipes gave to the agent
 
 
@@ -127,7 +128,9 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     push.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
     push.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
-    push.add_argument("--prestarted", action="store_true", help=argparse.SUPPRESS)  # for the agent: see publish_push
+    push.add_argument(  # for the agent: see publish_push
+        "--prestarted", nargs="?", choices=("boto3", "nothing"), const="boto3", help=argparse.SUPPRESS
+    )
     index = _verb(verbs, "index", "merge into the index what pushes have announced")
     _mirror(index)
     index.add_argument("--rebuild", action="store_true", help="read every spec instead of the old index")

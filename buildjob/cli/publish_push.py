@@ -24,7 +24,7 @@ def wait_for_environment(arguments: Arguments) -> bool:
     Returns False if the input ends without a line: the push is not needed. The agent starts the process before it has the
     credentials to give. Raises RequestError if the line is something else.
     """
-    load_for(arguments.mirror)
+    load_for(arguments.mirror, with_boto3=arguments.prestarted == "boto3")
     if not arguments.unsigned:
         import gnupg  # noqa: PLC0415  only if something is signed
 

@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,9 +46,11 @@ class Kind(enum.StrEnum):
 class Cgroup:
     """A cgroup whose figures are the build's. As a context manager it is removed at the end if we made it."""
 
-    def __init__(self, position: Position, *, kind: Kind) -> None:
+    def __init__(self, position: Position, *, kind: Kind, home: Iterable[Path] = ()) -> None:
+        """`home` has the folders of our own cgroup if this one is made."""
         self.position = position
         self.kind = kind
+        self._home = tuple(home)
 
     @property
     def version(self) -> str:
@@ -74,6 +77,12 @@ class Cgroup:
             return argv
         joins = "; ".join(f"echo 0 > {shlex.quote(str(path))}" for path in paths)
         return ["/bin/sh", "-c", f'{joins}; exec "$@"', "sh", *argv]
+
+    def release(self, pid: int) -> None:
+        """Take a process out of the cgroup, into our own; what it has used stays counted. Its absence is success."""
+        for folder in self._home:
+            with contextlib.suppress(OSError):
+                (folder / "cgroup.procs").write_text(str(pid))
 
     def remove(self, *, wait_seconds: float = _REMOVAL_SECONDS) -> bool:
         """Remove the cgroup if we made it; return whether it no longer exists. One that still holds processes stays."""
@@ -130,7 +139,8 @@ def _make(position: Position, *, proc: Path) -> Cgroup | None:
     made = msgspec.structs.replace(
         position, folders=folders, limit_folders=limit_folders, path=f"{position.path.rstrip('/')}/{name}", is_root=False
     )
-    cgroup = Cgroup(made, kind=Kind.MADE)
+    home = parents.values() if position.version == "v1" else [position.memory_folder]
+    cgroup = Cgroup(made, kind=Kind.MADE, home=dict.fromkeys(home))
     if not _can_join(_join_paths(made)):
         cgroup.remove()
         return None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, Self
+from typing import IO, BinaryIO, Protocol, Self
 
 import msgspec
 import psutil
@@ -164,6 +164,33 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str]
     folder: Path
     """Its working folder."""
+    descriptors: tuple[int, ...] = ()
+    """What it inherits beside the standard streams."""
+
+
+class Followed(Protocol):
+    """A process that can be followed: a child of ours."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, and that of its process group."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it prints."""
+
+    @property
+    def returncode(self) -> int:
+        """Its exit code, or minus the signal that ended it; meaningless before `poll` has returned one."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+
+    def __enter__(self) -> Self:
+        """Give it."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close what it prints, and wait for its end."""
 
 
 class Until(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,12 +219,13 @@ def start(program: Program, *, stdin: int = subprocess.DEVNULL) -> "subprocess.P
         stderr=subprocess.STDOUT,
         env=dict(program.environment),
         cwd=program.folder,
+        pass_fds=program.descriptors,
         start_new_session=True,
         bufsize=0,
     )
 
 
-def follow(child: "subprocess.Popen[bytes]", *, output: Output, until: Until) -> Ended:
+def follow(child: Followed, *, output: Output, until: Until) -> Ended:
     """Follow a program that was started to its end, stop what it left, and return how it ended.
 
     A stop request or the deadline sends TERM to its process group, and KILL after 10 s.
@@ -235,7 +263,7 @@ def _process_descriptor(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _pass_on(child: "subprocess.Popen[bytes]", exited: int, output: Output, until: Until) -> tuple[bool, float | None]:
+def _pass_on(child: Followed, exited: int, output: Output, until: Until) -> tuple[bool, float | None]:
     """Pass output on until the child has exited; return whether its deadline passed, and when what is left may be killed."""
     assert child.stdout is not None
     pipe, stop, deadline = child.stdout.fileno(), until.stop, until.deadline

@@ -260,18 +260,25 @@ class Spack:
             return msgspec.json.decode(b"".join(line[1:]), type=_Rejection)
         return None
 
-    def install_argv(self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path) -> list[str]:
+    def install_argv(
+        self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path, pipes: tuple[int, int] | None = None
+    ) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed.
 
-        If Spack can't get the source, `fetch_report` will have the reasons: see `read_fetch_report`.
+        If Spack can't get the source, `fetch_report` will have the reasons: see `read_fetch_report`. `pipes` are descriptors
+        that the program gets, one to read and one to write: it leaves a successor, which packs the package as the program of
+        `pack_argv` does.
         """
         count = ("-j", str(jobs)) if jobs else ()
         again = ("--overwrite",) if spec.outdated else ()
-        return self._install_argv([spec], str(fetch_report), "--verbose", "--no-cache", "--only=package", *again, *count)
+        ends = ",".join(map(str, pipes)) if pipes else "none"
+        return self._install_argv(
+            [spec], str(fetch_report), ends, "--verbose", "--no-cache", "--only=package", *again, *count
+        )
 
     def fetch_argv(self, specs: Sequence[ConcreteSpec]) -> list[str]:
         """Return the command line that installs packages from the build caches, and nothing else."""
-        return self._install_argv(specs, "none", "--cache-only")
+        return self._install_argv(specs, "none", "none", "--cache-only")
 
     def _install_argv(self, specs: Sequence[ConcreteSpec], *options: str) -> list[str]:
         explicit = ",".join(spec.hash for spec in specs if spec.is_explicit) or "none"

@@ -87,7 +87,7 @@ def test_the_process_that_pushes_knows_no_secret_until_it_is_resumed(
     add_entry(tmp_path / "unsigned", "app", ["gmake"])
     store = versitygw.store(f"s3://{versitygw.bucket()}/x")
     target = Target(url=store.url, folder=None, signing_key_file=find_source(str(key.secret), "--signing-key-file"))
-    argv = publish_process.push_argv(target, tmp_path / "unsigned", private=False)
+    argv = publish_process.push_argv(target, tmp_path / "unsigned", private=False, variables={})
     pushing = Prestarted(program(argv, tmp_path, HOME="/nonexistent"))
     pid = pushing.start()
     assert versitygw.secret_key not in Path(f"/proc/{pid}/environ").read_text()
@@ -100,7 +100,9 @@ def test_the_process_that_pushes_knows_no_secret_until_it_is_resumed(
 
 def test_one_that_gets_no_input_does_nothing(others: frozenset[int], tmp_path: Path) -> None:
     target = Target(url="s3://nowhere/x", folder=None, signing_key_file=None)
-    ended = run(program(publish_process.push_argv(target, tmp_path, private=False), tmp_path), tmp_path / "log", others)
+    ended = run(
+        program(publish_process.push_argv(target, tmp_path, private=False, variables={}), tmp_path), tmp_path / "log", others
+    )
     assert (ended.exit_code, (tmp_path / "log").read_bytes()) == (0, b"")
 
 

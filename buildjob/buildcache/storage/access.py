@@ -2,6 +2,8 @@
 
 import msgspec
 
+from buildjob.errors import RequestError
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a bucket is reached. For what is missing, boto3 uses its own sources (variables, profile, web identity)."""
@@ -21,3 +23,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Files of this size and larger are uploaded in parts of `part_bytes`; S3 takes at most 5 GiB in one piece."""
     part_bytes: int = 64 << 20
     """A lost connection costs at most this much; S3 takes 10,000 parts, so a file can have 625 GiB."""
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return bucket and prefix of `s3://bucket/prefix`. Raises RequestError if it is not such an address."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise RequestError(f"{url}: give a bucket as s3://BUCKET/PREFIX")
+    if len(bucket) < 3:
+        raise RequestError(f"{url}: '{bucket}' can't be a bucket, whose name has at least 3 characters")
+    return bucket, prefix.strip("/")

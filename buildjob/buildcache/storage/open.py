@@ -1,14 +1,21 @@
-"""Opens the storage at the address of a build cache; boto3 is loaded for `s3://` only."""
+"""Opens the storage at the address of a build cache; boto3 is loaded for `s3://` only, and there where it is needed."""
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from buildjob.buildcache.storage.access import Access
+from buildjob import options
+from buildjob.buildcache.storage.access import Access, split_url
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.notices import Notice, say_nothing
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import Store
-from buildjob.errors import RequestError
+from buildjob.errors import RequestError, Unavailable
+from buildjob.s3_plain import StaticRoute, static_route
+
+if TYPE_CHECKING:
+    from buildjob.buildcache.storage.s3_learned import Learner
 
 
 def open_store(url: str, access: Access, *, notice: Notice = say_nothing, retries: RetryPolicy | None = None) -> Store:
@@ -29,16 +36,51 @@ def open_store(url: str, access: Access, *, notice: Notice = say_nothing, retrie
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
             raise RequestError(f"{url}: give an absolute path, as in file:///mirror")
         return FolderStore(Path(unquote(parts.path)))
-    from buildjob.buildcache.storage import s3, s3_fast_path  # noqa: PLC0415  60 MiB that folders need not pay
-
-    store = s3.S3Store(url, access, retries=retries, notice=notice)
-    return s3_fast_path.FastS3(store)  # the one use of the fast path: `return store` works, too, and costs more
+    return _open_s3(url, access, notice=notice, retries=retries)
 
 
-def load_for(url: str) -> None:
+def _open_s3(url: str, access: Access, *, notice: Notice, retries: RetryPolicy | None) -> Store:
+    from buildjob.buildcache.storage import s3_direct, s3_fast_path  # noqa: PLC0415  what folders need not pay
+
+    bucket, prefix = split_url(url)
+    direct = None
+    route = None
+    if not access.profile:
+        given = {"endpoint_url": access.endpoint_url, "region": access.region, "ca_file": access.ca_file}
+        route = static_route(bucket, options.environment(), **{name: text or "" for name, text in given.items()})
+    with contextlib.suppress(OSError):  # a file of authorities that can't be read: boto3 reports it
+        direct = s3_direct.signing_connections(route.base_url, route.key, ca_file=route.ca_file) if route else None
+
+    def make() -> "Learner":
+        from buildjob.buildcache.storage import s3, s3_learned  # noqa: PLC0415  boto3: 60 MiB, a third of a second
+
+        return s3_learned.Learner(s3.S3Store(url, access, retries=retries, notice=notice))
+
+    # the one use of the fast path: `return make().plain` works, too, and costs more
+    return s3_fast_path.FastS3(f"s3://{bucket}/{prefix}".rstrip("/"), f"{prefix}/" if prefix else "", make, direct)
+
+
+def open_static(url: str, route: StaticRoute) -> Store:
+    """Return the storage of an `s3://` URL that never loads boto3: it raises Unavailable where that would be needed."""
+    from buildjob.buildcache.storage import s3_direct, s3_fast_path  # noqa: PLC0415  as above
+
+    def make() -> "Learner":
+        raise Unavailable(f"{url}: not without boto3")
+
+    direct = s3_direct.signing_connections(route.base_url, route.key, ca_file=route.ca_file)
+    bucket, prefix = split_url(url)
+    return s3_fast_path.FastS3(f"s3://{bucket}/{prefix}".rstrip("/"), f"{prefix}/" if prefix else "", make, direct)
+
+
+def load_for(url: str, *, with_boto3: bool = True) -> None:
     """Load what `open_store` will need for this address. Reads no credentials and connects to nothing."""
-    if url.startswith("s3:"):
-        from buildjob.buildcache.storage import s3_client, s3_fast_path  # noqa: PLC0415  as above
+    if not url.startswith("s3:"):
+        return
+    from buildjob.buildcache.storage import s3_fast_path  # noqa: PLC0415  as above
 
-        del s3_fast_path
+    del s3_fast_path
+    if with_boto3:
+        from buildjob.buildcache.storage import s3_client, s3_learned  # noqa: PLC0415  as above
+
+        del s3_learned
         s3_client.prepare()

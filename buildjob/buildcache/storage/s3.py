@@ -4,7 +4,6 @@ Every write carries the SHA-256 of what is sent, so that the server rejects what
 Reference (PutObject, CopyObject, error responses), "Conditional requests".
 """
 
-import base64
 import contextlib
 import functools
 import hashlib
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 import botocore.exceptions
 import botocore.parsers
 
-from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.access import Access, split_url
 from buildjob.buildcache.storage.no_answer import why
 from buildjob.buildcache.storage.notices import Notice, Notices, say_nothing
 from buildjob.buildcache.storage.retry import RetryPolicy, with_retries
@@ -32,6 +31,7 @@ from buildjob.buildcache.storage.store import (
     Store,
     StoredObject,
     Unlisted,
+    base64_of,
     chunks_of,
 )
 from buildjob.errors import Conflict, Denied, NoSuchBucket, NotFound, RequestError, StoreError, Unavailable
@@ -312,21 +312,6 @@ class S3Store:
         credentials = self.client.session.get_credentials()
         secrets = [credentials.access_key, credentials.secret_key, credentials.token] if credentials else []
         return mask(text, [each for each in secrets if each])
-
-
-def split_url(url: str) -> tuple[str, str]:
-    """Return bucket and prefix of `s3://bucket/prefix`. Raises RequestError if it is not such an address."""
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not url.startswith("s3://") or not bucket:
-        raise RequestError(f"{url}: give a bucket as s3://BUCKET/PREFIX")
-    if len(bucket) < 3:
-        raise RequestError(f"{url}: '{bucket}' can't be a bucket, whose name has at least 3 characters")
-    return bucket, prefix.strip("/")
-
-
-def base64_of(sha256: str) -> str:
-    """Return a hexadecimal checksum as S3's headers have it."""
-    return base64.b64encode(bytes.fromhex(sha256)).decode()
 
 
 def _status(error: botocore.exceptions.ClientError) -> int:

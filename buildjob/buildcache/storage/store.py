@@ -3,6 +3,7 @@
 Keys are relative, with `/`. An object appears whole or not at all. Knows nothing of build caches.
 """
 
+import base64
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,3 +115,8 @@ class Readable(Protocol):
 def chunks_of(stream: Readable) -> Iterator[bytes]:
     """Yield what is left of a stream, 1 MiB at a time."""
     return iter(functools.partial(stream.read, CHUNK_BYTES), b"")
+
+
+def base64_of(sha256: str) -> str:
+    """Return a hexadecimal checksum as S3's headers have it."""
+    return base64.b64encode(bytes.fromhex(sha256)).decode()

@@ -1,12 +1,13 @@
-"""Runs inside Spack's Python (`spack python install.py HASHES REPORT ARGUMENT…`): `spack install`, with four differences.
+"""Runs inside Spack's Python (`spack python install.py HASHES REPORT PIPES ARGUMENT…`): `spack install`, but with changes.
 
 ARGUMENTS are options of `spack install`, and files with concrete specs; HASHES are the DAG hashes, by ',', of the specs to
 mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed
 by itself would never be garbage, and would get a module file where implicit packages have none. And if Spack can't get a
 source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where Spack says it, is also
 the package's. Where another process dies that was installing a package, Spack does not fail. And a disk that a failed build
-has filled stays full for a moment. Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1, 1.2
-and imports of ours only what lies beside it.
+has filled stays full for a moment. PIPES names two descriptors, READ,WRITE, or is `none`: with them a process is left that
+packs what was installed (`successor.py`). Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1,
+1.2 and imports of ours only what lies beside it.
 Source: Spack 1.1 and 1.2.0.dev0, lib/spack/spack/cmd/install.py (`install_without_active_env`).
 """
 
@@ -138,7 +139,10 @@ def keep_full_disks_for_a_moment():
     spack.package_base.PackageBase.remove_prefix = remove_later
 
 
-def main(hashes, report, *arguments):
+def main(hashes, report, pipes, *arguments):
+    descriptors = [] if pipes == "none" else [int(each) for each in pipes.split(",")]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # no program of the build is to have it
     mirror_access.bound_s3()
     forget_released_locks()
     keep_full_disks_for_a_moment()
@@ -162,6 +166,10 @@ def main(hashes, report, *arguments):
         event_loop_installer.install(packages, explicit, options)
     else:
         spack.installer.PackageInstaller(packages, explicit=explicit, **options).install()
+    if descriptors:
+        import successor
+
+        successor.leave(*descriptors)
 
 
 def is_event_loop():

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,6 +27,10 @@ import spack.url_buildcache
 import spack.util.s3
 import spack.util.url
 import spack.util.web
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
+import s3_reader
+from s3_reader import TooSlow
 
 LOCAL = ("file://", "/")
 WITH_CREDENTIALS = ("s3://", "gs://")
@@ -64,10 +69,6 @@ KINDS = (
     ((FileNotFoundError, NotADirectoryError), "absent"),
     (PermissionError, "denied"),
 )
-
-
-class TooSlow(socket.timeout):
-    """A request is not done within its limit, although bytes come."""
 
 
 def seconds():
@@ -132,7 +133,7 @@ def text_of(error, kind):
 
 def kind_of(error):
     """The kind of one exception, whatever caused it; empty if it says nothing itself."""
-    if type(error).__module__.startswith("botocore"):
+    if isinstance(error, s3_reader.AbsentError) or type(error).__module__.startswith("botocore"):
         return kind_of_boto(error)
     if isinstance(error, urllib.error.HTTPError):
         return kind_of_status(error.code)
@@ -201,29 +202,53 @@ def at_most(limit):
 
 
 def bound_s3():
-    """Give Spack's S3 clients the time-outs that it has for HTTP; theirs are a minute, five times.
+    """Let Spack read from S3 without boto3 where that is possible, and with the time-outs that it has for HTTP.
 
-    Done when Spack makes its first one: boto3 takes a third of a second to import, and most builds ask no S3.
+    boto3's are a minute, five times.
     """
-    original, is_bound = spack.util.s3.get_s3_session, []
+    original, readers = spack.util.s3.get_s3_session, {}
 
     def get_s3_session(url, method="fetch"):
-        if not is_bound:
-            is_bound.append(True)
-            bound_boto()
-        return original(url, method=method)
+        address = url if isinstance(url, str) else url.geturl()
+        mirror = mirror_of(address, method)
+        reader = readers.get((mirror and mirror.name, method))
+        if reader is None:
+            connection, arguments = spack.util.s3.get_mirror_s3_connection_info(mirror, method)
+
+            def boto3_client():
+                with bound_boto(attempts=1 if reader.had_no_answer else 2):
+                    return original(url, method=method)
+
+            def route(bucket):
+                return s3_reader.route_of(bucket, connection, arguments, os.environ)  # noqa: TID251  as boto3 does
+
+            reader = readers[mirror and mirror.name, method] = s3_reader.Reader(boto3_client, route, seconds)
+        return reader
 
     spack.util.s3.get_s3_session = spack.util.web.get_s3_session = get_s3_session
 
 
-def bound_boto():
+def mirror_of(url, method):
+    """The mirror whose credentials Spack takes for an address: the one with the longest matching address."""
+    matching = [
+        mirror
+        for mirror in spack.mirrors.mirror.MirrorCollection().values()
+        if url.startswith(mirror.fetch_url if method == "fetch" else mirror.push_url)
+    ]
+    return max(matching, key=lambda mirror: len(mirror.fetch_url if method == "fetch" else mirror.push_url), default=None)
+
+
+@contextlib.contextmanager
+def bound_boto(attempts):
+    """Bound the clients that boto3 makes in the block; nothing if it is missing."""
     try:
         import boto3
         import botocore.config
     except ImportError:
+        yield
         return
     bounds = botocore.config.Config(
-        connect_timeout=seconds(), read_timeout=seconds(), retries={"mode": "standard", "total_max_attempts": 2}
+        connect_timeout=seconds(), read_timeout=seconds(), retries={"mode": "standard", "total_max_attempts": attempts}
     )
     original = boto3.session.Session.client
 
@@ -231,6 +256,10 @@ def bound_boto():
         return original(session, *arguments, config=bounds.merge(config) if config else bounds, **options)
 
     boto3.session.Session.client = client
+    try:
+        yield
+    finally:
+        boto3.session.Session.client = original
 
 
 def request(url, method):

@@ -98,4 +98,5 @@ def mark(spec, mirror, forbidden):
         json.dump(manifest, file, indent=0, separators=(",", ":"))  # as Spack: gpg cuts long lines
 
 
-main()
+if __name__ == "__main__":  # `successor.py` imports it
+    main()

@@ -148,7 +148,7 @@ def fetch_dependencies(root, described, mirrors, faults, *, is_verified):
         files = {each["hash"]: each["spec_file"] for each in described}
         check = () if is_verified else ("--no-check-signature",)
         try:
-            install.main("none", "none", "--cache-only", *check, *(files[spec.dag_hash()] for spec in absent))
+            install.main("none", "none", "none", "--cache-only", *check, *(files[spec.dag_hash()] for spec in absent))
         except spack.error.SpackError as failure:
             error = str(failure).strip() or type(failure).__name__
     by_hash = {each["hash"]: each for each in described}

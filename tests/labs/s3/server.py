@@ -19,9 +19,9 @@ import pytest
 from botocore.config import Config
 
 from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.open import open_store
 from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.s3 import S3Store
-from buildjob.buildcache.storage.s3_fast_path import FastS3
 from buildjob.buildcache.storage.store import Store
 from tests.labs.checkout import ROOT
 
@@ -66,8 +66,7 @@ class Server:
     def store(self, url: str, *, retries: RetryPolicy | None = None, fast_path: bool = True, **access: Any) -> Store:
         """Return our storage on this server, as `open_store` makes it; the test's environment must hold the credentials."""
         reach = Access(endpoint_url=self.url, region="us-east-1", path_style=True, **access)
-        plain = S3Store(url, reach, retries=retries)
-        return FastS3(plain) if fast_path else plain
+        return open_store(url, reach, retries=retries) if fast_path else S3Store(url, reach, retries=retries)
 
 
 @contextlib.contextmanager

@@ -83,15 +83,15 @@ def test_the_whole_environment_is_given_in_one_line_with_spacks_own_address() ->
 def test_a_key_and_its_passphrase_are_named_on_the_command_line_never_given() -> None:
     key, phrase = KeySource(title="k", file=Path("/key")), KeySource(title="p", file=Path("/phrase"))
     target = Target(url="s3://b/x", folder=None, signing_key_file=key, passphrase_file=phrase)
-    argv = publish_process.push_argv(target, Path("/unsigned"), private=False)
+    argv = publish_process.push_argv(target, Path("/unsigned"), private=False, variables={})
     assert argv[-4:] == ["--signing-key-file", "/key", "--signing-passphrase-file", "/phrase"]
     assert msgspec.json.decode(publish_process.push_input(target, {}))["held"] == {}
-    assert "--unsigned" in publish_process.push_argv(S3, Path("/unsigned"), private=False)
+    assert "--unsigned" in publish_process.push_argv(S3, Path("/unsigned"), private=False, variables={})
 
 
 def test_a_key_from_a_pipe_is_given_with_the_input_and_is_on_no_command_line() -> None:
     target = Target(url="s3://b/x", folder=None, signing_key_file=KeySource(title="k", held=b"a\nkey"))
-    argv = publish_process.push_argv(target, Path("/unsigned"), private=False)
+    argv = publish_process.push_argv(target, Path("/unsigned"), private=False, variables={})
     assert not {"--signing-key-file", "--unsigned"} & set(argv)
     line = publish_process.push_input(target, {"X": "y"})
     assert b"\n" not in line

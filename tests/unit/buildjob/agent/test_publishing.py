@@ -31,6 +31,7 @@ APP = ConcreteSpec(
 class Program:
     """A prestarted program that never starts: the session answers for it."""
 
+    argv = ("spack",)
     pids: frozenset[int] = frozenset()
 
     def end(self) -> None:

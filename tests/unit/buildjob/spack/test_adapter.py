@@ -64,8 +64,15 @@ def test_a_package_is_built_alone_and_dependencies_are_only_fetched(tmp_path: Pa
 def test_only_what_is_asked_for_is_marked_as_explicit_and_only_changed_sources_are_built_again(tmp_path: Path) -> None:
     one = spack(tmp_path)
     root = msgspec.structs.replace(APP, is_explicit=True, hash="b" * 32)
-    assert one.install_argv(root, jobs=None, fetch_report=Path("/r"))[-7:-3] == [str(_INSTALL), root.hash, "/r", "--verbose"]
-    assert one.fetch_argv([APP, root])[-5:-2] == [root.hash, "none", "--cache-only"]
+    assert one.install_argv(root, jobs=None, fetch_report=Path("/r"))[-8:-3] == [
+        str(_INSTALL),
+        root.hash,
+        "/r",
+        "none",
+        "--verbose",
+    ]
+    assert one.install_argv(root, jobs=None, fetch_report=Path("/r"), pipes=(5, 8))[-5] == "5,8"
+    assert one.fetch_argv([APP, root])[-6:-2] == [root.hash, "none", "none", "--cache-only"]
     outdated = msgspec.structs.replace(root, installed=True, outdated=True)
     assert "--overwrite" in one.install_argv(outdated, jobs=None, fetch_report=Path("/r"))
     assert "--overwrite" not in one.install_argv(root, jobs=None, fetch_report=Path("/r"))

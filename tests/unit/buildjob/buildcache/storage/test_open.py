@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.buildcache.storage.access import Access
+from buildjob.buildcache.storage.access import Access, split_url
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.buildcache.storage.open import load_for, open_store
-from buildjob.buildcache.storage.s3 import base64_of, split_url
+from buildjob.buildcache.storage.store import base64_of
 from buildjob.errors import RequestError
 
 
