@@ -119,8 +119,9 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
             ended = _follow(program, output, around, started=started)
         if around.folds:
             output.show(around.folds.end())
-        for pid in around.standby() if cgroup else ():
-            cgroup.release(pid)  # one that the build has left does not belong to it any more
+        for pid in around.standby():
+            if cgroup:
+                cgroup.release(pid)  # what the build has left for what follows is not the build's any more
         # at once: what the build leaves is deleted soon
         full = disks.find_full(anywhere=reader.no_space) if ended.exit_code else None
         room.close()

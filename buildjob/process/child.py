@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import IO, BinaryIO, Protocol, Self
 
 import msgspec
@@ -189,7 +189,9 @@ class Followed(Protocol):
     def __enter__(self) -> Self:
         """Give it."""
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
         """Close what it prints, and wait for its end."""
 
 

@@ -46,8 +46,13 @@ def _open_s3(url: str, access: Access, *, notice: Notice, retries: RetryPolicy |
     direct = None
     route = None
     if not access.profile:
-        given = {"endpoint_url": access.endpoint_url, "region": access.region, "ca_file": access.ca_file}
-        route = static_route(bucket, options.environment(), **{name: text or "" for name, text in given.items()})
+        route = static_route(
+            bucket,
+            options.environment(),
+            endpoint_url=access.endpoint_url or "",
+            region=access.region or "",
+            ca_file=access.ca_file or "",
+        )
     with contextlib.suppress(OSError):  # a file of authorities that can't be read: boto3 reports it
         direct = s3_direct.signing_connections(route.base_url, route.key, ca_file=route.ca_file) if route else None
 

@@ -103,7 +103,7 @@ def test_what_boto3_reads_of_the_variables_is_read(more: dict[str, str], base_ur
 
 def test_what_is_given_comes_before_the_variables() -> None:
     given = {"endpoint_url": "https://s3.example:8443", "region": "mars", "ca_file": "/ca.pem"}
-    route = static_route("bucket", SERVER | {"AWS_DEFAULT_REGION": "eu"}, key=KEY, exists=lambda _: False, **given)  # type: ignore[arg-type]
+    route = static_route("bucket", SERVER | {"AWS_DEFAULT_REGION": "eu"}, key=KEY, exists=lambda _: False, **given)
     assert route == StaticRoute("https://s3.example:8443/bucket/", KEY._replace(region="mars"), "/ca.pem")
 
 

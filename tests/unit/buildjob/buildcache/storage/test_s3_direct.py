@@ -2,7 +2,8 @@
 
 import pytest
 
-from buildjob.buildcache.storage.s3_direct import ListedObject, Page, Route, page_of, quoted, route_of
+from buildjob.buildcache.storage.s3_direct import ListedObject, Page, Route, page_of, route_of
+from buildjob.s3_plain import quoted
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=00"
 KEY = "main/v3/manifests/a-1.0+x~y.json"
