@@ -4,6 +4,7 @@ The commands run in the run folder, wherever that was moved to, on a machine wit
 the run has is used where it is there, and named where it is needed. No credential is saved or printed.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from buildjob.spack.variables import READ_BY_SPACK
 KEYS = "keys.asc"
 HERE = "here"
 _LONGEST_VALUE = 1000
+_NOT_SOURCES = frozenset({"__pycache__", ".git"})
 _MOST_FILES = 2000
 _MOST_BYTES = 8 << 20
 _HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -209,7 +211,7 @@ class _Copied:
             folders.append(folder)
             wanted |= imported_recipes((folder / "package.py").read_text("utf-8", "replace"))
         (target / repository.packages).mkdir(parents=True, exist_ok=True)
-        shared = [path for path in files_below(root) if packages not in path.parents and path.suffix in {".py", ".yaml"}]
+        shared = [path for path in files_below(root, without=packages) if path.suffix in {".py", ".yaml"}]
         if packages == root:
             shared = [root / "repo.yaml"]
         for path in (*shared, *(path for folder in folders for path in files_below(folder))):
@@ -233,9 +235,9 @@ def imported_recipes(text: str) -> set[str]:
     )
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, in order, without what Python and git leave there."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and "__pycache__" not in parts and ".git" not in parts:
-            yield path
+def files_below(folder: Path, *, without: Path | None = None) -> Iterator[Path]:
+    """Yield the files below a folder, in order, without what Python and git leave there, nor what is below `without`."""
+    for place, folders, names in os.walk(folder):
+        # thousands of recipes are not looked at, of which a few are wanted
+        folders[:] = sorted(name for name in folders if name not in _NOT_SOURCES and Path(place, name) != without)
+        yield from (path for name in sorted(names) if (path := Path(place, name)).is_file())

@@ -4,7 +4,6 @@ import html
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 from buildjob import telemetry
 from buildjob.agent.recorder import Recorder
@@ -78,14 +77,14 @@ def junit(spec: ConcreteSpec, tested: Tested) -> str:
             inner = '<failure message="the test failed"/>' + inner
         elif test.status != "passed":
             inner = "<skipped/>" + inner
-        name = quoteattr(_clean(test.name))
+        name = _attribute(test.name)
         cases.append(
-            f'    <testcase classname={quoteattr(spec.name)} name={name} time="{test.seconds:.3f}">{inner}</testcase>\n'
+            f'    <testcase classname={_attribute(spec.name)} name={name} time="{test.seconds:.3f}">{inner}</testcase>\n'
         )
     head = f'tests="{len(tests)}" failures="{failed}" skipped="{skipped}"'
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<testsuites>\n  <testsuite name={quoteattr(spec.title)} {head}>\n{''.join(cases)}  </testsuite>\n</testsuites>\n"
+        f"<testsuites>\n  <testsuite name={_attribute(spec.title)} {head}>\n{''.join(cases)}  </testsuite>\n</testsuites>\n"
     )
 
 
@@ -93,6 +92,10 @@ def _clean(text: str) -> str:
     return "".join(
         letter for letter in text if letter in "\t\n" or " " <= letter <= "\ud7ff" or "\ue000" <= letter <= "\ufffd"
     )
+
+
+def _attribute(text: str) -> str:
+    return f'"{html.escape(_clean(text)).replace(chr(10), "&#10;").replace(chr(9), "&#9;")}"'
 
 
 def _text(text: str) -> str:

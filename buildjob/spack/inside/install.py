@@ -28,6 +28,7 @@ from spack.llnl.util import tty
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
 import full_disks
 import mirror_access
+import tarballs
 
 # exit codes of curl(1) where Spack is configured to use it; 22 stands for every HTTP status from 400 on
 CURL_KINDS = {
@@ -146,6 +147,7 @@ def main(hashes, report, pipes, *arguments):
     mirror_access.bound_s3()
     forget_released_locks()
     keep_full_disks_for_a_moment()
+    tarballs.unpack_once()
     if report != "none":
         SourceWatch(report)
     parser = argparse.ArgumentParser()
