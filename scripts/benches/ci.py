@@ -2,10 +2,12 @@
 
 Both run the same job of the pipeline that real `spack ci generate` writes, with a fresh install tree; dependencies are in
 the build cache, the binary is deleted from there before each. Rounds are interleaved. CPU is of the whole tree of processes.
-What both leave in the artifacts is compared by name.
+What both leave in the artifacts is compared by name. The last round also says which programs the CPU went to, by looks at
+all processes 50 times a second: what a process uses after the last look at it is missing there.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -13,10 +15,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Self
+
+import psutil
 
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
@@ -28,6 +34,26 @@ from tests.labs.spack.pipeline import PipelineProject
 _PACKAGE = "hello-app"
 _ROUNDS = (5, 2)
 _ALLOWED = 0.5
+_LOOK_SECONDS = 0.02
+_PROGRAMS = {
+    "theirs": {
+        "spack ci rebuild": "ci rebuild",
+        "spack bootstrap now": "bootstrap now",
+        "spack install, dependencies": "--only=dependencies",
+        "spack install, the package": "--only=package",
+        "spack test run": "test run",
+    },
+    "ours": {
+        "spack-farm build --ci": "build --ci",
+        "Spack: plan, install dependencies": "inside/rebuild.py",
+        "Spack: install the package, then pack": "inside/install.py",
+        "Spack: stand-alone tests": "inside/standalone_tests.py",
+        "Spack: pack": "inside/pack.py",
+        "spack-farm publish push": "publish push",
+        "spack-farm publish telemetry": "publish telemetry",
+    },
+}
+"""Program -> what only its command line has. A process that is none of them counts for the one that has started it."""
 
 
 def measure(run: Callable[[], "subprocess.CompletedProcess[str]"]) -> dict[str, float]:
@@ -38,6 +64,49 @@ def measure(run: Callable[[], "subprocess.CompletedProcess[str]"]) -> dict[str, 
     if done.returncode:
         sys.exit(f"bench ci: a job ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
+class Looks:
+    """Looks at the descendants of this process while a job runs; a context manager."""
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        self._patterns = patterns
+        self._used: dict[tuple[int, float], tuple[str, float]] = {}
+        self._has_ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._others = {process.pid for process in psutil.Process().children()}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._has_ended.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """CPU seconds by program, in the order of the programs."""
+        found = dict.fromkeys(self._patterns, 0.0)
+        for program, used in self._used.values():
+            found[program] = found.get(program, 0.0) + used
+        return {program: round(used, 2) for program, used in found.items() if used}
+
+    def _run(self) -> None:
+        while not self._has_ended.wait(_LOOK_SECONDS):
+            for process in psutil.Process().children():
+                if process.pid not in self._others:
+                    self._look(process, "others")
+
+    def _look(self, process: psutil.Process, parent: str) -> None:
+        with contextlib.suppress(psutil.Error, OSError):
+            line, times = " ".join(process.cmdline()), process.cpu_times()
+            key = (process.pid, process.create_time())
+            before = self._used.get(key, (parent, 0.0))[0]  # a zombie has no command line
+            program = next((name for name, pattern in self._patterns.items() if pattern in line), before)
+            self._used[key] = (program, times.user + times.system)
+            for child in process.children():
+                self._look(child, program)
 
 
 def forget(server: Server, bucket: str) -> None:
@@ -79,10 +148,14 @@ def main() -> int:
             if package != _PACKAGE:
                 measure(partial(project.stock_rebuild, package))
         left: dict[str, set[str]] = {}
-        for _ in range(rounds):
+        programs: dict[str, dict[str, float]] = {}
+        for number in range(rounds):
             for name, run in (("theirs", project.stock_rebuild), ("ours", project.rebuild)):
                 forget(server, bucket)
-                rows[name].append(measure(partial(run, _PACKAGE, "-j2", "--tests")))
+                with Looks(_PROGRAMS[name]) if number == rounds - 1 else contextlib.nullcontext() as looks:
+                    rows[name].append(measure(partial(run, _PACKAGE, "-j2", "--tests")))
+                if looks:
+                    programs[name] = looks.seconds
                 left[name] = artifacts(project)
     result = {
         name: {f"{key}_seconds": round(statistics.median(row[key] for row in some), 2) for key in ("wall", "cpu")}
@@ -93,6 +166,10 @@ def main() -> int:
     for name, title in (("theirs", "spack ci rebuild"), ("ours", "spack-farm build --ci")):
         print(f"  {title:<28} {result[name]['wall_seconds']:8.2f} {result[name]['cpu_seconds']:8.2f}")
     print(f"  CPU ours / theirs: {ratio} (at most {_ALLOWED})")
+    for name, title in (("theirs", "spack ci rebuild"), ("ours", "spack-farm build --ci")):
+        print(f"  CPU seconds of the processes of {title}, last round:")
+        for program, seconds in programs[name].items():
+            print(f"    {program:<46} {seconds:5.2f}")
     for name in sorted(left["ours"] ^ left["theirs"]):
         print(f"  only {'ours' if name in left['ours'] else 'theirs'}: {name}")
     print(
@@ -102,6 +179,7 @@ def main() -> int:
                 "ours": result["ours"],
                 "peers": {"spack ci rebuild": result["theirs"]},
                 "ratios": {"cpu": ratio},
+                "cpu_seconds_by_program": programs,
                 "artifacts_only_ours": sorted(left["ours"] - left["theirs"]),
                 "artifacts_only_theirs": sorted(left["theirs"] - left["ours"]),
             }
