@@ -87,7 +87,7 @@ def test_a_successor_does_the_work_in_a_session_of_its_own(stage: Stage, others:
     stage.successor.end()
 
 
-def test_one_that_is_not_needed_is_ended(stage: Stage, others: frozenset[int]) -> None:
+def test_a_successor_that_is_not_needed_is_ended(stage: Stage, others: frozenset[int]) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     stage.run("successor.leave(pipes)", others)
     (pid,) = stage.successor.pids
