@@ -5,31 +5,23 @@ CDash are played. One pipeline: `library` builds and publishes; `application` ta
 `broken` fails on purpose, on another system; `user` installs with stock Spack, signatures checked.
 """
 
-from collections.abc import Iterator
-
 import lxml.etree
 import pytest
 
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.server import Coordinator
 from tests.labs.cluster.lab import NAMESPACE, ClusterLab
-from tests.labs.cluster.parts import NODE_ADDRESS
-from tests.labs.farm.farm import Farm, load_images, plain
-from tests.labs.farm.network import inside, listener_inside
+from tests.labs.farm.farm import Farm, plain
 from tests.labs.farm.pipeline import (
-    BUCKET,
     JOBS,
     MIRROR,
     Pipeline,
     built,
     files,
-    fresh_keys,
     need_spack,
-    signing_key,
     telemetry,
     texts,
 )
-from tests.labs.s3.server import versitygw, versitygw_program
 
 pytestmark = pytest.mark.xdist_group("thread")
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
@@ -47,25 +39,6 @@ STOCK = [
     "spack -C .spack/conf -C .other/conf install --cache-only hello-app",
     ".other/opt/*/hello-app-1.0-*/bin/hello-app thread",
 ]
-
-
-@pytest.fixture(scope="module")
-def pipeline(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    load_images(farm.cluster, "build-debian12", "build-debian13")
-    folder = tmp_path_factory.mktemp("s3")
-    key = signing_key(tmp_path_factory.mktemp("key"))
-    with (
-        CDash(listener=listener_inside(farm.cluster.init, address=NODE_ADDRESS)) as cdash,
-        versitygw(
-            versitygw_program(),
-            folder,
-            address=NODE_ADDRESS,
-            within=lambda act: inside(farm.cluster.init, act),
-            keys=fresh_keys(),
-        ) as store,
-    ):
-        (folder / "data" / BUCKET).mkdir()
-        yield Pipeline(farm, key=key, cdash=cdash, store=store)
 
 
 @pytest.mark.timeout(900)  # the first one here loads 640 MiB of image, on a machine that may be busy
