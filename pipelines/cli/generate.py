@@ -5,9 +5,10 @@ The request has all that changes the answer, so that a service can answer it, an
 
 import json
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,28 @@ def _generate_matrix(arguments: Arguments, environ: Mapping[str, str]) -> int:
     arguments.stack = arguments.stack or cell.name
     with tempfile.TemporaryDirectory(prefix="spack-farm-cell-") as folder:
         place = os.path.relpath(path.resolve().parent, Path(folder).resolve())
+        if arguments.print_request:
+            place = _copied(cell.include, path.resolve().parent, Path(folder))
         (Path(folder) / "spack.yaml").write_text(cell.manifest(place), "utf-8")
         arguments.environment = folder
         return _generate(arguments, environ)
+
+
+def _copied(included: Sequence[str], source: Path, folder: Path) -> str:
+    """Copy what a cell includes into its environment's folder, from where it can be sent; return the copies' folder."""
+    place = "included"
+    for each in included:
+        if Path(each).is_absolute() or not (source / each).exists():
+            continue  # the generator's own, or Spack says that it is missing
+        if not requests.is_inside(each):
+            raise BadRequest(f"a cell includes {each}, which is outside of the matrix's folder; move it there")
+        target = folder / place / each
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (source / each).is_dir():
+            shutil.copytree(source / each, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source / each, target)
+    return place
 
 
 def _generate(arguments: Arguments, environ: Mapping[str, str]) -> int:

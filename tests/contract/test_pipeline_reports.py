@@ -328,3 +328,18 @@ def test_gitlab_itself_is_asked(
     assert "secret-token" not in done.stdout + done.stderr
     ((method, _, token, body),) = answers["seen"]
     assert (method, token, json.loads(body)) == ("POST", "secret-token", {"content": "a: {script: ['true']}\n"})
+
+
+def test_the_request_for_a_cell_has_what_it_includes(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/ci.yaml").write_text("ci: {}\n")
+    stack = '[[stack]]\nname = "s"\npackages = ["zlib"]\ninclude = ["configs/ci.yaml", "/etc/theirs", "gone.yaml"]\n'
+    (tmp_path / "stacks.toml").write_text(stack)
+    done = farm("generate", tmp_path / "stacks.toml", "--cell", "s", "--print-request", "--mirror", "s3://bucket/m")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["files"]) == {"spack.yaml", "included/configs/ci.yaml"}
+    (tmp_path / "stacks.toml").write_text(stack.replace("configs/", "../"))
+    (tmp_path.parent / "ci.yaml").touch()
+    done = farm("generate", tmp_path / "stacks.toml", "--cell", "s", "--print-request")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "../ci.yaml, which is outside of the matrix's folder" in done.stderr
