@@ -297,7 +297,7 @@ def test_check_names_faults_of_schema_limits_rules_and_graph(tmp_path: Path) -> 
         "d",
     ):
         assert words in done.stdout
-    assert "1 pipelines, 3 jobs," in done.stderr
+    assert "1 pipeline, 3 jobs," in done.stderr
     pipeline.write_text("a: {script: ['true']}\n")
     assert farm("check", tmp_path).returncode == 0
 
