@@ -16,6 +16,11 @@ _DURATION = re.compile(
     r"(?:(\d+(?:\.\d+)?)\s*d)?\s*(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?"
 )
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)(kB?|[KMGT]i?B?|)")
+_MEMORY_UNITS = {"": 1, "k": 1000, "kB": 1000}
+_MEMORY_UNITS |= {f"{unit}{end}": 1000 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
+_MEMORY_UNITS |= {f"{unit}i{end}": 1024 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
+_LEAST_MEMORY_BYTES = 16 << 20
 
 _ALIKE = 0.85
 
@@ -109,6 +114,18 @@ def switch(text: str, name: str) -> bool:
     if text.lower() not in _SWITCH:
         raise RequestError(f"{name}={text!r}: give true or false")
     return _SWITCH[text.lower()]
+
+
+def memory_bytes(text: str, option: str) -> int:
+    """Return an amount of memory as Kubernetes writes it, in bytes: `4Gi`, `4G`, `512Mi`.
+
+    Raises RequestError if it is none, or so small that no program starts in it: `512m` is half a byte.
+    """
+    found = _MEMORY.fullmatch(text.strip())
+    total = int(float(found[1]) * _MEMORY_UNITS[found[2]]) if found else 0
+    if total < _LEAST_MEMORY_BYTES:
+        raise RequestError(f"{option} {text!r}: give an amount such as 4Gi, 4G or 512Mi, and at least 16Mi")
+    return total
 
 
 def seconds(text: str, option: str, *, such_as: str = "such as 90s, 15m or 1h30m") -> float:

@@ -21,7 +21,7 @@ from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
 from buildjob.agent.reproduction import Reproduction
 from buildjob.agent.request import BuildRequest, CommandBuild
-from buildjob.agent.run import Process, run
+from buildjob.agent.run import Process, require_memory_limit, run
 from buildjob.agent.schedule import Schedule, schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
@@ -48,6 +48,7 @@ def build(request: BuildRequest, log: Log) -> int:
         require_room(request.out)
     except OSError as error:
         raise cannot_write(error, request.out, option="--out") from error
+    require_memory_limit(request.memory_bytes)
     with child.StopRequest() as stop:
         session = Session.begin(request, log, stop)
         for fault in ci_facts.asked_faults(request.variables):

@@ -210,6 +210,7 @@ def surroundings(
         terminal=sys.stdout.fileno() if sys.stdout else None,
         folds=folds,
         place=place,
+        memory_bytes=session.request.memory_bytes,
     )
     if publishing is None:
         return around

@@ -17,7 +17,16 @@ import msgspec
 
 from buildjob.buildcache.gpg.key_source import KeySource, find_source
 from buildjob.errors import RequestError
-from buildjob.options import is_given, option_of, reject_empty, reject_misspelled, reject_useless, seconds, switch
+from buildjob.options import (
+    is_given,
+    memory_bytes,
+    option_of,
+    reject_empty,
+    reject_misspelled,
+    reject_useless,
+    seconds,
+    switch,
+)
 from buildjob.paths import Paths, from_environment
 from buildjob.report.cdash_names import CDashNames
 
@@ -27,7 +36,7 @@ _FAIL_FAST = "SPACK_CI_FAIL_FAST"
 # Options that the environment may give, and how: text as it is, a switch as true or false, a list by ':'.
 FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
-    **dict.fromkeys(("jobs", "timeout", "interval", "site", "group", "telemetry_mirror"), "text"),
+    **dict.fromkeys(("jobs", "timeout", "interval", "memory", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing", "sections"), "switch"),
 }
@@ -133,6 +142,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """By `--jobs`, else by `SPACK_BUILD_JOBS`; None leaves the number of parallel jobs to Spack."""
     timeout_seconds: float | None = None
     interval_seconds: float = 1.0
+    memory_bytes: int | None = None
+    """The most memory that a build may take before the kernel kills it (`--memory`); None sets no limit."""
     fresh: bool = False
     folds: bool = False
     """Mark sections of the log that GitLab folds (`--sections`)."""
@@ -202,6 +213,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         jobs=_jobs(values["jobs"], variables),
         timeout_seconds=seconds(values["timeout"], "--timeout") if values["timeout"] else None,
         interval_seconds=_interval(values["interval"]),
+        memory_bytes=memory_bytes(values["memory"], "--memory") if values["memory"] else None,
         fresh=bool(values["fresh"]),
         folds=variables.get("GITLAB_CI") == "true" if values["sections"] is None else bool(values["sections"]),
         cdash_names=CDashNames(

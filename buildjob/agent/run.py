@@ -17,6 +17,7 @@ from buildjob.agent.classify import Evidence, classify
 from buildjob.agent.disks import DiskWatch, Place
 from buildjob.agent.failures import missing_dependencies
 from buildjob.agent.recorder import Recorder, RunEnd
+from buildjob.errors import RequestError
 from buildjob.files import reserve
 from buildjob.gitlab.sections import PhaseFolds
 from buildjob.heartbeat import Heartbeat, elapsed
@@ -71,6 +72,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Returns the ids of the processes that `prestart` has started, and of those that the build leaves for what follows."""
     started: Callable[[], None] = lambda: None
     """Called when the build has been started."""
+    memory_bytes: int | None = None
+    """The most memory that the build may take; None sets no limit."""
     place: str = ""
     """Of the package among those of this call, such as `[3/5] `; "" where there is one."""
     folds: PhaseFolds | None = None
@@ -92,6 +95,8 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
     reader = Reader()
     with contextlib.ExitStack() as stack:
         cgroup = stack.enter_context(find_cgroup() or contextlib.nullcontext())
+        if around.memory_bytes:
+            limit_memory(cgroup, around.memory_bytes)
         log = stack.enter_context((recorder.folder / LOG).open("xb"))
         # a log that fills the disk must leave room for the documents
         room = stack.enter_context(reserve(recorder.folder, ROOM_BYTES))
@@ -187,6 +192,31 @@ def _follow(
         return child.run(program, output=output, until=until, started=started)
     except OSError as error:
         return child.Ended(exit_code=127, has_started=False, log_error=f"{program.argv[0]} does not start: {error.strerror}")
+
+
+def require_memory_limit(limit_bytes: int | None) -> None:
+    """Raise RequestError if builds here can't have a memory limit of their own: before hours are spent."""
+    if limit_bytes is None:
+        return
+    with find_cgroup() or contextlib.nullcontext() as cgroup:
+        limit_memory(cgroup, limit_bytes)
+
+
+def limit_memory(cgroup: Cgroup | None, limit_bytes: int) -> None:
+    """Give the build's cgroup a memory limit. Raises RequestError, with what to do, if that can't be."""
+    size = format_bytes(limit_bytes)
+    if cgroup is None:
+        raise RequestError(
+            f"--memory {size}: no cgroup can be made for a build here; run as root on cgroup v1, or in a delegated one: "
+            f"systemd-run --user --scope -p MemoryMax={limit_bytes} -p MemorySwapMax=0 spack-farm build …, without --memory"
+        )
+    try:
+        cgroup.limit_memory(limit_bytes)
+    except OSError as error:
+        raise RequestError(
+            f"--memory {size}: the build's cgroup can't be limited here ({error.strerror}); give the container that limit, "
+            f"such as docker run --memory {limit_bytes}, and omit --memory"
+        ) from error
 
 
 def _beat(recorder: Recorder, reader: Reader, output: child.Output, place: str, seconds: float) -> None:

@@ -20,6 +20,7 @@ from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder
 from buildjob.agent.request import BuildRequest, Target
+from buildjob.agent.run import require_memory_limit
 from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
 from buildjob.buildcache.gpg.key_source import KeySource
@@ -66,6 +67,7 @@ def rebuild(request: BuildRequest, log: Log) -> int:
         artifacts.begin(job)
     except OSError as error:
         raise cannot_write(error, job.artifacts, option="SPACK_ARTIFACTS_ROOT") from error
+    require_memory_limit(request.memory_bytes)
     with child.StopRequest() as stop:
         session = Session.begin(request, log, stop)
         environments.forget(session.environments.secret_names)

@@ -102,6 +102,9 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     run = new.add_argument_group("running")
     run.add_argument("--out", metavar="FOLDER", help="where the run folders are made (default: spack-farm-out)")
     run.add_argument("--timeout", metavar="TIME", help="stop after this time in total: 90s, 15m, 1h30m")
+    run.add_argument(
+        "--memory", metavar="SIZE", help="kill what takes more memory than this, as a pod of that size would: 4Gi, 512Mi"
+    )
     run.add_argument("--interval", metavar="TIME", help="time between two samples (default: 1s)")
     report = new.add_argument_group("reporting")
     report.add_argument(

@@ -6,6 +6,7 @@ what the figures mean (`cgroup_counters`). Whether our own is this job's alone: 
 
 import contextlib
 import enum
+import errno
 import os
 import shlex
 import subprocess
@@ -61,6 +62,19 @@ class Cgroup:
     def memory_limit_bytes(self) -> int | None:
         """The lowest memory limit that holds in it, read now; None if there is none."""
         return memory_limit_bytes(self.position)
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Let the kernel kill in it what would take more memory. Raises OSError if it is not ours, or may not be limited.
+
+        Without swap space, as in a pod: else a build at its limit would be slow instead of killed.
+        """
+        if self.kind is not Kind.MADE:
+            raise PermissionError(errno.EPERM, "the cgroup is not the build's own")
+        folder, is_v1 = self.position.memory_folder, self.version == "v1"
+        (folder / ("memory.limit_in_bytes" if is_v1 else "memory.max")).write_text(str(limit_bytes))
+        with contextlib.suppress(OSError):  # a kernel that does not count swap space
+            swap, most = ("memory.memsw.limit_in_bytes", limit_bytes) if is_v1 else ("memory.swap.max", 0)
+            (folder / swap).write_text(str(most))
 
     def members(self) -> list[int]:
         """Return the processes in it, without those of cgroups below it; empty if it no longer exists."""

@@ -365,3 +365,24 @@ def test_standalone_tests_end_with_the_first_failure_unless_it_is_said_otherwise
 def test_files_and_folders_are_looked_at_before_anything_starts(words: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(RequestError, match=complaint):
         request(*words)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4Gi", 4 << 30),
+        ("4G", 4 * 10**9),
+        ("512Mi", 512 << 20),
+        ("1.5Gi", 3 << 29),
+        ("20000000", 20_000_000),
+        ("64MiB", 64 << 20),
+    ],
+)
+def test_amounts_of_memory_are_kubernetes_own(text: str, value: int, tmp_path: Path) -> None:
+    assert request("zlib", "--memory", text, "--out", str(tmp_path)).memory_bytes == value
+
+
+@pytest.mark.parametrize("text", ["512m", "4", "0Gi", "-4Gi", "4 Gib", "4gi", "Gi", "1e9", "4Gi 4Gi", "٤Gi"])
+def test_what_is_no_amount_of_memory_is_rejected(text: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="--memory"):
+        request("zlib", f"--memory={text}", "--out", str(tmp_path))
