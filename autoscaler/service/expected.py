@@ -46,7 +46,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expected(plan: ScalePlan, snapshot: Snapshot, policy: Policy) -> list[Expected]:
-    """Return what is expected, in the settings' order; nothing of a count of 0, and nothing of pools that are tried out."""
+    """Return what is expected, in the settings' order; nothing of a count of 0."""
     counts: dict[tuple[str, str], int] = {}
     for line in plan.lines:
         if isinstance(line, LaunchNodes) and line.reason == "look_ahead":
@@ -58,8 +58,6 @@ def expected(plan: ScalePlan, snapshot: Snapshot, policy: Policy) -> list[Expect
     slots = floor.slots(policy, snapshot, pods_by_node(snapshot), plan.decided_at)
     found = []
     for pool in policy.pools:
-        if pool.name in plan.dry_run_pools:
-            continue
         for kind in pool.types:
             if count := counts.get((pool.name, kind.name), 0):
                 size = Size(

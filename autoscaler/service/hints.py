@@ -35,11 +35,11 @@ class Hints:
     def apply(self, plan: ScalePlan, snapshot: Snapshot, *, fence: Fence) -> None:
         """Ask for what a plan expects; say what is new of it. Raises NotLeader."""
         wanted = expected(plan, snapshot, self._policy)
-        result = "dry_run"
+        result = "done"
         if not self._policy.dry_run:
             try:
-                self._room.apply(wanted, at=plan.decided_at, fence=fence)
-                result = "done"
+                live = [one for one in wanted if one.pool.name not in plan.dry_run_pools]
+                self._room.apply(live, at=plan.decided_at, fence=fence)
             except NotLeader:
                 raise
             except AutoscalerError as error:
@@ -49,8 +49,10 @@ class Hints:
         for one in wanted:
             if one.count > self._said.get(one.name, 0):
                 reason = "look_ahead" if one.kind == "ahead" else "warm_floor"
-                self._metrics.action("out", reason, result)
+                outcome = "dry_run" if one.pool.name in plan.dry_run_pools else result
+                self._metrics.action("out", reason, outcome)
                 about = {"action": "placeholder", "pool": one.pool.name, "type": one.type, "reason": reason}
                 what = one.type if one.kind == "ahead" else "slots of the warm floor"
-                _LOG.info(f"room for {one.count} {what}", extra=about | {"count": one.count, "result": result})
-        self._said = {one.name: one.count for one in wanted}
+                _LOG.info(f"room for {one.count} {what}", extra=about | {"count": one.count, "result": outcome})
+        if result != "failed":
+            self._said = {one.name: one.count for one in wanted}

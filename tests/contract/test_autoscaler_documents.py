@@ -6,10 +6,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from autoscaler.deciding.decide import decide
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import to_json as plan_to_json
+from autoscaler.service.expected import PRIORITY_CLASS
 from autoscaler.snapshot import from_json, to_json
 from scripts import autoscaler_reference
 from tests.labs.checkout import ROOT
@@ -54,3 +56,12 @@ def test_documents_of_the_autoscaler_say_their_version() -> None:
     for document, name in ((to_json(read), "snapshot.schema.json"), (plan, "scale-plan.schema.json")):
         assert json.loads(document)["version"] == 1
         jsonschema.validate(json.loads(document), schema(name), cls=jsonschema.Draft202012Validator)
+
+
+def test_a_placeholder_yields_to_any_job_and_other_autoscalers_still_see_it() -> None:
+    """Cluster Autoscaler starts no node for pods below its --expendable-pods-priority-cutoff, -10."""
+    objects = yaml.safe_load_all((ROOT / "deploy/autoscaler/disruption.yaml").read_text())
+    (found,) = (one for one in objects if one["kind"] == "PriorityClass")
+    assert found["metadata"]["name"] == PRIORITY_CLASS
+    assert -10 <= found["value"] < 0
+    assert found["preemptionPolicy"] == "Never"

@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from autoscaler.deciding.decide import decide
+from autoscaler.errors import ClusterError
+from autoscaler.hands.hand import Fence
 from autoscaler.policy import Policy, WarmPeriod
 from autoscaler.service.expected import Expected, expected, template
+from autoscaler.service.hints import Hints
+from autoscaler.service.metrics import Metrics
 from autoscaler.snapshot import Graph, GraphJob, Snapshot, Taint
-from tests.labs.autoscaler import MEDIUM, NOW, node, pod, policy, pool, size, snapshot
+from tests.labs.autoscaler import MEDIUM, NOW, node, pod, policy, pool, size, snapshot, state
 
 GRAPH = Graph(
     digest="g", jobs=(GraphJob(key="a", size=size(4, 8)), GraphJob(key="b", needs=("a",), size=size(16, 60)))
@@ -51,9 +55,53 @@ def test_what_is_asked_for(case: str) -> None:
     assert counts(seen, **more) == wanted
 
 
-def test_a_pool_that_is_tried_out_asks_for_nothing() -> None:
-    settled = policy(pool(dry_run=True), mode="hints", warm=WARM)
-    assert room(snapshot(), settled) == []
+class Asked:
+    """A room that remembers what it was asked for."""
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault = fault
+        self.names: list[list[str]] = []
+
+    def apply(self, expected: list[Expected], *, at: float, fence: Fence) -> int:
+        del at, fence
+        if self.fault:
+            raise ClusterError(self.fault)
+        self.names.append([one.pool.name for one in expected])
+        return len(expected)
+
+
+@pytest.mark.parametrize(
+    ("settled", "asked", "results"),
+    [
+        (policy(mode="hints", warm=WARM), [["linux"]], {"done"}),
+        (policy(mode="hints", warm=WARM, dry_run=True), [], {"dry_run"}),
+        (policy(pool(dry_run=True), mode="hints", warm=WARM), [[]], {"dry_run"}),
+        (
+            policy(pool(dry_run=True), pool("two"), mode="hints", warm=(*WARM, WarmPeriod(pool="two", idle_count=1))),
+            [["two"]], {"dry_run", "done"},
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_tried_out_is_said_and_not_asked_for(settled: Policy, asked: list[list[str]], results: set[str]) -> None:
+    one, metrics = Asked(), Metrics({"a": "b"})
+    seen = snapshot(pools=(state(), state(name="two")))
+    hints = Hints(one, settled, metrics=metrics)
+    for _ in range(2):
+        hints.apply(decide(seen, settled, NOW), seen, fence=lambda: None)
+    assert one.names == asked * 2
+    text = metrics.text().decode()
+    assert {word for word in ("done", "dry_run", "failed") if f'result="{word}"' in text} == results
+    assert text.count("spack_farm_scale_actions_total{") == len(results), "the same is said once"
+
+
+def test_a_cluster_that_says_no_is_counted_and_the_next_decision_asks_again() -> None:
+    one, metrics, settled = Asked("forbidden"), Metrics({"a": "b"}), policy(mode="hints", warm=WARM)
+    hints = Hints(one, settled, metrics=metrics)
+    hints.apply(decide(snapshot(), settled, NOW), snapshot(), fence=lambda: None)
+    assert 'spack_farm_faults_total{where="apply"} 1.0' in metrics.text().decode()
+    one.fault = ""
+    hints.apply(decide(snapshot(), settled, NOW), snapshot(), fence=lambda: None)
+    assert one.names == [["linux"]]
 
 
 def test_another_shape_has_another_name_and_the_same_one_the_same() -> None:
