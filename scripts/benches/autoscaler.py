@@ -4,17 +4,23 @@ usage: scripts/bench autoscaler [--quick | --placement] [--seeds N | A-B] [--dat
 Five real pipelines' structures and requests, run times partly drawn (docs/autoscaler.md, "The simulator"). All meet the
 same jobs. Defaults, such as those of `look_ahead` and `largest_type`, were chosen on seeds 1 to 10; what they do on others
 says `--seeds 21-40`.
+
+usage: scripts/bench autoscaler --live [--quick] [--trace STACK] [--compress FACTOR] [--timelines FILE] [--data FOLDER]
+One of the pipelines on a real API server and scheduler, under real Karpenter and under ours (docs/autoscaler.md, "Beside
+Karpenter").
 """
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -30,9 +36,13 @@ from autoscaler.snapshot import Node, Pod, PoolState, Size, Snapshot
 from scripts.benches.parts.autoscaler_traces import DATA, instance_types, pipelines
 from scripts.benches.parts.contest import table
 
+if TYPE_CHECKING:
+    from scripts.benches.parts.autoscaler_live import Live
+
 PEER = "Karpenter-like, default"
 OURS = "ours: lookahead"
 _MOST_COST, _MOST_DECIDE_SECONDS = 0.6, 1.0
+_MOST_LIVE_COST = 0.7
 _GROUP_TYPE = "m5.4xlarge"
 
 
@@ -106,10 +116,20 @@ def main() -> int:
     some.add_argument("--placement", action="store_true", help="ours with each way to place jobs, and that default")
     parser.add_argument("--seeds", type=seeds_of, metavar="N|A-B", help="seeds 1 to N, or A to B (default: 20; quick: 3)")
     parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help=f"the tables (default: {DATA})")
+    parser.add_argument("--live", action="store_true", help="on real parts, beside real Karpenter")
+    parser.add_argument("--trace", default="", metavar="STACK", help="of --live (default: e4s; quick: data-vis-sdk)")
+    parser.add_argument(
+        "--compress", type=float, default=0, help="of --live: times are divided by it (default: 10; quick: 30)"
+    )
+    parser.add_argument("--timelines", type=Path, metavar="FILE", help="of --live: write each machine's time, as JSON")
     arguments = parser.parse_args()
     if not (arguments.data / "e4s_dag.csv").exists():
         print(f"scripts/bench autoscaler: no {arguments.data / 'e4s_dag.csv'}; name the folder: --data", file=sys.stderr)
         return 2
+    if arguments.live:
+        compress = arguments.compress or (30.0 if arguments.quick else 10.0)
+        stack = arguments.trace or ("data-vis-sdk" if arguments.quick else "e4s")
+        return live(arguments.data, stack, compress, quick=arguments.quick, timelines=arguments.timelines)
     seeds = arguments.seeds or seeds_of("3" if arguments.quick else "20")
     names = list(placements() if arguments.placement else contestants(quick=arguments.quick))
     with multiprocessing.Pool(2) as workers:
@@ -121,6 +141,64 @@ def main() -> int:
     print(f"\ndecide() at 1,000 nodes and 10,000 pods: {took:.2f} s of CPU time")
     print(_json(found, took, seeds))
     return 0
+
+
+def live(data: Path, stack: str, compress: float, *, quick: bool, timelines: Path | None) -> int:
+    """Run one pipeline under real Karpenter and under ours; print both, and how they compare."""
+    from scripts.benches.parts.autoscaler_live import Live, measured  # noqa: PLC0415  the simulator needs no control plane
+
+    known = {pipeline.name: pipeline for pipeline in pipelines(data, 1)}
+    if stack not in known:
+        print(f"scripts/bench autoscaler: no pipeline {stack!r}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    found: dict[str, Live] = {}
+    for side in ("karpenter", "ours"):
+        with tempfile.TemporaryDirectory(prefix="live-") as folder:
+            found[side] = measured(side, known[stack].jobs, Path(folder), compress=compress)
+    print(f"{stack}: {len(known[stack].jobs)} jobs, times divided by {compress:g}, stretched again here\n")
+    print(_live_table(found))
+    if timelines:
+        timelines.write_text(json.dumps({side: one.timeline for side, one in found.items()}))
+    ours, peer = found["ours"], found["karpenter"]
+    within = ours.cost <= _MOST_LIVE_COST * peer.cost and ours.p95_wait <= peer.p95_wait and not (ours.lost or peer.lost)
+    figures = {
+        "bench": "autoscaler --live",
+        "trace": stack,
+        "compress": compress,
+        "ratios": {
+            "cost": round(ours.cost / peer.cost, 3),
+            "net_cost": round(ours.net_cost / peer.net_cost, 3),
+            "p95_wait": round(ours.p95_wait / peer.p95_wait, 3) if peer.p95_wait else None,
+        },
+        "sides": {
+            side: {key: value for key, value in dataclasses.asdict(one).items() if key != "timeline"}
+            for side, one in found.items()
+        },
+        "within": None if quick else within,
+    }
+    print(json.dumps(figures))
+    return 0
+
+
+def _live_table(found: "dict[str, Live]") -> str:
+    headings = (
+        "", "cost $", "net $", "wait s", "p95 s", "makespan h", "machines", "lost", "start s", "end s", "CPU s", "MiB",
+    )  # fmt: skip
+    rows: list[tuple[str, ...]] = [headings]
+    for side, one in found.items():
+        rows.append(
+            (
+                side, f"{one.cost:.2f}", f"{one.net_cost:.2f}", f"{one.mean_wait:.0f}", f"{one.p95_wait:.0f}",
+                f"{one.makespan / 3600:.2f}", str(one.machines), str(one.lost), f"{one.fixed.start_seconds:.1f}",
+                f"{one.fixed.end_seconds:.1f}", _each(one.cpu_seconds, "{:.1f}"), _each(one.memory_mib, "{:.0f}"),
+            )
+        )  # fmt: skip
+    return table(rows)
+
+
+def _each(figures: dict[str, float], form: str) -> str:
+    """Return the figures of each process: `12.3 (karpenter), 4.5 (ours)`."""
+    return ", ".join(f"{form.format(value)} ({name})" for name, value in figures.items())
 
 
 def _run(work: tuple[str, int, Path]) -> Result:

@@ -154,19 +154,23 @@ class ControlPlane:
             self.wait(lambda kind=kind: self.raw("GET", f"/apis/{kind}")[0] == 200, f"the kind {kind}")
         return karpenter
 
-    def start_karpenter(self) -> None:
-        """Start Karpenter's controllers on their kwok provider, with CapacityBuffers."""
+    def start_karpenter(self, **more: str) -> None:
+        """Start Karpenter's controllers on their kwok provider, with CapacityBuffers; `more` is for its environment."""
         karpenter = self.add_karpenters_kinds()
         environment = {
             "KUBECONFIG": str(self.kubeconfig()), "DISABLE_LEADER_ELECTION": "true", "SYSTEM_NAMESPACE": "kube-system",
             "FEATURE_GATES": "CapacityBuffer=true", "KARPENTER_SERVICE": "karpenter", "METRICS_PORT": str(free_port()),
-            "HEALTH_PROBE_PORT": str(free_port()),
+            "HEALTH_PROBE_PORT": str(free_port()), **more,
         }  # fmt: skip
         with (self.home / "log/karpenter.log").open("ab") as log:
             self._processes["karpenter"] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", f"{karpenter}/karpenter"], env=environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log,
             )  # fmt: skip
+
+    def process(self, name: str) -> int:
+        """Return the process id of a component."""
+        return self._processes[name].pid
 
     def kill(self, name: str) -> None:
         """Kill a component; return when it is gone and can be started again."""
