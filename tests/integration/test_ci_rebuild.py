@@ -19,7 +19,7 @@ from tests.labs.limits import limited_cgroup
 from tests.labs.s3.server import Server, versitygw_program
 from tests.labs.s3.server import versitygw as serve_versitygw
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, other_tree, read_telemetry
+from tests.labs.spack.lab import SpackLab, SpackStarts, other_tree, read_telemetry
 from tests.labs.spack.pipeline import PipelineProject
 from tests.labs.waiting import wait_until
 
@@ -306,8 +306,10 @@ def test_a_job_with_s3_and_cdash(lab: SpackLab, moto: Server, tmp_path: Path) ->
         }
         project.environment |= secrets | others
         project.generate()
-        done = project.rebuild("hello-tested", "--tests", "--no-fail-fast")
+        starts = SpackStarts(tmp_path, project.environment["SPACK_PYTHON"])
+        done = project.rebuild("hello-tested", "--tests", "--no-fail-fast", **starts.environment)
         assert done.returncode == 0, _output(done)
+        assert starts.scripts == ["rebuild.py", "install.py", "standalone_tests.py"]
         given = project.variables("hello-tested")
         assert {file.query["build"] for file in cdash.taken} == {given["SPACK_CDASH_BUILD_NAME"]}
         assert {file.query["stamp"] for file in cdash.taken} == {given["SPACK_CDASH_BUILD_STAMP"]}

@@ -13,7 +13,7 @@ from buildjob.spack.find import SpackInstallation, find
 from tests.labs.checkout import ROOT
 from tests.labs.limits import small_disk
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, kill_all, other_tree, read_telemetry
+from tests.labs.spack.lab import SpackLab, SpackStarts, assert_phases_are_the_run, kill_all, other_tree, read_telemetry
 from tests.labs.spack.pipeline import PipelineProject
 from tests.labs.waiting import wait_until
 
@@ -44,8 +44,12 @@ def newer(
 def test_what_is_published_stock_spack_installs(newer: SpackLab, key: Key, tmp_path: Path) -> None:
     newer.forget("hello-app")
     mirror, out = tmp_path / "mirror", tmp_path / "out"
-    done = newer.build("hello-app", "--out", out, "--mirror", mirror, "--signing-key-file", key.secret)
+    starts = SpackStarts(tmp_path, newer.environment["SPACK_PYTHON"])
+    arguments = ("--out", out, "--mirror", mirror, "--signing-key-file", key.secret)
+    done = newer.build("hello-app", *arguments, environment=starts.environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert starts.scripts.count("install.py") == 1
+    assert "pack.py" not in starts.scripts, "the Spack that has installed it packs it"
     assert "-o hello-app main.c" in done.stdout, "the build's own lines pass live"
     document = read_telemetry(out, "hello-app")
     assert document.outcome == "built"

@@ -82,33 +82,35 @@ class Reader:
         return self._client
 
     def get_object(self, Bucket, Key):  # noqa: N803  botocore's names
-        answer = self._ask("GET", Bucket, Key)
+        answer, connection = self._ask("GET", Bucket, Key)
         if answer is None:
             return self._boto3().get_object(Bucket=Bucket, Key=Key)
-        return {"Body": Body(answer), "ResponseMetadata": {"HTTPHeaders": headers_of(answer)}}
+        return {"Body": Body(answer, connection), "ResponseMetadata": {"HTTPHeaders": headers_of(answer)}}
 
     def head_object(self, Bucket, Key):  # noqa: N803
-        answer = self._ask("HEAD", Bucket, Key)
+        answer, connection = self._ask("HEAD", Bucket, Key)
         if answer is None:
             return self._boto3().head_object(Bucket=Bucket, Key=Key)
+        connection.close()
         return {"ResponseMetadata": {"HTTPHeaders": headers_of(answer)}}
 
     def _ask(self, method, bucket, key):
-        """The answer that has the object; None if boto3 is to ask. Raises AbsentError."""
+        """The answer that has the object, and its connection; None twice if boto3 is to ask. Raises AbsentError."""
         route = None if self._client is not None else self._route(bucket)
         if route is None:
-            return None
+            return None, None
         url = route.base_url + s3_plain.quoted(key)
         parts = urllib.parse.urlsplit(url)
         connection = None
         try:
-            # one for each request: Spack may leave a body unread
+            # one for each request, which ends with its answer: Spack may leave a body unread
             connection = self._connect(parts, route)
-            connection.request(method, parts.path, headers=s3_plain.signed_headers(method, url, {}, key=route.key))
+            signed = s3_plain.signed_headers(method, url, {}, key=route.key)
+            connection.request(method, parts.path, headers={**signed, "Connection": "close"})
             answer = connection.getresponse()
             if answer.status == 200 and answer.headers["ETag"] and answer.headers["Content-Length"]:
                 self._is_proven.add(bucket)
-                return answer
+                return answer, connection
             text = answer.read(LONGEST_ERROR)
             connection.close()
         except TooSlow:
@@ -117,7 +119,7 @@ class Reader:
             if connection is not None:
                 connection.close()
             self.had_no_answer = True
-            return None
+            return None, None
         code = CODE.search(text)
         if answer.status == 404 and code and code[1].decode() == ABSENT:
             self._is_proven.add(bucket)
@@ -125,7 +127,7 @@ class Reader:
         # a HEAD has no code: a server may say the same where it knows neither bucket nor credentials
         if answer.status == 404 and method == "HEAD" and bucket in self._is_proven:
             raise AbsentError("404")
-        return None
+        return None, None
 
     def _connect(self, parts, route):
         if parts.scheme == "http":
@@ -137,9 +139,9 @@ class Reader:
 class Body(io.RawIOBase):
     """An object's bytes; one that is cut off is an error, as for boto3: `http.client` does not notice."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, connection):
         super().__init__()
-        self._answer = answer
+        self._answer, self._connection = answer, connection
         self._left = int(answer.headers["Content-Length"])
 
     def readable(self):
@@ -155,6 +157,7 @@ class Body(io.RawIOBase):
 
     def close(self):
         self._answer.close()
+        self._connection.close()
         super().close()
 
 

@@ -109,6 +109,23 @@ class SpackLab:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
+class SpackStarts:
+    """Counts how often Spack is started: its interpreter is a script that notes what it is given."""
+
+    def __init__(self, folder: Path, python: str) -> None:
+        self._log = folder / "spack-starts"
+        program = folder / "counting-python"
+        program.write_text(f'#!/bin/sh\necho "$*" >> {self._log}\nexec {python} "$@"\n')
+        program.chmod(0o755)
+        self.environment = {"SPACK_PYTHON": str(program)}
+
+    @property
+    def scripts(self) -> list[str]:
+        """The scripts of ours that Spack was started with, in their order."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [Path(word).name for line in lines for word in line.split() if "/spack/inside/" in word]
+
+
 def kill_all(agent: subprocess.Popen[bytes]) -> None:
     """Kill an agent, and all that it has started, as a node that goes down does."""
     below = psutil.Process(agent.pid).children(recursive=True)
