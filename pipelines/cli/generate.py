@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import job_graph, mirrors, spack_python, stacks
-from pipelines import matrix as parents
+from pipelines import spack_python
 from pipelines.cli.arguments import Arguments
-from pipelines.cli.graphs import IN_FOLDER as GRAPH_FILE
 from pipelines.cli.printed_request import printed_request
 from pipelines.errors import BadRequest, FetchFailed, PipelineError
 from pipelines.inside import fingerprint
 from pipelines.inside import request as requests
+from pipelines.inside.document import FILE as GRAPH_FILE
 from pipelines.inside.gitlab import limits
 
 _LARGEST_ANSWER = 512 << 20
@@ -40,6 +39,10 @@ def run(arguments: Arguments) -> int:
 
 def _generate_matrix(arguments: Arguments, environ: Mapping[str, str]) -> int:
     """Write the parent of a matrix, or generate one of its cells."""
+    # a matrix's own modules: an environment is generated without them, in less time
+    from pipelines import matrix as parents  # noqa: PLC0415
+    from pipelines import stacks  # noqa: PLC0415
+
     path = Path(arguments.environment)
     matrix = stacks.read(_text(path), str(path))
     cells = stacks.cells(matrix)
@@ -202,6 +205,8 @@ def _uploads_graph(arguments: Arguments, environ: Mapping[str, str]) -> bool:
 
 def _upload_graph(answer: spack_python.Answer) -> None:
     """Leave the job graph on the mirror that jobs publish to. A pipeline runs without it, only nodes come later."""
+    from pipelines import job_graph, mirrors  # noqa: PLC0415  as above: most of the time that this program takes to start
+
     content = next((text.encode() for path, text in answer.files.items() if path.endswith(f"/{GRAPH_FILE}")), b"")
     if not content:
         return

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from pipelines import mirrors
 from pipelines.errors import BadRequest, PipelineError
+from pipelines.inside.document import FILE
 from pipelines.job_graph import LARGEST_BYTES, JobGraph, read
-
-IN_FOLDER = "job-graph.json"
 
 
 def graph_at(place: str, *, endpoint_url: str = "") -> JobGraph:
@@ -20,7 +19,7 @@ def graph_at(place: str, *, endpoint_url: str = "") -> JobGraph:
         return read(content)
     path = Path(place)
     if path.is_dir():
-        path /= IN_FOLDER
+        path /= FILE
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise BadRequest(f"{path} has more than {LARGEST_BYTES} bytes")

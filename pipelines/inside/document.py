@@ -8,6 +8,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 from .sizes import Row
 from .specs import Spec
 
+FILE = "job-graph.json"
+"""Its name among the artifacts of a generation."""
+
 
 class Facts(NamedTuple):
     """What holds for the whole graph."""

@@ -261,7 +261,7 @@ class Generation:
         root = settings.artifacts_root
         concrete = root + "/concrete_environment/"
         found = {f"{settings.output_folder}/{path}": yaml_text.document(each) for path, each in made.documents.items()}
-        found[root + "/job-graph.json"] = document.text(whole)
+        found[f"{root}/{document.FILE}"] = document.text(whole)
         found.update({concrete + path: text for path, text in self.asked.files.items()})
         found[concrete + stack.LOCK] = self.found.lock
         if stack.MANIFEST not in self.asked.files:
