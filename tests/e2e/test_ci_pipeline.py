@@ -13,6 +13,8 @@ import yaml
 
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
+from tests.fakes.coordinator.retries import is_retried
+from tests.labs.cluster.jobs import job_named
 from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.farm import Farm, load_images
 from tests.labs.farm.network import inside, listener_inside
@@ -24,6 +26,24 @@ RETRIED = ["unknown_failure", "api_failure", "stuck_or_timeout_failure", "runner
 SCOPE = [  # what stands there of mirrors would hide those of the environment
     "rm .spack/conf/mirrors.yaml",
     'export S3_ENDPOINT_URL="$AWS_ENDPOINT_URL"',
+]
+EATER = """from spack_repo.builtin_mock.build_systems.generic import Package
+
+from spack.package import *
+
+
+class HelloEater(Package):
+    has_code = False
+    version("1.0")
+
+    def install(self, spec, prefix):
+        mkdirp(prefix.lib)
+        which("sh", required=True)("-c", "head -c 600m /dev/zero | tail -c 600m > /dev/null")
+"""
+"""A recipe whose build holds 600 MiB for a moment; Spack and the agent need less than 100 MiB beside it."""
+EATERS_RECIPE = [
+    "recipes=examples/spack_repo/spack_farm_examples/packages",
+    f"mkdir -p $recipes/hello_eater && printf %s {shlex.quote(EATER)} > $recipes/hello_eater/package.py",
 ]
 
 
@@ -146,3 +166,39 @@ def test_a_generated_pipeline_runs_job_by_job_under_both_executors(farm: Farm, p
     again = farm.official.submit(pipeline.payload(script, needs=pruned, after=None))
     assert again.wait().state == "success", again.text
     assert "no need to build it" in again.text
+
+
+@pytest.mark.timeout(900)
+def test_a_job_that_is_killed_for_memory_is_run_again_one_size_up(farm: Farm, pipeline: Pipeline) -> None:
+    """GitLab retries as the pipeline says; Spack's pipelines name system failures only, which `memory.kill` is for."""
+    need_spack("a memory kill in the pipeline that `spack ci generate` writes")
+    settings = farm.folder / "settings.toml"
+    before = settings.read_text()
+    settings.write_text(f'{before}memory_limit_overwrite_max_allowed = "1Gi"\n[memory]\nkill = "retry"\n')
+    try:
+        generated = pipeline.submit([*EATERS_RECIPE, *_generate("ci-eater", "hello-eater")], after=None)
+        assert generated.wait().state == "success", generated.text
+        job = _jobs(generated)["hello-eater"]
+        script = [*EATERS_RECIPE, *_script(job["variables"])]
+        info, attempts = job_named("hello-eater"), list[Job]()
+        while True:
+            limit = {"KUBERNETES_MEMORY_LIMIT": "512Mi"}
+            attempts.append(
+                pipeline.submit(script, needs=generated, after=None, job_info=info, more_variables=job["variables"] | limit)
+            )
+            end = attempts[-1].wait()
+            if end.state == "success" or not is_retried(job["retry"], end, retries=len(attempts) - 1):
+                break
+    finally:
+        settings.write_text(before)
+    first, last = attempts[0], attempts[-1]
+    assert [attempt.status for attempt in attempts] == ["failed", "success"], last.text
+    assert first.end
+    assert first.end.reason == "runner_system_failure"
+    assert "hello-eater@1.0" in first.text
+    assert "memory_killed (exit code 137)" in first.text
+    assert telemetry(first, "hello-eater")["outcome"] == "memory_killed"
+    assert "registered as broken" not in first.text
+    assert "memory raised to 768 MiB: an earlier attempt of this job was killed at 512 MiB" in last.text
+    assert telemetry(last, "hello-eater")["outcome"] == "built"
+    assert "published to" in last.text

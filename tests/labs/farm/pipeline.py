@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,14 @@ class Pipeline:
         return self._farm.gitlab.submit(self.payload(script, **changes))
 
     def payload(
-        self, script: list[str], *, needs: Job | None = None, who: str = "builder", system: str = "debian12", **changes: Any
+        self,
+        script: list[str],
+        *,
+        needs: Job | None = None,
+        who: str = "builder",
+        system: str = "debian12",
+        more_variables: Mapping[str, str] | None = None,
+        **changes: Any,
     ) -> Payload:
         """Return a job that checks the examples out and uploads its reports; it gets the artifacts of the job that it needs.
 
@@ -89,7 +97,8 @@ class Pipeline:
 
         `who` chooses the variables: a `builder` may publish, a `user` reads the mirror, a `guest` has neither's secrets.
         """
-        source = self._source | {"variables": self._source["variables"] | {"CI": "true", "NO_COLOR": "1"}}
+        variables = self._source["variables"] | {"CI": "true", "NO_COLOR": "1"} | dict(more_variables or {})
+        source = self._source | {"variables": variables}
         return payload(
             [*PREPARE, *script],
             image={"name": f"localhost/{SHARED['image'].replace('debian12', system)}:1", "entrypoint": [""]},
