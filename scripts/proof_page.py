@@ -19,7 +19,7 @@ def today() -> str:
     return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
 
 
-def record(name: str, result: str, *, at: str) -> None:
-    """Write the page of `scripts/prove NAME`; `at` is the commit at which the proof began."""
-    head = f"# `scripts/prove {name}`\n\n{today()}, commit {at}:\n\n"
+def record(name: str, result: str, *, at: str, command: str = "") -> None:
+    """Write the page of `scripts/prove NAME`, or of a longer command; `at` is the commit at which the proof began."""
+    head = f"# `scripts/prove {command or name}`\n\n{today()}, commit {at}:\n\n"
     (_ROOT / "docs" / "proofs" / f"{name}.md").write_text(f"{head}{result}\n", "utf-8")

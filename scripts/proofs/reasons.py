@@ -89,7 +89,8 @@ def main() -> int:
     result = page(found, official)
     print(result)
     if arguments.record:
-        proof_page.record("-".join(filter(None, ("reasons", arguments.only))), result, at=at)
+        name = "-".join(filter(None, ("reasons", arguments.only)))
+        proof_page.record(name, result, at=at, command=name.replace("-", " --only "))
     return int(not all(is_right(reason, one) for reason, told in found.items() for one in told))
 
 
