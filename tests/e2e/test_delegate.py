@@ -19,7 +19,6 @@ from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 from tests.labs.farm.farm import load_images
 from tests.labs.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("delegate")
 OVERLAY = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization

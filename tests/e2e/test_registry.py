@@ -14,7 +14,6 @@ from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.network import listener_inside
 from tests.labs.registry import PASSWORD, Registry, make_certificate
 
-pytestmark = pytest.mark.xdist_group("registry")
 NAMES = frozenset({"team/app", "private/app"})
 ONCE = ["config", "prepare", "cleanup"]
 

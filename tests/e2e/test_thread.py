@@ -23,7 +23,6 @@ from tests.labs.farm.pipeline import (
     texts,
 )
 
-pytestmark = pytest.mark.xdist_group("thread")
 CACHE = [{"key": "setup", "paths": [".cached/"], "policy": "pull-push", "when": "on_success"}]
 NO_SPACK = [
     "unset SPACK_ROOT SPACK_PYTHON; export PATH=/usr/local/bin:/usr/bin:/bin",
