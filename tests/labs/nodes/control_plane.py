@@ -212,6 +212,8 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End everything."""
+        if self._store is not None:
+            self._store.close()
         for process in self._processes.values():
             process.kill()
         for process in self._processes.values():
