@@ -390,7 +390,7 @@ _IN_PHASE = {
 }
 
 _PUBLISHED = {
-    "published": "The binary is signed and in the build cache.",
+    "published": "The binary is in the build cache.",
     "already_there": "The build cache had this binary before.",
     "unpublished": "The binary was left as an unsigned build-cache entry; nothing was uploaded.",
     "not_redistributable": "The binary was not published: its recipe says that it must not be redistributed.",

@@ -128,7 +128,7 @@ def test_a_good_build_says_so_at_the_top() -> None:
     explanation = page.one("div", "explanation")
     assert explanation.attributes["class"] == "explanation good"
     assert explanation.one("p", "headline").text() == "Built in 2 min 31 s"
-    assert "The binary is signed and in the build cache." in explanation.text()
+    assert "The binary is in the build cache." in explanation.text()
     assert explanation.all("ul") == []
 
 

@@ -29,7 +29,7 @@ def test_the_table_of_a_good_build() -> None:
     links = (Link(label="report", url="/builds/x/report.html"), Link(label="log", url="/builds/x/build.log"))
     assert _table(sample(), links=links) == (
         "ncurses@6.5 /h6t3q2l: Built in 2 min 31 s\n"
-        "  The binary is signed and in the build cache.\n"
+        "  The binary is in the build cache.\n"
         "\n"
         "  phase              wall         CPU  cores  peak memory\n"
         "  spack-start      2.90 s      2.60 s   0.90       84 MiB\n"
