@@ -155,7 +155,7 @@ def _passing_on(stop: StopRequest, process: "subprocess.Popen[bytes]") -> Iterat
 
 
 def _send(pipe: IO[bytes], run_folder: Path) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the exit code says why nobody reads
+    with contextlib.suppress(BrokenPipeError):  # the engine has ended; its exit code says why
         with tarfile.open(fileobj=pipe, mode="w|") as archive:
             for name in (SPEC, REPRODUCE):
                 if (run_folder / name).exists():

@@ -50,7 +50,7 @@ REAL = {
 """Reason -> an image that leads to it (tests/labs/cluster/webhook.py), and how the job's log says it."""
 
 
-class Told(NamedTuple):
+class Sighting(NamedTuple):
     """What one job's log said, and when."""
 
     reason: str
@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write the result to docs/proofs/reasons.md")
     arguments = parser.parse_args()
     at = proof_page.commit()
-    found: dict[str, list[Told]] = {}
+    found: dict[str, list[Sighting]] = {}
     official: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="reasons-") as name:
         if arguments.only != "real":
@@ -91,10 +91,10 @@ def main() -> int:
     if arguments.record:
         name = "-".join(filter(None, ("reasons", arguments.only)))
         proof_page.record(name, result, at=at, command=name.replace("-", " --only "))
-    return int(not all(is_right(reason, one) for reason, told in found.items() for one in told))
+    return int(not all(is_right(reason, one) for reason, seen in found.items() for one in seen))
 
 
-def _all(reasons: Iterable[str], run: Callable[[str], list[Told]]) -> dict[str, list[Told]]:
+def _all(reasons: Iterable[str], run: Callable[[str], list[Sighting]]) -> dict[str, list[Sighting]]:
     found = {}
     for reason in reasons:
         found[reason] = run(reason)
@@ -102,30 +102,30 @@ def _all(reasons: Iterable[str], run: Callable[[str], list[Told]]) -> dict[str, 
     return found
 
 
-def is_right(reason: str, told: Told) -> bool:
-    """Return whether a job was told the right reason in time; one that fits no node has ended soon, by its own fault."""
-    in_time = told.seconds <= 10 + 2  # two for the pod itself: to the driver's first line there is none yet
+def is_right(reason: str, seen: Sighting) -> bool:
+    """Return whether a job got the right reason in time; one that fits no node has ended soon, by its own fault."""
+    in_time = seen.seconds <= 10 + 2  # two for the pod itself: to the driver's first line there is none yet
     if reason != "fits_no_type":
-        return told.reason == reason and in_time
-    return told.reason == reason and in_time and told.end_seconds <= 30 and told.outcome == "script_failure"
+        return seen.reason == reason and in_time
+    return seen.reason == reason and in_time and seen.end_seconds <= 30 and seen.outcome == "script_failure"
 
 
-def line_of(reason: str, told: list[Told]) -> str:
+def line_of(reason: str, seen: list[Sighting]) -> str:
     """Return a row of the table."""
-    times = sorted(one.seconds for one in told)
-    right = sum(is_right(reason, one) for one in told)
-    ended = [one.end_seconds for one in told if one.end_seconds]
+    times = sorted(one.seconds for one in seen)
+    right = sum(is_right(reason, one) for one in seen)
+    ended = [one.end_seconds for one in seen if one.end_seconds]
     end = f"{max(ended):.0f} s" if ended else ""
     p95 = times[max(0, -(-95 * len(times) // 100) - 1)]
-    return f"| `{reason}` | {right} of {len(told)} | {statistics.median(times):.1f} | {p95:.1f} | {times[-1]:.1f} | {end} |"
+    return f"| `{reason}` | {right} of {len(seen)} | {statistics.median(times):.1f} | {p95:.1f} | {times[-1]:.1f} | {end} |"
 
 
-def page(found: dict[str, list[Told]], official: dict[str, str]) -> str:
+def page(found: dict[str, list[Sighting]], official: dict[str, str]) -> str:
     """Return the page's text."""
     head = "| reason | right and in time | s to the log's line, median | p95 | most | the job's end after it |"
     head += "\n|---|---|---|---|---|---|"
-    rows = "\n".join(line_of(reason, told) for reason, told in found.items())
-    texts = "\n".join(f"- `{reason}`: {told[0].text}" for reason, told in found.items())
+    rows = "\n".join(line_of(reason, seen) for reason, seen in found.items())
+    texts = "\n".join(f"- `{reason}`: {seen[0].text}" for reason, seen in found.items())
     theirs = "\n".join(f"- `{reason}`: {text}" for reason, text in official.items())
     compared = f"\n\nThe official executor's last lines within 25 s for the same pods:\n\n{theirs}" if official else ""
     return (
@@ -164,8 +164,8 @@ SIMULATED = {
 }
 
 
-def simulated(plane: ControlPlane, folder: Path, reason: str, *, jobs: int) -> list[Told]:
-    """Have the driver wait on simulated nodes for one reason, several jobs at a time; return what they were told."""
+def simulated(plane: ControlPlane, folder: Path, reason: str, *, jobs: int) -> list[Sighting]:
+    """Have the driver wait on simulated nodes for one reason, several jobs at a time; return what each log said."""
     kind = SIMULATED[reason]
     farm = NodesLab(plane, FaultyApi(plane), reason.replace("_", "-"))
     plane.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": farm.name}})
@@ -192,7 +192,7 @@ def simulated(plane: ControlPlane, folder: Path, reason: str, *, jobs: int) -> l
         farm.api.stop()
 
 
-def _waited(settings: Path, reason: str, kind: Kind, number: int) -> Told:
+def _waited(settings: Path, reason: str, kind: Kind, number: int) -> Sighting:
     """Run one job until its log has a reason, or to its end if it fits no node."""
     at: dict[str, float] = {}
     runner = Runner(
@@ -200,12 +200,12 @@ def _waited(settings: Path, reason: str, kind: Kind, number: int) -> Told:
     )  # fmt: skip
     runner.when("Preparing pod", lambda: at.setdefault("begun", time.monotonic()))
 
-    def told() -> None:
-        at.setdefault("told", time.monotonic())
+    def seen() -> None:
+        at.setdefault("seen", time.monotonic())
         if reason != "fits_no_type":
             runner.cancel(graceful=False)
 
-    runner.when("\nwaiting (", told)
+    runner.when("\nwaiting (", seen)
     info = {
         "name": f"job {number}",
         "stage": "build",
@@ -217,10 +217,10 @@ def _waited(settings: Path, reason: str, kind: Kind, number: int) -> Told:
     ended = time.monotonic()
     found = _WAITS.search(plain(outcome.text))
     assert found is not None, outcome.text
-    seconds = at["told"] - at["begun"]
+    seconds = at["seen"] - at["begun"]
     if reason != "fits_no_type":
-        return Told(found[1], found[0], seconds)
-    return Told(found[1], found[0], seconds, ended - at["told"], outcome.reason)
+        return Sighting(found[1], found[0], seconds)
+    return Sighting(found[1], found[0], seconds, ended - at["seen"], outcome.reason)
 
 
 @contextlib.contextmanager
@@ -253,13 +253,13 @@ def watched(farm: Farm, folder: Path, *, namespace: str) -> Iterator[None]:
         assert "Traceback" not in log.read_text(), log.read_text()[-2000:]
 
 
-def real(gitlab: Coordinator, reason: str, *, jobs: int) -> list[Told]:
-    """Have jobs of our driver wait on the real node for one reason; return what they were told."""
+def real(gitlab: Coordinator, reason: str, *, jobs: int) -> list[Sighting]:
+    """Have jobs of our driver wait on the real node for one reason; return what each log said."""
     with ThreadPoolExecutor(_AT_ONCE_ON_NODE) as pool:
         return list(pool.map(lambda number: _waited_on_node(gitlab, reason, number), range(jobs)))
 
 
-def _waited_on_node(gitlab: Coordinator, reason: str, number: int) -> Told:
+def _waited_on_node(gitlab: Coordinator, reason: str, number: int) -> Sighting:
     image, words = REAL[reason]
     over = threading.Event()
     info = {"name": f"{reason} {number}", "stage": "build", "pipeline_id": number + 1, "project_id": _PROJECT}
@@ -270,7 +270,7 @@ def _waited_on_node(gitlab: Coordinator, reason: str, number: int) -> Told:
     text = next(line for line in plain(log).splitlines() if words in line)
     job.cancel(gracefully=False)
     job.wait()
-    return Told(reason, text, _at(log, words) - _at(log, "Preparing pod"))
+    return Sighting(reason, text, _at(log, words) - _at(log, "Preparing pod"))
 
 
 def _at(log: str, words: str) -> float:

@@ -23,7 +23,7 @@ from buildjob.s3_plain import SigningKey, quoted, signed_headers
 _TIMEOUT_SECONDS = 5.0
 """What is small is answered by then; after that boto3 asks again, with more time."""
 _FIRST_TIMEOUT_SECONDS = 2.0
-"""While it is not known that the server answers at all: boto3's requests are those that people are told of."""
+"""While it is not known that the server answers at all: only boto3's requests are reported."""
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/[0-9]{8}/([^/]+)/([^/]+)/aws4_request,")
 _MOST_FAILURES = 3
 

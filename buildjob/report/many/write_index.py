@@ -1,6 +1,6 @@
 """Writes `index.html` of a folder of run folders: read anew each time, so that builds side by side lose nothing.
 
-Whoever writes holds a lock on the folder while it reads and writes: the last one to write has read all that was there. A
+Each writer holds a lock on the folder while it reads and writes: the last one to write has read all that was there. A
 file of that name that we did not write stays.
 """
 
