@@ -1,7 +1,8 @@
 """Decides where a job's binary goes, who signs it, and under which names CDash keeps the build. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from buildjob.agent.request import Target
@@ -14,6 +15,8 @@ from buildjob.spack.mirror_faults import MirrorFault
 
 NAME = "buildcache-destination"
 """The mirror's name in Spack's configuration."""
+_OF_A_VARIABLE = re.compile(r"[a-z][a-z0-9+.-]+:|\$.*", re.DOTALL)
+"""Part of a path that was a variable: what it held begins with a scheme, or it was not set."""
 
 
 def target_of(destination: Destination, key: KeySource | None, passphrase: KeySource | None) -> Target:
@@ -21,6 +24,12 @@ def target_of(destination: Destination, key: KeySource | None, passphrase: KeySo
     url = urlsplit(destination.url)
     if url.scheme == "file":
         folder = Path(unquote(url.path))
+        # Spack expands variables after it has looked for a scheme: the folder would be lost with the job's container
+        if any(_OF_A_VARIABLE.fullmatch(part) for part in PurePosixPath(folder).parts):
+            raise RequestError(
+                f"mirror {NAME}: {folder}: in a mirror's url Spack takes a variable for a folder, whatever it holds; "
+                f"write the address itself there: spack -e ENV mirror set --url URL {NAME}"
+            )
         return Target(url=folder.as_uri(), folder=folder, signing_key_file=key, passphrase_file=passphrase)
     if url.scheme == "s3" and url.netloc:
         return Target(url=destination.url.rstrip("/"), folder=None, signing_key_file=key, passphrase_file=passphrase)

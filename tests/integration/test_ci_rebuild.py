@@ -337,7 +337,9 @@ def test_the_example_pipeline_is_generated_and_runs(lab: SpackLab, tmp_path: Pat
     (project.folder / "env/spack.yaml").write_text(example)
     key = Key(tmp_path / "k")
     secret = base64.b64encode(key.secret.read_bytes()).decode()
-    project.environment |= PROTECTED | {"BUILDCACHE": url, "SPACK_SIGNING_KEY": secret}
+    project.environment |= PROTECTED | {"SPACK_SIGNING_KEY": secret}
+    done = project.spack("-e", project.folder / "env", "mirror", "set", "--url", url, "buildcache-destination")
+    assert done.returncode == 0, _output(done)
     project.generate()
     assert not gitlab_schema_faults(project.folder / "pipeline.yml")
     assert {tuple(job["script"]) for job in project.jobs.values()} == {("spack-farm build --ci --tests",)}

@@ -192,6 +192,7 @@ def test_the_same_request_gives_the_same_bytes_whatever_the_hash_seed(generators
         ({"ci": {"pipeline-gen": [{"submapping": [{"match": ["hello app ("]}]}]}}, 2, "is no spec"),
         ({"ci": {"broken-specs-url": "gopher://x/y"}}, 2, "can't be listed"),
         ({"specs": ["no-such-package-at-all"], "ci": {"target": "gitlab"}}, 2, "Spack says: "),
+        ({"mirror": "$NOT_SET_AT_ALL"}, 2, "takes a variable for a folder"),
     ],
 )
 def test_what_cannot_work_ends_with_its_code_and_one_line(

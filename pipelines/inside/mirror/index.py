@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import tempfile
 import urllib.error
 import urllib.request
@@ -25,6 +26,8 @@ DESTINATION = "buildcache-destination"
 SOURCE = "buildcache-source"
 MANIFEST = "v3/manifests/index/index.manifest.json"
 OLD = "build_cache/index.json"
+# a part of a path that was a variable: what it held begins with a scheme, or it was not set
+_OF_A_VARIABLE = re.compile(r"(?:[a-z][a-z0-9+.-]+:|\$.*)\Z", re.DOTALL)
 _IN_MEMORY = 8 << 20
 _LARGEST_MANIFEST = 1 << 20
 _ABSENT = (404, 410)
@@ -44,6 +47,13 @@ def destination(mirrors):
     found = next((mirror for mirror in mirrors if mirror.name == DESTINATION), None)
     if found is None:
         raise BadRequest(f"a pipeline needs a mirror named '{DESTINATION}'; add it to the environment's mirrors")
+    # Spack expands variables after it has looked for a scheme
+    folder = spack.util.url.local_file_path(found.push_url) if found.push_url.startswith("file:") else ""
+    if any(_OF_A_VARIABLE.match(part) for part in (folder or "").split("/")):
+        raise BadRequest(
+            f"mirror {DESTINATION}: {folder}: in a mirror's url Spack takes a variable for a folder, whatever it holds; "
+            f"write the address itself there: spack -e ENV mirror set --url URL {DESTINATION}"
+        )
     return found
 
 

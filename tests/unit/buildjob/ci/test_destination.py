@@ -25,6 +25,18 @@ def test_other_storage_is_rejected(url: str) -> None:
         target_of(Destination(url=url, signed=True), None, None)
 
 
+@pytest.mark.parametrize("folder", ["s3%3A/bucket/prefix", "https%3A/server/x", "%24BUILDCACHE", "%24%7BBUILDCACHE%7D/main"])
+def test_a_variable_that_spack_has_taken_for_a_folder_is_rejected(folder: str) -> None:
+    url = f"file:///builds/project/{folder}"
+    with pytest.raises(RequestError, match=r"takes a variable for a folder.*mirror set --url URL buildcache-destination"):
+        target_of(Destination(url=url, signed=True), None, None)
+
+
+@pytest.mark.parametrize("folder", ["a%3Ab", "s3", "cost%24", "12%3A30"])
+def test_odd_names_of_folders_are_taken(folder: str) -> None:
+    assert target_of(Destination(url=f"file:///srv/{folder}", signed=True), None, None).folder
+
+
 @pytest.mark.parametrize(
     ("destination", "given", "expected"),
     [
