@@ -1,11 +1,13 @@
-"""The pipeline that real `spack ci generate` writes in a pod runs job by job: Runner, driver, pods, Spack, S3, CDash.
+"""Pipelines of real Spack run job by job: Runner, driver, pods, Spack, S3, CDash; `spack ci generate`'s, and a service's.
 
 Only GitLab and CDash are played: a job's variables are exported by its script, and each job has the artifacts of `generate`.
 """
 
 import json
 import shlex
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +16,21 @@ import yaml
 from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.retries import is_retried
+from tests.labs.checkout import ROOT
 from tests.labs.cluster.jobs import job_named
+from tests.labs.cluster.lab import NAMESPACE, ClusterLab
 from tests.labs.cluster.parts import NODE_ADDRESS
+from tests.labs.farm.delegate_pod import TOKEN, running_pod
 from tests.labs.farm.farm import Farm, load_images
 from tests.labs.farm.network import inside, listener_inside
 from tests.labs.farm.pipeline import BUCKET, Pipeline, files, fresh_keys, need_spack, signing_key, telemetry, texts
+from tests.labs.pipelines import builds, extended
 from tests.labs.s3.server import versitygw, versitygw_program
 
 RETRIED = ["unknown_failure", "api_failure", "stuck_or_timeout_failure", "runner_system_failure", "runner_unsupported"]
 """As Spack's own pipelines have it: a failed script is not among the reasons, and exit codes are not named."""
-SCOPE = [  # what stands there of mirrors would hide those of the environment
-    "rm .spack/conf/mirrors.yaml",
+SCOPE = [  # with its second colon, what stands there of mirrors hides those of the environment
+    """sed -i 's/"mirrors:"/"mirrors"/' .spack/conf/mirrors.yaml""",
     'export S3_ENDPOINT_URL="$AWS_ENDPOINT_URL"',
 ]
 EATER = """from spack_repo.builtin_mock.build_systems.generic import Package
@@ -202,3 +208,134 @@ def test_a_job_that_is_killed_for_memory_is_run_again_one_size_up(farm: Farm, pi
     assert "memory raised to 768 MiB: an earlier attempt of this job was killed at 512 MiB" in last.text
     assert telemetry(last, "hello-eater")["outcome"] == "built"
     assert "published to" in last.text
+
+
+EXAMPLE: dict[str, Any] = yaml.safe_load((ROOT / "examples/pipeline/spack-farm.gitlab-ci.yml").read_text())
+GRAPH_URL = f"s3://{BUCKET}/graph"
+OVERLAY = """
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: {namespace}
+resources: [deploy/pipelines]
+images:
+  - {{name: spack-farm-delegate, newName: localhost/spack-farm-delegate, newTag: "1"}}
+  - {{name: worker, newName: localhost/spack-farm-build-debian12, newTag: "1"}}
+  - {{name: nginx, newName: localhost/nginx, newTag: "1"}}
+secretGenerator:
+  - {{name: delegate-tokens, literals: [tokens={token}]}}
+  - name: pipelines-mirror
+    literals: [AWS_ACCESS_KEY_ID={key}, AWS_SECRET_ACCESS_KEY={secret}, S3_ENDPOINT_URL={endpoint}]
+configMapGenerator:
+  - {{name: examples, files: [examples.tar.gz]}}
+patches:
+  - target: {{kind: Deployment}}
+    patch: |
+      kind: Deployment
+      metadata: {{name: any}}
+      spec:
+        template:
+          spec:
+            initContainers:
+              - name: prepare-examples
+                image: worker
+                command: [sh, -c, "{prepare}"]
+                securityContext: {{readOnlyRootFilesystem: true}}
+                volumeMounts:
+                  - {{name: examples, mountPath: /run/examples.tar.gz, subPath: examples.tar.gz}}
+                  - {{name: recipes, mountPath: /run/recipes}}
+                  - {{name: scope, mountPath: /etc/spack-scope}}
+            containers:
+              - name: worker
+                resources: {{requests: {{cpu: 50m}}}}
+                volumeMounts:
+                  - {{name: recipes, mountPath: /run/recipes}}
+            volumes:
+              - {{name: examples, configMap: {{name: examples}}}}
+              - {{name: recipes, emptyDir: {{}}}}
+              - {{name: scope, configMap: null, emptyDir: {{}}}}
+"""
+PREPARE_IN_POD = (
+    "cd /run/recipes && tar xzf /run/examples.tar.gz && python3 examples/prepare.py /run/recipes && "
+    "cp conf/[!m]*.yaml /etc/spack-scope/"  # its mirrors would hide those of the environment
+)
+
+
+def run_in_order(document: dict[str, Any], submit: Callable[[str], Job]) -> dict[str, Job]:
+    """Submit each job once all that it needs has succeeded, as GitLab does; one without needs waits for earlier stages."""
+    stages = {name: number for number, name in enumerate(document["stages"])}
+    waiting = {name: job for name, job in document.items() if isinstance(job, dict) and "script" in job}
+    done: dict[str, Job] = {}
+    while waiting:
+        ready = [
+            name
+            for name, job in waiting.items()
+            if all(need["job"] in done for need in job.get("needs", []) if "pipeline" not in need)
+            and ("needs" in job or all(stages[other["stage"]] >= stages[job["stage"]] for other in waiting.values()))
+        ]
+        assert ready, sorted(waiting)
+        running = {name: submit(name) for name in ready}
+        for name, job in running.items():
+            assert job.wait().state == "success", f"{name}: {job.text}"
+            del waiting[name]
+        done |= running
+    return done
+
+
+@pytest.mark.timeout(900)
+def test_a_pipeline_of_a_service_runs_in_the_order_of_its_graph_and_is_pruned_afterwards(
+    lab: ClusterLab, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """The service is deploy/pipelines, the generating job that of examples/pipeline, unchanged."""
+    need_spack("a pipeline that a service generates, job by job")
+    store = pipeline.store
+    with tarfile.open(tmp_path / "examples.tar.gz", "w:gz") as tar:
+        tar.add(ROOT / "examples", "examples", filter=lambda member: None if "__pycache__" in member.name else member)
+    overlay = OVERLAY.format(
+        namespace=NAMESPACE,
+        token=TOKEN,
+        key=store.access_key,
+        secret=store.secret_key,
+        endpoint=store.url,
+        prepare=PREPARE_IN_POD,
+    )
+    with running_pod(lab, tmp_path, "pipelines", overlay) as service:
+        exported = {
+            "BUILDCACHE": GRAPH_URL,
+            "GENERATOR_URL": f"http://{service.ready_address()}",
+            "GENERATOR_TOKEN": "/tmp/token",
+        }
+        given = [
+            *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
+            "export SPACK_PIPELINE_TYPE=spack_protected_branch",
+        ]
+        generating = [*SCOPE, *given, f"printf {TOKEN} > /tmp/token", "cp -r examples/pipeline/environment ."]
+        keeping = ["mkdir spack-farm-out", "cp -r request.json jobs_scratch_dir pipeline spack-farm-out/"]
+        generated = pipeline.submit([*generating, *EXAMPLE["generate"]["script"], *keeping], after=None)
+        assert generated.wait().state == "success", generated.text
+        document = extended(yaml.safe_load(files(generated).read("spack-farm-out/pipeline/pipeline.yml")))
+        assert {name.partition("@")[0] for name in builds(document)} == {
+            "compiler-wrapper", "gcc-runtime", "libhello", "hello-app",
+        }  # fmt: skip
+        request = files(generated).read("spack-farm-out/request.json").decode()
+        status, cache, *_ = service.ask(request)
+        assert (status, cache) == ("200", "HIT"), "the same request computes nothing"
+        first = service.address(request)
+
+        def submit(name: str) -> Job:
+            variables = document["variables"] | document[name].get("variables", {})
+            own = {key: str(value) for key, value in variables.items()}
+            script = _script(own)[:-1] + given + document[name]["script"]
+            return pipeline.submit(script, needs=generated, after=None)
+
+        done = run_in_order(document, submit)
+        (last,) = (job for name, job in done.items() if name.startswith("hello-app@"))
+        assert "3 packages installed from the mirrors" in last.text
+        assert service.address(request) != first, "what was pushed gives the result another address"
+        status, cache, *words = service.ask(request)
+        answer = json.loads(" ".join(words))
+        assert (status, cache, answer["counts"]["build"]) == ("200", "MISS", 0)
+        assert "no-specs-to-rebuild" in answer["files"]["pipeline/pipeline.yml"]
+    assert store.folder
+    manifests = [path.read_bytes() for path in (store.folder / BUCKET / "graph/v3/manifests/spec").glob("*/*")]
+    assert len(manifests) == len(builds(document))
+    assert all(each.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----") for each in manifests)

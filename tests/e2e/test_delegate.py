@@ -1,29 +1,22 @@
 """The pod of deploy/delegate on a real cluster, seen from outside: a stock nginx, the gateway, a foreign image."""
 
-import dataclasses
-import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.labs.checkout import ROOT
 from tests.labs.cluster.images import write_image_of_programs
 from tests.labs.cluster.lab import NAMESPACE, ClusterLab
-from tests.labs.farm.farm import load_images
+from tests.labs.farm.delegate_pod import Service, running_pod
 from tests.labs.waiting import wait_until
 
 OVERLAY = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: {namespace}
-resources: [deploy]
+resources: [deploy/delegate]
 images:
   - {{name: spack-farm-delegate, newName: localhost/spack-farm-delegate, newTag: "1"}}
   - {{name: worker, newName: localhost/python, newTag: "1"}}
@@ -50,98 +43,6 @@ patches:
         path: /spec/template/spec/containers/2/resources
         value: {{requests: {{cpu: 50m, memory: 64Mi}}}}
 """
-ASK = """
-import http.client, sys
-address, body, path = sys.argv[1], sys.argv[2].encode(), "/v1/run"
-for _ in range(5):
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request("POST", path, body, {"Authorization": "Bearer secret"})
-    answer = connection.getresponse()
-    data = answer.read()
-    if answer.status != 307:
-        break
-    path = answer.headers["Location"]
-print(answer.status, answer.headers.get("Delegate-Cache"), data.decode().strip())
-"""
-
-
-@dataclasses.dataclass
-class Service:
-    """The deployment, asked as a client in the cluster's network would."""
-
-    lab: ClusterLab
-
-    def pod(self) -> dict[str, Any]:
-        """Return the newest pod."""
-        items = json.loads(self.lab.kubectl("get", "pods", "-n", NAMESPACE, "-l", SELECTOR, "-o", "json"))["items"]
-        found: dict[str, Any] = max(items, key=lambda pod: pod["metadata"]["creationTimestamp"])
-        return found
-
-    def endpoint(self) -> str:
-        """Return the address of a pod that is ready: what the service would choose."""
-        slices = self.lab.kubectl("get", "endpointslices", "-n", NAMESPACE, "-l", SELECTOR, "-o", "json")
-        for each in json.loads(slices)["items"]:
-            for endpoint in each.get("endpoints") or []:
-                if endpoint["conditions"].get("ready"):
-                    return f"{endpoint['addresses'][0]}:8000"
-        return ""
-
-    def ready_address(self) -> str:
-        """Return the address of a pod that is ready, once there is one."""
-        found = ""
-
-        def is_there() -> bool:
-            nonlocal found
-            found = self.endpoint()
-            return bool(found)
-
-        wait_until(is_there)
-        return found
-
-    def ask(self, body: str) -> list[str]:
-        """Return status, state of the cache, answer. After a container's end the pod may leave the service for a while."""
-        return self.ask_at(self.ready_address(), body)
-
-    def ask_at(self, address: str, body: str) -> list[str]:
-        """Return status, state of the cache and answer."""
-        argv = [*self.lab.inside, sys.executable, "-c", ASK, address, body]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
-
-    def call(self, body: str) -> "subprocess.CompletedProcess[str]":
-        """Use `spack-farm delegate call`, which tries again."""
-        (token := Path(f"/tmp/spack-farm-token-{os.getpid()}")).write_text("secret")
-        argv = [*self.lab.inside, sys.executable, "-m", "delegate", "call", f"http://{self.ready_address()}"]
-        argv += ["--token-file", str(token), "--timeout", "60"]
-        try:
-            return subprocess.run(argv, cwd=ROOT, input=body, capture_output=True, text=True, check=False)
-        finally:
-            token.unlink()
-
-    def inside(self, script: str) -> str:
-        """Run a script in the worker's container."""
-        return self.lab.kubectl(
-            "exec", "-n", NAMESPACE, self.pod()["metadata"]["name"], "-c", "worker", "--", "sh", "-c", script
-        )
-
-    def kill(self, container: str) -> None:
-        """Kill a container's first process from outside, and wait until it is started again."""
-
-        def state() -> dict[str, Any]:
-            statuses = self.pod()["status"]["containerStatuses"]
-            found: dict[str, Any] = next(each for each in statuses if each["name"] == container)
-            return found
-
-        before = state()
-        identity = before["containerID"].removeprefix("containerd://")
-        assert self.lab.cluster
-        ctr = ["ctr", "--address", f"{self.lab.cluster.home}/containerd.sock", "--namespace", "k8s.io"]
-        subprocess.run([*ctr, "task", "kill", "--signal", "SIGKILL", identity], check=True)
-        wait_until(lambda: state()["restartCount"] > before["restartCount"] and "running" in state()["state"])
-        # the pod counts as ready for some seconds more; until its parts have found each other it answers 503
-        wait_until(lambda: self.ask("one")[0] != "503")
-
-
-SELECTOR = "app.kubernetes.io/name=delegate"
 
 
 @pytest.fixture(scope="module")
@@ -149,18 +50,9 @@ def service(lab: ClusterLab, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     if lab.cluster is None:
         pytest.skip("our images are loaded into a cluster of our own")
     folder = tmp_path_factory.mktemp("delegate")
-    load_images(lab.cluster, "delegate")
-    lab.cluster.load(write_image_of_programs(folder, "nginx", "/usr/sbin/nginx"))
     lab.cluster.load(write_image_of_programs(folder, "python", "/usr/bin/python3", also=("/usr/lib/python3.11",)))
-    (folder / "overlay").mkdir()
-    (folder / "overlay/deploy").symlink_to(ROOT / "deploy/delegate")
-    (folder / "overlay/kustomization.yaml").write_text(OVERLAY.format(namespace=NAMESPACE))
-    rendered = lab.kubectl("kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder / "overlay"))
-    lab.kubectl("apply", "-f", "-", text=rendered)
-    made = Service(lab)
-    made.ready_address()
-    yield made
-    lab.kubectl("delete", "-f", "-", "--grace-period=0", "--force", "--wait=false", text=rendered)
+    with running_pod(lab, folder, "delegate", OVERLAY.format(namespace=NAMESPACE)) as made:
+        yield made
 
 
 @pytest.mark.timeout(300)

@@ -56,7 +56,7 @@ class Pipeline:
 
     def __init__(self, farm: Farm, *, key: Path, cdash: CDash, store: Server) -> None:
         self._farm = farm
-        self.cdash = cdash
+        self.cdash, self.store = cdash, store
         self._source = publish_examples(farm.folder / "repositories", farm.gitlab.url)
         credentials = f"[default]\naws_access_key_id = {store.access_key}\naws_secret_access_key = {store.secret_key}\n"
         self._variables = {

@@ -32,9 +32,13 @@ _Result = TypeVar("_Result")
 class Server:
     """A running server: its address and credentials."""
 
-    def __init__(self, name: str, url: str, *, keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)) -> None:
+    def __init__(
+        self, name: str, url: str, *, keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY), folder: Path | None = None
+    ) -> None:
         self.name = name
         self.url = url
+        self.folder = folder
+        """Where its buckets lie, if it keeps them as files."""
         self.access_key, self.secret_key = keys
         self.environment = {
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -110,7 +114,7 @@ def versitygw(
         process = within(lambda: subprocess.Popen(argv, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder))
     with _ended(process):
         _wait_for(lambda: within(lambda: _answers(address, port)), process, log)
-        yield Server("versitygw", f"http://{address}:{port}", keys=keys)
+        yield Server("versitygw", f"http://{address}:{port}", keys=keys, folder=folder / "data")
 
 
 def _free_port(address: str) -> int:
