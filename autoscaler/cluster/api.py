@@ -10,10 +10,12 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from autoscaler.cluster.objects import Page
@@ -284,8 +286,13 @@ def connect(kubeconfig: str = "", *, namespace: str = "") -> Api:
                 config.load_incluster_config(client_configuration=settings)
             except config.ConfigException:
                 config.load_kube_config(client_configuration=settings)
-    except (config.ConfigException, OSError) as error:
-        raise BadRequest(f"there are no credentials for a cluster: {error}; set service.kubeconfig") from error
+    # The client takes for granted that the file is YAML, and a mapping of mappings.
+    except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
+        cause = " ".join(str(error).split())
+        if kubeconfig:
+            cause = cause if Path(kubeconfig).exists() else "there is no such file"
+            raise BadRequest(f"the kubeconfig {kubeconfig} can't be used: {cause}; see service.kubeconfig") from error
+        raise BadRequest(f"there are no credentials for a cluster: {cause}; set service.kubeconfig") from error
     if not found:
         with contextlib.suppress(OSError), open(_NAMESPACE_FILE, encoding="ascii") as file:  # noqa: PTH123 (one word)
             found = file.read().strip()

@@ -57,6 +57,8 @@ class Election:
     ) -> None:
         """`identity` must be another one for each process: a restarted controller is another candidate."""
         self.identity = identity
+        self.obstacle = ""
+        """Why the lease is not ours; "" if it is, or nothing is known yet."""
         self._api, self._name, self._monotonic, self._now = api, name, monotonic, now
         self._seen: Lease | None = None
         self._seen_at = 0.0
@@ -110,13 +112,16 @@ class Election:
             taken = self._try()
         except ClusterError as error:
             _LOG.info("the lease cannot be renewed", extra={"cause": str(error)})
+            self.obstacle = f"the lease {self._name} cannot be renewed: {error}"
             return self.is_leader
         if taken:
             if self._renewed_at is None:
                 _LOG.info("leading", extra={"identity": self.identity, "token": self._token})
-            self._renewed_at = began
+            self._renewed_at, self.obstacle = began, ""
         else:
             self._renewed_at = None
+            holder = self._seen.spec.holder_identity if self._seen else None
+            self.obstacle = f"the lease {self._name} is held by {holder or 'another controller'}, and only one may act"
         return taken
 
     def _run(self) -> None:

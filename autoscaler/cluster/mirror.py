@@ -40,6 +40,8 @@ class Mirror(Generic[_Object, _Kept]):
         self.kind = kind
         self.read_at: float | None = None
         """When the copy was last known to be right; None before the first list."""
+        self.fault = ""
+        """Why the last call failed; "" since one went well."""
         self.lists = 0
         """How often it began anew."""
         self.changes = 0
@@ -87,6 +89,7 @@ class Mirror(Generic[_Object, _Kept]):
                 if broken.was_useful:
                     pause = _FIRST_PAUSE
             except ClusterError as error:
+                self.fault = str(error)
                 _LOG.warning("the cluster cannot be read", extra={"kind": self.kind, "cause": str(error)})
             except Exception:  # noqa: BLE001  a bug in reading one object must not end the copy silently
                 _LOG.exception("reading the cluster failed", extra={"kind": self.kind})
@@ -108,6 +111,7 @@ class Mirror(Generic[_Object, _Kept]):
                     fresh[found.metadata.uid] = kept
         with self._lock:
             self._kept = fresh
+        self.fault = ""
         self.lists += 1
         self.changes += 1
         self.read_at = began

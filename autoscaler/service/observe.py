@@ -73,6 +73,11 @@ class Observer:
         return self._pods.read_at is not None and self._nodes.read_at is not None
 
     @property
+    def fault(self) -> str:
+        """Why pods or nodes could not be read just now; "" if they could, or are being read."""
+        return self._pods.fault or self._nodes.fault
+
+    @property
     def changes(self) -> int:
         """How often pods have changed."""
         return self._pods.changes

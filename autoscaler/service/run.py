@@ -18,7 +18,7 @@ from types import FrameType
 from autoscaler.cluster.api import connect
 from autoscaler.cluster.election import Election
 from autoscaler.cluster.reading import Selection
-from autoscaler.errors import AutoscalerError, NotLeader
+from autoscaler.errors import AutoscalerError, ClusterUnavailable, NotLeader
 from autoscaler.hands.hand import Hand
 from autoscaler.hands.table import hands_of
 from autoscaler.lookahead.gitlab import GitLabQueue
@@ -43,6 +43,8 @@ from autoscaler.service.web import Web
 from autoscaler.settings import Settings
 from autoscaler.snapshot import Ledger, Snapshot
 
+_ONCE_SECONDS = 30.0
+"""With `once`, what hinders the decision ends the run after it; a lease that was left behind is free before it."""
 _STUCK_TICKS, _STUCK_SECONDS = 5, 60.0
 _REASONS_SECONDS = 3.0
 """Between two decisions, so often pods that have changed get their reasons: a job is to know it within ten seconds."""
@@ -55,7 +57,10 @@ Decide = Callable[[Snapshot, Policy, float], ScalePlan]
 
 
 def run(settings: Settings, decide: Decide, *, once: bool = False) -> int:
-    """Run the service until TERM or INT; with `once` for one decision. Return 0. Raises SettingsError, BadRequest."""
+    """Run the service until TERM or INT; with `once` for one decision. Return 0.
+
+    Raises SettingsError, BadRequest; with `once` ClusterUnavailable, if no plan could be carried out.
+    """
     service = read_service(settings.service)
     start_log()
     controller = Controller(settings.policy, service, decide)
@@ -107,6 +112,8 @@ class Controller:
         self._ledger = Ledger()
         self._seen: Snapshot | None = None
         """What the last decision was made on; None if this controller does not act."""
+        self._obstacle = ""
+        """Why the last decision was not carried out."""
         self._changes, self._decide_seconds = 0, 0.0
         self.web = Web(service.listen, metrics=self.metrics.text, health=self.illness) if service.listen else None
 
@@ -126,13 +133,14 @@ class Controller:
         return f"no decision was begun for {passed:.0f} s" if passed > stuck_seconds else ""
 
     def run(self, *, once: bool = False) -> int:
-        """Run until stopped; with `once` until one plan was carried out."""
+        """Run until stopped; with `once` until one plan was carried out. Raises ClusterUnavailable, with `once` only."""
         pools = ", ".join(pool.name for pool in self._policy.pools)
         _LOG.info("started", extra={"identity": self.identity, "mode": self._policy.mode, "pools": pools})
         if self.web:
             self.web.start()
         self._observer.start()
         self.election.start()
+        started = time.monotonic()
         try:
             while not self._end.is_set():
                 began = time.monotonic()
@@ -140,6 +148,8 @@ class Controller:
                 carried_out = self.tick()
                 if once and carried_out:
                     break
+                if once and began - started > _ONCE_SECONDS and (cause := self._hindrance()):
+                    raise ClusterUnavailable(f"nothing was carried out within {began - started:.0f} s: {cause}")
                 self._wait(until=began + (self._policy.tick_seconds if self._observer.is_ready else 0.2))
         finally:
             self._observer.stop()
@@ -150,6 +160,12 @@ class Controller:
                 self.web.stop()
         _LOG.info("ended", extra={"identity": self.identity})
         return 0
+
+    def _hindrance(self) -> str:
+        """Return why nothing could be carried out; "" while that is not known: a large cluster is read slowly."""
+        if self._observer.is_ready:
+            return self.election.obstacle or self._obstacle
+        return self._observer.fault
 
     def _wait(self, *, until: float) -> None:
         """Wait for the next decision; meanwhile, pods that have changed get their reasons."""
@@ -208,10 +224,12 @@ class Controller:
         except AutoscalerError as error:
             self.metrics.fault("tick")
             _LOG.warning("no decision was carried out", extra={"cause": str(error)})
+            self._obstacle = str(error)
             return False
         except Exception:  # noqa: BLE001  a bug that one odd object brings out must not end the service
             self.metrics.fault("tick")
             _LOG.exception("a decision failed")
+            self._obstacle = "a decision failed; the log has the fault"
             return False
         self._ledger, self._seen = plan.ledger, snapshot
         return True
