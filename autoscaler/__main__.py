@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv, namespace=Arguments())
     try:
         code: int = importlib.import_module(f"autoscaler.cli.{arguments.verb}").run(arguments)
+        sys.stdout.flush()
     except AutoscalerError as error:
         sys.stderr.write(f"spack-farm autoscaler {arguments.verb}: {error}\n")
         return _BAD_REQUEST if isinstance(error, BadRequest) else _FAILED
@@ -32,10 +33,21 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output is gone. Python flushes stdout once more when it ends; nothing must fail then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return _FAILED
+    except OSError as error:
+        # Files are read where a fault has a message of its own: standard output is left. The service writes none.
+        if error.filename is not None or arguments.verb == "run":
+            raise
+        _drop_output()
+        sys.stderr.write(f"spack-farm autoscaler {arguments.verb}: the output can't be written: {error.strerror}\n")
         return _FAILED
     return code
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: Python flushes stdout once more when it ends; nothing must fail then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

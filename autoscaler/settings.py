@@ -20,6 +20,15 @@ from autoscaler.snapshot import Size
 from executor.units import QuantityError, parse_bytes, parse_millicores
 
 _MIB, _GIB = 1 << 20, 1 << 30
+_MOST_BYTES = 16 << 20
+_INPUTS = ("pods", "nodes", "pools", "graphs", "gitlab")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_OPTIONS = {
+    "nodeclaim": ("node_class_group", "node_class_kind", "node_class", "capacity_type"),
+    "asg": ("group", "region"),
+    "kwok": (),
+}
+"""What a pool's hand knows; a group of an Auto Scaling group may be named for each type and zone, too."""
 _LABEL = re.compile("[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _EVICTION_MIB = 100
 _RESERVED_MIB, _RESERVED_MIB_PER_POD = 255, 11
@@ -92,18 +101,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_settings(path: Path) -> Settings:
     """Return the settings of a file. Raises SettingsError."""
+    return parse_settings(read_text(path, "the settings"), source=str(path))
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return a file of text, with or without a byte order mark. Raises SettingsError, which names the file."""
     try:
-        content = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the settings {path} can't be read: {error}") from error
-    return parse_settings(content, source=str(path))
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise SettingsError(f"{what} {path} can't be read: more than {_MOST_BYTES >> 20} MiB")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"{what} {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{what} {path} can't be read: it is not text in UTF-8 ({error.reason})") from error
+
+
+def parse_toml(content: str, *, source: str) -> dict[str, Any]:
+    """Return the tables of a text. Raises SettingsError, which names the source."""
+    try:
+        return tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{source}: its values are nested too deeply") from error
 
 
 def parse_settings(content: str, *, source: str = "settings") -> Settings:
     """Return the settings of a text. Raises SettingsError, which names the source."""
     try:
-        file = msgspec.convert(tomllib.loads(content), SettingsFile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        file = msgspec.convert(parse_toml(content, source=source), SettingsFile)
+    except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: {error}") from error
     faults: list[str] = []
     pools = tuple(_pool(table, faults) for table in file.pools)
@@ -141,8 +170,13 @@ def _type(table: TypeTable, at: str, faults: list[str]) -> InstanceType:
     found = allocatable(cpu, memory, most_pods=table.most_pods)
     cpu = _cores(table.allocatable_cpu, at, faults) if table.allocatable_cpu else found.cpu_millicores
     memory = _bytes(table.allocatable_memory, at, faults) if table.allocatable_memory else found.memory_bytes
-    if not (cpu and memory):
-        faults.append(f"{at} has no room for pods: nothing is left of its cores or memory after what a node needs itself")
+    daemons = Size(
+        cpu_millicores=_cores(table.daemons_cpu, f"{at}.daemons_cpu", faults),
+        memory_bytes=_bytes(table.daemons_memory, f"{at}.daemons_memory", faults),
+    )
+    # A job that fits no type is ended: a type without room must be a fault of the settings, not of the jobs.
+    if not (cpu > daemons.cpu_millicores and memory > daemons.memory_bytes and table.most_pods):
+        faults.append(f"{at} has no room for pods: nothing is left of it after what a node and its DaemonSets need")
     return InstanceType(
         name=table.name,
         allocatable=Size(
@@ -153,10 +187,7 @@ def _type(table: TypeTable, at: str, faults: list[str]) -> InstanceType:
         ),
         price_per_hour=table.price_per_hour,
         most_pods=table.most_pods,
-        daemons=Size(
-            cpu_millicores=_cores(table.daemons_cpu, f"{at}.daemons_cpu", faults),
-            memory_bytes=_bytes(table.daemons_memory, f"{at}.daemons_memory", faults),
-        ),
+        daemons=daemons,
     )
 
 
@@ -189,6 +220,20 @@ def _odd_numbers(value: object, at: str = "") -> Iterator[str]:
         yield f"{at} is {'negative' if value < 0 else 'not a finite number'}"
 
 
+def _misspelled(pool: PoolTable) -> Iterator[str]:
+    """Yield the words of a pool that mean nothing: what they were to say would be ignored."""
+    known = set(_OPTIONS[pool.hand])
+    if pool.hand == "asg":
+        known |= {f"group.{one.name}" for one in pool.types}
+        known |= {f"group.{one.name}.{zone}" for one in pool.types for zone in pool.zones if zone}
+    for name in sorted(set(pool.options) - known):
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        yield f"pools.{pool.name}.options: the hand {pool.hand} has no option {name!r}; {there}"
+    for taint in pool.taints:
+        if taint.effect not in _EFFECTS:
+            yield f"pools.{pool.name}.taints: {taint.effect!r} is no effect; there are {', '.join(_EFFECTS)}"
+
+
 def _faults(file: SettingsFile) -> list[str]:
     """Return what contradicts itself across keys."""
     names = [pool.name for pool in file.pools]
@@ -211,8 +256,10 @@ def _faults(file: SettingsFile) -> list[str]:
             f"pools.{pool.name} has the zone {one} twice"
             for one in sorted({z for z in pool.zones if pool.zones.count(z) > 1})
         ]
+        faults += _misspelled(pool)
         if not 0 <= pool.least_nodes <= pool.most_nodes:
             faults.append(f"pools.{pool.name}: least_nodes is above most_nodes, or negative")
+    faults += [f"inputs: there is no {one!r}; there are {', '.join(_INPUTS)}" for one in file.inputs if one not in _INPUTS]
     faults += [f"warm: there is no pool {one.pool!r}" for one in file.warm if one.pool not in names]
     faults += [f"warm: {fault}" for one in file.warm if (fault := cron.fault_of(one.cron))]
     if file.scale_in.confirm_seconds < 15:

@@ -1,11 +1,12 @@
 """The command line of `spack-farm autoscaler`: its parser. Loads nothing but the standard library."""
 
 import argparse
+import math
 
 _EXIT_CODES = """
 exit codes:
   0 done
-  1 the cluster or the cloud does not answer, or denies access
+  1 the cluster or the cloud does not answer, or denies access, or the output cannot be written
   2 bad request
 """
 _SETTINGS = "the settings, a TOML file"
@@ -69,8 +70,16 @@ def _settings(new: argparse.ArgumentParser) -> None:
 
 def _now(new: argparse.ArgumentParser) -> None:
     new.add_argument(
-        "--now", metavar="SECONDS", type=float, help="decide at this Unix time (default: when the Snapshot was taken)"
+        "--now", metavar="SECONDS", type=_time, help="decide at this Unix time (default: when the Snapshot was taken)"
     )
+
+
+def _time(text: str) -> float:
+    """Return a Unix time. No comparison with nan holds: each age would be enough for a removal."""
+    seconds = float(text)
+    if not math.isfinite(seconds):
+        raise argparse.ArgumentTypeError(f"{text} is not a time")
+    return seconds
 
 
 def _run(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autoscaler.cli.arguments import Arguments
-from autoscaler.cli.plan import action
+from autoscaler.cli.plan import action, printed
 from autoscaler.cli.recorded import read_snapshot
 from autoscaler.deciding.decide import decide
 from autoscaler.errors import BadRequest
@@ -27,7 +27,7 @@ def run(arguments: Arguments) -> int:
     lines = list(explained(arguments.subject, snapshot, plan, now))
     if not lines:
         raise BadRequest(f"the Snapshot has no pod, no node and no job of a graph {arguments.subject!r}")
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write(printed(lines))
     return 0
 
 

@@ -1,7 +1,7 @@
 """`plan`: what would be done with a recorded Snapshot, with the reason of each line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autoscaler.cli.arguments import Arguments
@@ -20,7 +20,7 @@ def run(arguments: Arguments) -> int:
     if arguments.json:
         sys.stdout.write(to_json(plan).decode() + "\n")
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in described(plan)))
+        sys.stdout.write(printed(described(plan)))
     return 0
 
 
@@ -36,6 +36,13 @@ def described(plan: ScalePlan) -> Iterator[str]:
         yield f"  … {len(plan.waiting) - _MOST_WAITING} more pods wait; --json lists all"
     if plan.dry_run_pools:
         yield f"  dry run of {', '.join(plan.dry_run_pools)}: nothing of it is carried out"
+
+
+def printed(lines: Iterable[str]) -> str:
+    """Return lines for a terminal: texts of a Snapshot, which may come from anywhere, neither end a line nor command it."""
+    return "".join(
+        "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line) + "\n" for line in lines
+    )
 
 
 def action(line: Line) -> str:

@@ -1,5 +1,6 @@
 """Recorded Snapshots: read from files, folders or standard input, in the order of their times."""
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,10 @@ from autoscaler.errors import BadRequest
 from autoscaler.snapshot import VERSION, Snapshot, from_json
 
 MOST_BYTES = 1 << 29
+
+
+class _Versioned(msgspec.Struct, frozen=True, gc=False):
+    version: int = VERSION
 
 
 def read_snapshot(place: str) -> Snapshot:
@@ -30,10 +35,18 @@ def read_snapshot(place: str) -> Snapshot:
     try:
         snapshot = from_json(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _check_version(place, content)
         raise BadRequest(f"{place} is not a Snapshot: {error}") from error
-    if snapshot.version != VERSION:
-        raise BadRequest(f"{place} is a Snapshot of version {snapshot.version}; this program reads version {VERSION}")
+    _check_version(place, content)
     return snapshot
+
+
+def _check_version(place: str, content: bytes) -> None:
+    """Raise BadRequest for a Snapshot of another version, whatever else it looks like."""
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        version = msgspec.json.decode(content, type=_Versioned).version
+        if version != VERSION:
+            raise BadRequest(f"{place} is a Snapshot of version {version}; this program reads version {VERSION}")
 
 
 def read_snapshots(places: Iterable[str]) -> list[tuple[str, Snapshot]]:

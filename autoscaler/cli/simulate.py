@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from autoscaler.cli.arguments import Arguments
-from autoscaler.deciding.places import templates
+from autoscaler.deciding.places import Template, templates
 from autoscaler.errors import BadRequest
 from autoscaler.policy import Policy
 from autoscaler.settings import read_settings
@@ -18,6 +18,7 @@ from autoscaler.simulator.ours import Ours
 from autoscaler.simulator.page import page
 from autoscaler.simulator.peers import PackingLike
 from autoscaler.simulator.run import Controller, Result, simulated
+from autoscaler.snapshot import Size
 
 _MOST_SEEDS = 1_000
 _PEER = "Karpenter-like default"
@@ -36,20 +37,22 @@ def run(arguments: Arguments) -> int:
     contestants: dict[str, tuple[Callable[[], Controller], str]] = {
         str(settings_file): (_ours(policy, settings_file), arguments.placement)
     }
+    _check(workload, policy, settings_file)
     if arguments.against:
         other = Path(arguments.against)
-        contestants[str(other)] = (_ours(read_settings(other).policy, other), arguments.placement)
+        old = read_settings(other).policy
+        contestants[str(other)] = (_ours(old, other), arguments.placement)
+        _check(workload, old, other)
     kinds = list(templates(policy, (), {}).values())
     contestants[_PEER] = (lambda: PackingLike(kinds, idle_seconds=300, validation_seconds=15), "least")
-    _check(workload, policy)
     results = {
         name: [_one(workload, make, placement, seed) for seed in range(1, arguments.seeds + 1)]
         for name, (make, placement) in contestants.items()
     }
     table = _table(results)
+    sys.stdout.write(_document(results) if arguments.json else table)
     if arguments.page:
         _write(Path(arguments.page), page(table, [(name, found[0]) for name, found in results.items()]))
-    sys.stdout.write(_document(results) if arguments.json else table)
     return 0
 
 
@@ -72,13 +75,23 @@ def _ours(policy: Policy, source: Path) -> Callable[[], Controller]:
     return lambda: Ours(policy)
 
 
-def _check(workload: Workload, policy: Policy) -> None:
+def _check(workload: Workload, policy: Policy, source: Path) -> None:
     """Reject a job that fits no type: it would wait for ever."""
     kinds = list(templates(policy, (), {}).values())
     for pipeline in workload.pipelines:
         for job in pipeline.jobs:
-            if not any(job.size.cpu_millicores <= one.cpu and job.size.memory_bytes <= one.memory for one in kinds):
-                raise BadRequest(f"the job {job.name} of {pipeline.name} fits no type of the pools")
+            if not any(_fits(job.size, one) for one in kinds):
+                raise BadRequest(f"the job {job.name} of {pipeline.name} fits no type of the pools of {source}")
+
+
+def _fits(size: Size, place: Template) -> bool:
+    has = place.type.allocatable.extended
+    return (
+        size.cpu_millicores <= place.cpu
+        and size.memory_bytes <= place.memory
+        and size.disk_bytes <= place.disk
+        and all(amount <= has.get(name, 0) for name, amount in size.extended.items())
+    )
 
 
 def _one(workload: Workload, make: Callable[[], Controller], placement: str, seed: int) -> Result:

@@ -6,13 +6,13 @@ TOML: `[[pipelines]]` with name, graph (a file beside it) and at_seconds; `[cond
 
 import math
 import random
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from autoscaler.errors import BadRequest
+from autoscaler.settings import parse_toml, read_text
 from autoscaler.simulator.workload import Conditions, JobSpec, Pipeline
 from autoscaler.snapshot import Size
 
@@ -61,12 +61,12 @@ class Workload(msgspec.Struct, frozen=True):
 def read_workload(path: Path) -> Workload:
     """Return the workload of a file. Raises BadRequest."""
     try:
-        file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File)
+        file = msgspec.convert(parse_toml(read_text(path, "the workload"), source=str(path)), _File)
         conditions = _conditions(file.conditions)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the workload {path} can't be read: {error}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError) as error:
+    except ValueError as error:  # msgspec's are among them
         raise BadRequest(f"{path}: {error}") from error
+    if not 0 <= file.unknown_seconds < math.inf:
+        raise BadRequest(f"{path}: unknown_seconds is not a number from 0 on")
     if not file.pipelines:
         raise BadRequest(f"{path} has no [[pipelines]]")
     return Workload(
@@ -96,6 +96,10 @@ def _pipeline(path: Path, entry: _Entry, unknown_seconds: float) -> Pipeline:
         raise BadRequest(f"{path} is a job graph of version {graph.version}; this program reads version 1")
     jobs = [one for one in graph.jobs if one.state == "build"]
     built = {one.key for one in jobs}
+    if not 0 <= entry.at_seconds < math.inf:
+        raise BadRequest(f"at_seconds of the pipeline {entry.name or path.stem} is not a number from 0 on")
+    if not jobs:
+        raise BadRequest(f"{path}: no job is to be built")
     if len(built) < len(jobs):
         raise BadRequest(f"{path}: two jobs have the same key")
     pipeline = Pipeline(

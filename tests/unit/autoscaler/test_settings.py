@@ -69,6 +69,18 @@ def test_what_is_given_of_a_type_is_taken() -> None:
         ("[scale_in]\nconfirm_seconds = 5", "confirm_seconds is below 15"),
         ("[scale_in]\nidle_seconds = 0", "idle_seconds is not above 0"),
         ("[scale_in]\ncordon_seconds = 20", "leaves no time for the second look"),
+        ("a = " + "[" * 5000, "nested too deeply"),
+        ("inputs = ['pods', 'podz']", "inputs: there is no 'podz'; there are pods, nodes"),
+        (POOL.replace("price_per_hour", "most_pods = 0, price_per_hour"), "types.m has no room for pods"),
+        (POOL.replace("price_per_hour", 'daemons_cpu = "16", price_per_hour'), "types.m has no room for pods"),
+        (POOL.replace("price_per_hour", 'daemons_memory = "64Gi", price_per_hour'), "types.m has no room for pods"),
+        (POOL + 'taints = [{ key = "a", effect = "NoShedule" }]', "'NoShedule' is no effect; there are NoSchedule"),
+        (POOL + 'options = { node_clas = "a" }', "the hand nodeclaim has no option 'node_clas'; it has capacity_type"),
+        (
+            POOL + 'hand = "asg"\noptions = { "group.n" = "a" }',
+            "the hand asg has no option 'group.n'; it has group, group.m",
+        ),
+        (POOL + 'hand = "kwok"\noptions = { group = "a" }', "the hand kwok has no option 'group'; it has none"),
     ],
 )
 def test_wrong_settings_are_rejected_with_their_key(text: str, fault: str) -> None:
@@ -81,8 +93,25 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be read"):
         read_settings(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match="can't be read"):
+    with pytest.raises(SettingsError, match="it is not text in UTF-8"):
         read_settings(tmp_path / "bytes.toml")
+    with pytest.raises(SettingsError, match="/dev/zero can't be read: more than 16 MiB"):
+        read_settings(Path("/dev/zero"))
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "windows.toml").write_bytes(b"\xef\xbb\xbfpolicy = 'pack'\r\n")
+    assert read_settings(tmp_path / "windows.toml").policy.name == "pack"
+
+
+def test_the_options_of_every_hand_are_known() -> None:
+    zoned = POOL + 'zones = ["a"]\n'
+    for given in (
+        'hand = "asg"\noptions = { "group.m" = "g", region = "r" }',
+        'hand = "asg"\noptions = { "group.m.a" = "g" }',
+        'hand = "nodeclaim"\noptions = { node_class = "c", node_class_kind = "k", node_class_group = "g" }',
+    ):
+        assert parse_settings(zoned + given).policy.pools[0].options
 
 
 MONDAY = dt.datetime(2026, 11, 30, 8, 30, tzinfo=dt.UTC).timestamp()

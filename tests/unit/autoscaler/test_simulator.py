@@ -118,6 +118,8 @@ def test_what_cannot_work_is_rejected_in_one_line(argv: list[str], fault: str, c
         ('{"version": 1, "jobs": [{"key": "a"}, {"key": "a"}]}', "the same key"),
         ('{"version": 1, "jobs": [{"key": "a", "needs": ["b"]}, {"key": "b", "needs": ["a"]}]}', "in a circle"),
         ('{"version": 1, "jobs": [{"key": "a", "size": {"cpu_millicores": 999000}}]}', "fits no type"),
+        ('{"version": 1, "jobs": [{"key": "a", "size": {"extended": {"nvidia.com/gpu": 1}}}]}', "fits no type"),
+        ('{"version": 1, "jobs": []}', "no job is to be built"),
     ],
 )
 def test_a_graph_that_cannot_be_simulated_is_rejected(
@@ -128,6 +130,31 @@ def test_a_graph_that_cannot_be_simulated_is_rejected(
     argv = ["simulate", "--settings", str(EXAMPLE / "settings.toml"), "--workload", str(tmp_path / "workload.toml")]
     assert main(argv) == 2
     assert fault in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("workload", "fault"),
+    [
+        ("at_seconds = nan", "at_seconds of the pipeline io.graph is not a number"),
+        ("at_seconds = -1", "at_seconds of the pipeline io.graph is not a number"),
+        ("[conditions]\nlosses_per_hour = nan", "conditions.losses_per_hour is not a number"),
+        ("at_seconds = " + "[" * 5000, "nested too deeply"),
+    ],
+)
+def test_a_workload_that_cannot_be_simulated_is_rejected(
+    workload: str, fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "workload.toml"
+    file.write_text(f'[[pipelines]]\ngraph = "{EXAMPLE}/io.graph.json"\n{workload}\n')
+    assert main(["simulate", str(EXAMPLE), "--workload", str(file)]) == 2
+    assert fault in capsys.readouterr().err
+
+
+def test_old_settings_in_which_a_job_fits_no_type_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = tmp_path / "old.toml"
+    old.write_text('[[pools]]\nname = "x"\ntypes = [{ name = "m", cpu = "2", memory = "4Gi", price_per_hour = 0.1 }]\n')
+    assert main(["simulate", str(EXAMPLE), "--against", str(old)]) == 2
+    assert f"fits no type of the pools of {old}" in capsys.readouterr().err
 
 
 SAMPLE = str(ROOT / "tests/data/autoscaler/snapshot.json")
@@ -150,3 +177,41 @@ def test_plan_replay_and_explain_say_what_and_why(tmp_path: Path, capsys: pytest
     assert main(["explain", *given, "--snapshot", SAMPLE, "node-a"]) == 0
     assert "is busy" in capsys.readouterr().out
     assert main(["explain", *given, "--snapshot", SAMPLE, "nothing"]) == 2
+
+
+@pytest.mark.parametrize("verb", [["plan"], ["explain", "a", "--snapshot"]])
+@pytest.mark.parametrize("now", ["nan", "inf", "-inf"])
+def test_a_time_that_is_none_is_rejected(verb: list[str], now: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*verb, SAMPLE, *SETTINGS, f"--now={now}"])
+    assert f"{now} is not a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rest", [{}, {"taken_at": "2026-11-30"}, {"taken_at": 1.0, "pods": {}}])
+def test_a_snapshot_of_another_version_is_named_so(
+    rest: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"version": 2, **rest}))
+    assert main(["plan", *SETTINGS, str(file)]) == 2
+    assert "is a Snapshot of version 2; this program reads version 1" in capsys.readouterr().err
+
+
+def test_the_texts_of_a_snapshot_command_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, name = tmp_path / "s.json", "a\x1b[2J\nb\u202e"
+    file.write_text(json.dumps({"version": 1, "taken_at": 1.0, "pods": [{"uid": "u", "name": name}]}))
+    for argv in (["plan", str(file)], ["explain", "--snapshot", str(file), "u"]):
+        assert main([*argv, *SETTINGS]) == 0
+        written = capsys.readouterr().out
+        assert "a\\x1b[2J\\nb\\u202e" in written
+        assert written.isascii()
+        assert "\x1b" not in written
+
+
+def test_output_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["plan", *SETTINGS, SAMPLE]) == 1
+    assert capsys.readouterr().err == "spack-farm autoscaler plan: the output can't be written: No space left on device\n"
