@@ -6,11 +6,10 @@ from pathlib import Path
 
 from autoscaler.cli.arguments import Arguments
 from autoscaler.cli.plan import action, printed
-from autoscaler.cli.recorded import read_snapshot
+from autoscaler.cli.recorded import read_policy, read_snapshot
 from autoscaler.deciding.decide import decide
 from autoscaler.errors import BadRequest
 from autoscaler.scale_plan import LaunchNodes, Note, ScalePlan
-from autoscaler.settings import read_settings
 from autoscaler.snapshot import Graph, GraphJob, Node, Pod, Snapshot
 from executor.units import in_cores, in_gib, in_time
 
@@ -21,9 +20,9 @@ _MOST_NEEDS = 20
 
 def run(arguments: Arguments) -> int:
     """Print what is known of a pod, a node or a job of a graph. Raises BadRequest if the Snapshot has none of that name."""
-    settings, snapshot = read_settings(Path(arguments.settings)), read_snapshot(arguments.snapshot)
+    policy, snapshot = read_policy(Path(arguments.settings)), read_snapshot(arguments.snapshot)
     now = snapshot.taken_at if arguments.now is None else arguments.now
-    plan = decide(snapshot, settings.policy, now)
+    plan = decide(snapshot, policy, now)
     lines = list(explained(arguments.subject, snapshot, plan, now))
     if not lines:
         raise BadRequest(f"the Snapshot has no pod, no node and no job of a graph {arguments.subject!r}")

@@ -5,22 +5,23 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autoscaler.cli.arguments import Arguments
-from autoscaler.cli.recorded import read_snapshot
+from autoscaler.cli.recorded import read_policy, read_snapshot
 from autoscaler.deciding.decide import decide
 from autoscaler.scale_plan import Line, Note, ScalePlan, to_json
-from autoscaler.settings import read_settings
 
 _MOST_WAITING = 50
 
 
 def run(arguments: Arguments) -> int:
     """Print the plan. Raises BadRequest."""
-    settings, snapshot = read_settings(Path(arguments.settings)), read_snapshot(arguments.snapshot)
-    plan = decide(snapshot, settings.policy, snapshot.taken_at if arguments.now is None else arguments.now)
+    policy, snapshot = read_policy(Path(arguments.settings)), read_snapshot(arguments.snapshot)
+    plan = decide(snapshot, policy, snapshot.taken_at if arguments.now is None else arguments.now)
     if arguments.json:
         sys.stdout.write(to_json(plan).decode() + "\n")
     else:
         sys.stdout.write(printed(described(plan)))
+        if policy.mode == "hints":
+            sys.stdout.write("  mode hints: no node is ordered or removed; the other autoscaler is asked for room\n")
     return 0
 
 

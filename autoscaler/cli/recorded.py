@@ -1,4 +1,4 @@
-"""Recorded Snapshots: read from files, folders or standard input, in the order of their times."""
+"""What verbs that change nothing read: the settings, and recorded Snapshots from files, folders or standard input."""
 
 import contextlib
 import sys
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from autoscaler.errors import BadRequest
+from autoscaler.errors import BadRequest, SettingsError
+from autoscaler.policy import Policy
+from autoscaler.service.settings import read_service
+from autoscaler.settings import read_settings
 from autoscaler.snapshot import VERSION, Snapshot, from_json
 
 MOST_BYTES = 1 << 29
@@ -15,6 +18,19 @@ MOST_BYTES = 1 << 29
 
 class _Versioned(msgspec.Struct, frozen=True, gc=False):
     version: int = VERSION
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy of a file whose table `[service]` is right, too: a fault there must not be found by the service.
+
+    Raises SettingsError.
+    """
+    settings = read_settings(path)
+    try:
+        read_service(settings.service)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return settings.policy
 
 
 def read_snapshot(place: str) -> Snapshot:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 from autoscaler.cli.arguments import Arguments
 from autoscaler.cli.plan import action
-from autoscaler.cli.recorded import read_snapshots
+from autoscaler.cli.recorded import read_policy, read_snapshots
 from autoscaler.deciding.decide import decide
 from autoscaler.scale_plan import LaunchNodes, Note, ScalePlan
-from autoscaler.settings import read_settings
 
 
 def run(arguments: Arguments) -> int:
     """Print a line for each Snapshot. Raises BadRequest."""
-    policy = read_settings(Path(arguments.settings)).policy
-    other = read_settings(Path(arguments.against)).policy if arguments.against else None
+    policy = read_policy(Path(arguments.settings))
+    other = read_policy(Path(arguments.against)) if arguments.against else None
     differ = 0
     snapshots = read_snapshots(arguments.snapshots)
     for name, snapshot in snapshots:

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from autoscaler.cli.arguments import Arguments
+from autoscaler.cli.recorded import read_policy
 from autoscaler.deciding.places import Template, templates
 from autoscaler.errors import BadRequest
 from autoscaler.policy import Policy
-from autoscaler.settings import read_settings
 from autoscaler.simulator.inputs import Workload, read_workload
 from autoscaler.simulator.ours import Ours
 from autoscaler.simulator.page import page
@@ -33,14 +33,14 @@ def run(arguments: Arguments) -> int:
     if not 1 <= arguments.seeds <= _MOST_SEEDS:
         raise BadRequest(f"--seeds is between 1 and {_MOST_SEEDS}")
     settings_file, workload_file = _files(arguments)
-    policy, workload = read_settings(settings_file).policy, read_workload(workload_file)
+    policy, workload = read_policy(settings_file), read_workload(workload_file)
     contestants: dict[str, tuple[Callable[[], Controller], str]] = {
         str(settings_file): (_ours(policy, settings_file), arguments.placement)
     }
     _check(workload, policy, settings_file)
     if arguments.against:
         other = Path(arguments.against)
-        old = read_settings(other).policy
+        old = read_policy(other)
         contestants[str(other)] = (_ours(old, other), arguments.placement)
         _check(workload, old, other)
     kinds = list(templates(policy, (), {}).values())

@@ -215,3 +215,24 @@ def test_output_that_cannot_be_written_is_one_line(
         monkeypatch.setattr("sys.stdout", full)
         assert main(["plan", *SETTINGS, SAMPLE]) == 1
     assert capsys.readouterr().err == "spack-farm autoscaler plan: the output can't be written: No space left on device\n"
+
+
+def test_a_misspelled_key_of_the_service_is_found_by_every_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text('[service]\nlisen = ""\n')
+    other = ["--against", str(file)]
+    for argv in (
+        ["plan", "--settings", str(file), SAMPLE], ["explain", "--settings", str(file), "--snapshot", SAMPLE, "a"],
+        ["replay", *SETTINGS, *other, SAMPLE], ["simulate", str(EXAMPLE), *other],
+    ):  # fmt: skip
+        assert main(argv) == 2
+        assert f"{file}: service: Object contains unknown field `lisen`" in capsys.readouterr().err
+
+
+def test_a_plan_beside_another_autoscaler_says_that_it_orders_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "farm.toml"
+    file.write_text('mode = "hints"\n')
+    assert main(["plan", "--settings", str(file), SAMPLE]) == 0
+    assert "mode hints: no node is ordered or removed" in capsys.readouterr().out
