@@ -43,6 +43,7 @@ def faults(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_a_cluster_on_which_jobs_run_has_no_fault_and_nothing_is_made(cluster: FakeCluster, tmp_path: Path) -> None:
     cluster.store.create("secrets", {"metadata": {"name": "login"}, "type": "Opaque", "data": {}})
     settings = settings_of(tmp_path, cluster)
+    settings.write_text(settings.read_text().replace("busybox:1", "busybox:19.4"))
     runners_file = tmp_path / "config.toml"
     runners_file.write_text(
         EXAMPLE.replace("/etc/spack-farm/settings.toml", str(settings)).replace("gitlab.example.com", "gitlab.site")

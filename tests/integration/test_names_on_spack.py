@@ -76,7 +76,7 @@ def test_versions_from_git_are_built_published_found_again_and_installed_by_stoc
     unsigned = ("--mirror", mirror, "--unsigned", "-C", tmp_path / "several")
     first = lab.build(*specs, *unsigned, "--out", tmp_path / "1", environment=variables)
     assert first.returncode == 0, first.stdout + first.stderr
-    folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "1").iterdir())
+    folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "1").iterdir() if path.is_dir())
     assert folders == [f"hello-git-{each}" for each in (f"git.{commit}_develop", "git.feature_foo_1.0")]
     lab.forget("hello-git")
     again = lab.build(*specs, *unsigned, "--out", tmp_path / "2", environment=variables)

@@ -33,7 +33,7 @@ def acquire_write(self, timeout=None):
 
 if __name__ == "__main__":
     lock.Lock.acquire_write = acquire_write
-    install.main("none", "none", *sys.argv[1:])
+    install.main("none", "none", "none", *sys.argv[1:])
     print("held" if held else "tried twice")
 """
 

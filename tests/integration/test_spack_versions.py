@@ -42,6 +42,7 @@ def newer(
 
 
 def test_what_is_published_stock_spack_installs(newer: SpackLab, key: Key, tmp_path: Path) -> None:
+    newer.restore()  # others forget what it depends on
     newer.forget("hello-app")
     mirror, out = tmp_path / "mirror", tmp_path / "out"
     starts = SpackStarts(tmp_path, newer.environment["SPACK_PYTHON"])

@@ -1,5 +1,7 @@
 """No text and no document leaves with a secret in it."""
 
+import time
+
 import msgspec
 
 from buildjob.masking import mask, mask_document
@@ -23,6 +25,12 @@ def test_each_secret_and_each_password_in_a_url_is_masked() -> None:
     assert mask("a secret-value b", {"secret-value"}) == "a [MASKED] b"
     assert mask("git clone https://me:token@host/x.git", set()) == "git clone https://[MASKED]@host/x.git"
     assert mask("https://host/a:b@c", set()) == "https://host/a:b@c", "not a password"
+
+
+def test_a_line_of_one_long_word_is_read_once() -> None:
+    begun = time.process_time()
+    assert mask("0" * 300_000, set()) == "0" * 300_000
+    assert time.process_time() - begun < 5, "a minute, where each place in the word may begin a scheme"
 
 
 def test_a_secret_that_contains_another_is_masked_as_a_whole() -> None:
