@@ -2,10 +2,12 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from buildjob import telemetry
 from buildjob.measure.cgroup import Kind, find_cgroup
 from buildjob.measure.disk_use import DiskUse
 from tests.labs.made_up_host import Host
@@ -110,7 +112,12 @@ def test_a_process_that_forks_is_not_counted_once_for_each_copy(tmp_path: Path) 
     subprocess.run(
         [sys.executable, "-c", _WITHOUT_CGROUP, *words], cwd=tmp_path, env=environment, check=True, capture_output=True
     )
-    totals = json.loads((tmp_path / "out" / "x-1" / "telemetry.json").read_text())["totals"]
-    assert totals["memory_is_estimate"]
+    document = telemetry.read(tmp_path / "out" / "x-1" / "telemetry.json")
+    assert document.totals.memory_is_estimate
+    # where copies begin or end while the processes are read one by one, a part is that of another moment: such a sample
+    # may be too large, and on a busy machine one often is
+    most = max(filter(None, document.samples.processes))
+    all_there = [row.memory_bytes or 0 for row in document.samples.rows() if row.processes == most]
     # an interpreter takes some MiB, and each copy some of its own
-    assert 280 <= totals["memory_anonymous_peak_bytes"] / 2**20 <= 1.03 * (280 + 16)
+    assert 280 <= statistics.median(all_there) / 2**20 <= 1.03 * (280 + 16)
+    assert 0 < (document.totals.memory_anonymous_peak_bytes or 0) < 9 * 210 / 2 * 2**20
