@@ -27,6 +27,11 @@ exit codes:
 """
 
 
+_MOST_SECONDS = 10**9
+_LAST_LATIN_1 = 255
+_OF_CALL = frozenset({"content-length", "prefer", "transfer-encoding"})
+
+
 class Arguments(argparse.Namespace):
     """What was given; each verb has some of them."""
 
@@ -96,15 +101,19 @@ def _run_worker(arguments: Arguments) -> int:
 
 
 def _run_call(arguments: Arguments) -> int:
+    from delegate.addresses import is_header_name  # noqa: PLC0415  lazily, as above
     from delegate.call import call  # noqa: PLC0415  lazily, as above
 
-    if not arguments.timeout > 0:
-        raise BadRequest("--timeout is the number of seconds to wait; give more than 0")
+    if not 0 < arguments.timeout <= _MOST_SECONDS:
+        raise BadRequest(f"--timeout is the number of seconds to wait; give more than 0, at most {_MOST_SECONDS}")
     headers = {"Content-Type": "application/octet-stream"}
     for line in arguments.header:
         name, colon, value = line.partition(":")
-        if not colon or not name.strip() or not line.isprintable():
+        is_value = value.isprintable() and all(ord(each) <= _LAST_LATIN_1 for each in value)
+        if not colon or not is_header_name(name.strip()) or not is_value:
             raise BadRequest(f"--header {line!r} is no header; give one such as 'Content-Type: text/plain'")
+        if name.strip().lower() in _OF_CALL:
+            raise BadRequest(f"--header {line!r}: call measures the body and waits for the answer itself; leave it out")
         headers = {key: kept for key, kept in headers.items() if key.lower() != name.strip().lower()}
         headers[name.strip()] = value.strip()
     options: dict[str, Any] = {"headers": headers, "timeout_seconds": arguments.timeout, "output": arguments.output}

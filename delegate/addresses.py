@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def begin_digest(headers: Mapping[str, str], query: str) -> "hashlib._Hash":
@@ -27,6 +28,11 @@ def begin_digest(headers: Mapping[str, str], query: str) -> "hashlib._Hash":
 def result_key(request_digest: str, fingerprint: str) -> str:
     """Return the last part of a result's address: 64 hexadecimal digits."""
     return hashlib.sha256(f"{request_digest}\n{fingerprint}".encode()).hexdigest()
+
+
+def is_header_name(text: str) -> bool:
+    """Return whether a text can be a header's name."""
+    return _HEADER_NAME.fullmatch(text) is not None
 
 
 def is_key(text: str) -> bool:

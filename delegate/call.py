@@ -50,7 +50,7 @@ def call(  # noqa: PLR0913 (what the command line has)
                     address = _moved(address, answer, moves)
                     sent = sent if address.netloc == urlsplit(url).netloc else dict(headers)
                     continue
-                text = answer.read(_CHUNK)
+                text = _beginning(answer, url)
                 wait = _retry_after(answer)
                 if answer.status not in _RETRIED or wait > until - time.monotonic():
                     raise _error(answer.status, text, url)
@@ -73,24 +73,39 @@ def _asked(
         connection = http.client.HTTPConnection(address.netloc, timeout=seconds)
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
     try:
-        connection.request("POST", target, body, dict(headers) | {"Content-Length": str(length)})
-        yield connection.getresponse()
-    except TimeoutError as error:
-        raise TimedOut(f"{address.geturl()} gave no answer in time") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"{address.geturl()} can't be reached: {str(error) or type(error).__name__}") from error
+        try:
+            connection.request("POST", target, body, dict(headers) | {"Content-Length": str(length)})
+            answer = connection.getresponse()
+        except TimeoutError as error:
+            raise TimedOut(f"{address.geturl()} gave no answer in time") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"{address.geturl()} can't be reached: {str(error) or type(error).__name__}") from error
+        yield answer  # what fails from here on may be the output, which is no fault of the gateway
     finally:
         connection.close()
+
+
+def _beginning(answer: http.client.HTTPResponse, url: str) -> bytes:
+    """Return the beginning of an answer that says what is wrong. Raises Unavailable if it is cut off."""
+    try:
+        return answer.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{url} answers {answer.status}, and its words are cut off; ask again") from error
 
 
 def _write(answer: http.client.HTTPResponse, output: str) -> None:
     """Write an answer: a file appears whole or not at all. Raises Unavailable if it is cut off."""
     if not output:
-        _copy(answer, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        _print(answer)
         return
     path = Path(output)
     try:
+        if path.exists() and not path.is_file():
+            # a device or a pipe is written to: put in its place, a file would destroy it
+            with path.open("wb") as there:
+                _copy(answer, there)
+            return
+        path = path.resolve() if path.is_file() else path  # a link stays one
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
                 _copy(answer, file)
@@ -102,22 +117,42 @@ def _write(answer: http.client.HTTPResponse, output: str) -> None:
         raise BadRequest(f"{output} can't be written: {error.strerror}") from error
 
 
+def _print(answer: http.client.HTTPResponse) -> None:
+    """Write an answer to standard output. Raises BadRequest, and BrokenPipeError if its reader is gone."""
+    try:
+        _copy(answer, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python flushes once more when it ends, and must not fail then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BadRequest(f"standard output can't be written: {error.strerror}") from error
+
+
 def _copy(answer: http.client.HTTPResponse, to: IO[bytes]) -> None:
     expected, copied = answer.length, 0
-    try:
-        while data := answer.read(_CHUNK):
-            to.write(data)
-            copied += len(data)
-    except (ConnectionError, TimeoutError, http.client.HTTPException) as error:
-        raise Unavailable(f"the answer is cut off after {copied} bytes; ask again") from error
+    while True:
+        try:
+            data = answer.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"the answer is cut off after {copied} bytes; ask again") from error
+        if not data:
+            break
+        to.write(data)
+        copied += len(data)
     if expected is not None and copied < expected:
         raise Unavailable(f"the answer is cut off after {copied} of {expected} bytes; ask again")
 
 
 def _checked(url: str) -> SplitResult:
-    address = urlsplit(url)
+    address = SplitResult("", "", "", "", "")
     try:
+        address = urlsplit(url)
         is_good = address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+        rest = address.path + address.query
+        # the rest is sent as it is; a user in front of the host is no part of it
+        is_good = is_good and rest.isascii() and rest.isprintable() and " " not in rest and "@" not in address.netloc
     except ValueError:
         is_good = False
     if not is_good:
@@ -128,7 +163,8 @@ def _checked(url: str) -> SplitResult:
 def _moved(address: SplitResult, answer: http.client.HTTPResponse, moves: int) -> SplitResult:
     if moves > _MOST_MOVES:
         raise Unavailable(f"the inputs change faster than they can be read: {moves} addresses so far; ask again later")
-    return _checked(urljoin(address.geturl(), answer.headers.get("Location", "")))
+    location = answer.headers.get("Location", "")
+    return _checked(urljoin(address.geturl(), location) if "[" not in location else location)
 
 
 def _authorization(token_file: str) -> dict[str, str]:
@@ -136,8 +172,10 @@ def _authorization(token_file: str) -> dict[str, str]:
         return {}
     try:
         words = Path(token_file).read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the token file {token_file} can't be read: {error}") from error
+    except OSError as error:
+        raise BadRequest(f"the token file {token_file} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the token file {token_file} can't be read: it is no text") from error
     if not words:
         raise BadRequest(f"the token file {token_file} is empty")
     return {"Authorization": f"Bearer {words[0]}"}

@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ class InnerSocket:
     def __init__(self, settings: Settings) -> None:
         self._path = Path(settings.socket)
         self._mode = int(settings.socket_mode, 8)
+        self._check()
         self._lock = self._locked()
         self._inode = 0
 
@@ -81,6 +83,12 @@ class InnerSocket:
         if self.is_there():
             self._path.unlink(missing_ok=True)
 
+    def _check(self) -> None:
+        """Raise BadRequest if a file is there that is no socket: it would be lost."""
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(self._path.stat().st_mode):
+                raise BadRequest(f"the socket {self._path} can't be made: something that is no socket is there")
+
     def _locked(self) -> int:
         """Hold the lock beside the socket; it ends with the process."""
         path = f"{self._path}.lock"
@@ -98,6 +106,8 @@ def run(settings: Settings) -> int:
     """Serve until TERM; return the exit code. Raises BadRequest."""
     log_to_stderr()
     tokens = Tokens(settings.token_file)
+    if settings.spool and not Path(settings.spool).is_dir():
+        raise BadRequest(f"spool is {settings.spool}, which is no folder; make it, or name another")
     inner = InnerSocket(settings)
     outer = _outer_socket(settings)
     return asyncio.run(_Gateway(settings, tokens, inner, outer).serve())

@@ -86,7 +86,9 @@ class OuterFace:
             Route("/readyz", self._readyz, methods=["GET"]),
             Route("/metrics", self._read_metrics, methods=["GET"]),
         ]
-        return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _not_found}), tokens)
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+        app.router.redirect_slashes = False  # it would send clients to the host that they name themselves
+        return Guard(app, tokens)
 
     # what clients ask for
 
@@ -171,7 +173,7 @@ class OuterFace:
     async def _computed(self, request: Request, kind: Kind, *, key: str = "") -> ASGIApp:
         """Compute, and return the answer, or what is to be said instead. Raises _Refused."""
         exchange = await self._started(request, kind, key=key)
-        if "respond-async" in request.headers.get("prefer", "").lower():
+        if _wants_no_wait(request.headers.getlist("prefer")):
             state = self._state(exchange)
             self._exchanges.detach(exchange)
             return state
@@ -332,3 +334,9 @@ async def _while_read(events: AsyncIterator[bytes], receive: Receive) -> AsyncIt
                 return
     finally:
         gone.cancel()
+
+
+def _wants_no_wait(prefer: list[str]) -> bool:
+    """Return whether one of a request's preferences is respond-async (RFC 7240)."""
+    preferences = ",".join(prefer).split(",")
+    return any(each.partition(";")[0].strip().lower() == "respond-async" for each in preferences)

@@ -313,10 +313,7 @@ class RequestQueue:
                 yield request_id, Ending.LATE_RUNNING if entry.attempt else Ending.LATE_WAITING
             elif entry.lease_until <= now and (ending := self._crashed(request_id, now)):
                 yield request_id, ending
-        for request_id, entry in list(self._entries.items()):
-            if entry.state is _State.WAITING and not self.is_served(entry.kind, now=now):
-                self.leave(request_id)
-                yield request_id, Ending.NO_WORKER
+        yield from self._end_waiting(now)
         for worker, known in list(self._workers.items()):
             if not self._is_live(known, now):
                 del self._workers[worker]
@@ -379,11 +376,16 @@ class RequestQueue:
     # inside
 
     def _first(self, kinds: AbstractSet[Kind], now: float) -> str | None:
-        """Return the request that came first and is not late: `tick` ends late ones."""
-        found = [
-            next((each for each in self._waiting[kind] if self._entries[each].deadline_at > now), None) for kind in kinds
-        ]
+        """Return the request that came first, is not late and in no quarantine: `tick` ends those."""
+        found = [next((each for each in self._waiting[kind] if self._may_start(each, now)), None) for kind in kinds]
         return min(filter(None, found), key=lambda each: self._entries[each].order, default=None)
+
+    def _may_start(self, request_id: str, now: float) -> bool:
+        entry = self._entries[request_id]
+        return entry.deadline_at > now and not self._is_quarantined(entry, now)
+
+    def _is_quarantined(self, entry: _Entry, now: float) -> bool:
+        return self._quarantine.get(entry.digest, -math.inf) > now
 
     def _is_live(self, known: _Worker, now: float) -> bool:
         return known.polls > 0 or bool(known.attempts) or now - known.seen_at <= self._limits.worker_seconds
@@ -391,6 +393,19 @@ class RequestQueue:
     def _touch(self, worker: str, now: float) -> None:
         if worker in self._workers:
             self._workers[worker].seen_at = now
+
+    def _end_waiting(self, now: float) -> Iterator[tuple[str, Ending]]:
+        """End what waits in vain."""
+        for request_id, entry in list(self._entries.items()):
+            if entry.state is not _State.WAITING:
+                continue
+            if self._is_quarantined(entry, now):
+                # it is equal to one that crashed since it came, and would cost further workers
+                self._remove(request_id)
+                yield request_id, Ending.CRASHED
+            elif not self.is_served(entry.kind, now=now):
+                self._remove(request_id)
+                yield request_id, Ending.NO_WORKER
 
     def _change(self, entry: _Entry, state: _State) -> None:
         self._counts[entry.kind, entry.state] -= 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from delegate.addresses import is_header_name
 from delegate.errors import BadRequest
 from delegate.request_queue import Limits
 
@@ -145,7 +146,7 @@ def _faults(settings: Settings) -> Iterator[str]:
     if not settings.token_file and not is_loopback(settings.host):
         yield f"host is {settings.host!r}, which others can reach: give token_file, or listen on 127.0.0.1"
     for header in settings.headers:
-        if header != header.lower().strip() or header in _OF_CLIENTS or not header:
+        if header != header.lower() or header in _OF_CLIENTS or not is_header_name(header):
             yield f"headers names {header!r}: give names in lower case that identify no client and no connection"
 
 

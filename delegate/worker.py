@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ _LOG_BYTES = 1 << 16
 _FINGERPRINT_BYTES = 1024
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x20-\x7e\xa0-\xff]*)")
 _LAST_SIGNAL = 64
+_LONGEST_SOCKET = 107  # sockaddr_un.sun_path, with its final NUL
+_MOST_SECONDS = 10**9
 _PR_SET_CHILD_SUBREAPER = 36
 _MOST_GENERATIONS = 20
 _TRY_LATER, _NOT_EXECUTABLE, _NOT_FOUND = 75, 126, 127
@@ -239,7 +242,7 @@ class Attempt:
     def answer_headers(self) -> Dict[str, str]:
         """Return the headers that the command wrote for its answer; lines that are none are left out."""
         try:
-            with open(self.headers_file, "rb") as file:
+            with _opened(self.headers_file) as file:
                 lines = file.read(_LOG_BYTES).decode("latin-1").splitlines()
         except OSError:
             return {}
@@ -489,11 +492,11 @@ class Worker:
         headers = dict(self.spoken)
         headers.update(attempt.answer_headers())
         headers["Content-Type"] = "application/octet-stream"
-        headers["Content-Length"] = str(os.stat(attempt.answer).st_size)
+        headers["Content-Length"] = str(os.lstat(attempt.answer).st_size)
         if work.kind == "result":
             # what was read while the inputs changed belongs to no address
             headers["Delegate-Fingerprint"] = self._checked_print(work, folder, body, before)
-        with open(attempt.answer, "rb") as answer:
+        with _opened(attempt.answer) as answer:
             gateway.say(work.path + "/response", headers, answer)
 
     def _report(self, gateway: Gateway, work: Work, failed: Failed) -> None:
@@ -520,7 +523,7 @@ class Worker:
         """Run the fingerprint command; return the one line that it prints. Raises Failed."""
         if not self._fingerprint:
             raise Failed("unrunnable", "this worker has no --fingerprint")
-        with open(body, "rb") as stdin:
+        with _opened(body) as stdin:
             process = self.start(
                 ["/bin/sh", "-c", self._fingerprint], _request_variables(work), folder, stdin, subprocess.PIPE
             )
@@ -538,6 +541,15 @@ class Worker:
             message = "the fingerprint command must print one line of 1 to {} bytes".format(_FINGERPRINT_BYTES)
             raise Failed("unrunnable", message)
         return text
+
+
+def _opened(path: str) -> Any:
+    """Open a file that a command could have replaced: by a pipe that blocks for ever, or by a link to another's file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "the command has replaced a file of its request")
+    return open(descriptor, "rb")
 
 
 def _request_variables(work: Work) -> Dict[str, str]:
@@ -631,6 +643,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError("give a number from 0 to {}".format(_MOST_SECONDS))
+    return value
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what a worker takes."""
     parser.add_argument("--socket", required=True, metavar="PATH", help="the gateway's Unix socket")
@@ -645,7 +664,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="", metavar="PATH", help="where each request has a folder (default: $TMPDIR)")
     parser.add_argument(
         "--linger",
-        type=float,
+        type=_seconds,
         default=0.0,
         metavar="SECONDS",
         help="after TERM, take work for at least so long: as long as the gateway takes requests (default: 0)",
@@ -657,13 +676,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="what is run for each request, after --")
 
 
+def _fault(options: argparse.Namespace, program: str) -> str:
+    """Return what would make each request fail; empty if nothing is known."""
+    if shutil.which(options.command[0]) is None:
+        return "{} is not an executable program here".format(program or "an empty name")
+    if not 0 < len(os.fsencode(options.socket)) <= _LONGEST_SOCKET:
+        return "--socket is '{}': a path of 1 to {} bytes is possible".format(options.socket, _LONGEST_SOCKET)
+    if options.folder and not os.path.isdir(options.folder):
+        return "--folder is {}, which is no folder; make it, or name another".format(options.folder)
+    return ""
+
+
 def run(options: argparse.Namespace) -> int:
     """Serve until TERM; return the exit code."""
     program = options.command[0]
     if "/" in program:
         options.command[0] = os.path.abspath(program)  # it is run in another folder
-    if shutil.which(options.command[0]) is None:
-        _log("{} is not an executable program here".format(program))
+    fault = _fault(options, program)
+    if fault:
+        _log(fault)
         return 2
     _become_subreaper()
     # containers of one pod share its host name, and each has a first process

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ case $what in
   large) head -c $rest /dev/zero ;;
   daemon) sleep 300 & echo $! ;;
   escape) setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.2 ;;
+  replace) rm -f "../$rest"; mkfifo "../$rest" ;;
+  expose) rm -f $DELEGATE_HEADERS_FILE; echo 'X-Own: secret' > secret; ln -s "$PWD/secret" $DELEGATE_HEADERS_FILE ;;
   count) for i in 1 2 3; do echo "line $i" >&2; sleep 0.1; done; echo counted ;;
 esac
 """
@@ -184,6 +187,23 @@ def test_an_asynchronous_request_is_computed_without_its_client(gateway: Gateway
     assert [gateway.send(method, place).status for method in ("GET", "DELETE")] == [404, 404]
 
 
+@pytest.mark.parametrize(
+    ("prefer", "status"),
+    [("wait=9, Respond-Async", 202), ("respond-async; x=1", 202), ("respond-asynchronously", 200), ("x=respond-async", 200)],
+)
+def test_only_one_preference_asks_for_no_wait(gateway: Gateway, prefer: str, status: int) -> None:
+    assert gateway.run(b"answer x\n", Prefer=prefer).status == status
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"replace headers\n", 200), (b"replace answer\n", 503), (b"expose\n", 200)])
+def test_a_command_that_replaces_its_files_holds_no_worker_and_reads_no_other_file(
+    gateway: Gateway, body: bytes, status: int
+) -> None:
+    answer = gateway.run(body)
+    assert (answer.status, answer.headers.get("x-own")) == (status, None)
+    assert gateway.run(b"answer x\n").status == 200
+
+
 def test_an_asynchronous_request_can_be_cancelled(gateway: Gateway) -> None:
     place = gateway.run(b"sleep 60\n", Prefer="respond-async").headers["location"]
     wait_until(lambda: gateway.send("GET", place).document["state"] == "running")
@@ -223,8 +243,9 @@ def test_the_queue_is_bounded_and_refuses_at_once(tmp_path: Path) -> None:
 
 def test_addresses_that_are_none_and_methods_that_do_not_fit_are_problems(gateway: Gateway) -> None:
     asked = [("GET", "/"), ("GET", "/v1/run"), ("PUT", "/v1/run"), ("POST", "/v1/results/x"), ("GET", "/v1/requests/x")]
+    asked += [("POST", "/v1/run/")]
     answers = [gateway.send(method, path) for method, path in asked]
-    assert [answer.status for answer in answers] == [404, 405, 405, 404, 404]
+    assert [answer.status for answer in answers] == [404, 405, 405, 404, 404, 404]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
@@ -345,7 +366,11 @@ def call(gateway: Gateway, *options: str, given: bytes = b"answer x\n") -> subpr
         (("--timeout", "2"), b"exit 75\n", 3, b"answers 503"),
         (("--timeout", "0.7"), b"sleep 9\n", 124, b"deadline passed"),
         (("--timeout", "0"), b"", 2, b"--timeout"),
+        (("--timeout", "inf"), b"", 2, b"--timeout"),
         (("--header", "x"), b"", 2, b"is no header"),
+        (("--header", "n\xe4me: x"), b"", 2, b"is no header"),
+        (("--header", "Price: 3 \u20ac"), b"", 2, b"is no header"),
+        (("--header", "prefer: respond-async"), b"", 2, b"leave it out"),
         (("--input", "/nowhere"), b"", 2, b"can't be read"),
         (("--output", "/nowhere/x"), b"answer x\n", 2, b"can't be written"),
         (("--token-file", "/nowhere"), b"", 2, b"can't be read"),
@@ -378,11 +403,48 @@ def test_call_waits_for_a_worker_that_is_not_there_yet(tmp_path: Path) -> None:
                 assert calling.result().stdout == b"x"
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "http://", "x", "http://x:99999", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_call_writes_to_what_is_there_and_puts_nothing_in_its_place(gateway: Gateway, tmp_path: Path, kind: str) -> None:
+    there = tmp_path / "there"
+    if kind == "pipe":
+        os.mkfifo(there)
+        reader = os.open(there, os.O_RDONLY | os.O_NONBLOCK)
+        assert call(gateway, "--output", str(there)).returncode == 0
+        assert (os.read(reader, 9), there.is_fifo()) == (b"x\n", True)
+        os.close(reader)
+    else:
+        (tmp_path / "file").touch()
+        there.symlink_to("file")
+        assert call(gateway, "--output", str(there)).returncode == 0
+        assert ((tmp_path / "file").read_bytes(), there.is_symlink()) == (b"x\n", True)
+
+
+def test_call_says_when_its_output_has_no_room(gateway: Gateway) -> None:
+    with Path("/dev/full").open("wb") as full:
+        argv = [sys.executable, "-m", "delegate", "call", gateway.url]
+        done = subprocess.run(argv, cwd=ROOT, input=b"answer x\n", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"standard output can't be written: No space left" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://x",
+        "http://",
+        "x",
+        "http://x:99999",
+        "http://[::1",
+        "http://u@x",
+        "http://x/\xe4",
+        "http://x/a b",
+        "http://127.0.0.1:1",
+    ],
+)
 def test_call_says_what_is_wrong_with_an_address(url: str) -> None:
     argv = [sys.executable, "-m", "delegate", "call", url]
     done = subprocess.run(argv, cwd=ROOT, input=b"", capture_output=True, check=False)
-    assert done.returncode == (3 if url.endswith(":1") else 2)
+    assert done.returncode == (3 if url.endswith(".1:1") else 2)
     assert done.stderr.count(b"\n") == 1
 
 
@@ -396,15 +458,34 @@ def test_call_says_what_is_wrong_with_an_address(url: str) -> None:
         (("--host", "203.0.113.1", "--token-file", "{token}"), "can't be listened on"),
         (("--port", "99999"), "ports end at 65535"),
         (("--config", "/nowhere"), "can't be read"),
+        (("--socket", "{token}"), "something that is no socket is there"),
+        (("--config", "{config}"), "spool is /nowhere"),
     ],
 )
 def test_a_gateway_that_can_not_start_says_why_in_one_line(tmp_path: Path, options: tuple[str, ...], complaint: str) -> None:
     (tmp_path / "token").write_text("x")
     argv = [sys.executable, "-m", "delegate", "gateway", "--socket", f"{tmp_path}/s", "--port", "0"]
-    argv += [each.format(token=tmp_path / "token") for each in options]
+    (tmp_path / "config").write_text('spool = "/nowhere"')
+    argv += [each.format(token=tmp_path / "token", config=tmp_path / "config") for each in options]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert (tmp_path / "token").read_text() == "x"
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--socket", ""), "--socket is ''"),
+        (("--socket", "x" * 108), "1 to 107 bytes"),
+        (("--folder", "/nowhere"), "is no folder"),
+        (("--linger", "nan"), "give a number from 0"),
+    ],
+)
+def test_a_worker_that_can_not_work_says_so_at_once(options: tuple[str, ...], complaint: str) -> None:
+    argv = [sys.executable, "-m", "delegate.worker", "--socket", "x", *options, "--", "cat"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
 
 
 def test_two_gateways_do_not_share_a_socket_and_a_dead_ones_is_taken_over(tmp_path: Path) -> None:

@@ -151,6 +151,18 @@ def test_a_crash_is_tried_once_more_before_all_others_and_then_quarantined() -> 
     assert queue.enqueue("d", "digest of a", now=104) is None
 
 
+def test_equal_requests_that_wait_end_with_the_one_that_is_quarantined() -> None:
+    queue = queue_with(limits=Limits(attempts=1, quarantine_seconds=50))
+    for name, digest in (("a", "bad"), ("b", "bad"), ("c", "good")):
+        assert queue.admit(name, Kind.RUN, deadline_at=99, now=0) is None
+        assert queue.enqueue(name, digest, now=0) is None
+    assert queue.fail("a", take(queue).attempt, Failure.CRASHED, now=1) == (Standing.CURRENT, Ending.CRASHED)
+    assert take(queue, now=2).request_id == "c"
+    assert queue.take("w", RUN, now=2) is None
+    assert list(queue.tick(2)) == [("b", Ending.CRASHED)]
+    assert queue.count_waiting(Kind.RUN) == 0
+
+
 def test_the_oldest_leave_a_full_quarantine() -> None:
     queue = queue_with(limits=Limits(attempts=1, quarantined=2))
     for name in "abc":

@@ -45,6 +45,7 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
         ('socket_mode = "rw"', "octal digits"),
         ('headers = ["Accept"]', "headers names 'Accept'"),
         ('headers = ["authorization"]', "identify no client"),
+        ('headers = ["two words"]', "headers names 'two words'"),
         ("port =", "is not TOML"),
     ],
 )
