@@ -134,7 +134,8 @@ def _too_large(key: Key, matching: Sequence[Template], nodes: Iterable[Node]) ->
     asked = [f"{in_cores(cpu)} cores"] + ([in_gib(memory)] if memory else [])
     asked += [f"{in_gib(disk)} of disk"] if any("ephemeral-storage" in _lacks(key, one) for one in matching) else []
     asked += [f"{amount} {name}" for name, amount in extended]
-    large = next((node for node in nodes if _could_take(key, wanted, node)), None)
+    ordered = {(one.pool.name, one.type.name): one for one in matching}
+    large = next((node for node in nodes if _could_take(key, wanted, node, ordered.get((node.pool, node.type)))), None)
     if large is not None:
         return Why("unknown", f"it asks for {_listed(asked)}; no type has that, so it waits for room on {large.name}")
     best = max(matching, key=lambda one: (-len(_lacks(key, one)), one.memory, one.cpu))
@@ -145,13 +146,18 @@ def _too_large(key: Key, matching: Sequence[Template], nodes: Iterable[Node]) ->
     return Why("fits_no_type", detail, exceeds=_lacks(key, best))
 
 
-def _could_take(key: Key, wanted: Constraints, node: Node) -> bool:
-    """Return whether an empty node would take an item: a foreign one, or one of a type that is not ordered any more."""
+def _could_take(key: Key, wanted: Constraints, node: Node, like: Template | None) -> bool:
+    """Return whether a node would take an item if no jobs were on it.
+
+    `like` is what is ordered of its pool and type, if any: of those it is known what DaemonSets take.
+    """
     _, cpu, memory, disk, extended = key
     size = node.allocatable
+    daemons_cpu = like.type.allocatable.cpu_millicores - like.cpu if like else 0
+    daemons_memory = like.type.allocatable.memory_bytes - like.memory if like else 0
     return (
-        size.cpu_millicores >= cpu
-        and size.memory_bytes >= memory
+        size.cpu_millicores - daemons_cpu >= cpu
+        and size.memory_bytes - daemons_memory >= memory
         and (not size.disk_bytes or size.disk_bytes >= disk)
         and all(size.extended.get(name, 0) >= amount for name, amount in extended)
         and selects(wanted, node.labels)

@@ -91,6 +91,13 @@ CASES: list[tuple[str, Snapshot, Policy, str, str]] = [
         "the largest type, large, has 15.5 cores and 63.0 GiB",
     ),
     (
+        "what DaemonSets take, of a node that is there, too",
+        snapshot(node("n", LARGE), pod("daemon", 0.5, 1, node="n", kind="daemon"), pod("p", 16, 8)),
+        policy(),
+        "fits_no_type",
+        "the largest type, large, has 15.5 cores and 63.0 GiB",
+    ),
+    (
         "too large for its pool",
         snapshot(pod("p", 8, 8, node_selector={"pool": "small"})),
         policy(pool(types=(SMALL,), labels={"pool": "small"}), pool("big", types=(LARGE,))),
