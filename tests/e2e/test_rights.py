@@ -50,6 +50,8 @@ def use_everything(lab: ClusterLab, runner: Callable[..., Runner]) -> None:
     credentials = [{"type": "registry", "url": "registry.example", "username": "u", "password": SECRETS[4]}]
     runner(SMALL).run(payload([EATER, "sleep 3"], job_info=info, credentials=credentials))
     runner(SMALL).run(payload(["sleep 4", EATER], job_info=info, id=102))
+    in_a_graph = {"SPACK_FARM_GRAPH": "a" * 52, "SPACK_FARM_GRAPH_JOB": "b" * 32}
+    runner(SMALL).run(payload(["true"], variables=in_a_graph))
     runner(SMALL).run(payload(["true"], image={"name": "localhost/nothing:1"}))
     refused = {"name": "localhost/busybox:1", "executor_opts": {"kubernetes": {"user": "99999999999"}}}
     runner().run(payload(["true"], image=refused, credentials=credentials))
