@@ -8,6 +8,7 @@ pod that the build may need.
 """
 
 import re
+import shutil
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from buildjob.report.foreign_text import strip_ansi
 from buildjob.report.link import Link, failed_links
 from buildjob.report.log_excerpt import LogExcerpt
 from buildjob.report.log_page.errors import LogErrors, group
-from buildjob.run_folder import CDASH, LOG, LOG_PAGE, PAGE, SPEC, TELEMETRY, RunResult
+from buildjob.run_folder import CDASH, LOG, LOG_PAGE, PAGE, ROOM_BYTES, SPEC, TELEMETRY, RunResult
 from buildjob.telemetry import FirstError, MemoryKill, Telemetry
 
 if typing.TYPE_CHECKING:
@@ -88,7 +89,7 @@ def report(result: RunResult, cdash_names: CDashNames | None, *, secret_values: 
 
 
 def _write_log_page(result: RunResult, secret_values: frozenset[str]) -> LogErrors | None:
-    """Write the page of the log, and return the log's errors; None if there is no log."""
+    """Write the page of the log if there is room, and return the log's errors; None if there is no log."""
     from buildjob.report.log_page import page, read, windows  # noqa: PLC0415  see above
 
     log, spec = result.folder / LOG, result.telemetry.spec
@@ -104,7 +105,9 @@ def _write_log_page(result: RunResult, secret_values: frozenset[str]) -> LogErro
     title = f"{spec.name} {spec.version}" + (f" /{spec.hash[:7]}" if spec.hash else "")
     known = page.Log(title=title, lines=lines, size_bytes=size_bytes, phases=result.phases, errors=errors)
     shown = ((number, mask(text, secret_values), window) for number, text, window in read.lines_of(log, chosen))
-    write_whole(result.folder / LOG_PAGE, page.render(known, shown).encode("utf-8", "backslashreplace"))
+    written = page.render(known, shown).encode("utf-8", "backslashreplace")
+    if shutil.disk_usage(result.folder).free >= len(written) + ROOM_BYTES:  # else the room is for the other documents
+        write_whole(result.folder / LOG_PAGE, written)
     return errors
 
 

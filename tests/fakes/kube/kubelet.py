@@ -253,7 +253,7 @@ class Kubelet:
     def _end(self, life: Life, grace_seconds: int) -> None:
         """Give a deleted pod its grace, then remove it."""
         life.gone.set()
-        for container in life.containers.values():
+        for container in list(life.containers.values()):
             container.terminate()
         if life.containers:
             life.over.wait(grace_seconds)
