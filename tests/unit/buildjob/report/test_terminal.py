@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from buildjob.report.foreign_text import count_cells
 from buildjob.report.link import Link
-from buildjob.report.terminal import overview, table
+from buildjob.report.terminal import brief, closing, is_trivial, one_line, overview, table
 from buildjob.telemetry import FirstError, Machine, MemoryKill, Phase, Telemetry
 from tests.labs.telemetry_samples import GIB, change, map_texts, sample
 
@@ -58,6 +58,41 @@ def test_a_bad_build_says_what_to_do_and_where_its_first_error_is() -> None:
         "  -> Begin with that first error: later ones often only follow from it.",
         "  first error: build.log:1847: a.c:1: error: bad",
     ]
+
+
+def test_a_success_is_one_line_where_lines_are_dear() -> None:
+    assert is_trivial(sample())
+    assert one_line(sample(), page="/x/report\nhtml") == (
+        r"ncurses@6.5 /h6t3q2l: Built in 2 min 31 s, peak 431 MiB, published; /x/report\nhtml"
+    )
+
+
+def test_a_failure_ends_with_its_reason_and_the_command_that_does_the_same_again() -> None:
+    error = FirstError(line=1847, text="\x1b[31ma.c:1: error:\x1b[0m bad", phase="build")
+    bad = sample(outcome="build_failed", first_error=error)
+    assert not is_trivial(bad)
+    links = (Link(label="log", url="/x/build.log"),)
+    assert brief(bad, color=False, width=80, links=links, command="spack-farm build x").splitlines() == [
+        "  log  /x/build.log",
+        *_block(_table(bad), 0),
+        "  help: spack-farm build x",
+    ]
+
+
+def test_several_failures_are_repeated_at_the_end() -> None:
+    error = FirstError(line=1847, text="a.c:1: error: bad", phase="build")
+    bad = sample(outcome="build_failed", first_error=error)
+    failed = [(bad, "spack-farm build x"), (sample(outcome="memory_killed"), ""), *[(bad, "")] * 3]
+    assert closing(failed, color=False, width=80).splitlines() == [
+        "ncurses@6.5 /h6t3q2l: Build failed",
+        "  first error: build.log:1847: a.c:1: error: bad",
+        "  help: spack-farm build x",
+        "ncurses@6.5 /h6t3q2l: Killed for memory",
+        "ncurses@6.5 /h6t3q2l: Build failed",
+        "  first error: build.log:1847: a.c:1: error: bad",
+        "and 2 more, in the table above",
+    ]
+    assert closing([], color=False, width=80) == ""
 
 
 def test_an_outcome_that_needs_no_sentence_has_its_headline_alone() -> None:
