@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server import werkzeug_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
 _Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -31,7 +32,8 @@ def one_conditional_write_at_a_time(application: _Application) -> _Application:
 def main() -> None:
     """Serve until the process is ended."""
     application = one_conditional_write_at_a_time(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    handler = getattr(werkzeug_app, "MotoRequestHandler", None)  # older versions have none
+    run_simple("127.0.0.1", 0, application, threaded=True, request_handler=handler)
 
 
 if __name__ == "__main__":
