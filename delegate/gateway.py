@@ -84,10 +84,10 @@ class InnerSocket:
             self._path.unlink(missing_ok=True)
 
     def _check(self) -> None:
-        """Raise BadRequest if a file is there that is no socket: it would be lost."""
+        """Raise BadRequest if the path is taken by anything but a socket, which would be lost."""
         with contextlib.suppress(OSError):
             if not stat.S_ISSOCK(self._path.stat().st_mode):
-                raise BadRequest(f"the socket {self._path} can't be made: something that is no socket is there")
+                raise BadRequest(f"the socket {self._path} can't be made: a file that is not a socket has this path")
 
     def _locked(self) -> int:
         """Hold the lock beside the socket; it ends with the process."""

@@ -20,7 +20,7 @@ from executor.credentials import Credentials, Source
 from executor.environment import process_environment
 from executor.image_check import check_images
 from executor.image_facts import read_facts
-from executor.job import Image, Job
+from executor.job import Image, Job, expand
 from executor.log import Log, write_all
 from executor.plan import PodPlan, make_plan
 from executor.pod_launch import launch
@@ -142,7 +142,7 @@ def _plan(options: Options, settings: Settings, credentials: Credentials, versio
     if image == settings.kubernetes.helper_image and not version:
         # without a version there is no such image; only a pod that runs needs one
         version = "0"
-    image = image.replace("$CI_RUNNER_VERSION", version).replace("${CI_RUNNER_VERSION}", version)
+    image = expand(image, {"CI_RUNNER_VERSION": version})
     unlimited = msgspec.structs.replace(settings.kubernetes, allowed_images=[])
     return make_plan(
         Job(id=0, image=Image(name=image)),

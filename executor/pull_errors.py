@@ -107,10 +107,16 @@ def _without_names(text: str, image: str) -> str:
     return " ".join(_FOREIGN.sub(" ", text).split())
 
 
+def registry_of(image: str) -> str:
+    """Return the registry of an image's name; Docker Hub's for a name without one."""
+    host, slash, _ = image.partition("/")
+    return host if slash and ("." in host or ":" in host or host == "localhost") else "docker.io"
+
+
 def _spellings(image: str) -> set[str]:
     """Return the forms in which runtimes print an image's name bare; not those that are one plain word."""
     host, slash, _ = image.partition("/")
-    has_host = bool(slash) and ("." in host or ":" in host or host == "localhost")
+    has_host = bool(slash) and registry_of(image) == host
     full = image if has_host else f"docker.io/{image}" if slash else f"docker.io/library/{image}"
     names = {image, full, full.removeprefix("docker.io/")}
     names |= {f"{name}:latest" for name in names if ":" not in name.rpartition("/")[2]}

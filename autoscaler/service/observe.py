@@ -41,7 +41,7 @@ class Observer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`hands` are by pool; pools of one hand share it. `pod_changed` gets each change of a pod, in a thread."""
-        self._mounts, self._told = Mounts(api, clock=clock), pod_changed
+        self._mounts, self._pass_on = Mounts(api, clock=clock), pod_changed
         self._hands, self._graphs, self._gitlab, self._metrics, self._clock = hands, graphs, gitlab, metrics, clock
         self._owners = owners
         self._pods: Mirror[PodObject, Pod] = Mirror(
@@ -157,6 +157,6 @@ class Observer:
         with contextlib.suppress(KeyError, ValueError):
             self._metrics.pod_changed(pod, change)
         self._owners.pod_changed(pod, change)
-        self._told(pod, change)
+        self._pass_on(pod, change)
         if self._graphs:
             self._graphs.pod_changed(pod, change)

@@ -48,14 +48,14 @@ def take(log: Path, *, error_line: int, before: int = 10, after: int = 10) -> Lo
 def take_end(log: Path, *, count: int = 20) -> LogExcerpt:
     """Return the log's last `count` lines: for a failed build whose log names no error. Raises OSError."""
     with log.open("rb") as file:
-        total = _count_lines(file)
+        total = count_lines(file)
         file.seek(0)
         first_line = max(1, total - count + 1)
         lines, truncated = _read_lines(file, skip=first_line - 1, count=count)
     return LogExcerpt(first_line=first_line, lines=lines, truncated=truncated)
 
 
-def _count_lines(file: io.BufferedReader) -> int:
+def count_lines(file: io.BufferedReader) -> int:
     """Count to the end of the file; a last line without line feed counts."""
     total, last = 0, b"\n"
     while block := file.read(_BLOCK):
@@ -66,19 +66,19 @@ def _count_lines(file: io.BufferedReader) -> int:
 
 def _read_lines(file: io.BufferedReader, *, skip: int, count: int) -> tuple[list[str], bool]:
     """Return up to `count` lines after the first `skip`, and whether one of them lost its end."""
-    _skip_lines(file, skip)
+    skip_lines(file, skip)
     lines: list[str] = []
     truncated = False
     while len(lines) < count and (raw := file.readline(_LINE_BYTES)):
         if not raw.endswith(b"\n"):
-            _skip_lines(file, 1)
+            skip_lines(file, 1)
         text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "backslashreplace")
         truncated |= len(text) > LINE_LIMIT
         lines.append(text[:LINE_LIMIT])
     return lines, truncated
 
 
-def _skip_lines(file: io.BufferedReader, count: int) -> None:
+def skip_lines(file: io.BufferedReader, count: int) -> None:
     """Move past the next `count` line feeds, or to the end of the file."""
     while count > 0 and (block := file.read(_BLOCK)):
         found = block.count(b"\n")

@@ -24,6 +24,7 @@ from executor.credentials import Credentials
 from executor.kube import Api, pods_path, secrets_path
 from executor.manifest import pod_manifest
 from executor.plan import PodPlan
+from executor.pull_errors import registry_of
 
 CALL_SECONDS = 4.0
 """For one step of a call, such as to connect; the whole of a target has a second more."""
@@ -208,11 +209,10 @@ def registries_of(secret: dict[str, Any]) -> list[str] | None:
 
 def is_for(registry: str, image: str) -> bool:
     """Return whether a login is for the registry that an image comes from, as the kubelet compares them."""
-    host, slash, _ = image.partition("/")
-    of_image = host if slash and re.search(r"[.:]|^localhost$", host) else "docker.io"
+    wanted = registry_of(image)
     if registry in _HUB_KEYS:
-        return of_image == "docker.io"
-    return re.sub(r"^https?://", "", registry).partition("/")[0] == of_image
+        return wanted == "docker.io"
+    return re.sub(r"^https?://", "", registry).partition("/")[0] == wanted
 
 
 def target_findings(

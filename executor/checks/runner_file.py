@@ -108,7 +108,7 @@ def _runner(
 
 
 def _keys(runner: Table, custom: Table, subject: str) -> Iterator[Finding]:
-    """Yield keys that the Runner drops without a word, and values that were never filled in."""
+    """Yield keys that the Runner ignores, and values that are still those of the example."""
     for key in sorted(set(custom) - _KEYS):
         near = difflib.get_close_matches(key, sorted(_KEYS), n=1)
         advice = f"did you mean {near[0]}?" if near else "delete it"

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from pipelines.cli.arguments import Arguments
+from pipelines.cli.files import read_text
 from pipelines.cli.graphs import graph_at, print_text
 from pipelines.errors import BadRequest, FetchFailed, NotAccepted
 from pipelines.inside.gitlab import limits
@@ -37,7 +38,7 @@ _Loader.add_constructor("!reference", _names)
 def run(arguments: Arguments) -> int:
     """Check; return 1 if there are faults."""
     paths = list(_files(arguments.pipelines))
-    texts = {str(path): _text(path) for path in paths}
+    texts = {str(path): read_text(path, most_bytes=_LARGEST_BYTES) for path in paths}
     documents = {path: _document(path, text) for path, text in texts.items()}
     found = [*_schema_faults(paths), *faults(documents, _rules(arguments))]
     if arguments.graph:
@@ -60,17 +61,6 @@ def _files(places: list[str]) -> Iterator[Path]:
         if not inside:
             raise BadRequest(f"{place}: there is no YAML in it")
         yield from inside
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise BadRequest(f"{path} has more than {_LARGEST_BYTES} bytes")
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"{path} is no text in UTF-8") from error
 
 
 def _document(path: str, text: str) -> Mapping[str, Any]:
@@ -153,7 +143,10 @@ def _lint(arguments: Arguments, path: str, text: str) -> list[str]:
         raise BadRequest(f"--gitlab {arguments.gitlab}: an address starts with https:// or http://")
     project = urllib.parse.quote(arguments.project, safe="")
     url = f"{arguments.gitlab.rstrip('/')}/api/v4/projects/{project}/ci/lint"
-    headers = {"PRIVATE-TOKEN": _text(Path(arguments.token_file)).strip(), "Content-Type": "application/json"}
+    headers = {
+        "PRIVATE-TOKEN": read_text(Path(arguments.token_file), most_bytes=_LARGEST_BYTES).strip(),
+        "Content-Type": "application/json",
+    }
     request = urllib.request.Request(url, json.dumps({"content": text}).encode(), headers)  # noqa: S310  http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310

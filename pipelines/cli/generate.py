@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines import spack_python
 from pipelines.cli.arguments import Arguments
+from pipelines.cli.files import read_text
 from pipelines.cli.printed_request import printed_request
 from pipelines.errors import BadRequest, FetchFailed, PipelineError
 from pipelines.inside import fingerprint
@@ -44,7 +45,7 @@ def _generate_matrix(arguments: Arguments, environ: Mapping[str, str]) -> int:
     from pipelines import stacks  # noqa: PLC0415
 
     path = Path(arguments.environment)
-    matrix = stacks.read(_text(path), str(path))
+    matrix = stacks.read(read_text(path), str(path))
     cells = stacks.cells(matrix)
     project = Path(environ.get("CI_PROJECT_DIR") or Path.cwd())
     if not arguments.cell:
@@ -137,7 +138,7 @@ def _request(arguments: Arguments, environ: Mapping[str, str]) -> dict[str, Any]
     if arguments.mirror or arguments.packages or arguments.fingerprint:
         made |= {"mirror": arguments.mirror, "folders": [*arguments.packages, *arguments.config_scope]}
     if arguments.sizes:
-        made["sizes"] = _text(Path(arguments.sizes))
+        made["sizes"] = read_text(Path(arguments.sizes))
     return made
 
 
@@ -162,15 +163,6 @@ def _inside(folder: str, project: Path, option: str) -> str:
     if not requests.is_inside(str(path)):
         raise BadRequest(f"{option} {folder} must be a folder below the project")
     return str(path)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"{path} is no text in UTF-8") from error
 
 
 def _content(answer: str) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.cli.files import read_text
 from pipelines.errors import BadRequest
 from pipelines.inside import inputs
 
@@ -17,14 +18,14 @@ _STAMP, _CDASH = "SPACK_CDASH_BUILD_STAMP", re.compile(r"\bcdash\b")
 def printed_request(request: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """Return the request with the environment's files in it. Raises BadRequest, naming what can't be sent."""
     if place.is_file():
-        found = {"spack.lock": _text(place)}
+        found = {"spack.lock": read_text(place)}
     else:
-        found = {name: _text(place / name) for name in _SPACK_FILES if (place / name).is_file()}
+        found = {name: read_text(place / name) for name in _SPACK_FILES if (place / name).is_file()}
     if not found:
         raise BadRequest(f"{place}: there is neither a spack.yaml nor a spack.lock in it")
     if "spack.yaml" in found:
         for path in _included(place / "spack.yaml", place):
-            found[str(path.relative_to(place))] = _text(path)
+            found[str(path.relative_to(place))] = read_text(path)
     variables = dict(request["variables"])
     # builds of one pipeline have one stamp on CDash: its time is a part of the answer
     needs_time = _STAMP not in variables and any(_CDASH.search(text) for text in found.values())
@@ -51,7 +52,7 @@ def _included(file: Path, place: Path) -> Iterator[Path]:
 def _named(file: Path, place: Path) -> Iterator[Path]:
     """Yield what a file includes by a relative path. Others are the generator's: addresses, absolute paths, `$spack`."""
     inside = place.resolve()
-    for section in inputs.sections(_text(file), "include"):
+    for section in inputs.sections(read_text(file), "include"):
         for word in inputs.words(section):
             text = word.removeprefix("$env/")
             if "://" in text or text.startswith(("/", "$", "~")) or not Path(file.parent, text).exists():
@@ -63,12 +64,3 @@ def _named(file: Path, place: Path) -> Iterator[Path]:
                     " it; move it into the folder, or make it a configuration scope of the generator"
                 )
             yield place / path.relative_to(inside)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise BadRequest(f"{path} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"{path} is no text in UTF-8") from error

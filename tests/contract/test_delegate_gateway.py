@@ -458,7 +458,7 @@ def test_call_says_what_is_wrong_with_an_address(url: str) -> None:
         (("--host", "203.0.113.1", "--token-file", "{token}"), "can't be listened on"),
         (("--port", "99999"), "ports end at 65535"),
         (("--config", "/nowhere"), "can't be read"),
-        (("--socket", "{token}"), "something that is no socket is there"),
+        (("--socket", "{token}"), "a file that is not a socket has this path"),
         (("--config", "{config}"), "spool is /nowhere"),
     ],
 )

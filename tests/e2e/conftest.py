@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cdash import CDash
 from tests.fakes.runner import Runner
 from tests.labs.cluster.lab import NAMESPACE, ClusterLab
-from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.farm import Farm, load_images, running_farm
-from tests.labs.farm.network import inside, listener_inside
-from tests.labs.farm.pipeline import BUCKET, Pipeline, fresh_keys, signing_key
-from tests.labs.s3.server import versitygw, versitygw_program
+from tests.labs.farm.pipeline import Pipeline, running_pipeline, signing_key
 
 
 @pytest.fixture(scope="session")
@@ -51,17 +47,6 @@ def runner(cluster_runner: Callable[..., Runner]) -> Callable[..., Runner]:
 def pipeline(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """Yield a project with its mirror, its secrets and a CDash."""
     load_images(farm.cluster, "build-debian12", "build-debian13")
-    folder = tmp_path_factory.mktemp("s3")
     key = signing_key(tmp_path_factory.mktemp("key"))
-    with (
-        CDash(listener=listener_inside(farm.cluster.init, address=NODE_ADDRESS)) as cdash,
-        versitygw(
-            versitygw_program(),
-            folder,
-            address=NODE_ADDRESS,
-            within=lambda act: inside(farm.cluster.init, act),
-            keys=fresh_keys(),
-        ) as store,
-    ):
-        (folder / "data" / BUCKET).mkdir()
-        yield Pipeline(farm, key=key, cdash=cdash, store=store)
+    with running_pipeline(farm, tmp_path_factory.mktemp("s3"), key=key) as made:
+        yield made

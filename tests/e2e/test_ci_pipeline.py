@@ -13,19 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.coordinator.retries import is_retried
 from tests.labs.checkout import ROOT
 from tests.labs.cluster.jobs import job_named
 from tests.labs.cluster.lab import NAMESPACE, ClusterLab
-from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.delegate_pod import TOKEN, running_pod
 from tests.labs.farm.farm import Farm, load_images
-from tests.labs.farm.network import inside, listener_inside
-from tests.labs.farm.pipeline import BUCKET, Pipeline, files, fresh_keys, need_spack, signing_key, telemetry, texts
+from tests.labs.farm.pipeline import BUCKET, Pipeline, files, need_spack, running_pipeline, signing_key, telemetry, texts
 from tests.labs.pipelines import builds, extended
-from tests.labs.s3.server import versitygw, versitygw_program
 
 RETRIED = ["unknown_failure", "api_failure", "stuck_or_timeout_failure", "runner_system_failure", "runner_unsupported"]
 """As Spack's own pipelines have it: a failed script is not among the reasons, and exit codes are not named."""
@@ -92,19 +88,10 @@ def _generate(place: str, *specs: str) -> list[str]:
 def pipeline(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     load_images(farm.cluster, "build-debian12")
     folder = tmp_path_factory.mktemp("s3")
-    with (
-        CDash(listener=listener_inside(farm.cluster.init, address=NODE_ADDRESS)) as cdash,
-        versitygw(
-            versitygw_program(),
-            folder,
-            address=NODE_ADDRESS,
-            within=lambda act: inside(farm.cluster.init, act),
-            keys=fresh_keys(),
-        ) as store,
-    ):
-        (folder / "data" / BUCKET / "broken").mkdir(parents=True)
+    with running_pipeline(farm, folder, key=signing_key(tmp_path_factory.mktemp("key"))) as made:
+        (folder / "data" / BUCKET / "broken").mkdir()
         (folder / "data" / BUCKET / "broken" / "none").touch()  # Spack can't list what is empty
-        yield Pipeline(farm, key=signing_key(tmp_path_factory.mktemp("key")), cdash=cdash, store=store)
+        yield made
 
 
 def _jobs(generated: Job) -> dict[str, dict[str, Any]]:

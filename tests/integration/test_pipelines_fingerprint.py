@@ -149,9 +149,9 @@ def test_the_index_in_s3_counts_by_one_signed_head(farm: Farm, s3: Server) -> No
             refused = farm.run(AWS_SECRET_ACCESS_KEY="wrong")
             assert (refused.returncode, refused.stdout) == (4, "")
             assert "HTTP 403" in refused.stderr
-        nobody = farm.run(AWS_ACCESS_KEY_ID="")
-        assert (nobody.returncode, nobody.stdout) == (2, "")
-        assert "AWS_ACCESS_KEY_ID" in nobody.stderr
+        without_key = farm.run(AWS_ACCESS_KEY_ID="")
+        assert (without_key.returncode, without_key.stdout) == (2, "")
+        assert "AWS_ACCESS_KEY_ID" in without_key.stderr
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,11 @@ def open_store(url: str, access: Access, *, notice: Notice = say_nothing, retrie
 def _open_s3(url: str, access: Access, *, notice: Notice, retries: RetryPolicy | None) -> Store:
     from buildjob.buildcache.storage import s3_direct, s3_fast_path  # noqa: PLC0415  what folders need not pay
 
-    bucket, prefix = split_url(url)
     direct = None
     route = None
     if not access.profile:
         route = static_route(
-            bucket,
+            split_url(url)[0],
             options.environment(),
             endpoint_url=access.endpoint_url or "",
             region=access.region or "",
@@ -62,7 +61,7 @@ def _open_s3(url: str, access: Access, *, notice: Notice, retries: RetryPolicy |
         return s3_learned.Learner(s3.S3Store(url, access, retries=retries, notice=notice))
 
     # the one use of the fast path: `return make().plain` works, too, and costs more
-    return s3_fast_path.FastS3(f"s3://{bucket}/{prefix}".rstrip("/"), f"{prefix}/" if prefix else "", make, direct)
+    return s3_fast_path.FastS3(url, make, direct)
 
 
 def open_static(url: str, route: StaticRoute) -> Store:
@@ -73,8 +72,7 @@ def open_static(url: str, route: StaticRoute) -> Store:
         raise Unavailable(f"{url}: not without boto3")
 
     direct = s3_direct.signing_connections(route.base_url, route.key, ca_file=route.ca_file)
-    bucket, prefix = split_url(url)
-    return s3_fast_path.FastS3(f"s3://{bucket}/{prefix}".rstrip("/"), f"{prefix}/" if prefix else "", make, direct)
+    return s3_fast_path.FastS3(url, make, direct)
 
 
 def load_for(url: str, *, with_boto3: bool = True) -> None:

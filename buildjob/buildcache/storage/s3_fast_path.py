@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from buildjob.buildcache.storage.access import split_url
 from buildjob.buildcache.storage.s3_direct import Answer, DirectConnections, Page, page_of
 from buildjob.buildcache.storage.s3_errors import ErrorAnswer, classified
 from buildjob.buildcache.storage.store import (
@@ -39,12 +40,11 @@ _Result = TypeVar("_Result")
 class FastS3:
     """An `S3Store` that reads, writes and stats small objects on the fast path. Threads may share it."""
 
-    def __init__(
-        self, url: str, prefix: str, make: "Callable[[], Learner]", direct: DirectConnections | None = None
-    ) -> None:
+    def __init__(self, url: str, make: "Callable[[], Learner]", direct: DirectConnections | None = None) -> None:
         """`make` makes the `S3Store`, with what learns from it: at once without `direct`, else only when it is needed."""
-        self.url = url
-        self._prefix = prefix
+        bucket, prefix = split_url(url)
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
         self._make = make
         self._lock = threading.Lock()
         self._made: Learner | None = None
@@ -180,9 +180,9 @@ class FastS3:
     def reopened(self) -> Store:
         """Return the same storage with connections of its own."""
         if self._made is None and self._direct:
-            return FastS3(self.url, self._prefix, self._make, self._direct.reopened())
+            return FastS3(self.url, self._make, self._direct.reopened())
         learner = self._learner()
-        return FastS3(self.url, self._prefix, learner.reopened, self._direct.reopened() if self._direct else None)
+        return FastS3(self.url, learner.reopened, self._direct.reopened() if self._direct else None)
 
     def _got(self, key: str, take: Callable[[http.client.HTTPResponse], _Result | None]) -> _Result | None:
         """Return what `take` makes of an object; None if only boto3 may get it. Raises NotFound."""

@@ -4,13 +4,14 @@ The S3 server is versitygw in the cluster's network. Its credentials and the sig
 masked variables and as files.
 """
 
+import contextlib
 import io
 import json
 import os
 import secrets
 import subprocess
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from tests.fakes.cdash import CDash
 from tests.fakes.coordinator.jobs import Job
 from tests.fakes.runner_script import Payload, payload
 from tests.labs.checkout import ROOT
+from tests.labs.cluster.parts import NODE_ADDRESS
 from tests.labs.farm.farm import Farm
+from tests.labs.farm.network import inside, listener_inside
 from tests.labs.farm.page import blocks
 from tests.labs.farm.repository import publish_examples
-from tests.labs.s3.server import Server
+from tests.labs.s3.server import Server, versitygw, versitygw_program
 
 BUCKET = "binaries"
 MIRROR = f"s3://{BUCKET}/farm"
@@ -49,6 +52,23 @@ PREPARE = [
 """Gives Spack the examples' recipes and sources: there is no network."""
 SHARED: dict[str, Any] = JOBS[".build"]
 """What they all extend."""
+
+
+@contextlib.contextmanager
+def running_pipeline(farm: Farm, folder: Path, *, key: Path) -> Iterator["Pipeline"]:
+    """Yield a project with its mirror, its secrets and a CDash; the S3 server's buckets are in `folder/data`."""
+    with (
+        CDash(listener=listener_inside(farm.cluster.init, address=NODE_ADDRESS)) as cdash,
+        versitygw(
+            versitygw_program(),
+            folder,
+            address=NODE_ADDRESS,
+            within=lambda act: inside(farm.cluster.init, act),
+            keys=fresh_keys(),
+        ) as store,
+    ):
+        (folder / "data" / BUCKET).mkdir()
+        yield Pipeline(farm, key=key, cdash=cdash, store=store)
 
 
 class Pipeline:
