@@ -6,6 +6,7 @@ files of it are kept. Source: docker-run(1), podman-run(1).
 """
 
 import contextlib
+import errno
 import re
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ _LARGEST_BYTES = 2 << 30
 _MOST_FILES = 5000
 # a name in a registry, or a digest that only this machine's storage can know; never an option
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,1000}")
+_NO_PLACE = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
+"""What writing a file ends with whose name no file can have, or that another one of the archive has taken."""
 _ENGINE_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 # The first process of a container gets no signal that it has no handler for. Standard output is the archive.
 _SCRIPT = """
@@ -180,7 +183,7 @@ def _received(pipe: IO[bytes], out: Path) -> list[Path]:
     with tarfile.open(fileobj=pipe, mode="r|") as archive:
         for member in archive:
             parts = PurePosixPath(member.name).parts
-            if not member.isfile() or len(parts) < 2 or ".." in parts or parts[0] == "/":
+            if not member.isfile() or len(parts) < 2 or ".." in parts or parts[0] == "/" or "\0" in member.name:
                 continue
             left, files = left - member.size, files - 1
             if left < 0 or files < 0:
@@ -192,7 +195,11 @@ def _received(pipe: IO[bytes], out: Path) -> list[Path]:
                 out.mkdir(parents=True, exist_ok=True)
                 folders[parts[0]] = first_free(out, parts[0])
             target = folders[parts[0]].joinpath(*parts[1:])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                shutil.copyfileobj(source, file)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+            except OSError as error:
+                if error.errno not in _NO_PLACE:
+                    raise
     return [folder for folder in folders.values() if (folder / TELEMETRY).is_file()]

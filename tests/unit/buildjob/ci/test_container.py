@@ -97,6 +97,20 @@ def test_only_plain_files_of_run_folders_are_kept(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_names_that_no_file_can_have_are_left_out(tmp_path: Path) -> None:
+    packed = _archive(
+        ("run/a", b"first"),
+        ("run/a/below", b"x"),
+        ("run/b/c", b"x"),
+        ("run/b", b"x"),
+        ("run/" + "n" * 300, b"x"),
+        ("run/telemetry.json", b"{}"),
+    )
+    assert _received(packed, tmp_path) == [tmp_path / "run"]
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"run/a", "run/b/c", "run/telemetry.json"}
+
+
 def test_what_comes_back_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "_MOST_FILES", 3)
     monkeypatch.setattr(container, "_LARGEST_BYTES", 100)
