@@ -16,6 +16,7 @@ import msgspec
 
 from autoscaler.cluster.api import Api
 from autoscaler.errors import ClusterError, Conflict, NotFound, NotLeader
+from autoscaler.outages import Outage
 
 LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 15.0, 10.0, 2.0
 _LOG = logging.getLogger("spack_farm.autoscaler")
@@ -64,6 +65,7 @@ class Election:
         self._seen_at = 0.0
         self._renewed_at: float | None = None
         self._token: int | None = None
+        self._outage = Outage("the lease cannot be renewed", "the lease can be renewed again")
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="election", daemon=True)
 
@@ -111,9 +113,10 @@ class Election:
         try:
             taken = self._try()
         except ClusterError as error:
-            _LOG.info("the lease cannot be renewed", extra={"cause": str(error)})
+            self._outage.failed(error)
             self.obstacle = f"the lease {self._name} cannot be renewed: {error}"
             return self.is_leader
+        self._outage.worked()
         if taken:
             if self._renewed_at is None:
                 _LOG.info("leading", extra={"identity": self.identity, "token": self._token})
@@ -128,9 +131,9 @@ class Election:
         while not self._end.is_set():
             try:
                 self.try_once()
-            except Exception:  # noqa: BLE001  a bug here must not leave a leader that is none
+            except Exception as error:  # noqa: BLE001  a bug here must not leave a leader that is none
                 self._renewed_at = None
-                _LOG.exception("the election failed")
+                self._outage.failed(error, is_bug=True)
             self._end.wait(RETRY_SECONDS)
 
     def _try(self) -> bool:

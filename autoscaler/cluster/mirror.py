@@ -4,11 +4,11 @@ What is kept is what `read` makes of an object, so memory grows with what is nee
 was; one that is too old (410) begins anew with a list. Source: Kubernetes API concepts, "Efficient detection of changes".
 """
 
-import logging
 import random
 import threading
 import time
 from collections.abc import Callable
+from logging import INFO
 from typing import Generic, TypeVar
 
 import msgspec
@@ -16,11 +16,11 @@ import msgspec
 from autoscaler.cluster.api import Api, decoded, error_of
 from autoscaler.cluster.objects import Bookmark, EventType, NodeClaimObject, NodeObject, PodObject, Status
 from autoscaler.errors import ClusterError, ClusterUnavailable, Expired
+from autoscaler.outages import Outage
 
 _Object = TypeVar("_Object", PodObject, NodeObject, NodeClaimObject)
 _Kept = TypeVar("_Kept")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_LOG = logging.getLogger("spack_farm.autoscaler")
 
 
 class Mirror(Generic[_Object, _Kept]):
@@ -55,6 +55,8 @@ class Mirror(Generic[_Object, _Kept]):
         self._end = threading.Event()
         self._envelope = msgspec.json.Decoder(EventType)
         self._object: msgspec.json.Decoder[_Object] = msgspec.json.Decoder(item)
+        self._outage = Outage("the cluster cannot be read", "the cluster can be read again")
+        self._cuts = Outage("the watch broke, going on", "the watch holds again", level=INFO)
         self._thread = threading.Thread(target=self._run, name=f"mirror of {kind}", daemon=True)
 
     def start(self) -> None:
@@ -80,19 +82,21 @@ class Mirror(Generic[_Object, _Kept]):
                 version = self._follow(version)
                 pause = _FIRST_PAUSE
                 continue
-            except Expired:
-                _LOG.info("the watch is too old, listing again", extra={"kind": self.kind})
+            except Expired as expired:
+                self._cuts.failed(expired, kind=self.kind)
                 version = ""
             except _Broken as broken:
                 version = broken.version
-                _LOG.info("the watch broke, going on", extra={"kind": self.kind, "cause": str(broken)})
+                # A watch that was accepted and then broke is a cut; a server that accepts none cannot be read.
+                outage = self._cuts if broken.was_accepted else self._outage
+                outage.failed(broken.cause, kind=self.kind)
                 if broken.was_useful:
                     pause = _FIRST_PAUSE
             except ClusterError as error:
                 self.fault = str(error)
-                _LOG.warning("the cluster cannot be read", extra={"kind": self.kind, "cause": str(error)})
-            except Exception:  # noqa: BLE001  a bug in reading one object must not end the copy silently
-                _LOG.exception("reading the cluster failed", extra={"kind": self.kind})
+                self._outage.failed(error, kind=self.kind)
+            except Exception as error:  # noqa: BLE001  a bug in reading one object must not end the copy silently
+                self._outage.failed(error, is_bug=True, kind=self.kind)
                 version = ""
             self._end.wait(pause * (0.5 + random.random()))  # noqa: S311 (spreads requests)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -119,17 +123,19 @@ class Mirror(Generic[_Object, _Kept]):
 
     def _follow(self, version: str) -> str:
         """Take one watch to its orderly end; return the version that it came to. Raises Expired, _Broken."""
-        began = version
+        began, was_accepted = version, False
         try:
             for line in self._api.watch(self.kind, version):
                 # A quiet cluster sends nothing: that a watch is accepted says as much as an event.
-                self.read_at = self._clock()
+                self.read_at, was_accepted = self._clock(), True
+                self._outage.worked(kind=self.kind)
+                self._cuts.worked(kind=self.kind)
                 if line:
                     version = self._take(line) or version
         except Expired:
             raise
         except ClusterError as error:
-            raise _Broken(version, was_useful=version != began, cause=error) from error
+            raise _Broken(version, was_useful=version != began, was_accepted=was_accepted, cause=error) from error
         self.read_at = self._clock()
         return version
 
@@ -161,6 +167,6 @@ _BOOKMARK = msgspec.json.Decoder(Bookmark)
 class _Broken(ClusterUnavailable):
     """A watch ended early; the next one goes on from `version`."""
 
-    def __init__(self, version: str, *, was_useful: bool, cause: ClusterError) -> None:
+    def __init__(self, version: str, *, was_useful: bool, was_accepted: bool, cause: ClusterError) -> None:
         super().__init__(str(cause))
-        self.version, self.was_useful = version, was_useful
+        self.version, self.was_useful, self.was_accepted, self.cause = version, was_useful, was_accepted, cause

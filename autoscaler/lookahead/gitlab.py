@@ -6,7 +6,6 @@ token is read from its file for each request and is never written anywhere. Sour
 
 import datetime as dt
 import http.client
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,13 +16,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from autoscaler.errors import CloudError
+from autoscaler.outages import Outage
 from autoscaler.snapshot import QueuedJob
 
 _PAGE, _MOST_PAGES = 100, 20
 _LARGEST = 8 << 20
 _TIMEOUT_SECONDS = 15.0
 _Answer = TypeVar("_Answer")
-_LOG = logging.getLogger("spack_farm.autoscaler")
 
 
 class GitLab(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +62,7 @@ class GitLabQueue:
         self._settings, self._clock = settings, clock
         self.read_at: float | None = None
         self._jobs: tuple[QueuedJob, ...] = ()
+        self._outage = Outage("GitLab's waiting jobs cannot be read", "GitLab's waiting jobs can be read again")
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="GitLab", daemon=True)
 
@@ -94,10 +94,11 @@ class GitLabQueue:
         while not self._end.is_set():
             try:
                 self.ask()
+                self._outage.worked()
             except CloudError as error:
-                _LOG.warning("GitLab's waiting jobs cannot be read", extra={"cause": str(error)})
-            except Exception:  # noqa: BLE001  a bug here must not end the thread silently
-                _LOG.exception("asking GitLab failed")
+                self._outage.failed(error)
+            except Exception as error:  # noqa: BLE001  a bug here must not end the thread silently
+                self._outage.failed(error, is_bug=True)
             self._end.wait(self._settings.every_seconds)
 
     def _page(self, project: int, page: int) -> list[JobObject]:

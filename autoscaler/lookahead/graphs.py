@@ -10,6 +10,7 @@ from autoscaler.cluster.objects import PodObject
 from autoscaler.errors import CloudError
 from autoscaler.lookahead.progress import LARGEST_BYTES, GraphObject, Progress, manifest_path, read_graph
 from autoscaler.lookahead.store import Store
+from autoscaler.outages import Outage
 from autoscaler.snapshot import Graph, Pod
 
 _FORGET_SECONDS = 3600.0
@@ -33,6 +34,9 @@ class Graphs:
         self._asked_at: dict[str, float] = {}
         self._notes: dict[str, list[_Note]] = {}
         """Digest -> what happened to its pods before the graph was there."""
+        self._outage = Outage("the mirror cannot be read: no look-ahead from it", "the mirror can be read again")
+        self._missing: dict[str, Outage] = {}
+        """Digest -> that its graph is not there."""
         self._awake = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="job graphs", daemon=True)
@@ -68,7 +72,7 @@ class Graphs:
             for digest in {pod.graph for pod in pods if pod.graph}:
                 self._seen_at[digest] = now
             for digest in [one for one, at in self._seen_at.items() if now - at > _FORGET_SECONDS]:
-                for table in (self._seen_at, self._progress, self._notes, self._asked_at):
+                for table in (self._seen_at, self._progress, self._notes, self._asked_at, self._missing):
                     table.pop(digest, None)
             found = tuple(progress.graph() for progress in self._progress.values())
         self._awake.set()
@@ -79,24 +83,27 @@ class Graphs:
             self._awake.wait(_AGAIN_SECONDS)
             self._awake.clear()
             try:
-                self._read_missing()
-                self._ask()
+                if self._read_missing() + self._ask():
+                    self._outage.worked()
             except CloudError as error:
-                _LOG.warning("the mirror cannot be read: no look-ahead from it", extra={"cause": str(error)})
+                self._outage.failed(error)
                 self._end.wait(5)
-            except Exception:  # noqa: BLE001  a bug in reading one graph must not end the thread silently
-                _LOG.exception("reading job graphs failed")
+            except Exception as error:  # noqa: BLE001  a bug in reading one graph must not end the thread silently
+                self._outage.failed(error, is_bug=True)
                 self._end.wait(5)
             self._end.wait(0.2)  # many changes of pods are one round
 
-    def _read_missing(self) -> None:
+    def _read_missing(self) -> int:
+        """Read graphs that are not there yet; return how many were asked for."""
         now = self._clock()
         with self._lock:
             wanted = [one for one in self._seen_at if one not in self._progress][:_MOST_GRAPHS]
+        asked = 0
         for digest in wanted:
             if now - self._asked_at.get(digest, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
                 continue
             self._asked_at[digest] = now
+            asked += 1
             document = self._document(digest)
             if document is None:
                 continue
@@ -106,6 +113,7 @@ class Graphs:
                     _carry(progress, note)
                 self._progress[digest] = progress
             _LOG.info("a job graph was read", extra={"graph": digest, "jobs": len(document.jobs)})
+        return asked
 
     def _document(self, digest: str) -> GraphObject | None:
         # The digest is a label of a pod: the driver writes only base32 there, but others may write labels too.
@@ -115,17 +123,19 @@ class Graphs:
         document = read_graph(content) if content is not None else None
         if document is None:
             cause = "it is not there" if content is None else "it is no job graph of version 1"
-            _LOG.info("a job graph cannot be read", extra={"graph": digest, "cause": cause})
+            missing = Outage("a job graph cannot be read", "", level=logging.INFO)
+            self._missing.setdefault(digest, missing).failed(cause, graph=digest)
         return document
 
-    def _ask(self) -> None:
-        """Ask the mirror about jobs that may have ended unseen; each once."""
+    def _ask(self) -> int:
+        """Ask the mirror about jobs that may have ended unseen, each once; return how many."""
         with self._lock:
             asked = [(progress, job) for progress in self._progress.values() for job in progress.questions()]
         for progress, job in asked[:_MOST_QUESTIONS]:
             has = "/" not in f"{job.name}{job.version}{job.key}" and self._store.has(manifest_path(job))
             with self._lock:
                 progress.mirror_said(job.key, has=has)
+        return min(len(asked), _MOST_QUESTIONS)
 
 
 def _carry(progress: Progress, note: _Note) -> None:

@@ -5,7 +5,6 @@ process has known that the job is over. GitLab is asked, in a thread of its own,
 is not among them is asked for by itself. Source: GitLab's REST API, "Jobs".
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -15,6 +14,7 @@ from autoscaler.cluster.objects import PodObject
 from autoscaler.cluster.reading import seconds
 from autoscaler.errors import CloudError
 from autoscaler.lookahead.gitlab import GitLab, JobObject, Missing, get
+from autoscaler.outages import Outage
 from autoscaler.snapshot import Pod
 
 _PAGE, _MOST_PAGES, _MOST_QUESTIONS = 100, 200, 50
@@ -25,7 +25,6 @@ _YOUNG_SECONDS = 120.0
 _ENDED = frozenset({"success", "failed", "canceled", "skipped"})
 _RUNNING = "scope%5B%5D=running&scope%5B%5D=pending"
 """What older versions of GitLab know, too; a job that is being canceled is asked for by itself, and has not ended."""
-_LOG = logging.getLogger("spack_farm.autoscaler")
 _Job = tuple[int, int]
 
 
@@ -38,6 +37,9 @@ class Owners:
         self._lock = threading.Lock()
         self._jobs: dict[str, tuple[_Job, float]] = {}
         self._over: dict[str, float] = {}
+        self._outage = Outage(
+            "GitLab cannot be asked for jobs that have ended", "GitLab can be asked for jobs that have ended again"
+        )
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs' ends", daemon=True)
 
@@ -112,10 +114,11 @@ class Owners:
         while not self._end.is_set():
             try:
                 self.ask()
+                self._outage.worked()
             except CloudError as error:
-                _LOG.warning("GitLab cannot be asked for jobs that have ended", extra={"cause": str(error)})
-            except Exception:  # noqa: BLE001  a bug here must not end the thread silently
-                _LOG.exception("asking GitLab for jobs that have ended failed")
+                self._outage.failed(error)
+            except Exception as error:  # noqa: BLE001  a bug here must not end the thread silently
+                self._outage.failed(error, is_bug=True)
             self._end.wait(_ROUND_SECONDS)
 
 

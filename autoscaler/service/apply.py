@@ -1,9 +1,11 @@
 """Carries a plan out, line by line. Every request is fenced, and may be repeated; a failed line does not stop the others.
 
-Log, Event and metric come from the line's own reason. A dry run, of all or of a pool, ends here with one log line.
+Log, Event and metric come from the line's own reason. A dry run, of all or of a pool, ends here with one log line. What
+each plan says again, such as a note, a line that fails or one of a dry run, is logged at growing intervals.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +14,7 @@ from autoscaler.cluster.objects import NodeObject
 from autoscaler.cluster.reading import instance_of
 from autoscaler.errors import AutoscalerError, NotLeader
 from autoscaler.hands.hand import Fence, Hand
+from autoscaler.outages import Outage, Repetition
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import (
     CordonNode,
@@ -32,7 +35,7 @@ from autoscaler.service.scale_in import ABORTED, DONE, Scaler
 
 _LOG = logging.getLogger(LOGGER)
 _DIRECTION: dict[type, str] = {LaunchNodes: "out", CordonNode: "in", RemoveNode: "in", TerminateInstance: "in"}
-_MOST_NOTES = 1000
+_MOST_REPEATED = 1000
 _SKIPPED, _FAILED, _DRY_RUN = "skipped", "failed", "dry_run"
 Tell = Callable[[Line, str, str], None]
 
@@ -41,12 +44,23 @@ class Applier:
     """What turns lines into requests."""
 
     def __init__(  # noqa: PLR0913 (each part that it uses)
-        self, api: Api, scaler: Scaler, *, hands: Mapping[str, Hand], policy: Policy, metrics: Metrics, tell: Tell
+        self,
+        api: Api,
+        scaler: Scaler,
+        *,
+        hands: Mapping[str, Hand],
+        policy: Policy,
+        metrics: Metrics,
+        tell: Tell,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`tell` is called with each line that was carried out, its result and its detail: it makes the Events."""
         self._api, self._scaler, self._hands, self._policy = api, scaler, hands, policy
         self._metrics, self._tell = metrics, tell
-        self._noted: set[tuple[str, str]] = set()
+        self._clock = clock
+        self._repeated: dict[tuple[str, ...], tuple[Repetition, str]] = {}
+        """What plans say again and again, with the message of its end; "" needs none."""
+        self._unprotected = Outage("machines are not protected", "machines are protected again", clock=clock)
 
     def apply(self, plan: ScalePlan, *, fence: Fence, stopped: Callable[[], bool] = lambda: False) -> list[tuple[Line, str]]:
         """Carry the lines out; return each with its result. Raises NotLeader: the rest is another controller's.
@@ -68,6 +82,7 @@ class Applier:
                 result, detail = self._carried_out(line, order=order, fence=fence)
             results.append((line, result))
             self._report(line, result, detail)
+        self._close_repeated()
         return results
 
     def _protect(self, plan: ScalePlan, fence: Fence) -> None:
@@ -82,8 +97,9 @@ class Applier:
                 raise
             except AutoscalerError as error:
                 self._metrics.fault("apply")
-                _LOG.warning("machines are not protected", extra={"cause": str(error)})
+                self._unprotected.failed(error)
                 continue
+            self._unprotected.worked()
             if count:
                 _LOG.info("machines are protected from the cloud's own scale-in", extra={"count": count})
 
@@ -143,21 +159,38 @@ class Applier:
         about: dict[str, Any] = {
             key: getattr(line, key) for key in ("pool", "node", "instance", "type", "count", "pod") if hasattr(line, key)
         }
-        _LOG.log(
-            level, line.message, extra=about | {"action": action, "reason": line.reason, "result": result, "detail": detail}
-        )  # fmt: skip
+        about |= {"action": action, "reason": line.reason, "result": result, "detail": detail}
+        if result in {DONE, ABORTED}:
+            _LOG.log(level, line.message, extra=about)
+        else:
+            named = tuple(str(about[key]) for key in sorted(about.keys() - {"detail"}))
+            end = f"it no longer fails: {line.message}" if result == _FAILED else ""
+            self._log_repeated(named, line.message, end=end, level=level, **about)
         if result in {DONE, ABORTED}:
             self._tell(line, result, detail)
 
     def _note(self, note: Note) -> None:
-        """Log a note once for each subject and reason: the numbers in its message change with each decision."""
-        key = (note.subject, note.reason)
-        if key in self._noted:
-            return
-        _LOG.info(note.message, extra={"action": "note", "subject": note.subject, "reason": note.reason})
-        if len(self._noted) >= _MOST_NOTES:
-            self._noted.clear()
-        self._noted.add(key)
+        """Log a note by its subject and reason: the numbers in its message change with each decision."""
+        about = {"action": "note", "subject": note.subject, "reason": note.reason}
+        self._log_repeated(
+            tuple(about.values()), note.message, end=f"no longer: {note.message}", level=logging.INFO, **about
+        )
+
+    def _log_repeated(self, key: tuple[str, ...], message: str, *, end: str, level: int, **about: Any) -> None:
+        repetition = self._repeated[key][0] if key in self._repeated else Repetition(clock=self._clock)
+        if len(self._repeated) >= _MOST_REPEATED:
+            self._repeated.pop(next(iter(self._repeated)))
+        self._repeated[key] = (repetition, end)
+        if repetition.again():
+            often = {"repeated": repetition.count, "seconds": repetition.seconds} if repetition.count > 1 else {}
+            _LOG.log(level, message, extra=about | often)
+
+    def _close_repeated(self) -> None:
+        """Log the end of what plans have not said for a while."""
+        for key in [key for key, (repetition, _) in self._repeated.items() if repetition.is_over()]:
+            repetition, end = self._repeated.pop(key)
+            if end:
+                _LOG.info(end, extra={"repeated": repetition.count, "seconds": repetition.seconds})
 
 
 def _base36(number: int) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from autoscaler.cluster.api import Api
 from autoscaler.errors import ClusterError
+from autoscaler.outages import Outage
 from autoscaler.scale_plan import CordonNode, DeleteNodeObject, Line, RemoveNode, UncordonNode
-from autoscaler.service.log import LOGGER
 from autoscaler.service.scale_in import ABORTED
 
 _REASONS: dict[type, str] = {
@@ -20,7 +20,6 @@ _REASONS: dict[type, str] = {
     DeleteNodeObject: "MachineGone",
 }
 _LONGEST = 1000
-_LOG = logging.getLogger(LOGGER)
 
 
 class Events:
@@ -28,6 +27,7 @@ class Events:
 
     def __init__(self, api: Api, *, identity: str, now: Callable[[], float] = time.time) -> None:
         self._api, self._identity, self._now = api, identity, now
+        self._outage = Outage("an Event cannot be written", "Events can be written again", level=logging.INFO)
 
     def tell(self, line: Line, result: str, detail: str) -> None:
         """Write an Event about a line's node, if it has one."""
@@ -39,7 +39,9 @@ class Events:
         try:
             self._api.create_event("default", self._body(line.node, reason, message))  # where Events of nodes belong
         except ClusterError as error:
-            _LOG.info("an Event cannot be written", extra={"node": line.node, "cause": str(error)})
+            self._outage.failed(error, node=line.node)
+        else:
+            self._outage.worked()
 
     def _body(self, node: str, reason: str, message: str) -> dict[str, Any]:
         at = dt.datetime.fromtimestamp(self._now(), tz=dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from autoscaler.errors import AutoscalerError, NotLeader
 from autoscaler.hands.hand import Fence
+from autoscaler.outages import Outage
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import ScalePlan
 from autoscaler.service.expected import Expected, expected
@@ -31,6 +32,9 @@ class Hints:
     def __init__(self, room: Room, policy: Policy, *, metrics: Metrics) -> None:
         self._room, self._policy, self._metrics = room, policy, metrics
         self._said: dict[str, int] = {}
+        self._outage = Outage(
+            "room for jobs that come cannot be asked for", "room for jobs that come can be asked for again"
+        )
 
     def apply(self, plan: ScalePlan, snapshot: Snapshot, *, fence: Fence) -> None:
         """Ask for what a plan expects; say what is new of it. Raises NotLeader."""
@@ -44,8 +48,10 @@ class Hints:
                 raise
             except AutoscalerError as error:
                 self._metrics.fault("apply")
-                _LOG.warning("room for jobs that come cannot be asked for", extra={"cause": str(error)})
+                self._outage.failed(error)
                 result = "failed"
+            else:
+                self._outage.worked()
         for one in wanted:
             if one.count > self._said.get(one.name, 0):
                 reason = "look_ahead" if one.kind == "ahead" else "warm_floor"
@@ -53,6 +59,7 @@ class Hints:
                 self._metrics.action("out", reason, outcome)
                 about = {"action": "placeholder", "pool": one.pool.name, "type": one.type, "reason": reason}
                 what = one.type if one.kind == "ahead" else "slots of the warm floor"
-                _LOG.info(f"room for {one.count} {what}", extra=about | {"count": one.count, "result": outcome})
+                if result != "failed":  # else the outage is logged, once
+                    _LOG.info(f"room for {one.count} {what}", extra=about | {"count": one.count, "result": outcome})
         if result != "failed":
             self._said = {one.name: one.count for one in wanted}

@@ -4,7 +4,6 @@ Asked only while such a pod is there, and not more often than every few seconds:
 Without the right to list Events these pods have no reason, and all else goes on.
 """
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -14,7 +13,7 @@ from autoscaler.cluster.api import Api
 from autoscaler.cluster.objects import EventObject
 from autoscaler.cluster.reading import mount_faults
 from autoscaler.errors import ClusterError, NotPermitted
-from autoscaler.service.log import LOGGER
+from autoscaler.outages import Outage
 from autoscaler.snapshot import JOB, Pod
 
 _REASONS = ("FailedMount", "FailedAttachVolume")
@@ -22,7 +21,6 @@ _AGAIN_SECONDS = 3.0
 _DENIED_SECONDS = 600.0
 _PATIENT_SECONDS = 2.0
 """A pod that was just bound has not tried yet."""
-_LOG = logging.getLogger(LOGGER)
 
 
 class Mounts:
@@ -32,6 +30,7 @@ class Mounts:
         self._api, self._clock = api, clock
         self._next_at = 0.0
         self._events: list[EventObject] = []
+        self._outage = Outage("why volumes are missing cannot be read", "why volumes are missing can be read again")
         self.is_needed = False
         """Whether there was a pod that waits for its volumes: the next look at its Events may say why."""
 
@@ -69,6 +68,8 @@ class Mounts:
         except NotPermitted as error:
             self._next_at = now + _DENIED_SECONDS
             cause = f"{error}; see deploy/autoscaler/rbac.yaml"
-            _LOG.warning("why volumes are missing cannot be read", extra={"cause": cause})
+            self._outage.failed(cause)
         except ClusterError as error:
-            _LOG.info("why volumes are missing cannot be read", extra={"cause": str(error)})
+            self._outage.failed(error)
+        else:
+            self._outage.worked()

@@ -25,6 +25,7 @@ from autoscaler.lookahead.gitlab import GitLabQueue
 from autoscaler.lookahead.graphs import Graphs
 from autoscaler.lookahead.owners import Owners
 from autoscaler.lookahead.store import open_store
+from autoscaler.outages import Outage
 from autoscaler.policy import Policy
 from autoscaler.scale_plan import ScalePlan
 from autoscaler.service.apply import Applier
@@ -109,6 +110,9 @@ class Controller:
         self._recorder = Recorder(Path(service.record_folder), count=service.record_count) if service.record_folder else None
         self._end = threading.Event()
         self._ticked_at = time.monotonic()
+        self._outage = Outage("no decision was carried out", "decisions are carried out again")
+        self._unexplained = Outage("why pods wait was not written", "why pods wait is written again")
+        self._unrecorded = Outage("the Snapshot cannot be kept, see service.record_folder", "Snapshots are kept again")
         self._ledger = Ledger()
         self._seen: Snapshot | None = None
         """What the last decision was made on; None if this controller does not act."""
@@ -191,10 +195,12 @@ class Controller:
         except NotLeader:
             self._seen = None
         except AutoscalerError as error:
-            _LOG.warning("why pods wait was not written", extra={"cause": str(error)})
-        except Exception:  # noqa: BLE001  a bug that one odd object brings out must not end the service
+            self._unexplained.failed(error)
+        except Exception as error:  # noqa: BLE001  a bug that one odd object brings out must not end the service
             self.metrics.fault("waiting")
-            _LOG.exception("finding out why pods wait failed")
+            self._unexplained.failed(error, is_bug=True)
+        else:
+            self._unexplained.worked()
 
     def _write_reasons(self, plan: ScalePlan, snapshot: Snapshot) -> None:
         if self._waiting and not self._end.is_set() and not self._policy.dry_run:
@@ -223,14 +229,15 @@ class Controller:
             return False
         except AutoscalerError as error:
             self.metrics.fault("tick")
-            _LOG.warning("no decision was carried out", extra={"cause": str(error)})
+            self._outage.failed(error)
             self._obstacle = str(error)
             return False
-        except Exception:  # noqa: BLE001  a bug that one odd object brings out must not end the service
+        except Exception as error:  # noqa: BLE001  a bug that one odd object brings out must not end the service
             self.metrics.fault("tick")
-            _LOG.exception("a decision failed")
+            self._outage.failed(error, is_bug=True)
             self._obstacle = "a decision failed; the log has the fault"
             return False
+        self._outage.worked()
         self._ledger, self._seen = plan.ledger, snapshot
         return True
 
@@ -248,7 +255,9 @@ class Controller:
                 self._recorder.keep(snapshot)
             except OSError as error:
                 self.metrics.fault("record")
-                _LOG.warning("the Snapshot cannot be kept, see service.record_folder", extra={"cause": str(error)})
+                self._unrecorded.failed(error)
+            else:
+                self._unrecorded.worked()
 
     def _carry_out(self, plan: ScalePlan, snapshot: Snapshot) -> None:
         fence = self.election.check

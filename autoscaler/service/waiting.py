@@ -6,7 +6,6 @@ That it cannot be written changes nothing. Document: docs/reference/waiting.sche
 """
 
 import datetime as dt
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,8 +18,8 @@ from autoscaler.cluster.objects import PodObject
 from autoscaler.cluster.reading import seconds
 from autoscaler.errors import ClusterError
 from autoscaler.hands.hand import Fence
+from autoscaler.outages import Outage
 from autoscaler.scale_plan import Waiting, WaitReason
-from autoscaler.service.log import LOGGER
 from autoscaler.snapshot import JOB, Pod
 
 VERSION = 1
@@ -30,7 +29,6 @@ _FENCE_SECONDS = 1.0
 """A controller that has lost its lease writes reasons for so long at most; they do no harm."""
 _MOVED_SECONDS = 60.0
 _LONGEST = 500
-_LOG = logging.getLogger(LOGGER)
 
 
 class WaitingDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +56,7 @@ class WaitingNotes:
         self._shown: dict[str, WaitingDocument | None] = {}
         """What the watch has shown; None: an annotation that cannot be read. Changed by the watch's thread."""
         self._written: dict[str, WaitingDocument] = {}
+        self._outage = Outage("why a pod waits cannot be written", "why pods wait can be written again")
 
     def pod_changed(self, pod: PodObject, change: str) -> None:
         """Note what stands on a pod."""
@@ -90,8 +89,9 @@ class WaitingNotes:
             try:
                 self._api.patch_pod(namespace, name, patch_of(uid, document))
             except ClusterError as error:
-                _LOG.warning("why a pod waits cannot be written", extra={"pod": name, "cause": str(error)})
+                self._outage.failed(error, pod=name)
                 continue
+            self._outage.worked()
             if document is None:
                 self._shown.pop(uid, None)
             else:

@@ -168,6 +168,29 @@ def test_an_api_server_that_refuses_for_a_while_costs_time_and_nothing_else(farm
     assert service.process.poll() is None
 
 
+def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(farm: NodesLab, start: Start) -> None:
+    service = start(settled_seconds=1.0)
+    farm.add_job("j", schedulingGates=[{"name": "test/wait"}])
+    wait_until(service.leads)
+    away = farm.api.add(".", cut=True, times=10**9)
+    wait_until(farm.api.cut_all)
+
+    def said(message: str) -> int:
+        return sum(line["message"] == message for line in service.lines())
+
+    failing = "the cluster cannot be read", "the lease cannot be renewed"
+    working = "the cluster can be read again", "the lease can be renewed again"
+    wait_until(lambda: away.seen > 15 and all(said(message) for message in failing))
+    wait_until(lambda: [said(message) for message in failing] == [2, 1])  # of pods and of nodes; of the lease
+    assert [said(message) for message in working] == [0, 0]
+    farm.api.clear()
+    wait_until(lambda: said(working[1]) == 1)
+    farm.add_node("new")  # an event of each watch: a quiet one is begun anew after 30 s
+    farm.add_job("other", schedulingGates=[{"name": "test/wait"}])
+    wait_until(lambda: [said(message) for message in working] == [2, 1])
+    assert [said(message) for message in failing] == [2, 1]
+
+
 def test_our_old_cordon_is_taken_back_by_the_controller_that_finds_it(farm: NodesLab, start: Start) -> None:
     name = farm.add_node("left", cpu="8")
     mark = json.dumps({"at": time.time() - 4000, "by": "a controller of old"})

@@ -43,8 +43,9 @@ class Service:
         tick_seconds: float = TICK_SECONDS,
         boot_seconds: float = 2,
         kubeconfig: Path | None = None,
+        settled_seconds: float | None = None,
     ) -> None:
-        """`kubeconfig`: instead of one that leads through what breaks calls."""
+        """`kubeconfig`: instead of one that leads through what breaks calls. `settled_seconds`: until an outage is over."""
         self.farm, self.port = farm, free_port()
         number = len(list(folder.iterdir()))
         self.settings, self.log = folder / f"{number}.toml", folder / f"{number}.log"
@@ -72,9 +73,10 @@ listen = "127.0.0.1:{self.port}"
 job_labels = {{farm = "{farm.name}"}}
 {service}
 """)
+        settled = f"from autoscaler import outages\noutages.SETTLED_SECONDS = {settled_seconds}" if settled_seconds else ""
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(self.settings)], cwd=ROOT, stdout=log, stderr=log,
+                [sys.executable, "-c", settled + PROGRAM, str(self.settings)], cwd=ROOT, stdout=log, stderr=log,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             )  # fmt: skip
 
