@@ -30,6 +30,7 @@ class Arguments(argparse.Namespace):
     workload: str | None
     seeds: int
     placement: str
+    start: str
     page: str | None
 
 
@@ -139,7 +140,17 @@ def _simulate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     new.add_argument("--settings", metavar="FILE", default="", help="the settings (default: settings.toml of FOLDER)")
     new.add_argument("--workload", metavar="FILE", help="the pipelines (default: workload.toml of FOLDER)")
-    new.add_argument("--against", metavar="FILE", help="other settings beside them")
+    new.add_argument(
+        "--against",
+        metavar="OLD",
+        help="other settings, or a folder as FOLDER: print what changes from them (cost, waits, nodes, kills)",
+    )
+    new.add_argument(
+        "--start",
+        metavar="TIME",
+        default="",
+        help="when simulated time begins, such as 2026-01-05T09:00:00Z (default: start of the workload, else that Monday)",
+    )
     new.add_argument(
         "--seeds", metavar="N", type=int, default=3, help="runs with other chances; means are shown (default: 3)"
     )

@@ -1,10 +1,12 @@
 """`simulate`: what pipelines would cost and how long their jobs would wait with these settings, beside others."""
 
 import dataclasses
+import datetime as dt
 import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,7 +15,8 @@ from autoscaler.cli.recorded import read_policy
 from autoscaler.deciding.places import Template, templates
 from autoscaler.errors import BadRequest
 from autoscaler.policy import Policy
-from autoscaler.simulator.inputs import Workload, read_workload
+from autoscaler.simulator.difference import Change, difference, document, markdown
+from autoscaler.simulator.inputs import Workload, parse_start, read_workload
 from autoscaler.simulator.ours import Ours
 from autoscaler.simulator.page import page
 from autoscaler.simulator.peers import PackingLike
@@ -21,38 +24,51 @@ from autoscaler.simulator.run import Controller, Result, simulated
 from autoscaler.snapshot import Size
 
 _MOST_SEEDS = 1_000
-_PEER = "Karpenter-like default"
+_NEW, _OLD, _PEER = "new", "old", "karpenter_like"
 _HEADINGS = (
     *("", "cost", "of it idle", "per job", "mean wait s", "p95 wait s", "makespan h", "critical path h"),
     *("nodes", "lost jobs", "killed by us"),
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Contestant:
+    """A controller on a workload."""
+
+    name: str
+    """For people."""
+    make: Callable[[], Controller]
+    workload: Workload
+    placement: str
+
+
 def run(arguments: Arguments) -> int:
-    """Print a table of means over the seeds. Raises BadRequest."""
+    """Print a table of means over the seeds, and what changes. Raises BadRequest."""
     if not 1 <= arguments.seeds <= _MOST_SEEDS:
         raise BadRequest(f"--seeds is between 1 and {_MOST_SEEDS}")
     settings_file, workload_file = _files(arguments)
-    policy, workload = read_policy(settings_file), read_workload(workload_file)
-    contestants: dict[str, tuple[Callable[[], Controller], str]] = {
-        str(settings_file): (_ours(policy, settings_file), arguments.placement)
-    }
+    policy, workload = _read(settings_file), read_workload(workload_file)
     _check(workload, policy, settings_file)
+    contestants = {_NEW: _Contestant(str(settings_file), lambda: Ours(policy), workload, arguments.placement)}
     if arguments.against:
-        other = Path(arguments.against)
-        old = read_policy(other)
-        contestants[str(other)] = (_ours(old, other), arguments.placement)
-        _check(workload, old, other)
+        contestants[_OLD] = _old(Path(arguments.against), workload, arguments.placement)
+        contestants[_NEW] = dataclasses.replace(contestants[_NEW], name=f"new: {settings_file}")
     kinds = list(templates(policy, (), {}).values())
-    contestants[_PEER] = (lambda: PackingLike(kinds, idle_seconds=300, validation_seconds=15), "least")
+    contestants[_PEER] = _Contestant(
+        "Karpenter-like default", lambda: PackingLike(kinds, idle_seconds=300, validation_seconds=15), workload, "least"
+    )
+    start = parse_start(arguments.start) if arguments.start else workload.start
     results = {
-        name: [_one(workload, make, placement, seed) for seed in range(1, arguments.seeds + 1)]
-        for name, (make, placement) in contestants.items()
-    }
-    table = _table(results)
-    sys.stdout.write(_document(results) if arguments.json else table)
+        key: [_one(one, seed, start) for seed in range(1, arguments.seeds + 1)] for key, one in contestants.items()
+    }  # fmt: skip
+    names = {key: one.name for key, one in contestants.items()}
+    table = _table({names[key]: found for key, found in results.items()})
+    changes = difference(results[_OLD], results[_NEW]) if arguments.against else []
+    text = f"{table}\n{_heading(names, arguments.seeds)}\n\n{markdown(changes)}" if changes else table
+    sys.stdout.write(_document(results, names, changes, start) if arguments.json else text)
     if arguments.page:
-        _write(Path(arguments.page), page(table, [(name, found[0]) for name, found in results.items()]))
+        pictures = [(names[key], found[0]) for key, found in results.items()]
+        _write(Path(arguments.page), page(table, pictures, start=start, changes=changes))
     return 0
 
 
@@ -69,10 +85,21 @@ def _files(arguments: Arguments) -> tuple[Path, Path]:
     )
 
 
-def _ours(policy: Policy, source: Path) -> Callable[[], Controller]:
+def _old(given: Path, workload: Workload, placement: str) -> _Contestant:
+    """Return what was before: a file with settings, or a folder, which may have a workload of its own with other sizes."""
+    settings_file, workload_file = (given / "settings.toml", given / "workload.toml") if given.is_dir() else (given, given)
+    policy = _read(settings_file)
+    if workload_file != settings_file and workload_file.exists():
+        workload = read_workload(workload_file)
+    _check(workload, policy, settings_file)
+    return _Contestant(f"old: {settings_file}", lambda: Ours(policy), workload, placement)
+
+
+def _read(source: Path) -> Policy:
+    policy = read_policy(source)
     if not policy.pools:
         raise BadRequest(f"{source} has no [[pools]]")
-    return lambda: Ours(policy)
+    return policy
 
 
 def _check(workload: Workload, policy: Policy, source: Path) -> None:
@@ -94,8 +121,12 @@ def _fits(size: Size, place: Template) -> bool:
     )
 
 
-def _one(workload: Workload, make: Callable[[], Controller], placement: str, seed: int) -> Result:
-    return simulated(workload.drawn(seed), make(), workload.conditions, placement=placement, seed=seed)
+def _one(contestant: _Contestant, seed: int, start: dt.datetime) -> Result:
+    workload = contestant.workload
+    return simulated(
+        workload.drawn(seed), contestant.make(), workload.conditions, placement=contestant.placement, seed=seed,
+        start=start.timestamp(),
+    )  # fmt: skip
 
 
 def _table(results: dict[str, list[Result]]) -> str:
@@ -118,14 +149,25 @@ def _table(results: dict[str, list[Result]]) -> str:
     )
 
 
+def _heading(names: dict[str, str], seeds: int) -> str:
+    return f"What changes ({names[_OLD]}; {names[_NEW]}), means over {seeds} seed{'s' if seeds > 1 else ''}:"
+
+
 def _mean(found: list[Result], figure: str) -> float:
     return float(statistics.mean(getattr(one, figure) for one in found))
 
 
-def _document(results: dict[str, list[Result]]) -> str:
+def _document(results: dict[str, list[Result]], names: dict[str, str], changes: list[Change], start: dt.datetime) -> str:
     figures = [field.name for field in dataclasses.fields(Result) if field.name not in {"timeline", "spans", "is_over"}]
-    document = {name: {figure: _mean(found, figure) for figure in figures} for name, found in results.items()}
-    return msgspec.json.encode(document).decode() + "\n"
+    runs: dict[str, dict[str, Any]] = {
+        key: {"name": names[key], "is_over": all(one.is_over for one in found)}
+        | {figure: _mean(found, figure) for figure in figures}
+        for key, found in results.items()
+    }
+    written: dict[str, Any] = {"seeds": len(results[_NEW]), "start": start, "runs": runs}
+    if changes:
+        written["difference"] = document(changes)
+    return msgspec.json.encode(written).decode() + "\n"
 
 
 def _write(path: Path, content: str) -> None:

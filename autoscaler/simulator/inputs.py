@@ -4,6 +4,7 @@ TOML: `[[pipelines]]` with name, graph (a file beside it) and at_seconds; `[cond
 `workload.Conditions`. A job without an expected time takes `unknown_seconds`.
 """
 
+import datetime as dt
 import math
 import random
 from pathlib import Path
@@ -17,6 +18,9 @@ from autoscaler.simulator.workload import Conditions, JobSpec, Pipeline
 from autoscaler.snapshot import Size
 
 _MOST_BYTES = 1 << 28
+_FIRST_YEAR = 1970
+DEFAULT_START = dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC)
+"""A Monday at nine: what holds in working hours holds."""
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -43,6 +47,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pipelines: tuple[_Entry, ...]
     conditions: dict[str, float] = {}
     unknown_seconds: float = 300.0
+    start: dt.datetime = DEFAULT_START
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -52,6 +57,8 @@ class Workload(msgspec.Struct, frozen=True):
     """Pipelines with the times that are expected of their jobs."""
     conditions: Conditions
     """What chance does."""
+    start: dt.datetime
+    """When simulated time begins, with a time zone."""
 
     def drawn(self, seed: int) -> list[Pipeline]:
         """Return the pipelines with a real run time for each job: the expected one times a factor that chance draws."""
@@ -70,8 +77,25 @@ def read_workload(path: Path) -> Workload:
     if not file.pipelines:
         raise BadRequest(f"{path} has no [[pipelines]]")
     return Workload(
-        tuple(_pipeline(path.parent / one.graph, one, file.unknown_seconds) for one in file.pipelines), conditions
+        tuple(_pipeline(path.parent / one.graph, one, file.unknown_seconds) for one in file.pipelines),
+        conditions,
+        _start(file.start, path),
     )
+
+
+def parse_start(text: str) -> dt.datetime:
+    """Return a time that is written as RFC 3339 has it; without a time zone it is UTC. Raises BadRequest."""
+    try:
+        return _start(dt.datetime.fromisoformat(text), text)
+    except ValueError as error:
+        raise BadRequest(f"{text!r} is not a time such as 2026-01-05T09:00:00Z") from error
+
+
+def _start(at: dt.datetime, source: object) -> dt.datetime:
+    known = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    if not _FIRST_YEAR < known.year < dt.MAXYEAR:
+        raise BadRequest(f"{source}: simulated time begins between {_FIRST_YEAR + 1} and {dt.MAXYEAR - 1}")
+    return known
 
 
 def _conditions(given: dict[str, float]) -> Conditions:

@@ -58,10 +58,10 @@ class Ours:
 
     def snapshot(self, world: World) -> Snapshot:
         """Return what a controller sees now."""
-        pool = self.policy.pools[0].name
-        nodes, launches, names = [], [], []
+        nodes, launches = [], []
+        names: dict[str, list[str]] = {pool.name: [] for pool in self.policy.pools}
         for node in world.nodes.values():
-            names.append(node.name)
+            names[node.template.pool.name].append(node.name)
             if node.ready_at:
                 nodes.append(self._node(node))
             else:
@@ -82,7 +82,9 @@ class Ours:
             pods=tuple(pods),
             nodes=tuple(nodes),
             launches=tuple(launches),
-            pools=(PoolState(name=pool, desired=len(names), instances=tuple(names), faults=faults),),
+            pools=tuple(
+                PoolState(name=pool, desired=len(some), instances=tuple(some), faults=faults) for pool, some in names.items()
+            ),
             graphs=tuple(self._seen_graphs(world)),
             ledger=self._ledger,
         )
@@ -112,8 +114,7 @@ class Ours:
             phase="Running" if where else "Pending",
             size=Size(cpu_millicores=job.cpu, memory_bytes=job.memory), created_at=job.ready_at,
             bound_at=job.started_at if where else 0.0, graph=self._digest(job.pipeline), graph_job=job.spec.key,
-            expected_seconds=job.spec.expected_seconds, node_selector=dict(self.policy.pools[0].labels),
-            tolerations=_ANY_TAINT,
+            expected_seconds=job.spec.expected_seconds, tolerations=_ANY_TAINT,
         )  # fmt: skip
         self._pods[id(job)] = (job.attempt, where, seen)
         return seen

@@ -3,28 +3,49 @@
 Each machine is a line: gray while it boots, light while it is empty, dark by how full it is.
 """
 
+import datetime as dt
 import html
 from collections.abc import Callable, Sequence
 
+from autoscaler.simulator.difference import HEADINGS, Change
 from autoscaler.simulator.run import Result
 
 _WIDTH, _LEFT, _ROW, _TOP = 1000, 150, 9, 24
 _MOST_ROWS = 400
 _STYLE = """body{font:14px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1b1f23}
 pre{overflow-x:auto;background:#f6f8fa;padding:1em}svg{max-width:100%;height:auto}text{font-size:8px;fill:#57606a}
+table{border-collapse:collapse}th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #d0d7de}
+th[scope=row]{text-align:left;font-weight:normal}
 .axis{font-size:11px}.boot{fill:#9aa0a6}.empty{fill:#f2c14e}.job{fill:#0b6bcb}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}pre{background:#161b22}}"""
 
 
-def page(table: str, runs: Sequence[tuple[str, Result]]) -> str:
-    """Return the page: the table, and for each named run the time of its machines."""
+def page(table: str, runs: Sequence[tuple[str, Result]], *, start: dt.datetime, changes: Sequence[Change] = ()) -> str:
+    """Return the page: the table, what changes from old to new settings, and for each named run the time of its machines."""
     pictures = "".join(f"<h2>{html.escape(name)}</h2>{_picture(result)}" for name, result in runs)
-    words = "Each line is a machine: gray while it boots, yellow while it has no job, blue by how full it is."
+    words = (
+        "Each line is a machine: gray while it boots, yellow while it has no job, blue by how full it is. "
+        f"Simulated time begins at {start:%Y-%m-%d %H:%M %Z}, a {start:%A}."
+    )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Simulated nodes</title><style>{_STYLE}</style><h1>Simulated nodes</h1><pre>{html.escape(table)}</pre>"
+        f"{_changes(changes)}"
         f"<p>{words}</p>{pictures}</html>\n"
     )
+
+
+def _changes(changes: Sequence[Change]) -> str:
+    if not changes:
+        return ""
+    head = "".join(f'<th scope="col">{html.escape(word)}</th>' for word in HEADINGS)
+    rows = "".join(_row(one.cells()) for one in changes)
+    return f"<h2>What changes</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _row(cells: Sequence[str]) -> str:
+    values = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells[1:])
+    return f'<tr><th scope="row">{html.escape(cells[0])}</th>{values}</tr>'
 
 
 def _picture(result: Result) -> str:

@@ -1,5 +1,6 @@
 """One simulated run of a controller: ticks until all jobs have ended and no machine is left, then the figures."""
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -57,23 +58,27 @@ def simulated(  # noqa: PLR0913  all that a run depends on
     by_rank: bool = False,
     seed: int = 1,
     most_seconds: float = MOST_SECONDS,
+    start: float = 0.0,
 ) -> Result:
-    """Run to the end. `placement`: least, most, affinity or align; `by_rank`: the scheduler takes the longest path first."""
-    known = drawn(pipelines, conditions, seed)
-    world = World(known, conditions, placement=placement, by_rank=by_rank, seed=seed)
-    at = 0.0
+    """Run to the end. `placement`: least, most, affinity or align; `by_rank`: the scheduler takes the longest path first.
+
+    `start` is the Unix time at which the run begins: for what holds by hours of the day. Times of the result begin at 0.
+    """
+    known = [dataclasses.replace(one, at=start + one.at) for one in drawn(pipelines, conditions, seed)]
+    world = World(known, conditions, placement=placement, by_rank=by_rank, seed=seed, start=start)
+    at = start
     ended_at: float | None = None
-    while not world.is_over and at < most_seconds and (ended_at is None or at < ended_at + _AFTER_SECONDS):
+    while not world.is_over and at - start < most_seconds and (ended_at is None or at < ended_at + _AFTER_SECONDS):
         world.advance(at)
         world.schedule()
         controller.act(world)
         if ended_at is None and world.has_no_job_left:
             ended_at = at
         at += TICK_SECONDS
-    return result_of(world, known)
+    return _result_of(world, known, start)
 
 
-def result_of(world: World, pipelines: Sequence[Pipeline]) -> Result:
+def _result_of(world: World, pipelines: Sequence[Pipeline], start: float) -> Result:
     """Return the figures; machines that still run cost until now."""
     totals = world.totals
     left = sum(node.template.type.price_per_hour * (world.now - node.ordered_at) / 3600 for node in world.nodes.values())
@@ -93,8 +98,11 @@ def result_of(world: World, pipelines: Sequence[Pipeline]) -> Result:
         aborted_removals=totals.aborted_removals,
         jobs=sum(len(one.jobs) for one in pipelines),
         is_over=world.has_no_job_left,
-        timeline=tuple(totals.timeline),
-        spans=tuple(totals.spans),
+        timeline=tuple(
+            (name, kind, ordered - start, usable and usable - start, ended - start)
+            for name, kind, ordered, usable, ended in totals.timeline
+        ),
+        spans=tuple((name, since - start, until - start, share) for name, since, until, share in totals.spans),
     )
 
 

@@ -110,11 +110,18 @@ class Totals:
 class World:
     """A cluster. Invariant: a node's room is what it has less what its jobs request."""
 
-    def __init__(
-        self, pipelines: Sequence[Pipeline], conditions: Conditions, *, placement: str, by_rank: bool, seed: int
+    def __init__(  # noqa: PLR0913  all that a run depends on
+        self,
+        pipelines: Sequence[Pipeline],
+        conditions: Conditions,
+        *,
+        placement: str,
+        by_rank: bool,
+        seed: int,
+        start: float = 0.0,
     ) -> None:
-        """Nothing is submitted, no node exists."""
-        self.now = 0.0
+        """Nothing is submitted, no node exists. It begins at the Unix time `start`; chance is the same for all."""
+        self.now = self._start = start
         self.conditions, self.placement, self.by_rank = conditions, placement, by_rank
         self.totals = Totals()
         self.nodes: dict[str, SimNode] = {}
@@ -395,7 +402,7 @@ class World:
     def order(self, template: Template, count: int) -> None:
         """Order machines; what the cloud does not have is not fulfilled."""
         for _ in range(count):
-            window = int(self.now // _WINDOW_SECONDS)
+            window = int((self.now - self._start) // _WINDOW_SECONDS)
             luck = random.Random(f"{self._seed} {template.type.name} {template.zone} {window}").random()  # noqa: S311
             if luck < self.conditions.no_capacity:
                 self.totals.failed_orders += 1

@@ -79,21 +79,131 @@ def test_quantiles() -> None:
 def test_the_shipped_example_is_simulated_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     argv = ["simulate", str(EXAMPLE), "--seeds", "1", "--json", "--page", str(page)]
-    assert main([*argv, "--against", str(EXAMPLE / "settings.toml")]) == 0
+    assert main(argv) == 0
     found = json.loads(capsys.readouterr().out)
-    ours_, peer = found[str(EXAMPLE / "settings.toml")], found["Karpenter-like default"]
+    assert (found["seeds"], found["start"], "difference" in found) == (1, "2026-01-05T09:00:00Z", False)
+    ours_, peer = found["runs"]["new"], found["runs"]["karpenter_like"]
     assert ours_["killed_by_us"] == peer["killed_by_us"] == 0
-    assert ours_["jobs"] == 71
+    assert (ours_["jobs"], ours_["is_over"]) == (71, True)
     text = page.read_text("utf-8")
     assert text.count("<svg") == 2
+    assert "Simulated time begins at 2026-01-05 09:00 UTC, a Monday." in text
+    assert "What changes" not in text
     assert "http" not in text
     assert "<script" not in text
+
+
+def folder_with(tmp_path: Path, name: str, *, idle_count: int = 1, cores: int = 3, more: str = "") -> Path:
+    """Return a folder with the example's settings, with a change, and a pipeline of a few jobs."""
+    folder = tmp_path / name
+    folder.mkdir()
+    text = (EXAMPLE / "settings.toml").read_text().replace("idle_count = 1", f"idle_count = {idle_count}")
+    (folder / "settings.toml").write_text(f"{text}\n{more}")
+    wanted = {"cpu_millicores": 1000 * cores, "memory_bytes": 4 << 30}
+    jobs = [{"key": f"j{n}", "needs": ["j0"] if n else [], "size": wanted, "expected_seconds": 300 + n} for n in range(8)]
+    (folder / "g.json").write_text(json.dumps({"version": 1, "jobs": jobs}))
+    (folder / "workload.toml").write_text('[[pipelines]]\ngraph = "g.json"\n')
+    return folder
+
+
+def changes_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, float]]:
+    assert main(["simulate", *argv, "--seeds", "2", "--json"]) == 0
+    found: dict[str, dict[str, float]] = json.loads(capsys.readouterr().out)["difference"]
+    return found
+
+
+def test_what_a_change_of_settings_costs_is_printed_for_a_merge_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, old, page = folder_with(tmp_path, "new"), folder_with(tmp_path, "old", idle_count=0), tmp_path / "page.html"
+    against = str(old / "settings.toml")
+    assert main(["simulate", str(new), "--against", against, "--seeds", "2", "--page", str(page)]) == 0
+    text = capsys.readouterr().out
+    assert f"What changes (old: {against}; new: {new}/settings.toml), means over 2 seeds:" in text
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    rows = {row[0]: row[1:] for row in table}
+    before, after, change, percent, _ = rows["cost"]
+    assert float(after) > float(before), "a warm floor in working hours costs something"
+    assert (change[0], percent[0]) == ("+", "+")
+    assert rows["jobs killed by us"] == ["0.0", "0.0", "0", "", "0 to 0"]
+    drawn = page.read_text("utf-8")
+    assert drawn.count("<svg") == 3
+    assert f"<td>{before}</td><td>{after}</td><td>{change}</td>" in drawn
+
+
+def test_the_difference_as_a_document_has_old_new_and_each_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, old = folder_with(tmp_path, "new"), folder_with(tmp_path, "old", idle_count=0)
+    found = changes_of([str(new), "--against", str(old)], capsys)
+    cost = found["cost"]
+    assert cost["change"] == pytest.approx(cost["new"] - cost["old"])
+    assert cost["change_percent"] == pytest.approx(100 * cost["change"] / cost["old"])
+    assert 0 < cost["least_change"] <= cost["change"] <= cost["greatest_change"]
+    assert found["killed_by_us"] == {
+        "old": 0, "new": 0, "change": 0, "change_percent": None, "least_change": 0, "greatest_change": 0,
+    }  # fmt: skip
+    assert {"mean_wait", "p95_wait", "launched", "lost_jobs", "memory_kills"} < found.keys()
+
+
+def test_the_same_settings_make_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = folder_with(tmp_path, "new")
+    found = changes_of([str(new), "--against", str(new / "settings.toml")], capsys)
+    assert {one["change"] for one in found.values()} == {0}
+
+
+def test_other_sizes_of_jobs_are_compared_by_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new, old = folder_with(tmp_path, "new", cores=3), folder_with(tmp_path, "old", cores=6)
+    assert changes_of([str(new), "--against", str(old)], capsys)["cost"]["greatest_change"] < 0
+    (old / "workload.toml").unlink()
+    assert changes_of([str(new), "--against", str(old)], capsys)["cost"]["change"] == 0
+
+
+def test_a_pool_more_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = (
+        '[[pools]]\nname = "cheap"\nhand = "nodeclaim"\nmost_nodes = 60\n'
+        'types = [{ name = "x.4xlarge", cpu = "12", memory = "48Gi", price_per_hour = 0.01 }]\n'
+    )
+    new, old = folder_with(tmp_path, "new", idle_count=0, more=more), folder_with(tmp_path, "old", idle_count=0)
+    found = changes_of([str(new), "--against", str(old)], capsys)
+    assert found["cost"]["new"] < 0.5 * found["cost"]["old"]
+
+
+def costs(argv: list[str], capsys: pytest.CaptureFixture[str]) -> float:
+    assert main(["simulate", *argv, "--seeds", "1", "--json"]) == 0
+    found: float = json.loads(capsys.readouterr().out)["runs"]["new"]["cost"]
+    return found
+
+
+def test_a_warm_floor_by_hours_acts_in_its_hours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without = costs([str(folder_with(tmp_path, "cold", idle_count=0))], capsys)
+    folder = folder_with(tmp_path, "warm")
+    monday = costs([str(folder)], capsys)
+    assert monday > without
+    assert costs([str(folder), "--start", "2026-01-05T10:00:00+01:00"], capsys) == monday
+    assert costs([str(folder), "--start", "2026-01-05T01:00"], capsys) == without, "at night"
+    assert costs([str(folder), "--start", "2026-01-04"], capsys) == without, "on a Sunday"
+    workload = folder / "workload.toml"
+    workload.write_text(f"start = 2026-01-04T09:00:00Z\n{workload.read_text()}")
+    assert costs([str(folder)], capsys) == without
+    assert costs([str(folder), "--start", "2026-01-05T09:00Z"], capsys) == monday
+
+
+@pytest.mark.parametrize("start", ["nan", "1767603600", "09:00", "0001-01-01", "9999-12-31", "2026-02-30", "\x1b[2J"])
+def test_a_start_that_is_no_time_is_rejected(start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(EXAMPLE), "--start", start]) == 2
+    written = capsys.readouterr().err
+    assert written.count("\n") == 1
+    assert "time" in written
+    assert "\x1b" not in written
 
 
 @pytest.mark.parametrize(
     ("argv", "fault"),
     [
         (["simulate"], "name a FOLDER"),
+        (["simulate", str(EXAMPLE), "--against", "/none"], "/none"),
+        (["simulate", str(EXAMPLE), "--against", str(ROOT / "docs")], "settings.toml"),
         (["simulate", "/none"], "there is no folder"),
         (["simulate", str(EXAMPLE), "--seeds", "0"], "--seeds"),
         (["simulate", str(EXAMPLE), "--workload", "/none.toml"], "can't be read"),
