@@ -18,6 +18,8 @@ from autoscaler.errors import SettingsError
 from autoscaler.policy import InstanceType, Policy, PolicyName, PolicyOptions, Pool, PoolOptions
 from autoscaler.snapshot import Size
 from executor.units import QuantityError, parse_bytes, parse_millicores
+from spelling.keys import unknown_keys
+from spelling.nearest import did_you_mean
 
 _MIB, _GIB = 1 << 20, 1 << 30
 _MOST_BYTES = 16 << 20
@@ -130,8 +132,11 @@ def parse_toml(content: str, *, source: str) -> dict[str, Any]:
 
 def parse_settings(content: str, *, source: str = "settings") -> Settings:
     """Return the settings of a text. Raises SettingsError, which names the source."""
+    document = parse_toml(content, source=source)
+    if unknown := unknown_keys(document, SettingsFile):
+        raise SettingsError(f"{source}: {'; '.join(unknown)}")
     try:
-        file = msgspec.convert(parse_toml(content, source=source), SettingsFile)
+        file = msgspec.convert(document, SettingsFile)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: {error}") from error
     faults: list[str] = []
@@ -228,7 +233,7 @@ def _misspelled(pool: PoolTable) -> Iterator[str]:
         known |= {f"group.{one.name}.{zone}" for one in pool.types for zone in pool.zones if zone}
     for name in sorted(set(pool.options) - known):
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        yield f"pools.{pool.name}.options: the hand {pool.hand} has no option {name!r}; {there}"
+        yield f"pools.{pool.name}.options: the hand {pool.hand} has no option {name!r}{did_you_mean(name, known)}; {there}"
     for taint in pool.taints:
         if taint.effect not in _EFFECTS:
             yield f"pools.{pool.name}.taints: {taint.effect!r} is no effect; there are {', '.join(_EFFECTS)}"
@@ -259,8 +264,14 @@ def _faults(file: SettingsFile) -> list[str]:
         faults += _misspelled(pool)
         if not 0 <= pool.least_nodes <= pool.most_nodes:
             faults.append(f"pools.{pool.name}: least_nodes is above most_nodes, or negative")
-    faults += [f"inputs: there is no {one!r}; there are {', '.join(_INPUTS)}" for one in file.inputs if one not in _INPUTS]
-    faults += [f"warm: there is no pool {one.pool!r}" for one in file.warm if one.pool not in names]
+    faults += [
+        f"inputs: there is no {one!r}{did_you_mean(one, _INPUTS)}; there are {', '.join(_INPUTS)}"
+        for one in file.inputs
+        if one not in _INPUTS
+    ]
+    faults += [
+        f"warm: there is no pool {one.pool!r}{did_you_mean(one.pool, names)}" for one in file.warm if one.pool not in names
+    ]
     faults += [f"warm: {fault}" for one in file.warm if (fault := cron.fault_of(one.cron))]
     if file.scale_in.confirm_seconds < 15:
         faults.append("scale_in.confirm_seconds is below 15: a job that is bound at that moment could be lost")

@@ -3,7 +3,6 @@
 The one module that reads `os.environ`. Knows no verb.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from buildjob.errors import RequestError
+from spelling.variables import unknown_variables
 
 _DURATION = re.compile(
     r"(?:(\d+(?:\.\d+)?)\s*d)?\s*(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s?)?"
@@ -21,8 +21,6 @@ _MEMORY_UNITS = {"": 1, "k": 1000, "kB": 1000}
 _MEMORY_UNITS |= {f"{unit}{end}": 1000 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
 _MEMORY_UNITS |= {f"{unit}i{end}": 1024 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
 _LEAST_MEMORY_BYTES = 16 << 20
-
-_ALIKE = 0.85
 
 
 class PrestartedInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,34 +77,19 @@ def option_of(name: str) -> str:
     return "--no-publish" if name == "publish" else f"--{name.replace('_', '-')}"
 
 
-def reject_misspelled(variables: Mapping[str, str], prefix: str, options: Iterable[str]) -> None:
-    """Raise RequestError for a variable with the prefix that gives no option, or gives an empty value.
+def reject_misspelled(variables: Mapping[str, str], prefix: str, options: Iterable[str], *, verb: str) -> None:
+    """Raise RequestError for a variable with the prefix that gives no option of the verb, or gives an empty value.
 
     `options` are the names of those that variables may give, in small letters.
     """
     known = [prefix + option.upper() for option in options]
-    for name in sorted(variables):
-        if not name.upper().startswith(prefix):
-            continue
-        if name not in known:
-            nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
-            raise RequestError(
-                f"the variable {name} is unknown: correct or unset it; the nearest that is known is {nearest}"
-            )
+    for name, offer in unknown_variables(variables, known, prefix):
+        raise RequestError(
+            f"the variable {name} is unknown{offer}: correct or unset it; spack-farm {verb} --help describes all options"
+        )
+    for name in sorted(set(known) & set(variables)):
         if not variables[name].strip():
             raise RequestError(f"the variable {name} is empty: give a value, or unset it")
-
-
-def likely_slips(variables: Mapping[str, str], prefixes: tuple[str, ...], known: Iterable[str]) -> list[str]:
-    """Return a sentence for each variable whose name is nearly a known one, but has none of the prefixes: it is ignored."""
-    names = list(known)
-    found = []
-    for name in sorted(variables):
-        # other programs have variables, too: only likeness speaks for a slip
-        if "FARM" in name.upper() and not name.upper().startswith(prefixes) and name not in names:
-            near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=_ALIKE)
-            found += [f"the variable {name} is ignored; is {near[0]} meant?"] if near else []
-    return found
 
 
 def switch(text: str, name: str) -> bool:

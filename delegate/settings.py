@@ -14,6 +14,8 @@ import msgspec
 from delegate.addresses import is_header_name
 from delegate.errors import BadRequest
 from delegate.request_queue import Limits
+from spelling.keys import unknown_keys
+from spelling.variables import unknown_variables
 
 PREFIX = "SPACK_FARM_DELEGATE_"
 _LONGEST_SOCKET = 107  # sockaddr_un.sun_path, with its final NUL
@@ -101,13 +103,10 @@ def _table(config: str) -> dict[str, Any]:
 
 def _checked(values: dict[str, Any], place: str) -> dict[str, Any]:
     """Return values that are all known and of the right type."""
-    faults = []
-    for key, value in values.items():
-        if key not in Settings.__annotations__:
-            faults.append(f"there is no setting '{key}'")
-            continue
+    faults = unknown_keys(values, Settings)
+    for key in [key for key in values if key in Settings.__annotations__]:
         try:
-            msgspec.convert(value, Settings.__annotations__[key])
+            msgspec.convert(values[key], Settings.__annotations__[key])
         except msgspec.ValidationError as error:
             faults.append(f"{key}: {str(error)[0].lower()}{str(error)[1:]}")
     if faults:
@@ -116,14 +115,13 @@ def _checked(values: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _of_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    known = {f"{PREFIX}{key.upper()}": key for key in Settings.__annotations__}
+    for name, offer in unknown_variables(variables, known, PREFIX):
+        raise BadRequest(f"the variable {name} names no setting of the gateway{offer}; delegate/defaults.toml has them all")
     found: dict[str, Any] = {}
-    for name, text in variables.items():
-        if not name.startswith(PREFIX):
-            continue
-        key = name.removeprefix(PREFIX).lower()
-        kind = Settings.__annotations__.get(key)
-        if kind is None:
-            raise BadRequest(f"the variable {name} names no setting of the gateway; delegate/defaults.toml has them all")
+    for name in sorted(set(known) & set(variables)):
+        key, text = known[name], variables[name]
+        kind = Settings.__annotations__[key]
         if kind is str or key == "headers":
             found[key] = text if kind is str else tuple(text.split())
             continue

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from executor import access, errors, pods
+from executor import access, errors, pods, warm
 from executor.checks import cluster, programs, runner_file, settings_file
 from executor.checks.finding import Finding, Kind, exit_code, fault, note, ok
 from executor.checks.parallel import ask_all
@@ -26,7 +26,9 @@ from executor.plan import PodPlan, make_plan
 from executor.pod_launch import launch
 from executor.pod_wait import wait_ready
 from executor.settings import Settings
+from spelling.variables import unknown_variables
 
+_VARIABLES = (warm.OFF, warm.SOCKET)
 _PLUGIN_SECONDS = 4.0
 _DELETE_SECONDS = 15.0
 _INTERRUPTED = 130
@@ -58,6 +60,8 @@ def check(options: Options) -> int:
 
 def findings(options: Options) -> Iterator[Finding]:
     """Yield what is found: first the files of this machine, then the cluster."""
+    for name, meant in unknown_variables(process_environment(), _VARIABLES, "SPACK_FARM_EXECUTOR_"):
+        yield note("variables", f"{name} is not one of the driver's, which ignores it{meant}", f"unset {name}")
     settings, found = settings_file.read_settings(options.config)
     yield from found
     version = options.runner_version or programs.runner_version()

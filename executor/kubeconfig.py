@@ -5,11 +5,12 @@ Source: Kubernetes client-go 0.34, tools/clientcmd: api/v1/types.go, loader.go, 
 """
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
 from executor.errors import ClusterError
+from spelling.keys import ignored_keys
 
 _LARGEST_BYTES = 8 << 20
 
@@ -158,7 +159,7 @@ def choose(files: dict[Path, bytes], context: str) -> Chosen:
     for path, content in files.items():
         raw = _without_nulls(_parsed(path, content))
         config = _converted(path, raw)
-        unknown += [f"{path}: {key}" for key in _unknown_keys(raw, Config)]
+        unknown += [f"{path}: {key}" for key in ignored_keys(raw, Config)]
         for kind, named in (("clusters", config.clusters), ("users", config.users), ("contexts", config.contexts)):
             _check_names(path, kind, [one.name for one in named])
         for cluster in config.clusters:
@@ -214,27 +215,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value if item is not None] if isinstance(value, list) else value
-
-
-def _unknown_keys(raw: Any, expected: Any, path: str = "") -> list[str]:
-    """Return the paths of keys that a Struct does not declare, within its Structs and lists of them."""
-    struct = next((one for one in (expected, *get_args(expected)) if _is_struct(one)), None)
-    if struct is None:
-        return []
-    if isinstance(raw, list):
-        return [key for index, item in enumerate(raw) for key in _unknown_keys(item, struct, f"{path}[{index}]")]
-    if not isinstance(raw, dict):
-        return []
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
-    found = []
-    for key, value in raw.items():
-        here = f"{path}.{key}".lstrip(".")
-        found += _unknown_keys(value, fields[key], here) if key in fields else [here]
-    return found
-
-
-def _is_struct(one: Any) -> bool:
-    return isinstance(one, type) and issubclass(one, msgspec.Struct)
 
 
 def _check_names(path: Path, kind: str, names: list[str]) -> None:

@@ -290,14 +290,10 @@ def _faults(given: dict[str, Any]) -> list[str]:
 
 def _meant(key: str, table: str) -> str:
     """Return which key may have been meant by one that is not known: of the same table, or else of another one."""
-    import difflib  # noqa: PLC0415 (only for a fault)
+    from spelling.keys import offer  # noqa: PLC0415 (only for a fault)
 
-    here = dict.fromkeys(_hints(TABLES[table]), table)
-    everywhere = {name: other for other, kind in TABLES.items() for name in _hints(kind)}
-    for known in (here, everywhere):
-        for near in difflib.get_close_matches(key, known, n=1):
-            return f" (did you mean {f'{known[near]}.{near}'.lstrip('.')}?)"
-    return ""
+    everywhere = [(name, f"{other}.{name}".lstrip(".")) for other, kind in TABLES.items() for name in _hints(kind)]
+    return offer(key, table, _hints(TABLES[table]), everywhere)
 
 
 def ignored_keys(path: Path | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Job variables of the official Kubernetes executor that this driver does not have: a note names each that a job sets. Pure.
+"""Job variables without effect: of the official Kubernetes executor, or nearly one that this driver obeys. Pure.
 
 Source: gitlab-runner 19.4 executors/kubernetes/overwrites.go.
 """
@@ -25,14 +25,30 @@ _PREFIXES = {
     "KUBERNETES_POD_ANNOTATIONS_": _LATER,
     "KUBERNETES_POD_LABELS_": _LATER,
 }
+_OBEYED = frozenset(
+    f"KUBERNETES_{container}{resource}_{bound}"
+    for container in ("", "HELPER_")
+    for resource in ("CPU", "MEMORY", "EPHEMERAL_STORAGE")
+    for bound in ("REQUEST", "LIMIT")
+) | {"FF_KUBERNETES_HONOR_ENTRYPOINT"}
+_ALIKE = 0.8
 
 
 def ignored_variables(variables: dict[str, str]) -> list[str]:
     """Return a note for each variable that the official executor would obey and this driver does not. No value is in it."""
-    return [f"{name} is ignored: {reason}" for name in sorted(variables) if (reason := _reason(name)) and variables[name]]
+    return [f"{name} is ignored: {reason}" for name in sorted(variables) if variables[name] and (reason := _reason(name))]
 
 
 def _reason(name: str) -> str:
-    if not name.startswith("KUBERNETES_"):
+    if not name.upper().startswith(("KUBERNETES_", "FF_KUBERNETES_")) or name in _OBEYED:
         return ""
-    return _NAMES.get(name) or next((reason for prefix, reason in _PREFIXES.items() if name.startswith(prefix)), "")
+    known = _NAMES.get(name) or next((reason for prefix, reason in _PREFIXES.items() if name.startswith(prefix)), "")
+    return known or _slip(name)
+
+
+def _slip(name: str) -> str:
+    """Return the offer of a variable that is obeyed and spelled nearly so; "" if there is none: jobs have their own."""
+    from spelling.nearest import nearest  # noqa: PLC0415  only for a variable that is not known
+
+    near = nearest(name, _OBEYED, after="KUBERNETES_", likeness=_ALIKE)
+    return f"did you mean {near}?" if near else ""

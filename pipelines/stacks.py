@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 from pipelines.errors import BadRequest
+from spelling.keys import unknown_keys
+from spelling.nearest import did_you_mean
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -73,6 +75,13 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Script of the generate jobs; `{cell}` is the cell's name. Empty: `pipelines generate FILE --cell {cell}`."""
 
 
+class _File(Matrix, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All keys that the file may have."""
+
+    defaults: Stack | None = None
+    """What stacks have that do not say it themselves."""
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One environment of the matrix."""
 
@@ -106,6 +115,8 @@ def read(content: str, name: str) -> Matrix:
     """Return a matrix. Raises BadRequest, naming the file and the key."""
     try:
         document = tomllib.loads(content)
+        if unknown := unknown_keys(document, _File):
+            raise BadRequest(f"{name}: {'; '.join(unknown)}")
         defaults = document.pop("defaults", {})
         if isinstance(defaults, dict) and isinstance(document.get("stack"), list):
             document["stack"] = [{**defaults, **each} if isinstance(each, dict) else each for each in document["stack"]]
@@ -160,13 +171,16 @@ def _require_known(stack: Stack) -> None:
         "target": set(stack.targets),
     }
     if unknown := sorted(set(stack.versions) - packages):
-        raise BadRequest(f"{stack.name}: versions of {unknown[0]}, which is not among its packages")
+        offer = did_you_mean(unknown[0], packages)
+        raise BadRequest(f"{stack.name}: versions of {unknown[0]}, which is not among its packages{offer}")
     for exclusion in stack.exclude:
         given: dict[str, str] = {key: value for key, value in msgspec.to_builtins(exclusion).items() if value}
         if not given:
             raise BadRequest(f"{stack.name}: an exclusion without a key would leave out everything")
-        if unknown := [f"{key} {value}" for key, value in given.items() if value not in known[key]]:
-            raise BadRequest(f"{stack.name}: an exclusion has the {unknown[0]}, which the stack does not have")
+        for key, value in given.items():
+            if value not in known[key]:
+                offer = did_you_mean(value, known[key])
+                raise BadRequest(f"{stack.name}: an exclusion has the {key} {value}, which the stack does not have{offer}")
 
 
 def _specs(stack: Stack, os: str, target: str) -> Iterator[str]:

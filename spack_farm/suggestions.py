@@ -4,19 +4,17 @@ Called when a verb has rejected its command line. Knows no verb: it gets their p
 """
 
 import argparse
-import difflib
 import shlex
 from collections.abc import Iterable, Sequence
 
 from spack_farm.grammar import below, option_strings
-
-_LIKE = 0.6
+from spelling.nearest import nearest
 
 
 def of_verb(word: str, known: Iterable[str], rest: Sequence[str]) -> str:
     """Return a line with the command that a misspelled verb may have meant; "" if none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=_LIKE)
-    return f"help: {shlex.join(['spack-farm', near[0], *rest])}\n" if near else ""
+    near = nearest(word, known)
+    return f"help: {shlex.join(['spack-farm', near, *rest])}\n" if near else ""
 
 
 def of_arguments(parser: argparse.ArgumentParser, verb: str, given: Sequence[str]) -> str:
@@ -39,8 +37,8 @@ def of_arguments(parser: argparse.ArgumentParser, verb: str, given: Sequence[str
             continue
         if name in known:
             continue
-        if near := difflib.get_close_matches(name, known, n=1, cutoff=_LIKE):
-            corrected[position] = f"{near[0]}{equals}{value}"
+        if near := nearest(name, known):
+            corrected[position] = f"{near}{equals}{value}"
             found = True
         if not name.startswith("--"):
             break  # what follows belongs to a verb that is not known

@@ -7,6 +7,7 @@ import msgspec
 from autoscaler.cluster.names import STARTUP_TAINTS
 from autoscaler.errors import SettingsError
 from autoscaler.lookahead.gitlab import GitLab
+from spelling.keys import unknown_keys
 
 _NAME = Annotated[str, msgspec.Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 
@@ -53,6 +54,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read_service(table: dict[str, Any]) -> Service:
     """Return the table as values. Raises SettingsError."""
+    if unknown := unknown_keys(table, Service, at="service"):
+        raise SettingsError("; ".join(unknown))
     try:
         service = msgspec.convert(table, Service)
     except msgspec.ValidationError as error:

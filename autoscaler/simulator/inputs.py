@@ -16,6 +16,8 @@ from autoscaler.errors import BadRequest
 from autoscaler.settings import parse_toml, read_text
 from autoscaler.simulator.workload import Conditions, JobSpec, Pipeline
 from autoscaler.snapshot import Size
+from spelling.keys import unknown_keys
+from spelling.nearest import did_you_mean
 
 _MOST_BYTES = 1 << 28
 _FIRST_YEAR = 1970
@@ -68,7 +70,10 @@ class Workload(msgspec.Struct, frozen=True):
 def read_workload(path: Path) -> Workload:
     """Return the workload of a file. Raises BadRequest."""
     try:
-        file = msgspec.convert(parse_toml(read_text(path, "the workload"), source=str(path)), _File)
+        document = parse_toml(read_text(path, "the workload"), source=str(path))
+        if unknown := unknown_keys(document, _File):
+            raise BadRequest(f"{path}: {'; '.join(unknown)}")
+        file = msgspec.convert(document, _File)
         conditions = _conditions(file.conditions)
     except ValueError as error:  # msgspec's are among them
         raise BadRequest(f"{path}: {error}") from error
@@ -101,7 +106,9 @@ def _start(at: dt.datetime, source: object) -> dt.datetime:
 def _conditions(given: dict[str, float]) -> Conditions:
     unknown = sorted(set(given) - set(Conditions.__dataclass_fields__))
     if unknown:
-        raise ValueError(f"conditions: there is no {unknown[0]}; there are {', '.join(Conditions.__dataclass_fields__)}")
+        known = Conditions.__dataclass_fields__
+        offer = did_you_mean(unknown[0], known)
+        raise ValueError(f"conditions: there is no {unknown[0]}{offer}; there are {', '.join(known)}")
     negative = sorted(name for name, value in given.items() if not 0 <= value < math.inf)
     if negative:
         raise ValueError(f"conditions.{negative[0]} is not a number from 0 on")

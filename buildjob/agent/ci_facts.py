@@ -3,7 +3,6 @@
 Source: GitLab, "Predefined CI/CD variables"; the Kubernetes Downward API, through `SPACK_FARM_…` variables.
 """
 
-import difflib
 import platform
 from collections.abc import Mapping
 
@@ -12,6 +11,7 @@ import msgspec
 from buildjob import telemetry
 from buildjob.spack.variables import READ_BY_SPACK, reaches_builds
 from buildjob.version import own_version
+from spelling.variables import unknown_variables
 
 _LONGEST_VALUE = 4096
 _MOST_DIGITS = 18
@@ -76,12 +76,10 @@ def asked_facts(variables: Mapping[str, str]) -> telemetry.Asked | msgspec.Unset
 
 def asked_faults(variables: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that should say what the pod was given, and says nothing that can be used."""
-    faults = []
-    for name in sorted(name for name in variables if name.upper().startswith(_ASKED)):
-        if name not in _ASKED_VARIABLES:
-            near = difflib.get_close_matches(name.upper(), _ASKED_VARIABLES, n=1, cutoff=0)[0]
-            faults.append(f"the variable {name} is ignored; the nearest that is known is {near}")
-        elif variables[name] and not _is_amount(variables[name]):
+    unknown = unknown_variables(variables, _ASKED_VARIABLES, _ASKED)
+    faults = [f"the variable {name} is ignored{offer}" for name, offer in unknown]
+    for name in sorted(set(_ASKED_VARIABLES) & set(variables)):
+        if variables[name] and not _is_amount(variables[name]):
             unit = "thousandths of a CPU" if name.endswith("MILLICORES") else "bytes"
             faults.append(f"the variable {name}={variables[name][:40]!r} is ignored: give a whole number of {unit}, above 0")
     return faults

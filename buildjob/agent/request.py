@@ -40,6 +40,7 @@ FROM_ENVIRONMENT = {
     **dict.fromkeys(("config_scope", "trust"), "list"),
     **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing", "sections"), "switch"),
 }
+VARIABLES = tuple(PREFIX + name.upper() for name in FROM_ENVIRONMENT)
 # What each option needs to have an effect: one of these.
 _NEEDS = {
     "unsigned": ("mirror",),
@@ -169,7 +170,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
     """Return the request. Raises RequestError for everything that can't work, before anything is started."""
     _require_working_folder()
     reject_empty(vars(arguments), positional={"spec": "SPEC"})
-    reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
+    reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT, verb="build")
     given = vars(arguments)
     values = _with_environment(given, variables)
     _reject_useless(given, values)

@@ -14,6 +14,7 @@ from buildjob.cli import publish_options
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
+from spelling.variables import likely_slips
 
 EXAMPLE = """\
 examples:
@@ -169,10 +170,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from buildjob.agent import request  # noqa: PLC0415  --help need not load it
 
         asked = request.parse(arguments, variables)
-        options.reject_misspelled(variables, publish_options.PREFIX, publish_options.FROM_ENVIRONMENT)
-        for slip in options.likely_slips(
-            variables, _PREFIXES, [request.PREFIX + name.upper() for name in request.FROM_ENVIRONMENT]
-        ):
+        options.reject_misspelled(variables, publish_options.PREFIX, publish_options.FROM_ENVIRONMENT, verb="publish")
+        known = (*request.VARIABLES, *publish_options.VARIABLES)
+        for slip in likely_slips(variables, known, mark="FARM", spared=_PREFIXES):
             log.warning(slip)
         extra.require(asked.packages)
         if asked.reproduce:

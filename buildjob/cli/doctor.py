@@ -27,7 +27,7 @@ from buildjob.cli.doctor_targets import Check
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup import find_cgroup
-from buildjob.options import environment, likely_slips, reject_empty, reject_misspelled
+from buildjob.options import environment, reject_empty, reject_misspelled
 from buildjob.outcome import EXIT_CODES
 from buildjob.paths import from_environment
 from buildjob.report.format import format_bytes
@@ -35,6 +35,7 @@ from buildjob.report.full_disk import how_to_move
 from buildjob.run_folder import require_room
 from buildjob.spack.adapter import Spack
 from buildjob.spack.find import find
+from spelling.variables import likely_slips
 
 _ROOM_BYTES = {"stage folder": 5 << 30, "install tree": 5 << 30}
 _LEAST_ROOM_BYTES = 1 << 30
@@ -179,15 +180,16 @@ def _extras() -> Iterator[Check]:
 
 def _variables(variables: dict[str, str]) -> Iterator[Check]:
     """Yield what a build would reject, or ignore although it looks like one of its variables."""
-    known = {request.PREFIX: request.FROM_ENVIRONMENT, publish_options.PREFIX: publish_options.FROM_ENVIRONMENT}
-    for prefix, options in known.items():
+    known = {"build": request, "publish": publish_options}
+    for verb, module in known.items():
         try:
-            reject_misspelled(variables, prefix, options)
+            reject_misspelled(variables, module.PREFIX, module.FROM_ENVIRONMENT, verb=verb)
         except RequestError as error:
             yield Check(False, str(error))
     for fault in asked_faults(variables):
         yield Check(False, fault, "builds run all the same; the page compares nothing with it", is_needed=False)
-    for slip in likely_slips(variables, tuple(known), [request.PREFIX + name.upper() for name in request.FROM_ENVIRONMENT]):
+    names = [*request.VARIABLES, *publish_options.VARIABLES]
+    for slip in likely_slips(variables, names, mark="FARM", spared=(request.PREFIX, publish_options.PREFIX)):
         yield Check(True, slip)
 
 

@@ -38,6 +38,7 @@ FROM_ENVIRONMENT = (
     "endpoint_url", "region", "profile", "ca_file", "path_style", "connections", "signing_key_file", "signing_key_command",
     "signing_passphrase_file", "scratch", "spack",
 )  # fmt: skip
+VARIABLES = tuple(PREFIX + name.upper() for name in FROM_ENVIRONMENT)
 
 _POSITIONAL = {"unsigned_folder": "FOLDER", "mirror": "MIRROR", "source": "SOURCE", "documents": "PATH"}
 """Arguments without an option, and how --help calls them."""
@@ -242,7 +243,7 @@ def add_environment(arguments: Arguments, variables: Mapping[str, str]) -> None:
     Raises RequestError for an option or a variable that is empty, and for a variable that gives no option.
     """
     options.reject_empty(vars(arguments), positional=_POSITIONAL)
-    options.reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT)
+    options.reject_misspelled(variables, PREFIX, FROM_ENVIRONMENT, verb="publish")
     _reject_useless(arguments)
     for option in FROM_ENVIRONMENT:
         text = variables.get(PREFIX + option.upper())

@@ -5,7 +5,6 @@ a limit that is shorter than the driver's own budgets turns slow clusters into f
 Source: gitlab-runner 19.4 common/config.go, executors/custom/config.go, docs/configuration/advanced-configuration.md.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from executor.checks.finding import Finding, fault, note, ok
 from executor.settings import Settings
+from spelling.nearest import nearest
 
 VERBS = ("config", "prepare", "run", "cleanup")
 _DEFAULT_EXEC_SECONDS = 3600
@@ -110,8 +110,8 @@ def _runner(
 def _keys(runner: Table, custom: Table, subject: str) -> Iterator[Finding]:
     """Yield keys that the Runner ignores, and values that are still those of the example."""
     for key in sorted(set(custom) - _KEYS):
-        near = difflib.get_close_matches(key, sorted(_KEYS), n=1)
-        advice = f"did you mean {near[0]}?" if near else "delete it"
+        near = nearest(key, sorted(_KEYS))
+        advice = f"did you mean {near}?" if near else "delete it"
         yield fault(subject, f"custom.{key} is not a key of the Runner, which ignores it", advice)
     for key in ("url", "token"):
         value = runner.get(key)

@@ -2,14 +2,17 @@
 
 import argparse
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from sizing.errors import BadRequest
 from sizing.observations import PolicySettings
 from sizing.quantities import parse_quantity
+from spelling.variables import likely_slips, unknown_variables
 
-HISTORY = "SPACK_FARM_SIZING_HISTORY"
+PREFIX = "SPACK_FARM_SIZING_"
+HISTORY = f"{PREFIX}HISTORY"
 POLICY = "min_waste"
 """The default: docs/decisions/0013-how-sizes-are-chosen.md."""
 _EXIT_CODES = """
@@ -70,10 +73,17 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
 
 
 def history(arguments: Arguments) -> str:
-    """Return where the history is: the option, else the variable, else a file in the user's data folder."""
+    """Return where the history is: the option, else the variable, else a file in the user's data folder.
+
+    Raises BadRequest for a variable that is nearly that one: another history would be read than the one that is meant.
+    """
     variables = os.environ  # noqa: TID251  here it is read
+    for name, offer in unknown_variables(variables, (HISTORY,), PREFIX):
+        raise BadRequest(f"the variable {name} is unknown{offer}: correct or unset it")
     if arguments.history or variables.get(HISTORY):
         return arguments.history or variables[HISTORY]
+    for slip in likely_slips(variables, (HISTORY,), mark="FARM"):
+        sys.stderr.write(f"spack-farm sizing: {slip}\n")
     named = Path(variables.get("XDG_DATA_HOME", ""))
     home = Path(variables.get("HOME") or "/")
     return str((named if named.is_absolute() else home / ".local/share") / "spack-farm" / "history.sqlite")

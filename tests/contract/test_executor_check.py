@@ -170,8 +170,9 @@ def test_settings_that_cannot_be_used_are_one_line(content: str | None, tmp_path
     path = tmp_path / "settings.toml"
     if content is not None:
         path.write_text(content)
-    done = check("--config", path, "--config-toml", path)
+    done = check("--config", path, "--config-toml", path, SPACK_FARM_EXECUTOR_WRM="0")
     assert done.returncode == 2
+    assert "(did you mean SPACK_FARM_EXECUTOR_WARM?)\n      unset SPACK_FARM_EXECUTOR_WRM\n" in done.stdout
     assert faults(done)[0].startswith(f"FIX   settings: {path}"[:20])
     if content and "namespce" in content:
         assert "did you mean kubernetes.namespace?" in done.stdout

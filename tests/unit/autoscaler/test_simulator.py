@@ -336,7 +336,7 @@ def test_a_misspelled_key_of_the_service_is_found_by_every_verb(tmp_path: Path, 
         ["replay", *SETTINGS, *other, SAMPLE], ["simulate", str(EXAMPLE), *other],
     ):  # fmt: skip
         assert main(argv) == 2
-        assert f"{file}: service: Object contains unknown field `lisen`" in capsys.readouterr().err
+        assert f"{file}: unknown key service.lisen (did you mean service.listen?)" in capsys.readouterr().err
 
 
 def test_a_plan_beside_another_autoscaler_says_that_it_orders_nothing(

@@ -29,7 +29,8 @@ def test_each_source_overrides_the_one_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("prot = 1", "no setting 'prot'"),
+        ("prot = 1", "unknown key prot (did you mean port?)"),
+        ("portt = 1\ndeadline = 3", "port?); unknown key deadline (did you mean deadline_seconds?)"),
         ('port = "x"', "port: expected `int`"),
         ("port = 70000", "ports end at 65535"),
         ("port = -1", "port is -1"),
@@ -66,7 +67,11 @@ def test_all_faults_are_in_one_message(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
-    [("PROT", "1", "names no setting"), ("PORT", "x", "should be a number"), ("PORT", "", "should be a number")],
+    [
+        ("PROT", "1", r"names no setting of the gateway \(did you mean SPACK_FARM_DELEGATE_PORT\?\)"),
+        ("PORT", "x", "should be a number"),
+        ("PORT", "", "should be a number"),
+    ],
 )
 def test_a_bad_variable_is_named(name: str, text: str, complaint: str) -> None:
     with pytest.raises(BadRequest, match=f"SPACK_FARM_DELEGATE_{name} {complaint}"):

@@ -40,5 +40,28 @@ def test_what_is_obeyed_and_what_is_no_overwrite_is_not_told(name: str) -> None:
     assert ignored_variables({name: "1"}) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KUBERNETES_MEMORY_REQEST", "KUBERNETES_MEMORY_REQUEST"),
+        ("KUBERNETES_MEM_REQUEST", "KUBERNETES_MEMORY_REQUEST"),
+        ("KUBERNETES_MEMORY_LIMITS", "KUBERNETES_MEMORY_LIMIT"),
+        ("KUBERNETES_LIMIT_MEMORY", ""),
+        ("KUBERNETES_CPU_REQUESTS", "KUBERNETES_CPU_REQUEST"),
+        ("kubernetes_cpu_request", "KUBERNETES_CPU_REQUEST"),
+        ("KUBERNETES_EPHEMERAL_STORAGE", "KUBERNETES_EPHEMERAL_STORAGE_LIMIT"),
+        ("KUBERNETES_EPHEMERALSTORAGE_LIMIT", "KUBERNETES_EPHEMERAL_STORAGE_LIMIT"),
+        ("KUBERNETES_HELPR_CPU_LIMIT", "KUBERNETES_HELPER_CPU_LIMIT"),
+        ("FF_KUBERNETES_HONOUR_ENTRYPOINT", "FF_KUBERNETES_HONOR_ENTRYPOINT"),
+        ("FF_KUBERNETES_HONOR_ENTRYPOINT", ""),
+        ("KUBERNETES_VERSION", ""),
+        ("KUBERNETES_NAMESPACE", ""),
+        ("KUBERNETES_SERVICE_PORT_HTTPS", ""),
+    ],
+)
+def test_a_variable_that_is_nearly_one_that_is_obeyed_is_named_with_that_one(name: str, meant: str) -> None:
+    assert ignored_variables({name: "1"}) == ([f"{name} is ignored: did you mean {meant}?"] if meant else [])
+
+
 def test_an_empty_overwrite_is_none() -> None:
     assert ignored_variables(dict.fromkeys(OTHERS, "")) == []

@@ -81,7 +81,7 @@ def test_the_environment_of_a_cell_includes_files_from_beside_the_matrix() -> No
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("[[stack]]", "[[stak]]"), "unknown field `stak`"),
+        (("[[stack]]", "[[stak]]"), r"unknown key stak \(did you mean stack\?\)"),
         (('packages = ["cmake"]', ""), "missing required field `packages`"),
         (('packages = ["cmake"]', "packages = 1"), "Expected `array`"),
         (('name = "tools"', 'name = "../x"'), "is no name of a stack"),
@@ -92,7 +92,12 @@ def test_the_environment_of_a_cell_includes_files_from_beside_the_matrix() -> No
         (('os = "rocky9", target = "neoverse_v1"', ""), "would leave out everything"),
         (("spack:{os}", "spack:{compiler}"), r"has \{compiler\}"),
         (("[defaults]", "[defaults"), "stacks.toml"),
-        (("[defaults]", "defaults = 1\n[other]"), "unknown field"),
+        (("[defaults]", "defaults = 1\n[other]"), "unknown key other"),
+        (
+            ("[[stack]]", "[[stack]]\ncompiler = []"),
+            r"unknown key stack.hpc.compiler \(did you mean stack.hpc.compilers\?\)",
+        ),
+        (("[defaults]", "[defaults]\nmiror = 1"), r"unknown key defaults.miror \(did you mean defaults.mirror\?\)"),
     ],
 )
 def test_a_matrix_that_cannot_work_is_rejected_with_its_place(change: tuple[str, str], reason: str) -> None:

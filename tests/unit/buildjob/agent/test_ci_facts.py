@@ -75,9 +75,9 @@ def test_the_programs_are_named_with_their_versions() -> None:
         ("SPACK_FARM_ASKED_CPU_MILLICORES", "0.5", "thousandths of a CPU"),
         ("SPACK_FARM_ASKED_CPU_MILLICORES", "500m", "is ignored"),
         ("SPACK_FARM_ASKED_CPU_MILLICORES", " 500", "is ignored"),
-        ("SPACK_FARM_ASKED_MEMORY", "1", "the nearest that is known is SPACK_FARM_ASKED_MEMORY_BYTES"),
-        ("SPACK_FARM_ASKED_CPUS", "1", "the nearest that is known is SPACK_FARM_ASKED_CPU_MILLICORES"),
-        ("spack_farm_asked_disk_bytes", "1", "the nearest that is known is SPACK_FARM_ASKED_DISK_BYTES"),
+        ("SPACK_FARM_ASKED_MEMORY", "1", "did you mean SPACK_FARM_ASKED_MEMORY_BYTES?"),
+        ("SPACK_FARM_ASKED_CPUS", "1", "did you mean SPACK_FARM_ASKED_CPU_MILLICORES?"),
+        ("spack_farm_asked_disk_bytes", "1", "did you mean SPACK_FARM_ASKED_DISK_BYTES?"),
     ],
 )
 def test_an_amount_that_cannot_be_read_is_named_and_left_out(name: str, value: str, complaint: str) -> None:

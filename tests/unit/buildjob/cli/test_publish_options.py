@@ -47,7 +47,7 @@ def test_an_empty_value_is_rejected(words: tuple[str, ...], name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("SPACK_FARM_PUBLISH_REGIONS", "eu", "the nearest that is known is SPACK_FARM_PUBLISH_REGION"),
+        ("SPACK_FARM_PUBLISH_REGIONS", "eu", "did you mean SPACK_FARM_PUBLISH_REGION?"),
         ("SPACK_FARM_PUBLISH_ENDPOINT", "http://h", "SPACK_FARM_PUBLISH_ENDPOINT_URL"),
         ("SPACK_FARM_PUBLISH_PATHSTYLE", "true", "SPACK_FARM_PUBLISH_PATH_STYLE"),
         ("SPACK_FARM_PUBLISH_SIGNING_KEY", "k", "SPACK_FARM_PUBLISH_SIGNING_KEY_"),
