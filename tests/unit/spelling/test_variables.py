@@ -32,7 +32,6 @@ def test_what_others_answer_for_and_what_is_not_near_is_no_slip() -> None:
         "SPACK_FARM_POD",
         "SPACK_FARM",
         "FARM",
-        "SPACK_FARM_BUILD",
         "MIRROR_FARM",
         "SPACK_BUILD_MIRROR",
         *KNOWN,
