@@ -9,6 +9,8 @@ import shutil
 import sys
 from typing import TextIO
 
+from status_line.screen import Screen
+
 LINE_PREFIX = "spack-farm: "
 _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 
@@ -16,15 +18,24 @@ _STYLES = {"step": "1;36", "note": "", "warning": "1;33", "error": "1;31"}
 class Log:
     """Writes the agent's own lines, each with a prefix that the build's output does not have."""
 
-    def __init__(self, stream: TextIO | None = None, *, color: bool = False, error_color: bool | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        color: bool = False,
+        error_color: bool | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         """Without a stream errors go to standard error and all else to standard output, with one everything goes there.
 
-        `error_color` is that of errors, where it is another one.
+        `error_color` is that of errors, where it is another one. `screen` is the terminal on which lines may be rewritten.
         """
         self._stream: TextIO = stream if stream is not None else sys.stdout
         self._errors: TextIO = stream if stream is not None else sys.stderr
         self.color = color
         self._error_color = color if error_color is None else error_color
+        self.screen = screen or Screen()
+        """Where the status line is shown: whatever else is written to that terminal passes through it."""
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
         """Columns that tables may take."""
         self.last_step = ""
@@ -58,6 +69,10 @@ class Log:
         )
 
     def _write(self, text: str, stream: TextIO) -> None:
+        with self.screen.cleared():
+            self._write_alone(text, stream)
+
+    def _write_alone(self, text: str, stream: TextIO) -> None:
         encoding = stream.encoding or "utf-8"
         try:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -58,6 +58,7 @@ ROOMS = (
     Room(97.0, "pipelines/inside/gitlab", ""),
     Room(97.0, "pipelines/inside/mirror", "etag index"),
     Room(97.0, "executor/checks", "cluster parallel programs settings_file"),
+    Room(97.0, "status_line", "counter progress screen"),
     Room(97.0, "sizing", "__main__ errors extra ingest training"),
     Room(97.0, "sizing/policies", "table"),
     Room(98.0, "spelling", ""),

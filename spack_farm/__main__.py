@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-FOLDERS = ("spack_farm", "buildjob", "autoscaler", "ctest_xml", "delegate", "executor", "pipelines", "sizing", "spelling")
+FOLDERS = (
+    "spack_farm",
+    "buildjob",
+    "autoscaler",
+    "ctest_xml",
+    "delegate",
+    "executor",
+    "pipelines",
+    "sizing",
+    "spelling",
+    "status_line",
+)
 """Packages of this distribution."""
 VERBS = {
     "autoscaler": ("autoscaler.__main__", "keep as many nodes as builds need, and never end a build"),

@@ -16,6 +16,7 @@ from buildjob.agent import ci_facts, packages, planning, reproduction
 from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.failures import Failures
 from buildjob.agent.index_page import IndexPage
+from buildjob.agent.package_status import PackageStatus
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
@@ -114,8 +115,13 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
         is_spack=False,
     )
     session.log.step(f"running {subject.title}: {command.command}")
-    run(process, recorder, around=packages.surroundings(session))
-    yield packages.report_run(session, recorder)
+    status = PackageStatus(f"{command.name}@{command.version}")
+    with session.log.screen.showing(status.forms):
+        run(process, recorder, around=packages.surroundings(session, status))
+        status.at("reporting")
+        result = packages.write_reports(session, recorder)
+    packages.show(session, result)
+    yield result
 
 
 def _build_with_spack(session: Session) -> Iterator[RunResult]:
@@ -174,8 +180,7 @@ def _build_all(publisher: Publisher, work: Schedule, again: Reproduction) -> Ite
                 session.log.error(f"{each.title}: not installed from the build cache, since {describe_failed(roots)}")
                 failures.add_unfetched(each)
         _fetch(session, publisher.spack, [each for each in late if each.hash not in failures], publisher.trust)
-        place = f"[{number}/{len(work.build)}] " if len(work.build) > 1 else ""
-        result = packages.build_one(publisher, spec, again, failures, place=place)
+        result = packages.build_one(publisher, spec, again, failures, number=number, of=len(work.build))
         # a package whose binary could not be published is installed all the same
         if result.outcome not in {Outcome.BUILT, Outcome.ALREADY_THERE} and result.telemetry.publish is None:
             failures.add(spec, result)

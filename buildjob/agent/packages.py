@@ -16,6 +16,7 @@ from buildjob.agent import ci_facts, planning
 from buildjob.agent.disks import Place, cannot_write
 from buildjob.agent.failures import Failures
 from buildjob.agent.folding import folded, phase_folds
+from buildjob.agent.package_status import PackageStatus
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import Publishing
 from buildjob.agent.recorder import Recorder, Subject
@@ -147,12 +148,13 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
     again: Reproduction,
     failures: Failures,
     *,
-    place: str = "",
+    number: int = 1,
+    of: int = 1,
     then: Callable[[Recorder], None] = _do_nothing,
 ) -> RunResult:
     """Build one package, publish it, and return how it went; skipped if one of its dependencies failed.
 
-    `place` is that among the packages of this call, such as `[3/5] `. `then` is called before the run is reported, if the
+    `number` is its place among the `of` packages that this call builds. `then` is called before the run is reported, if the
     package was built.
     """
     session, spack = publisher.session, publisher.spack
@@ -163,7 +165,10 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return report_run(session, recorder)
     fetch_report = recorder.folder / FETCH_REPORT
+    place = f"[{number}/{of}] " if of > 1 else ""
+    status = PackageStatus(f"{spec.name}@{spec.version}", number=number, of=of)
     with (
+        session.log.screen.showing(status.forms),
         folded(session, f"{place}building {spec.title}", spec.name, spec.hash[:7]),
         Publishing(publisher, spec, recorder.folder) as publishing,
     ):
@@ -178,20 +183,24 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
             pipes=pipes or (),
         )
         packs = session.request.packs
-        around = surroundings(session, publishing if packs else None, folds=phase_folds(session, spec), place=place)
+        around = surroundings(session, status, publishing if packs else None, folds=phase_folds(session, spec))
         run(process, recorder, around=around)
         if recorder.outcome is Outcome.ALREADY_THERE:
             for note in recorder.result.notes:
                 session.log.note(f"{spec.title}: {note}")
             if packs:
+                status.at("publishing")
                 publisher.learn_origins([spec])  # another process has installed it, maybe from anywhere
                 publishing.publish(recorder)
             return recorder.result
         if recorder.outcome is Outcome.BUILT and packs:
+            status.at("publishing")
             _write_page(session, recorder)  # before publishing: a kill while it lasts loses nothing
             publishing.publish(recorder)
         if recorder.outcome in {Outcome.BUILT, Outcome.PUBLISH_FAILED}:
+            status.at("")
             then(recorder)
+        status.at("reporting")
         result = write_reports(session, recorder)
         if session.request.folds:
             session.log.plain(_table(session, result))
@@ -200,7 +209,7 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
 
 
 def surroundings(
-    session: Session, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None, place: str = ""
+    session: Session, status: PackageStatus, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None
 ) -> Surroundings:
     """Return what a run has around it in this call; `publishing` is what follows the build."""
     around = Surroundings(
@@ -209,7 +218,8 @@ def surroundings(
         interval_seconds=session.request.interval_seconds,
         terminal=sys.stdout.fileno() if sys.stdout else None,
         folds=folds,
-        place=place,
+        status=status,
+        screen=session.log.screen,
         memory_bytes=session.request.memory_bytes,
     )
     if publishing is None:

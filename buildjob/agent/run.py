@@ -16,11 +16,11 @@ import msgspec
 from buildjob.agent.classify import Evidence, classify
 from buildjob.agent.disks import DiskWatch, Place
 from buildjob.agent.failures import missing_dependencies
+from buildjob.agent.package_status import PackageStatus
 from buildjob.agent.recorder import Recorder, RunEnd
 from buildjob.errors import RequestError
 from buildjob.files import reserve
 from buildjob.gitlab.sections import PhaseFolds
-from buildjob.heartbeat import Heartbeat, elapsed
 from buildjob.log import LINE_PREFIX
 from buildjob.measure.observer import Cgroup, Observer, find_cgroup, machine
 from buildjob.outcome import Outcome
@@ -32,6 +32,8 @@ from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.install_log import Reader
 from buildjob.spack.layout import take_fetch_report
 from buildjob.telemetry import COMMAND, SPACK_END, SPACK_START, BuildProcess, FullDisk
+from status_line.heartbeat import Heartbeat
+from status_line.screen import Screen
 
 _SIGBUS = int(signal.SIGBUS)
 """A program gets it that writes to memory which is a file on a full disk."""
@@ -74,8 +76,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Called when the build has been started."""
     memory_bytes: int | None = None
     """The most memory that the build may take; None sets no limit."""
-    place: str = ""
-    """Of the package among those of this call, such as `[3/5] `; "" where there is one."""
+    status: PackageStatus
+    """What lines that tell how far the call is say of this package."""
+    screen: Screen
+    """The terminal with the status line."""
     folds: PhaseFolds | None = None
     """What folds the phases on the terminal; None shows the build's bytes as they are."""
 
@@ -113,17 +117,22 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         before, after = (SPACK_START, SPACK_END) if process.is_spack else (COMMAND, COMMAND)
         listen = functools.partial(_listen, _Watchers(reader, observer, disks, after), around)
         shown = around.folds.feed if around.folds else bytes
-        output = child.Output(log, terminal=around.terminal, shown=shown, listen=listen)
+        output = child.Output(log, terminal=around.terminal, screen=around.screen, shown=shown, listen=listen)
 
         def started(pid: int) -> None:
             around.started()
             _watch(observer, before, pid)
 
         program = _program(process, cgroup)
-        with Heartbeat(functools.partial(_beat, recorder, reader, output, around.place)):
+        around.status.phase = lambda: reader.phases[-1].name if reader.phases else before
+        around.status.memory_bytes = lambda: observer.memory_bytes
+        around.status.begin()
+        with Heartbeat(functools.partial(_beat, recorder, output, around)):
             ended = _follow(program, output, around, started=started)
         if around.folds:
             output.show(around.folds.end())
+        output.end_line()
+        around.status.at("")
         for pid in around.standby():
             if cgroup:
                 cgroup.release(pid)  # what the build has left for what follows is not the build's any more
@@ -219,14 +228,12 @@ def limit_memory(cgroup: Cgroup | None, limit_bytes: int) -> None:
         ) from error
 
 
-def _beat(recorder: Recorder, reader: Reader, output: child.Output, place: str, seconds: float) -> None:
-    """Show which package is at what, for how long, and its peak memory so far."""
-    known = recorder.result.telemetry
-    phase = reader.phases[-1].name if reader.phases else ""
-    peak = known.totals.memory_working_set_peak_bytes
-    facts = [phase, elapsed(seconds), format_bytes(peak) if peak else ""]
-    title = f"{known.spec.name}@{known.spec.version}"
-    output.show_line(f"{LINE_PREFIX}{place}{title} ({', '.join(filter(None, facts))})")
+def _beat(recorder: Recorder, output: child.Output, around: Surroundings, _seconds: float) -> None:
+    """Show which package is at what, for how long, and its peak memory so far; not where the status line shows it."""
+    if around.screen.is_live and around.screen.at_line_start:
+        return
+    peak = recorder.result.telemetry.totals.memory_working_set_peak_bytes
+    output.show_line(f"{LINE_PREFIX}{around.status.line(peak_bytes=peak)}")
 
 
 def _listen(watchers: _Watchers, around: Surroundings, chunk: bytes) -> None:

@@ -17,13 +17,14 @@ from buildjob.agent import recorder
 from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.storage.notices import NO_ANSWER
 from buildjob.errors import Interrupted, TimedOut
-from buildjob.heartbeat import Heartbeat, elapsed
 from buildjob.log import LINE_PREFIX, Log
 from buildjob.masking import mask
 from buildjob.process import child, environments
 from buildjob.process.environments import Environments
 from buildjob.process.prestarted import Prestarted
 from buildjob.process.successor import Successor
+from status_line.heartbeat import Heartbeat
+from status_line.text import elapsed, shortened
 
 _PREFIX = LINE_PREFIX.encode()
 _NOTICE = _PREFIX + NO_ANSWER.encode()
@@ -116,10 +117,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             notices.feed(chunk)
             listen(chunk)
 
-        def beat(seconds: float) -> None:
-            self.log.note(f"{self.log.last_step or Path(argv[0]).name}: still at it after {elapsed(seconds)}")
+        doing, begun, screen = self.log.last_step or Path(argv[0]).name, time.monotonic(), self.log.screen
 
-        with Heartbeat(beat):
+        def beat(seconds: float) -> None:
+            if not screen.is_live:
+                self.log.note(f"{doing}: still at it after {elapsed(seconds)}")
+
+        def forms() -> list[str]:
+            return shortened(doing, [elapsed(time.monotonic() - begun)])
+
+        # within a package that is built or published, that package's line says more
+        with Heartbeat(beat), screen.showing(forms, yields=True):
             ended = child.follow(started, output=child.Output(printed, listen=hear), until=until)
         if ended.stopped_by:
             raise Interrupted(ended.stopped_by)

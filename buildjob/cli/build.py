@@ -15,6 +15,7 @@ from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
 from spelling.variables import likely_slips
+from status_line.screen import screen_for
 
 EXAMPLE = """\
 examples:
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         not variables.get("NO_COLOR") and (bool(variables.get("CI")) or stream.isatty())
         for stream in (sys.stdout, sys.stderr)
     )
-    log = Log(color=color, error_color=error_color)
+    log = Log(color=color, error_color=error_color, screen=screen_for(sys.stderr, variables))
     try:
         from buildjob.agent import request  # noqa: PLC0415  --help need not load it
 

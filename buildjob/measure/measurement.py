@@ -83,6 +83,11 @@ class Measurement:
         self._started_at = self._sampled_at = 0.0
         self._ended_at: float | None = None
 
+    @property
+    def memory_bytes(self) -> int:
+        """The working set when it was last read; 0 before. May be asked for by another thread."""
+        return self._memory.working_set_bytes
+
     def watch(self, pid: int) -> None:
         """Count this process and its descendants, besides our own descendants. May be called by another thread."""
         self._walker.roots |= {pid}

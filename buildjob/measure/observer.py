@@ -79,6 +79,11 @@ class Observer:
         """
         self._orders.put(_PhaseBegin(name, self._monotonic() if at is None else at))
 
+    @property
+    def memory_bytes(self) -> int:
+        """The working set when it was last read; 0 before. For any thread."""
+        return self._measurement.memory_bytes
+
     def stop(self) -> Observation:
         """Take the last reading and return everything. Idempotent; waits for a checkpoint that is being written."""
         if self._result is None:

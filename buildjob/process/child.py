@@ -22,6 +22,8 @@ from typing import IO, BinaryIO, Protocol, Self
 import msgspec
 import psutil
 
+from status_line.screen import Screen
+
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _READ_BYTES = 1 << 16
@@ -110,14 +112,17 @@ class Output:
         log: BinaryIO,
         *,
         terminal: int | None = None,
+        screen: Screen | None = None,
         shown: Callable[[bytes], bytes] = lambda chunk: chunk,
         listen: Callable[[bytes], None] = lambda _chunk: None,
     ) -> None:
-        """`shown` returns what the terminal shows of the next bytes."""
+        """`shown` returns what the terminal shows of the next bytes. `screen` has a status line that they must not meet."""
         self._log: BinaryIO | None = log
         self._terminal = terminal
         self._shown = shown
         self._listen = listen
+        self._screen = screen or Screen()
+        self._is_on_screen = terminal is not None and os.isatty(terminal)
         self._showing = threading.Lock()
         self._is_at_line_start = True
         self.error = ""
@@ -145,16 +150,24 @@ class Output:
             self._write_terminal(b"" if self._is_at_line_start else b"\n")
             self._write_terminal(f"{line}\n".encode(errors="backslashreplace"))
 
+    def end_line(self) -> None:
+        """End a line of the program that has no end yet, on the terminal only: what follows begins on its own."""
+        with self._showing:
+            self._write_terminal(b"" if self._is_at_line_start else b"\n")
+
     def _write_terminal(self, text: bytes) -> None:
         if self._terminal is None or not text:
             return
-        try:
-            view = memoryview(text)
-            while view:
-                view = view[os.write(self._terminal, view) :]
-        except OSError:
-            self._terminal = None
-        self._is_at_line_start = text.endswith(b"\n")
+        with self._screen.cleared():
+            try:
+                view = memoryview(text)
+                while view:
+                    view = view[os.write(self._terminal, view) :]
+            except OSError:
+                self._terminal = None
+            self._is_at_line_start = text.endswith(b"\n")
+            if self._is_on_screen:
+                self._screen.at_line_start = self._is_at_line_start or self._terminal is None
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,7 +52,17 @@ def test_scripts_import_of_tests_only_the_labs() -> None:
 def test_the_product_imports_nothing_of_tests_or_scripts() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
-        for folder in ("autoscaler", "buildjob", "executor", "ctest_xml", "delegate", "pipelines", "sizing", "spelling")
+        for folder in (
+            "autoscaler",
+            "buildjob",
+            "executor",
+            "ctest_xml",
+            "delegate",
+            "pipelines",
+            "sizing",
+            "spelling",
+            "status_line",
+        )
         for path in sources(folder)
         for name in imported(path)
         if name.partition(".")[0] in {"tests", "scripts"}

@@ -1,7 +1,4 @@
-"""Says once a minute what is going on, while something may last long and says nothing itself.
-
-Knows neither what lasts nor where the line goes.
-"""
+"""Calls something once a minute while work lasts. Knows neither what lasts nor where a line goes."""
 
 import threading
 import time
@@ -10,13 +7,6 @@ from types import TracebackType
 from typing import Self
 
 EVERY_SECONDS = 60.0
-
-
-def elapsed(seconds: float) -> str:
-    """Return a time as a clock shows it: `2:31`, `1:02:31`."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Heartbeat:

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from buildjob.heartbeat import Heartbeat, elapsed
+from status_line.heartbeat import Heartbeat
+from status_line.text import elapsed
 
 
 @pytest.mark.parametrize(
