@@ -4,6 +4,7 @@ Source: Spack 1.1, lib/spack/spack/cmd/ci.py (`ci_rebuild`), lib/spack/spack/ci/
 variables".
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,15 +78,20 @@ def read_job(variables: Mapping[str, str]) -> CIJob:
             "SPACK_PIPELINE_TYPE is a copy-only pipeline, which builds nothing; run 'spack buildcache sync' there"
         )
     project = _project(variables)
-    artifacts = _below(project, variables["SPACK_ARTIFACTS_ROOT"])
-    environment = _below(project, variables.get("SPACK_ENV") or variables["SPACK_CONCRETE_ENV_DIR"])
-    if not (environment / "spack.yaml").is_file():
+    artifacts = _below(project, variables["SPACK_ARTIFACTS_ROOT"], "SPACK_ARTIFACTS_ROOT")
+    said_by = "SPACK_ENV" if variables.get("SPACK_ENV") else "SPACK_CONCRETE_ENV_DIR"
+    environment = _below(project, variables[said_by], said_by)
+    # of a name that no file can have `Path.is_file` raises an error instead of saying no
+    if not os.path.isfile(environment / "spack.yaml"):  # noqa: PTH113
         raise RequestError(
             f"{environment}: there is no spack.yaml in it; "
             "the job needs the artifacts of the job that ran 'spack ci generate'"
         )
-    places = {key: _below(project, variables.get(name) or str(artifacts / key)) for key, name in _PLACES.items()}
+    places = {key: _below(project, variables.get(name) or str(artifacts / key), name) for key, name in _PLACES.items()}
     for key, name in _PLACES.items():
+        same = [_PLACES[other] for other, place in places.items() if other != key and place == places[key]]
+        if same:
+            raise RequestError(f"{name} {places[key]}: {same[0]} has the same folder; give each one of its own")
         # they are emptied: a slip must not cost the project
         if artifacts not in places[key].parents or places[key] in (environment, *environment.parents):
             raise RequestError(f"{name} {places[key]}: give a folder of its own below SPACK_ARTIFACTS_ROOT, {artifacts}")
@@ -123,15 +129,19 @@ def _project(variables: Mapping[str, str]) -> Path:
             raise RequestError(
                 f"CI_PROJECT_DIR is not set, and {relative[0]} is relative to it: set one of them to a whole path"
             )
-    return Path(folder or "/").resolve()
+    return _below(Path(), folder or "/", "CI_PROJECT_DIR")
 
 
 def _is_absolute(text: str | None) -> bool:
     return not text or text.startswith("/")
 
 
-def _below(project: Path, text: str) -> Path:
-    return (project / text).resolve()
+def _below(project: Path, text: str, name: str) -> Path:
+    """Return a folder's whole path. Raises RequestError, naming the variable, for a link that leads in a circle."""
+    try:
+        return (project / text).resolve()
+    except (OSError, RuntimeError) as error:
+        raise RequestError(f"{name}={text}: {error}") from error
 
 
 def _switch(variables: Mapping[str, str], name: str) -> bool:

@@ -59,6 +59,13 @@ def test_a_pipeline_has_its_kind_in_both_spellings(
         ({"SPACK_CONCRETE_ENV_DIR": ""}, "SPACK_CONCRETE_ENV_DIR is not set"),
         ({"SPACK_JOB_SPEC_DAG_HASH": "2dvny7r"}, "give the 32 characters"),
         ({"SPACK_CONCRETE_ENV_DIR": "elsewhere"}, "there is no spack.yaml in it"),
+        ({"SPACK_CONCRETE_ENV_DIR": "e" * 300}, "there is no spack.yaml in it"),
+        ({"SPACK_CONCRETE_ENV_DIR": "circle"}, "SPACK_CONCRETE_ENV_DIR=circle: "),
+        ({"SPACK_ENV": "circle/x"}, "SPACK_ENV=circle/x: "),
+        ({"SPACK_ARTIFACTS_ROOT": "circle"}, "SPACK_ARTIFACTS_ROOT=circle: "),
+        ({"SPACK_JOB_LOG_DIR": "circle"}, "SPACK_JOB_LOG_DIR=circle: "),
+        ({"SPACK_JOB_LOG_DIR": "jobs/tests"}, "SPACK_JOB_TEST_DIR has the same folder"),
+        ({"SPACK_JOB_LOG_DIR": "jobs/a", "SPACK_JOB_REPRO_DIR": "jobs/b/../a"}, "SPACK_JOB_REPRO_DIR has the same folder"),
         ({"SPACK_JOB_LOG_DIR": "."}, "SPACK_JOB_LOG_DIR"),
         ({"SPACK_JOB_LOG_DIR": "/"}, "SPACK_JOB_LOG_DIR"),
         ({"SPACK_JOB_LOG_DIR": "jobs"}, "SPACK_JOB_LOG_DIR"),
@@ -69,7 +76,10 @@ def test_a_pipeline_has_its_kind_in_both_spellings(
         ({"CI_PROJECT_DIR": ""}, "CI_PROJECT_DIR is not set"),
     ],
 )
-def test_what_cannot_work_is_rejected_by_name(variables: dict[str, str], changes: dict[str, str], message: str) -> None:
+def test_what_cannot_work_is_rejected_by_name(
+    variables: dict[str, str], tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
     with pytest.raises(RequestError, match=message):
         read_job(variables | changes)
 
