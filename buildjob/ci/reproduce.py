@@ -5,10 +5,13 @@ variables of an allow-list. Recipes come with the configuration, and so nothing 
 answered. Where the run names its image and a container engine answers, that image builds it, else the Spack here.
 """
 
+import contextlib
+import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -20,9 +23,9 @@ from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.gpg.key_source import find_source
 from buildjob.ci import container
 from buildjob.ci.fetched_artifacts import run_folder_of
-from buildjob.errors import RequestError, SpackError
+from buildjob.errors import Interrupted, RequestError, SpackError
 from buildjob.log import Log
-from buildjob.process import environments
+from buildjob.process import child, environments
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.run_folder import REPRODUCE, SPEC, TELEMETRY
 from buildjob.spack.find import find
@@ -35,12 +38,13 @@ _LONGEST = 400
 
 def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = input) -> int:
     """Build what another run has built; return the exit code. Raises AgentError, RequestError if the answer is no."""
-    with tempfile.TemporaryDirectory(prefix="spack-farm-reproduce-") as scratch:
+    with _stoppable(), tempfile.TemporaryDirectory(prefix="spack-farm-reproduce-") as scratch:
         folder = run_folder_of(request.reproduce, Path(scratch), dag_hash=request.hash, variables=request.variables)
         try:
             document = telemetry.read(folder / TELEMETRY)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise RequestError(f"{folder / TELEMETRY}: not a telemetry document: {error}") from error
+        require_one_spec(folder, document)
         changing = variables_of(document)
         image = container.image_of(document)
         engine = _engine_for(request, image, log)
@@ -54,6 +58,49 @@ def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = in
             given = {**changing, "SPACK_DISABLE_LOCAL_CONFIG": "true"}
             return _build_in_image(request, folder, document, container.argv(engine, image, given, []), log)
         return build(_request_for(request, folder, document, changing), log)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Raise Interrupted at a signal: what was downloaded must not stay. A build within catches signals itself."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, stop) for number in child.StopRequest.SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Node(msgspec.Struct, frozen=True):
+    name: str = ""
+    hash: str = ""
+
+
+class _Nodes(msgspec.Struct, frozen=True):
+    nodes: list[_Node]
+
+
+class _ConcreteSpec(msgspec.Struct, frozen=True):
+    """What is read of a concrete spec; its first node is what is to be built."""
+
+    spec: _Nodes
+
+
+def require_one_spec(folder: Path, document: Telemetry) -> None:
+    """Raise RequestError if the concrete spec is not that of the document: what is shown would not be what is built."""
+    try:
+        root = msgspec.json.decode((folder / SPEC).read_bytes(), type=_ConcreteSpec).spec.nodes[0]
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, IndexError) as error:
+        raise RequestError(f"{folder / SPEC}: not a concrete spec: {error}") from error
+    if (root.name, root.hash) != (document.spec.name, document.spec.hash):
+        raise RequestError(
+            f"{folder / SPEC} is of {_shown(root.name)} /{_shown(root.hash)}, and {TELEMETRY} beside it of "
+            f"{_shown(document.spec.name)} /{_shown(document.spec.hash)}: they are not of one run"
+        )
 
 
 def _engine_for(request: BuildRequest, image: container.Image | None, log: Log) -> str:

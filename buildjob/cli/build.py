@@ -5,6 +5,7 @@ Help, completion and the manual page are made from its parser. Only here do erro
 
 import argparse
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -190,6 +191,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stopped:
         log.error(str(stopped))
         return 128 + stopped.signal_number
+    except KeyboardInterrupt:  # before signals are caught
+        log.error(str(Interrupted(signal.SIGINT)))
+        return 128 + signal.SIGINT
     except AgentError as error:
         log.error(str(error))
         return EXIT_CODES[error.outcome]
