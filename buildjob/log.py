@@ -62,6 +62,11 @@ class Log:
         """Write a block of text as it is, such as a table."""
         self._write(text if text.endswith("\n") else text + "\n", self._stream)
 
+    def output(self, line: str) -> None:
+        """Print a line of what was asked for, which another program may read, to standard output."""
+        with self.screen.cleared():
+            sys.stdout.write(f"{line}\n")  # an error of writing is the caller's: what it was asked for is not there
+
     def _line(self, kind: str, text: str, *, is_error: bool = False) -> None:
         style, color = _STYLES[kind], self._error_color if is_error else self.color
         self._write(

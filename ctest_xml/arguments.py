@@ -1,7 +1,10 @@
 """The command line: its verbs, their options, and the types that options are read into. Loads no verb."""
 
 import argparse
+import os
 import platform
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +40,21 @@ class Arguments(argparse.Namespace):
     ca_file: str | None
     again: bool
     dry_run: bool
+
+
+def environment() -> Mapping[str, str]:
+    """Return the variables that decide what a terminal shows."""
+    return os.environ  # noqa: TID251  here it is read
+
+
+def line_for(verb: str) -> Callable[[str], None]:
+    """Return what writes a line for people to standard error."""
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"spack-farm ctest {verb}: {text}\n")
+        sys.stderr.flush()
+
+    return say
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,12 +4,14 @@ import re
 import sys
 from pathlib import Path
 
-from ctest_xml.arguments import Arguments
+from ctest_xml.arguments import Arguments, environment, line_for
 from ctest_xml.convert import DOCUMENTS, Conversion, Converted, convert
 from ctest_xml.errors import BadInput
 from ctest_xml.log_files import STANDARD_INPUT, base_name
 from ctest_xml.model import LogEvent, Site
 from ctest_xml.naming import build_stamp
+from ctest_xml.progress import Progress
+from status_line.screen import screen_for
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?")
 _SHOWN = 300
@@ -21,6 +23,7 @@ def run(arguments: Arguments) -> int:
     if len(set(names)) != len(names):
         raise BadInput("two of the logs have the same name, so they would share a folder; convert them one by one")
     how = Conversion(rules=arguments.rules, limit=arguments.limit, command=arguments.command or "")
+    screen, say = screen_for(sys.stderr, environment()), line_for("convert")
     for log, name in zip(arguments.logs, names, strict=True):
         build_name = arguments.build_name or name
 
@@ -29,8 +32,9 @@ def run(arguments: Arguments) -> int:
             return Site(name=arguments.site, build_name=build_name, build_stamp=stamp)
 
         out = arguments.out / name if len(names) > 1 else arguments.out
-        converted = convert(log, out, site=site, how=how)
         shown = "standard input" if log == STANDARD_INPUT else str(log)
+        progress = Progress(shown, screen=screen, say=say)
+        converted = convert(log, out, site=site, how=how, progress=progress)
         sys.stdout.write(_summary(shown, converted, out))
         sys.stdout.flush()  # with several logs, each appears when it is done
     return 0

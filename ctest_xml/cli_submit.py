@@ -1,18 +1,19 @@
 """`submit`: sends the documents of each folder and prints what became of each."""
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ctest_xml import spool
-from ctest_xml.arguments import Arguments
+from ctest_xml.answers import Delivery
+from ctest_xml.arguments import Arguments, environment, line_for
 from ctest_xml.cdash import Server
 from ctest_xml.errors import BadInput
-from ctest_xml.submit import Report, submit
+from ctest_xml.spool import DONE
+from ctest_xml.submit import Listener, Report, submit, to_send
+from status_line.progress import Progress
+from status_line.screen import screen_for
+from status_line.text import counted
 
-_PROGRESS_FROM_BYTES = 4_000_000
-_PROGRESS_SECONDS = 5.0
 _ADVICE: dict[spool.State, str] = {
     "ready": "not sent; run this again",
     "sending": "another sender has it",
@@ -24,16 +25,26 @@ _ADVICE: dict[spool.State, str] = {
 def run(arguments: Arguments) -> int:
     """Send the folders' documents; return 1 if CDash may lack one of them. Raises BadInput."""
     token = _token(arguments.token_file)
-    complete = True
-    for folder in spool.folders(arguments.folder):
-        if arguments.dry_run:
+    folders = spool.folders(arguments.folder)
+    if arguments.dry_run:
+        for folder in folders:
             states = ", ".join(f"{name} ({state})" for name, state in spool.documents(folder).items())
             sys.stdout.write(f"{folder} -> {arguments.url} project {arguments.project}: {states}\n")
-            continue
-        server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file or "")
-        report = submit(folder, server=server, again=arguments.again, progress=_progress())
-        _print(report)
-        complete = complete and not report.left
+        return 0
+    server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file or "")
+    screen = screen_for(sys.stderr, environment())
+    total = sum(len(to_send(folder, again=arguments.again)) for folder in folders)
+    complete, sent = True, 0
+    with Progress("sending", unit=("document", "documents"), screen=screen, say=line_for("submit"), total=total) as progress:
+        progress.begin()
+        for folder in folders:
+            report = submit(folder, server=server, again=arguments.again, listener=_counting(progress))
+            with screen.cleared():
+                _print(report)
+            complete = complete and not report.left
+            sent += sum(each.name != DONE and each.delivery is Delivery.SENT for each in report.results)
+    if total:
+        sys.stdout.write(f"{_totals(progress, sent)}\n")
     return 0 if complete else 1
 
 
@@ -59,15 +70,18 @@ def _print(report: Report) -> None:
         sys.stdout.write(f"build: {report.link}\n")
 
 
-def _progress() -> Callable[[str, int, int], None]:
-    """Return a function that logs the progress of large documents, at most once in five seconds."""
-    last = time.monotonic()
+def _counting(progress: Progress) -> Listener:
+    """Return what counts documents, bytes and retries."""
+    last: tuple[str, int] = ("", 0)
 
-    def log(name: str, sent: int, size: int) -> None:
+    def sent(name: str, so_far: int, _size: int) -> None:
         nonlocal last
-        now = time.monotonic()
-        if size >= _PROGRESS_FROM_BYTES and now - last >= _PROGRESS_SECONDS:
-            last = now
-            sys.stderr.write(f"{name}: {sent / 1e6:.0f} of {size / 1e6:.0f} MB sent\n")
+        before = last[1] if last[0] == name and last[1] <= so_far else 0  # 0: another document, or the same one again
+        progress.bytes += so_far - before
+        last = name, so_far
 
-    return log
+    return Listener(sent=sent, retried=progress.retried, settled=lambda _name: progress.add())
+
+
+def _totals(progress: Progress, sent: int) -> str:
+    return ", ".join([f"{sent:,} of {counted(progress.total or 0, 'document', 'documents')} sent", *progress.facts()])

@@ -53,12 +53,11 @@ def convert(
     try:
         out.mkdir(parents=True, exist_ok=True)
         progress.step("unpacking")
-        with plain_log(log, scratch=out, copied=progress.add) as plain:
+        with progress, plain_log(log, scratch=out, copied=progress.add) as plain:
             return _Writer(log, plain, out, site, how, progress).documents()
     except OSError as error:
         raise BadInput(f"--out {out}: {error}; make room there, or give a folder that can be written to") from error
     finally:
-        progress.end()
         if is_new:
             with suppress(OSError):
                 out.rmdir()  # only if nothing was written into it

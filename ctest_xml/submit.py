@@ -63,8 +63,25 @@ class Report:
     """The build's page; empty: CDash gave no build id (it may be in maintenance and take the files later)."""
 
 
-def _silent(_name: str, _sent: int, _size: int) -> None:
-    pass
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who learns how far a submission is."""
+
+    sent: Callable[[str, int, int], None] = lambda _name, _sent, _size: None
+    """Gets a document's name, the bytes sent of it so far, and its size."""
+    retried: Callable[[], object] = lambda: None
+    """Called before a document is sent again."""
+    settled: Callable[[str], object] = lambda _name: None
+    """Gets the name of a document when it is known what became of it in this call."""
+
+
+def to_send(folder: Path, *, again: bool) -> list[str]:
+    """Return the names of the documents that `submit` would send, without Done.xml, which it writes itself."""
+    return [name for name, state in spool.documents(folder).items() if name != DONE and state in _sent_states(again=again)]
+
+
+def _sent_states(*, again: bool) -> frozenset[State]:
+    return frozenset[State]({"ready", "unknown", "refused"} if again else {"ready"})
 
 
 def submit(
@@ -73,14 +90,14 @@ def submit(
     server: Server,
     again: bool = False,
     timing: Timing | None = None,
-    progress: Callable[[str, int, int], None] = _silent,
+    listener: Listener | None = None,
 ) -> Report:
     """Send the ready documents of a folder; with `again`, also unknown and refused ones. Never raises for the network.
 
-    `progress` gets a document's name, the bytes sent and its size. Raises BadInput for documents of different builds.
+    Raises BadInput for documents of different builds.
     """
     spool.mark_abandoned(folder)
-    submission = _Submission(folder, server, _identity(folder), timing or Timing(), progress)
+    submission = _Submission(folder, server, _identity(folder), timing or Timing(), listener or Listener())
     results: list[DocumentResult] = []
     if spool.documents(folder).get(DONE, "ready") == "ready":
         results += _send_all(submission, again=again)
@@ -109,7 +126,7 @@ class _Submission:
     server: Server
     identity: Identity
     timing: Timing
-    progress: Callable[[str, int, int], None]
+    listener: Listener
 
 
 def _identity_of(folder: Path, name: str) -> Identity:
@@ -133,11 +150,11 @@ def _identity(folder: Path) -> Identity:
 
 def _send_all(submission: _Submission, *, again: bool) -> Iterator[DocumentResult]:
     """Send one document after another, until an answer shows that the others would get the same."""
-    states = {"ready", "unknown", "refused"} if again else {"ready"}
     for name, state in spool.documents(submission.folder).items():
-        if name == DONE or state not in states:
+        if name == DONE or state not in _sent_states(again=again):
             continue
         answer = _send(submission, name, state)
+        submission.listener.settled(name)
         yield from _results_of(name, answer)
         if answer and (answer.applies_to_all or answer.may_retry):
             return
@@ -171,7 +188,11 @@ def _put(submission: _Submission, path: Path, name: str) -> Answer:
 
     def once() -> Answer:
         return put(
-            submission.server, path, name=name, identity=submission.identity, progress=partial(submission.progress, name)
+            submission.server,
+            path,
+            name=name,
+            identity=submission.identity,
+            progress=partial(submission.listener.sent, name),
         )
 
     answer = once()
@@ -179,6 +200,7 @@ def _put(submission: _Submission, path: Path, name: str) -> Answer:
         if not answer.may_retry:
             break
         submission.timing.sleep(wait)
+        submission.listener.retried()
         answer = once()
     if answer.delivery is Delivery.SENT:
         link = _link(submission.server, answer.build_id)

@@ -8,13 +8,13 @@ import datetime as dt
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sizing.builds import Build
 from sizing.documents import Refused, read_build
 from sizing.history.history import History
 from sizing.sources.source import Document, Source
+from status_line.progress import Progress
 
 LATE_DAYS = 7
 _PART = 500
@@ -34,10 +34,10 @@ class Tally:
     """By reason, without its particulars."""
 
 
-def ingest(source: Source, history: History, *, now: float, again: bool, progress: Callable[[int], object]) -> Tally:
+def ingest(source: Source, history: History, *, now: float, again: bool, progress: Progress) -> Tally:
     """Read a source into the history; with `again`, also days and documents that were read before.
 
-    `progress` gets the number of documents read, now and then. Raises SourceError, HistoryError.
+    `progress` counts them, with their bytes. Raises SourceError, HistoryError.
     """
     tally = Tally()
     since, skipped = "", set[str]()
@@ -46,10 +46,13 @@ def ingest(source: Source, history: History, *, now: float, again: bool, progres
         since = "" if listed is None else _day(listed - LATE_DAYS * _DAY_SECONDS)
     if not again:
         skipped = {digest[:20] for digest in history.digests(trusted=source.trusted)}
-    documents = source.documents(since=since, is_known=skipped.__contains__)
+    is_known = skipped.__contains__
+    progress.count = lambda: source.count(since=since, is_known=is_known)
+    progress.begin()
+    documents = source.documents(since=since, is_known=is_known)
     while part := list(itertools.islice(documents, _PART)):
         _take(part, history, tally, trusted=source.trusted, now=now)
-        progress(tally.read)
+        progress.add(len(part), size_bytes=sum(len(document.content) for document in part))
     if source.has_days:
         history.set_listed(source.name, at=now)
     return tally

@@ -22,7 +22,7 @@ _COUNT_AFTER_SECONDS = 2.0
 class Progress:
     """A context manager. Its methods may be called by any thread; `retried` also by forked processes.
 
-    No thread begins before the first `add`: a process can be forked until then.
+    No thread starts before `begin` or the first `add`: a process can be forked until then.
     """
 
     def __init__(  # noqa: PLR0913  what is counted, where it is shown, how much there is
@@ -35,6 +35,7 @@ class Progress:
         total: int | None = None,
         count: Callable[[], int] | None = None,
         every_seconds: float = EVERY_SECONDS,
+        count_after_seconds: float = _COUNT_AFTER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`say` gets a line a minute.
@@ -43,11 +44,12 @@ class Progress:
         """
         self._doing, self._unit = doing, unit
         self._screen, self._say = screen, say
-        self._every, self._clock = every_seconds, clock
+        self._every, self._count_after, self._clock = every_seconds, count_after_seconds, clock
         self._retries = Counter()
-        self._count = count
+        self.count = count
+        """Returns the total; None if that is known, or not to be known."""
         self._stack = contextlib.ExitStack()
-        self._has_begun = False
+        self._is_entered = self._has_begun = False
         self._begun = clock()
         self.total = total
         """How many there are; None while that is not known."""
@@ -55,12 +57,14 @@ class Progress:
         self.bytes = 0
 
     def __enter__(self) -> Self:
-        self._begun = self._clock()
+        self._begun, self._is_entered = self._clock(), True
+        self._retries.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._is_entered = False
         self._stack.close()
         self._retries.close()
 
@@ -68,7 +72,7 @@ class Progress:
         """Count what is done."""
         self.done += done
         self.bytes += size_bytes
-        self._begin()
+        self.begin()
 
     def retried(self) -> None:
         """Count something that is tried again."""
@@ -98,22 +102,28 @@ class Progress:
         title = f"{self._doing}: {number} {things}"
         return [*shortened(title, [elapsed(self._clock() - self._begun), *self.facts()]), f"{number} {things}", number]
 
-    def _begin(self) -> None:
-        if self._has_begun:
+    def begin(self) -> None:
+        """Show from now on how far it is."""
+        if self._has_begun or not self._is_entered:
             return
         self._has_begun = True
         self._stack.enter_context(self._screen.showing(self.forms))
         if not self._screen.is_live:
             self._stack.enter_context(Heartbeat(self._beat, every_seconds=self._every))
-        if self._count and self.total is None:
+        if self.count and self.total is None:
             over = threading.Event()
             self._stack.callback(over.set)
-            threading.Thread(target=self._find_total, args=(over, self._count), daemon=True, name="total").start()
+            threading.Thread(target=self._find_total, args=(over, self.count), daemon=True, name="total").start()
 
     def _beat(self, _seconds: float) -> None:
         self._say(self.text())
 
     def _find_total(self, over: threading.Event, count: Callable[[], int]) -> None:
-        if not over.wait(_COUNT_AFTER_SECONDS):
+        if not over.wait(self._count_after):
             with contextlib.suppress(Exception):  # the work itself reports what can't be listed
                 self.total = count()
+
+
+def silent() -> Progress:
+    """Return what counts, and shows nothing: for callers who look at the result only."""
+    return Progress("", unit=("", ""), screen=Screen(), say=lambda _text: None)

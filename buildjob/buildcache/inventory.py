@@ -45,6 +45,11 @@ def manifest_keys(store: Store, left_out: Callable[[Fault], object]) -> Iterator
         left_out(unlisted_fault(key))
 
 
+def count(store: Store) -> int:
+    """Return how many binaries there are: a listing of its own, for those who want to know how far another one is."""
+    return sum(1 for _ in manifest_keys(store, lambda _fault: None))
+
+
 def is_manifest(key: str, left_out: Callable[[Fault], object]) -> bool:
     """Return whether a key below that of all specs is that of a binary's manifest, by its form.
 

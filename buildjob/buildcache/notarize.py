@@ -18,6 +18,7 @@ from buildjob.buildcache.storage.store import LocalFile, Store
 from buildjob.buildcache.verify import CheckedBinary
 from buildjob.buildcache.workers import in_parallel
 from buildjob.errors import PublishError
+from status_line.progress import Progress, silent
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class NotarizeOptions(msgspec.Struct, frozen=True, kw_only=True):
     pushing: push.PushOptions = push.PushOptions()
     private: bool = False
     """The release build cache is private: it may have what must not be redistributed."""
+    progress: Progress = msgspec.field(default_factory=silent)
+    """Counts the binaries that the release build cache lacked, when their fate is known, and the bytes of those taken."""
     already_there: Callable[[int], None] = lambda _: None
     """Called at the end with the number of binaries that the release build cache has already: they are not read."""
 
@@ -76,17 +79,21 @@ def notarize(
     there = set(inventory.manifest_keys(target, left_out.append))
     left_out.clear()
     seen: list[int] = [0]
+    options.progress.count = lambda: sum(key not in there for key in inventory.manifest_keys(source, lambda _fault: None))
+    options.progress.begin()
     new = _lacking(inventory.manifest_keys(source, left_out.append), there, seen)
     checked = in_parallel(new, lambda key: verify.check(source, key, trust, read_blobs=True), workers=options.workers)
     appeared: list[str] = []
     batch: list[CheckedBinary] = []
     for _key, found in checked:
         if isinstance(found, Fault):
+            options.progress.add()
             yield found
             continue
         # a manifest says so, signed, where its push knew; recipes are never read here, since they are code
         must_stay = found.dag_hash in found.not_redistributable or specs.is_developed(found.nodes.values())
         if must_stay and not options.private:
+            options.progress.add()
             yield Kept(manifest_key=found.manifest_key)
             continue
         batch.append(found)
@@ -134,7 +141,11 @@ def _take(
         target.write(binary.manifest_key, signed)
 
     with push.announced_push(target, binaries, nodes, at_once=options.workers, options=options.pushing):
-        return [binary.manifest_key for binary, _ in in_parallel(batch, take, workers=options.workers)]
+        taken = []
+        for binary, _ in in_parallel(batch, take, workers=options.workers):
+            options.progress.add(size_bytes=sum(blob.content_length for blob in binary.blobs))
+            taken.append(binary.manifest_key)
+        return taken
 
 
 def _copy(key: str, checksum: str, source: Store, target: Store) -> None:

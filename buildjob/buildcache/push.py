@@ -20,6 +20,7 @@ from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
 from buildjob.errors import Conflict, Denied, PublishError, RequestError, Unavailable, Unsupported
 from buildjob.telemetry import Publish
+from status_line.progress import Progress, silent
 
 Sign = Callable[[bytes, str], bytes]
 """Takes a manifest's text and its key; returns what the build cache is to hold."""
@@ -97,8 +98,8 @@ class PushOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For a large push, if this process can be forked; the workers are shared among them."""
     update_index: bool = True
     indexing: index.IndexOptions = index.IndexOptions()
-    progress: Callable[[int, int, int], None] = lambda _done, _all, _bytes: None
-    """Called after each binary: how many are done, of how many, and the bytes uploaded so far."""
+    progress: Progress = msgspec.field(default_factory=silent)
+    """Counts the binaries and bytes uploaded."""
     sleep: Callable[[float], None] = time.sleep
     wall: Callable[[], float] = time.time
 
@@ -313,17 +314,19 @@ def _upload_all(planned: PushPlan, store: Store, sign: Sign, options: PushOption
 
         return upload
 
+    options.progress.total = len(by_key)
     each_uploaded: Iterator[tuple[str, int]]
     if options.processes > 1 and len(by_key) >= WORTH_TASKS and can_be_forked():
         each_uploaded = in_processes(
             by_key, lambda: uploader(store.reopened()), processes=options.processes, threads=_threads(options)
         )
     else:
+        options.progress.begin()
         each_uploaded = in_parallel(by_key, uploader(store), workers=options.workers)
     uploaded = 0
-    for done, (_, size) in enumerate(each_uploaded, 1):
+    for _, size in each_uploaded:
         uploaded += size
-        options.progress(done, len(by_key), uploaded)
+        options.progress.add(size_bytes=size)
     return uploaded
 
 

@@ -19,6 +19,7 @@ from buildjob.buildcache.signing import TrustHome
 from buildjob.buildcache.storage.store import Store
 from buildjob.buildcache.workers import WORTH_TASKS, can_be_forked, in_parallel, in_processes
 from buildjob.errors import Denied, NotFound, PublishError, Unavailable
+from status_line.progress import Progress, silent
 
 _LONGEST_FAULT = 2000
 _MOST_BLOBS = 500
@@ -68,6 +69,8 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_missing: bool = False
     """Binaries may need at run time what is not in the build cache: another one has it."""
     wall: Callable[[], float] = time.time
+    progress: Progress = msgspec.field(default_factory=silent)
+    """Counts the binaries that were checked, and the bytes that were read of them."""
 
 
 def verify(store: Store, trust: TrustHome | None, findings: Findings, options: VerifyOptions) -> Iterator[Fault]:
@@ -83,6 +86,7 @@ def verify(store: Store, trust: TrustHome | None, findings: Findings, options: V
     graph = dependencies.Graph()
     for manifest_key, result in _checked(store, trust, options, left_out):
         findings.binaries += 1
+        options.progress.add(size_bytes=result.bytes)
         there.add(layout.hash_of(manifest_key))
         named.add(result.blobs)
         if result.fault:
@@ -165,7 +169,9 @@ def _result_of(found: CheckedBinary) -> "_Result":
         return _Result(str(error)[:_LONGEST_FAULT], blobs)
     # what it does not need says nothing about it, whether we or Spack wrote it
     forbidden = [each for each in found.not_redistributable if each in found.nodes]
-    return _Result("", blobs, needs[:_MOST_NEEDS], forbidden[:_MOST_NEEDS])
+    return _Result(
+        "", blobs, needs[:_MOST_NEEDS], forbidden[:_MOST_NEEDS], bytes=sum(each.content_length for each in found.blobs)
+    )
 
 
 def _blob_fault(store: Store, blob: BlobRef, *, read: bool) -> str:
@@ -197,6 +203,8 @@ class _Result(msgspec.Struct, frozen=True):
     """DAG hashes of the binaries that it needs directly at run time; the first of very many."""
     not_redistributable: list[str] = []
     """Those of the DAG hashes that its manifest says must not be redistributed that it needs."""
+    bytes: int = 0
+    """The sizes of its blobs; 0 if there is a fault."""
 
 
 def _checked(
@@ -228,6 +236,7 @@ def _checked(
         threads = -(-options.workers // options.processes)
         results = in_processes(keys, lambda: checker(store.reopened()), processes=options.processes, threads=threads)
     else:
+        options.progress.begin()
         results = in_parallel(keys, checker(store), workers=options.workers)
     return ((manifest_key, msgspec.json.decode(result, type=_Result)) for manifest_key, result in results)
 

@@ -23,6 +23,7 @@ from buildjob.cli.publish_options import Arguments, add_environment, parser
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
+from status_line.screen import screen_for
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _BROKEN_PIPE = 128 + 13
@@ -103,7 +104,7 @@ def _write_nowhere() -> None:
 
 def _log(variables: Mapping[str, str]) -> Log:
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
-    return Log(sys.stderr, color=color)
+    return Log(sys.stderr, color=color, screen=screen_for(sys.stderr, variables))
 
 
 def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | None, code: int) -> int:

@@ -22,6 +22,8 @@ from buildjob.errors import PublishError, RequestError
 from buildjob.log import Log
 from buildjob.measure.cgroup_position import cpu_limit_cores, read_position
 from buildjob.report.format import format_count
+from status_line.progress import Progress
+from status_line.text import counted
 
 SOME_LEFT_OUT = 1
 """Exit code of a verb that did its work, but not on everything it came upon."""
@@ -54,9 +56,19 @@ def open_mirror(
     return store
 
 
-def open_existing(arguments: Arguments, url: str, log: Log) -> Store:
+def progress_of(doing: str, log: Log, *, total: int | None = None) -> Progress:
+    """Return what shows how far a verb is with the binaries."""
+    return Progress(doing, unit=("binary", "binaries"), screen=log.screen, say=log.note, total=total)
+
+
+def retries(progress: Progress) -> list[str]:
+    """Return how often requests were sent again, for the last line; nothing if none was."""
+    return [counted(progress.retries, "retry", "retries")] if progress.retries else []
+
+
+def open_existing(arguments: Arguments, url: str, log: Log, *, retries: RetryPolicy | None = None) -> Store:
     """Return the storage of a build cache. Raises RequestError if there is none: a wrong address must not make one."""
-    store = open_mirror(arguments, url, log)
+    store = open_mirror(arguments, url, log, retries=retries)
     presence.require(store)
     return store
 

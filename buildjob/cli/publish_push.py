@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,12 +9,14 @@ import msgspec
 from buildjob import options
 from buildjob.buildcache import layout, push, signing
 from buildjob.buildcache.storage.open import load_for
+from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.cli import publish_recipes as recipes
-from buildjob.cli.publish_inputs import index_options, open_mirror, processes_for, signer_in_background
+from buildjob.cli.publish_inputs import index_options, open_mirror, processes_for, progress_of, retries, signer_in_background
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
 from buildjob.report.format import format_bytes, format_count
+from status_line.progress import Progress
 
 
 def wait_for_environment(arguments: Arguments) -> bool:
@@ -53,7 +54,8 @@ def run(arguments: Arguments, log: Log) -> int:
         # gpg imports the key while this process loads boto3 and asks what the build cache has
         signs = not arguments.unsigned and not arguments.dry_run
         signer = stack.enter_context(signer_in_background(arguments)) if signs else None
-        store = open_mirror(arguments, arguments.mirror, log)
+        progress = stack.enter_context(progress_of("uploading", log))
+        store = open_mirror(arguments, arguments.mirror, log, retries=RetryPolicy(retried=progress.retried))
         planned = push.plan(
             folder,
             store,
@@ -73,11 +75,12 @@ def run(arguments: Arguments, log: Log) -> int:
         sign: push.Sign = lambda text, _where: text  # noqa: E731  typed here
         if signer:
             sign = _sign_with(signer())
-        pushed = push.push(planned, store, sign=sign, options=_options(arguments))
+        pushed = push.push(planned, store, sign=sign, options=_options(arguments, progress))
     if pushed.is_new:
         log.note(f"{store.url}: there was no build cache; this push has made one")
     if planned.binaries:
-        log.note(f"uploaded {_binaries(len(pushed.manifest_keys))}, {format_bytes(pushed.bytes)}, to {store.url}")
+        facts = [_binaries(len(pushed.manifest_keys)), format_bytes(pushed.bytes), *retries(progress)]
+        log.note(f"uploaded {', '.join(facts)}, to {store.url}")
     _log_index(log, pushed)
     if arguments.json:
         shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
@@ -103,29 +106,15 @@ def _sign_with(signer: signing.Signer) -> push.Sign:
     return lambda text, where: signer.clearsign(text, where=where)
 
 
-def _options(arguments: Arguments) -> push.PushOptions:
+def _options(arguments: Arguments, progress: Progress) -> push.PushOptions:
     connections = connections_of(arguments)
     return push.PushOptions(
         workers=connections,
         processes=processes_for(connections),
         update_index=not arguments.no_index,
         indexing=index_options(arguments),
-        progress=_progress(),
+        progress=progress,
     )
-
-
-def _progress() -> Callable[[int, int, int], None]:
-    """Return what rewrites one line on a terminal, and writes nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda _done, _all, _bytes: None
-
-    def show(done: int, every: int, size: int) -> None:
-        sys.stderr.write(f"\rspack-farm: {done} of {_binaries(every)}, {format_bytes(size)}\x1b[K")
-        if done == every:
-            sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
-
-    return show
 
 
 def _log_index(log: Log, pushed: push.Pushed) -> None:

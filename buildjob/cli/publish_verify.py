@@ -2,13 +2,15 @@
 
 import contextlib
 import datetime as dt
+import functools
 import sys
 
 import msgspec
 
-from buildjob.buildcache import layout, verify
+from buildjob.buildcache import inventory, layout, verify
+from buildjob.buildcache.storage.retry import RetryPolicy
 from buildjob.buildcache.storage.store import Store
-from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_for, trust
+from buildjob.cli.publish_inputs import open_existing, open_mirror, processes_for, progress_of, retries, trust
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
@@ -34,25 +36,30 @@ def run(arguments: Arguments, log: Log) -> int:
     if bool(arguments.trust) == arguments.any_signer:
         raise RequestError("give --trust FILE with the public keys that may have signed, or --any-signer")
     connections = connections_of(arguments)
+    progress = progress_of("verifying", log, total=len(arguments.only) or None)
     options = verify.VerifyOptions(
         read_blobs=not arguments.quick,
         workers=connections,
         processes=processes_for(connections),
         manifest_keys=arguments.only,
         allow_missing=arguments.allow_missing,
+        progress=progress,
     )
     findings, faults, faulty = verify.Findings(), 0, dict[str, str]()
     begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(progress)
         trusted = None if arguments.any_signer else stack.enter_context(trust(arguments.trust))
         # some binaries that are looked for may be missing together with the build cache
-        store = (open_mirror if arguments.only else open_existing)(arguments, arguments.mirror, log)
+        opening = open_mirror if arguments.only else open_existing
+        store = opening(arguments, arguments.mirror, log, retries=RetryPolicy(retried=progress.retried))
+        progress.count = functools.partial(inventory.count, store)
         for fault in verify.verify(store, trusted, findings, options):
             faults += 1
             if dag_hash := layout.hash_of(fault.key):
                 faulty.setdefault(dag_hash, fault.text)
             if not arguments.json:
-                sys.stdout.write(f"{fault.key}: {fault.text}\n")
+                log.output(f"{fault.key}: {fault.text}")
         if arguments.record:
             _record(store, _Report(version=1, at=begun, good=sorted(map(layout.hash_of, findings.good_keys)), faults=faulty))
             log.note(f"{store.url}/{layout.VERIFIED} says what was found")
@@ -60,7 +67,9 @@ def run(arguments: Arguments, log: Log) -> int:
         sys.stdout.write(msgspec.json.encode(findings.good_keys).decode() + "\n")
     good = len(findings.good_keys)
     binaries = format_count(findings.binaries, "binary", "binaries")
-    log.note(f"{good} of {binaries} good, {findings.indexed} indexed, {format_count(faults, 'fault')}")
+    facts = [f"{good} of {binaries} good", f"{findings.indexed} indexed", format_count(faults, "fault")]
+    read = [f"{format_bytes(progress.bytes)} read"] if progress.bytes and not arguments.quick else []
+    log.note(", ".join([*facts, *read, *retries(progress)]))
     if findings.not_redistributable:
         log.note(
             f"{format_count(len(findings.not_redistributable), 'package')} must not be redistributed; "

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,12 +73,17 @@ def parser(prog: str = "spack-farm sizing") -> argparse.ArgumentParser:
     return new
 
 
+def environment() -> Mapping[str, str]:
+    """Return the variables that decide what a terminal shows."""
+    return os.environ  # noqa: TID251  here it is read
+
+
 def history(arguments: Arguments) -> str:
     """Return where the history is: the option, else the variable, else a file in the user's data folder.
 
     Raises BadRequest for a variable that is nearly that one: another history would be read than the one that is meant.
     """
-    variables = os.environ  # noqa: TID251  here it is read
+    variables = environment()
     for name, offer in unknown_variables(variables, (HISTORY,), PREFIX):
         raise BadRequest(f"the variable {name} is unknown{offer}: correct or unset it")
     if arguments.history or variables.get(HISTORY):

@@ -34,17 +34,23 @@ class Folder:
 
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents, folder by folder in the order of names. Raises SourceError if the folder can't be read."""
+        for path in self._paths(since, is_known):
+            yield _read(path)
+
+    def count(self, *, since: str, is_known: IsKnown) -> int:
+        """Return how many documents there are. Raises SourceError."""
+        return sum(1 for _ in self._paths(since, is_known))
+
+    def _paths(self, since: str, is_known: IsKnown) -> Iterator[str]:
         try:
             mode = self._path.stat().st_mode
         except OSError as error:
             raise SourceError(f"{self._path} can't be read: {error.strerror}") from error
         if not stat.S_ISDIR(mode):
-            yield _read(str(self._path))
+            yield str(self._path)
             return
         for folder in self._days(since) if self.has_days else [str(self._path)]:
-            for path in _files(folder):
-                if not is_known(digest_in(path)):
-                    yield _read(path)
+            yield from (path for path in _files(folder) if not is_known(digest_in(path)))
 
     def _days(self, since: str) -> list[str]:
         """Return the folders of the days."""

@@ -4,7 +4,7 @@ Credentials, region and endpoint are boto3's own: variables, profiles, instance 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,8 +48,18 @@ def bucket_and_key(url: str) -> tuple[str, str]:
 class Bucket:
     """A prefix of a bucket, or one object."""
 
-    def __init__(self, url: str, *, trusted: bool | None = None, endpoint_url: str | None = None) -> None:
-        """Take the place of protected builds where the URL names a build cache. `trusted` None leaves it to the place."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        trusted: bool | None = None,
+        endpoint_url: str | None = None,
+        retried: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Take the place of protected builds where the URL names a build cache. `trusted` None leaves it to the place.
+
+        `retried` is called, in any thread, when a request is sent again.
+        """
         self._bucket, key = bucket_and_key(url)
         self._is_object = key.endswith(".json")
         if not self._is_object and not place_of(key):
@@ -60,6 +70,8 @@ class Bucket:
         self.trusted = place_of(key) == "protected" if trusted is None else trusted
         self.has_days = not self._is_object and self._prefix.endswith(("/protected/", "/other/"))
         self._client = make_client(endpoint_url)
+        self._retried = retried
+        self._client.meta.events.register("before-send.s3", self._before_send)
 
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents in the order of their keys. Raises SourceError if S3 refuses or does not answer."""
@@ -76,6 +88,10 @@ class Bucket:
                 for future in waiting:
                     future.cancel()
 
+    def count(self, *, since: str, is_known: IsKnown) -> int:
+        """Return how many documents there are. Raises SourceError."""
+        return sum(1 for _ in self._keys(since, is_known))
+
     def _keys(self, since: str, is_known: IsKnown) -> Iterator[str]:
         if self._is_object:
             yield self._prefix
@@ -90,6 +106,13 @@ class Bucket:
                 for listed in page.get("Contents", ()):
                     if listed["Key"].endswith(".json") and not is_known(digest_in(listed["Key"])):
                         yield listed["Key"]
+
+    def _before_send(self, request: Any, **_: Any) -> None:
+        """Count the attempts after the first. Source: AWS SDKs, the header `amz-sdk-request: attempt=2; max=5`."""
+        header = request.headers.get("amz-sdk-request", b"")
+        text = header.decode() if isinstance(header, bytes) else str(header)
+        if "attempt=" in text and "attempt=1;" not in f"{text};":
+            self._retried()
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, **options)

@@ -38,6 +38,9 @@ class Source(Protocol):
     has_days: bool
     """Whether documents lie in a folder for each day, so that old days need not be listed again."""
 
+    def count(self, *, since: str, is_known: IsKnown) -> int:
+        """Return how many documents `documents` would yield: a listing of its own, which another thread may make."""
+
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents of the day `since` (`2026-11-30`; empty for all) and later ones, but those that are known."""
 

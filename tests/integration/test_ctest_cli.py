@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_a_log_goes_all_the_way_to_cdash(log: Path, tmp_path: Path) -> None:
     assert (sent.returncode, sent.stderr) == (0, "")
     assert f"build: {cdash.url}/builds/4711" in sent.stdout
     assert "secret" not in sent.stdout
+    assert re.fullmatch(r"3 of 3 documents sent, [\d.]+ KiB", sent.stdout.splitlines()[-1])
     assert cdash.names() == ["Build.xml", "Notes.xml", "Upload.xml", "Done.xml"]
     assert [fault(file.body) for file in cdash.taken] == ["", "", "", ""]
 

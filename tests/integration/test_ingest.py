@@ -18,7 +18,9 @@ from sizing.documents import LARGEST_BYTES
 from sizing.history.history import open_history
 from sizing.ingest import ingest
 from sizing.sources.folder import Folder
-from sizing.sources.s3 import REQUESTS
+from sizing.sources.s3 import REQUESTS, Bucket
+from status_line.progress import Progress, silent
+from status_line.screen import Screen
 from tests.labs.checkout import ROOT
 from tests.labs.s3.faulty_server import in_front_of
 from tests.labs.s3.server import Server
@@ -60,12 +62,13 @@ def now_document(name: str = "hdf5", *, days_ago: float = 1, **changes: Any) -> 
 
 def summary(done: subprocess.CompletedProcess[str]) -> str:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return re.sub(r"; [\d,]+/s", "", done.stdout.partition(": ")[2].strip())
+    return re.sub(r"; [\d,]+/s(, [\d.]+ ([KM]i)?B)?", "", done.stdout.partition(": ")[2].strip())
 
 
 def test_a_second_reading_of_a_build_cache_finds_only_what_is_new(sizing: Sizing, mirror: Path) -> None:
     for number in range(3):
         upload(now_document(job={"id": str(number)}), mirror)
+    assert Folder(mirror).count(since="", is_known=lambda _: False) == 3
     assert summary(sizing("ingest", str(mirror))) == "3 documents read, 3 new (all trusted)"
     assert summary(sizing("ingest", str(mirror))) == "0 documents read, 0 new"
     upload(now_document("late", days_ago=6), mirror)
@@ -78,10 +81,10 @@ def test_days_that_were_listed_long_ago_are_not_listed_again(tmp_path: Path, mir
     with open_history(str(tmp_path / "h")) as history:
         for later, expected in ((0.0, 1), (9 * DAY, 0)):
             upload(document("early", ended=NOW - 20 * DAY, job={"id": str(later)}), mirror)
-            tally = ingest(Folder(mirror), history, now=NOW + later, again=False, progress=lambda _: None)
+            tally = ingest(Folder(mirror), history, now=NOW + later, again=False, progress=silent())
             assert tally.new == expected + (later == 0)
         upload(document("late", ended=NOW + 4 * DAY), mirror)
-        tally = ingest(Folder(mirror), history, now=NOW + 10 * DAY, again=False, progress=lambda _: None)
+        tally = ingest(Folder(mirror), history, now=NOW + 10 * DAY, again=False, progress=silent())
         assert tally.new == 1
 
 
@@ -165,17 +168,25 @@ def test_a_reading_that_is_killed_has_kept_what_it_read(tmp_path: Path) -> None:
     class Killed(Exception):  # noqa: N818
         pass
 
-    def kill(count: int) -> None:
-        if count >= 1000:
-            raise Killed
+    class Killing(Progress):
+        def add(self, done: int = 1, *, size_bytes: int = 0) -> None:
+            super().add(done, size_bytes=size_bytes)
+            if self.done >= 1000:
+                raise Killed
 
     for number in range(1200):
         upload(document(job={"id": str(number)}), tmp_path / "m")
     with open_history(str(tmp_path / "h")) as history:
         with pytest.raises(Killed):
-            ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=kill)
+            ingest(
+                Folder(tmp_path / "m"),
+                history,
+                now=NOW,
+                again=False,
+                progress=Killing("", unit=("", ""), screen=Screen(), say=print),
+            )
         assert sum(1 for _ in history.builds()) == 1000
-        tally = ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=lambda _: None)
+        tally = ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=silent())
         assert (tally.read, tally.new) == (200, 200)
 
 
@@ -205,6 +216,27 @@ def test_s3_is_read_by_day_once_each_and_late_ones_too(on_s3: tuple[Server, str,
     assert summary(sizing("ingest", f"{url}/telemetry/v1")) == "1 documents read, 1 new (all trusted)"
     assert summary(sizing("ingest", f"{url}/telemetry/v1/other")) == "1 documents read, 1 new (0 trusted)"
     assert {one.name for one in sizing.builds() if one.trusted} == {"hdf5", "late"}
+
+
+@pytest.mark.usefixtures("credentials")
+def test_requests_that_are_sent_again_are_counted(moto: Server, tmp_path: Path) -> None:
+    bucket, refused, retried = moto.bucket(), iter([True, True]), list[None]()
+    for number in range(2):
+        put(moto, bucket, now_document(job={"id": str(number)}), tmp_path / "m")
+
+    def refuse(request: Any) -> bool:
+        if "list-type" in request.path or not next(refused, False):
+            return False
+        request.send_response_only(503)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    with in_front_of(moto, refuse) as front:
+        source = Bucket(f"s3://{bucket}", endpoint_url=front.url, retried=lambda: retried.append(None))
+        assert source.count(since="", is_known=lambda _: False) == 2
+        assert len(list(source.documents(since="", is_known=lambda _: False))) == 2
+    assert len(retried) == 2
 
 
 @pytest.mark.usefixtures("credentials")

@@ -17,6 +17,7 @@ from buildjob.buildcache.push import publish
 from buildjob.buildcache.signing import Signer, TrustHome, public_keys, throw_away_home
 from buildjob.buildcache.storage.folder import FolderStore
 from buildjob.errors import PublishError, RequestError
+from status_line.progress import silent
 from tests.labs.build_cache import MakeStore, add_entry, as_it_is, consistent, dag_hash, expected, installs
 from tests.labs.checkout import ROOT
 from tests.labs.spack.keys import Key
@@ -130,12 +131,12 @@ def test_a_push_uploads_what_is_missing_and_indexes_it(make_store: MakeStore, tm
     assert installs(store) == expected({"lib": TREES["lib"]})
     planned = pushing.plan(tmp_path / "all", store, replace=False)
     assert [entry.dag_hash for entry in planned.binaries] == [dag_hash("app"), dag_hash("tool")]
-    progress: list[int] = []
-    options = pushing.PushOptions(progress=lambda done, _all, _bytes: progress.append(done))
+    progress = silent()
+    options = pushing.PushOptions(progress=progress)
     pushed = pushing.push(planned, store, sign=as_it_is, options=options)
     assert pushed.index
     assert pushed.index.replaced
-    assert progress == [1, 2]
+    assert (progress.done, progress.total, progress.bytes) == (2, 2, pushed.bytes)
     assert consistent(store) == 3
     assert installs(store) == expected(TREES)
     assert not list(push_record.pending(store))

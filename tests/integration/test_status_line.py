@@ -6,13 +6,21 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from buildjob.buildcache.push import publish
+from buildjob.buildcache.workers import in_processes
 from buildjob.process.child import Output
+from status_line.progress import Progress
 from status_line.screen import Screen
+from tests.labs.build_cache import add_entry, as_it_is
 from tests.labs.pty_screen import run_on, running_on, terminal
+from tests.labs.s3.faulty_server import in_front_of
+from tests.labs.s3.server import Server
 
 ROOT = Path(__file__).parents[2]
 STATUS = re.compile(r"\[1/1\] mine@1 \(")
@@ -166,3 +174,47 @@ def test_a_line_of_another_part_replaces_the_one_around_it_or_yields_to_it() -> 
                 shown.wait_for(lambda raw: raw.endswith(b"inner\x1b[K"))
             shown.wait_for(lambda raw: raw.endswith(b"outer\x1b[K"))
         assert b"hidden" not in shown.raw
+
+
+def test_what_forked_processes_retry_is_counted() -> None:
+    with Progress("uploading", unit=("binary", "binaries"), screen=Screen(), say=print) as progress:
+
+        def prepare() -> Callable[[str], int]:
+            def work(_task: str) -> int:
+                progress.retried()
+                return 1
+
+            return work
+
+        tasks = [str(number) for number in range(100)]
+        assert len(list(in_processes(tasks, prepare, processes=2, threads=2))) == 100
+        assert progress.retries == 100
+    assert progress.retries == 100
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_verification_shows_how_far_it_is_and_ends_with_what_it_read_and_retried(moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    for name in ("app", "lib"):
+        add_entry(tmp_path / "unsigned", name)
+    publish(tmp_path / "unsigned", moto.store(f"s3://{bucket}/x"), sign=as_it_is)
+    may_go, refused = threading.Event(), iter([True])
+
+    def hold(request: Any) -> bool:
+        if "/blobs/" not in request.path:
+            return False
+        may_go.wait(60)
+        if not next(refused, False):
+            return False
+        request.send_response_only(503)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    argv = [sys.executable, "-m", "spack_farm", "publish", "verify", f"s3://{bucket}/x", "--any-signer"]
+    with in_front_of(moto, hold) as front, running_on(50, argv, environment(**front.environment)) as (program, shown):
+        shown.wait_for(lambda raw: b"verifying: 0 of 2 binaries" in raw)  # by a listing of its own
+        may_go.set()
+        assert program.wait(60) == 0
+    last = r"spack-farm: 2 of 2 binaries good, 2 indexed, 0 faults, [\d.]+ KiB read, 1 retry"
+    assert [line for line in shown.view().lines if line and not re.fullmatch(last, line)] == []

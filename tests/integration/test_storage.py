@@ -135,6 +135,7 @@ def faulty(s3: Server) -> Iterator[Callable[[Fault], Server]]:
 @pytest.mark.parametrize("status", [500, 503])
 def test_throttling_and_faults_of_the_server_are_tried_again(faulty: Callable[[Fault], Server], status: int) -> None:
     waits: list[float] = []
+    retried: list[None] = []
     answers = iter([status, status, status, 0])  # the first is for the fast path, which leaves it to boto3
 
     def fault(request: http.server.BaseHTTPRequestHandler) -> bool:
@@ -146,10 +147,12 @@ def test_throttling_and_faults_of_the_server_are_tried_again(faulty: Callable[[F
         return True
 
     server = faulty(fault)
-    store = server.store(f"s3://{server.bucket()}/x", retries=RetryPolicy(sleep=waits.append, random=lambda: 1.0))
+    policy = RetryPolicy(sleep=waits.append, random=lambda: 1.0, retried=lambda: retried.append(None))
+    store = server.store(f"s3://{server.bucket()}/x", retries=policy)
     store.write("key", b"x", only_if=ABSENT)
     assert store.read("key").data == b"x"
     assert waits == [0.2, 0.4]
+    assert len(retried) == 3
 
 
 def test_a_lost_answer_of_a_conditional_write_is_no_conflict(faulty: Callable[[Fault], Server]) -> None:

@@ -14,7 +14,7 @@ from ctest_xml.cdash import Server
 from ctest_xml.errors import BadInput
 from ctest_xml.files import write_whole
 from ctest_xml.model import Build, Configure, Note, Site, Update, Upload
-from ctest_xml.submit import Report, Timing, submit
+from ctest_xml.submit import Listener, Report, Timing, submit, to_send
 from tests.fakes.cdash import CDash
 
 SITE = Site(name="runner & co", build_name="zlib %gcc@12", build_stamp="20261122-0742-Spack")
@@ -97,7 +97,11 @@ def test_nothing_is_ever_sent_after_done(folder: Path, cdash: CDash) -> None:
 def test_what_was_certainly_not_taken_is_sent_again(folder: Path, cdash: CDash, fault: str) -> None:
     add_large_upload(folder)
     cdash.faults = {"Upload.xml": [fault, fault]}
-    assert send(folder, cdash).left == {}
+    retried, settled = list[None](), list[str]()
+    assert len(to_send(folder, again=False)) == len(ALL)
+    listener = Listener(retried=lambda: retried.append(None), settled=settled.append)
+    assert submit(folder, server=server(cdash), timing=TIMING, listener=listener).left == {}
+    assert (len(retried), sorted(settled)) == (2, sorted(ALL))
     assert sorted(cdash.names()) == sorted([*ALL, "Done.xml"])
 
 
@@ -278,6 +282,6 @@ def test_progress_is_told_to_the_last_byte(folder: Path, cdash: CDash) -> None:
         folder,
         server=server(cdash),
         timing=TIMING,
-        progress=lambda name, sent, size: told.__setitem__(name, (sent, size)),
+        listener=Listener(sent=lambda name, sent, size: told.__setitem__(name, (sent, size))),
     )
     assert told["Upload.xml"][0] == told["Upload.xml"][1] > 4_000_000

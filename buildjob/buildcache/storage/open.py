@@ -61,7 +61,7 @@ def _open_s3(url: str, access: Access, *, notice: Notice, retries: RetryPolicy |
         return s3_learned.Learner(s3.S3Store(url, access, retries=retries, notice=notice))
 
     # the one use of the fast path: `return make().plain` works, too, and costs more
-    return s3_fast_path.FastS3(url, make, direct)
+    return s3_fast_path.FastS3(url, make, direct, retried=(retries or RetryPolicy()).retried)
 
 
 def open_static(url: str, route: StaticRoute) -> Store:

@@ -31,6 +31,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
+    retried: Callable[[], object] = lambda: None
+    """Called before each further attempt, maybe in a forked process."""
 
     def wait_seconds(self, failures: int) -> float:
         """Return how long to wait after this many failures."""
@@ -54,5 +56,6 @@ def with_retries(
             if until_next > policy.most_seconds:
                 raise
             failed(attempt, error, until_next)
+            policy.retried()
             policy.sleep(wait_seconds)
     return call(policy.tries)

@@ -40,8 +40,18 @@ _Result = TypeVar("_Result")
 class FastS3:
     """An `S3Store` that reads, writes and stats small objects on the fast path. Threads may share it."""
 
-    def __init__(self, url: str, make: "Callable[[], Learner]", direct: DirectConnections | None = None) -> None:
-        """`make` makes the `S3Store`, with what learns from it: at once without `direct`, else only when it is needed."""
+    def __init__(
+        self,
+        url: str,
+        make: "Callable[[], Learner]",
+        direct: DirectConnections | None = None,
+        *,
+        retried: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`make` makes the `S3Store`, with what learns from it: at once without `direct`, else only when it is needed.
+
+        `retried` is called where the server has failed, and boto3 asks again.
+        """
         bucket, prefix = split_url(url)
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._prefix = f"{prefix}/" if prefix else ""
@@ -49,6 +59,7 @@ class FastS3:
         self._lock = threading.Lock()
         self._made: Learner | None = None
         self._direct = direct
+        self._retried = retried
         if direct is None:
             self._learner()
 
@@ -180,9 +191,10 @@ class FastS3:
     def reopened(self) -> Store:
         """Return the same storage with connections of its own."""
         if self._made is None and self._direct:
-            return FastS3(self.url, self._make, self._direct.reopened())
+            return FastS3(self.url, self._make, self._direct.reopened(), retried=self._retried)
         learner = self._learner()
-        return FastS3(self.url, learner.reopened, self._direct.reopened() if self._direct else None)
+        direct = self._direct.reopened() if self._direct else None
+        return FastS3(self.url, learner.reopened, direct, retried=self._retried)
 
     def _got(self, key: str, take: Callable[[http.client.HTTPResponse], _Result | None]) -> _Result | None:
         """Return what `take` makes of an object; None if only boto3 may get it. Raises NotFound."""
@@ -228,7 +240,10 @@ class FastS3:
     ) -> Answer[_Result]:
         if self._direct is None or not self._direct.is_worth_trying:
             return Answer(was_sent=False)
-        return self._direct.request(method, self._prefix + key, headers or {}, body, take, hoped_for=hoped_for)
+        answer = self._direct.request(method, self._prefix + key, headers or {}, body, take, hoped_for=hoped_for)
+        if answer.may_be_done and answer.result is None:
+            self._retried()
+        return answer
 
     def _is_absent(self, status: int | None) -> bool:
         """Return whether a HEAD's status says that there is no object.
