@@ -7,8 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from buildjob.errors import RequestError
 from spelling.variables import unknown_variables
 
@@ -21,14 +19,6 @@ _MEMORY_UNITS = {"": 1, "k": 1000, "kB": 1000}
 _MEMORY_UNITS |= {f"{unit}{end}": 1000 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
 _MEMORY_UNITS |= {f"{unit}i{end}": 1024 ** (power + 1) for power, unit in enumerate("KMGT") for end in ("", "B")}
 _LEAST_MEMORY_BYTES = 16 << 20
-
-
-class PrestartedInput(msgspec.Struct, frozen=True, kw_only=True):
-    """The line of input that a prestarted `spack-farm publish` waits for."""
-
-    environment: dict[str, str]
-    held: dict[str, bytes] = {}
-    """Option -> what a pipe gave for it: no other process can read that again."""
 
 
 def environment() -> dict[str, str]:

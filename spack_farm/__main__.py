@@ -39,6 +39,8 @@ VERBS = {
     "doctor": ("buildjob.cli.doctor", "check what a build here needs, and say how to fix what is missing"),
 }
 """Verb -> module whose `main(argv)` carries it out and whose `parser()` describes it, and what it does."""
+_HELP = {"executor": "executor.arguments"}
+"""Verb -> module of its parser alone, where the verb's own module loads much more than that."""
 _OTHER_VERBS = {
     "paths": "show the folders that spack-farm uses",
     "completion": 'print a completion script: eval "$(spack-farm completion bash)"',
@@ -87,6 +89,10 @@ def main() -> int:
 
 def _run(verb: str, arguments: list[str]) -> int:
     """Carry a verb out; one that rejects its command line is followed by what may have been meant."""
+    if verb in _HELP and {"-h", "--help"}.intersection(arguments):
+        import importlib  # noqa: PLC0415  lazily, as below
+
+        importlib.import_module(_HELP[verb]).parser().parse_args(arguments)  # ends the process, unless it is a value
     module = _module_of(verb)
     try:
         code: int = module.main(arguments)

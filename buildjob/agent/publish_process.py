@@ -19,8 +19,8 @@ from buildjob.buildcache import layout
 from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.buildcache.signing import TrustHome
 from buildjob.errors import AgentError, PublishError, RequestError
-from buildjob.options import PrestartedInput
 from buildjob.outcome import Outcome
+from buildjob.prestarted_input import PrestartedInput
 from buildjob.s3_plain import StaticRoute, static_route
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.telemetry import Publish

@@ -16,8 +16,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from buildjob import extra, options
 from buildjob.cli.publish_options import Arguments, add_environment, parser
 from buildjob.errors import AgentError, Interrupted
@@ -27,14 +25,6 @@ from status_line.screen import screen_for
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _BROKEN_PIPE = 128 + 13
-
-
-class _Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` prints as the last line of standard output when a verb fails."""
-
-    error: str
-    outcome: Outcome | None
-    """None for a bug in spack-farm, which has no outcome."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,11 +98,15 @@ def _log(variables: Mapping[str, str]) -> Log:
 
 
 def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | None, code: int) -> int:
-    """Log an error, print it as JSON where that was asked for, and return the exit code."""
+    """Log an error, print it as JSON where that was asked for, and return the exit code.
+
+    The outcome is None for a bug in spack-farm, which has none.
+    """
     log.error(message)
     if getattr(arguments, "json", False):
-        failure = _Failure(error=message, outcome=outcome)
-        sys.stdout.write(msgspec.json.encode(failure).decode() + "\n")
+        import msgspec  # noqa: PLC0415  --help need not load it
+
+        sys.stdout.write(msgspec.json.encode({"error": message, "outcome": outcome}).decode() + "\n")
         sys.stdout.flush()
     return code
 

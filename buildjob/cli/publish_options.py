@@ -49,7 +49,7 @@ _OF_S3 = ("endpoint_url", "region", "profile", "ca_file", "path_style")
 
 
 class Arguments(argparse.Namespace):
-    """All options of all verbs, with their types."""
+    """All options of all verbs, with their types; those of `spack-farm report` come last."""
 
     verb: Literal["push", "index", "notarize", "verify", "prune", "ls", "keys", "telemetry"]
     unsigned_folder: str
@@ -94,6 +94,10 @@ class Arguments(argparse.Namespace):
     prestarted: Literal["boto3", "nothing"] | None
     """What is loaded while a push waits for its environment; None if it does not wait."""
     held: dict[str, bytes] = {}  # noqa: RUF012  replaced whole, by the one that gets what pipes gave to the agent
+    output: str | None
+    graph: str | None
+    pipeline: str | None
+    most: str | None
 
 
 def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:

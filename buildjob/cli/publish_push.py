@@ -15,6 +15,7 @@ from buildjob.cli.publish_inputs import index_options, open_mirror, processes_fo
 from buildjob.cli.publish_options import Arguments, connections_of
 from buildjob.errors import RequestError
 from buildjob.log import Log
+from buildjob.prestarted_input import PrestartedInput
 from buildjob.report.format import format_bytes, format_count
 from status_line.progress import Progress
 
@@ -34,7 +35,7 @@ def wait_for_environment(arguments: Arguments) -> bool:
     if not line:
         return False
     try:
-        given = msgspec.json.decode(line, type=options.PrestartedInput)
+        given = msgspec.json.decode(line, type=PrestartedInput)
         options.take_on(given.environment)
         arguments.held = given.held
     except (msgspec.MsgspecError, ValueError) as error:  # of a name with "=" or a NUL; the line has secrets: not shown

@@ -19,7 +19,8 @@ import delegate.extra
 import executor.extra
 import pipelines.extra
 import sizing.extra
-from buildjob.cli.doctor import EXTRAS
+from buildjob.cli.doctor_checks import EXTRAS
+from spack_farm.__main__ import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -242,13 +243,5 @@ def third_party(path: Path) -> Iterator[str]:
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names | {
-                "autoscaler",
-                "buildjob",
-                "ctest_xml",
-                "delegate",
-                "executor",
-                "pipelines",
-                "sizing",
-            }:
+            if top not in sys.stdlib_module_names | set(FOLDERS):
                 yield top

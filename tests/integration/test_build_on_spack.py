@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.labs.folder_server import served
 from tests.labs.spack.keys import Key
-from tests.labs.spack.lab import SpackLab, assert_phases_are_the_run, cdash_faults, other_tree, read_telemetry
+from tests.labs.spack.lab import SpackLab, SpackStarts, assert_phases_are_the_run, cdash_faults, other_tree, read_telemetry
 
 pytestmark = pytest.mark.spack
 
@@ -91,6 +92,14 @@ def test_a_failing_package_ends_with_1_and_its_dependents_are_not_tried(lab: Spa
     assert cdash_faults(tmp_path, "hello-broken") == []
     (build,) = tmp_path.glob("*/cdash/Build.xml")
     assert b"<SourceFile>broken.c</SourceFile>" in build.read_bytes()
+
+
+def test_a_build_of_what_is_installed_starts_spack_once(lab: SpackLab, tmp_path: Path) -> None:
+    starts = SpackStarts(tmp_path, lab.environment.get("SPACK_PYTHON", sys.executable))
+    done = lab.build("libhello", "--out", tmp_path, environment=starts.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_telemetry(tmp_path, "libhello").outcome == "already_there"
+    assert len(starts.lines) == 1, starts.lines
 
 
 def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: SpackLab, key: Key, tmp_path: Path) -> None:

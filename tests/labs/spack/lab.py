@@ -120,10 +120,14 @@ class SpackStarts:
         self.environment = {"SPACK_PYTHON": str(program)}
 
     @property
+    def lines(self) -> list[str]:
+        """What Spack was started with, each time."""
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+    @property
     def scripts(self) -> list[str]:
         """The scripts of ours that Spack was started with, in their order."""
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return [Path(word).name for line in lines for word in line.split() if "/spack/inside/" in word]
+        return [Path(word).name for line in self.lines for word in line.split() if "/spack/inside/" in word]
 
 
 def kill_all(agent: subprocess.Popen[bytes]) -> None:

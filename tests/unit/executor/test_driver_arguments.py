@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor.driver import Arguments, parser, read_arguments
+from executor.arguments import Arguments, parser, read_arguments
 
 CALLED = ["config", "prepare", "cleanup"]
 OTHERS = [

@@ -12,7 +12,7 @@ from buildjob.agent.request import Target
 from buildjob.buildcache import layout
 from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.errors import AgentError, PublishError, RequestError
-from buildjob.options import PrestartedInput
+from buildjob.prestarted_input import PrestartedInput
 from buildjob.spack.concrete import ConcreteSpec
 
 S3 = Target(url="s3://bucket/x", folder=None, signing_key_file=None)
