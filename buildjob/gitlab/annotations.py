@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from buildjob.outcome import Outcome
-from buildjob.run_folder import LOG, PAGE, RunResult
+from buildjob.run_folder import LOG, LOG_PAGE, PAGE, RunResult
 
 FILE = "annotations.json"
 _SECTION = "spack-farm"
@@ -83,7 +83,7 @@ def _links(result: RunResult, variables: Mapping[str, str]) -> list[ExternalLink
     title = f"{known.name}@{known.version}{f' /{known.hash[:7]}' if known.hash else ''}: {result.outcome.value}"
     wanted = [(PAGE, title)]
     if result.outcome not in _GOOD:
-        wanted.append((LOG, f"{title}, log"))
+        wanted += [(LOG_PAGE, f"{title}, errors in the log"), (LOG, f"{title}, {LOG}")]
     return [
         ExternalLink(label=label[:_LONGEST_LABEL], url=url)
         for name, label in wanted

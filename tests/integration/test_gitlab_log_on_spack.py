@@ -41,7 +41,12 @@ def test_a_log_of_five_packages_is_short_and_ends_with_the_first_error(lab: Spac
     assert len(shown) <= 60, "\n".join(shown)
     assert not any(line.startswith("  phase ") for line in shown)
     links = json.loads((tmp_path / "out/annotations.json").read_text())["spack-farm"]
-    assert (
-        len(links) == 9
-    )  # of all packages; of both calls: five pages, the failure's page and log, the page of what was not built
+    # of all packages; of both calls: five pages, the failure's page, its log's page and log, the page of what was not built
+    assert len(links) == 10
+    assert {Path(link["external_link"]["url"]).name for link in links} >= {
+        "report.html",
+        "log.html",
+        "build.log",
+        "index.html",
+    }
     assert all(link["external_link"]["url"].startswith(f"{JOB}/artifacts/file/out/") for link in links)

@@ -10,7 +10,7 @@ import pytest
 
 from buildjob.gitlab import annotations, files, junit
 from buildjob.outcome import Outcome
-from buildjob.run_folder import PAGE, RunResult
+from buildjob.run_folder import LOG, LOG_PAGE, PAGE, RunResult
 from buildjob.telemetry import FirstError, PackageSpec
 from tests.labs.telemetry_samples import sample
 
@@ -38,7 +38,8 @@ def run(folder: Path, outcome: Outcome = Outcome.BUILT, name: str = "zlib", **ch
     where = folder / f"{name}-1.3"
     where.mkdir(parents=True, exist_ok=True)
     (where / PAGE).touch()
-    (where / "build.log").touch()
+    (where / LOG).touch()
+    (where / LOG_PAGE).touch()
     document = sample(
         outcome=outcome.value, spec=PackageSpec(name=name, version="1.3", hash="abcdefghij"), **changes
     )  # fmt: skip
@@ -61,9 +62,16 @@ def test_each_page_is_linked_and_what_failed_comes_first(tmp_path: Path) -> None
     found = links(annotations.merged(b"", results, variables(tmp_path)))
     assert found == [
         ("hdf5@1.3 /abcdefg: build_failed", f"{JOB}/artifacts/file/out/hdf5-1.3/report.html"),
-        ("hdf5@1.3 /abcdefg: build_failed, log", f"{JOB}/artifacts/file/out/hdf5-1.3/build.log"),
+        ("hdf5@1.3 /abcdefg: build_failed, errors in the log", f"{JOB}/artifacts/file/out/hdf5-1.3/log.html"),
+        ("hdf5@1.3 /abcdefg: build_failed, build.log", f"{JOB}/artifacts/file/out/hdf5-1.3/build.log"),
         ("zlib@1.3 /abcdefg: built", f"{JOB}/artifacts/file/out/zlib-1.3/report.html"),
     ]
+
+
+def test_what_is_not_there_is_not_linked(tmp_path: Path) -> None:
+    result = run(tmp_path, Outcome.BUILD_FAILED)
+    (result.folder / LOG_PAGE).unlink()
+    assert [Path(url).name for _, url in links(annotations.merged(b"", [result], variables(tmp_path)))] == [PAGE, LOG]
 
 
 @pytest.mark.parametrize(
