@@ -3,7 +3,9 @@
 import contextlib
 import datetime as dt
 import functools
+import shlex
 import sys
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -17,6 +19,9 @@ from buildjob.log import Log
 from buildjob.report.format import format_bytes, format_count
 
 _FAULTS = 1
+_MOST_SPECS = 10
+_SHORT, _LONG = 7, 32
+"""Length of a DAG hash as it is written, and whole."""
 
 
 class _Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +50,7 @@ def run(arguments: Arguments, log: Log) -> int:
         allow_missing=arguments.allow_missing,
         progress=progress,
     )
-    findings, faults, faulty = verify.Findings(), 0, dict[str, str]()
+    findings, faults, faulty, keys = verify.Findings(), 0, dict[str, str](), list[str]()
     begun = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress)
@@ -56,6 +61,7 @@ def run(arguments: Arguments, log: Log) -> int:
         progress.count = functools.partial(inventory.count, store)
         for fault in verify.verify(store, trusted, findings, options):
             faults += 1
+            keys.append(fault.key)
             if dag_hash := layout.hash_of(fault.key):
                 faulty.setdefault(dag_hash, fault.text)
             if not arguments.json:
@@ -70,6 +76,14 @@ def run(arguments: Arguments, log: Log) -> int:
     facts = [f"{good} of {binaries} good", f"{findings.indexed} indexed", format_count(faults, "fault")]
     read = [f"{format_bytes(progress.bytes)} read"] if progress.bytes and not arguments.quick else []
     log.note(", ".join([*facts, *read, *retries(progress)]))
+    _log_notes(findings, log)
+    for command in mending(keys, arguments.mirror):
+        log.note(f"help: {command}")
+    return _FAULTS if faults else 0
+
+
+def _log_notes(findings: verify.Findings, log: Log) -> None:
+    """Log what is no fault."""
     if findings.not_redistributable:
         log.note(
             f"{format_count(len(findings.not_redistributable), 'package')} must not be redistributed; "
@@ -81,9 +95,30 @@ def run(arguments: Arguments, log: Log) -> int:
     if findings.unreferenced:
         size = format_bytes(findings.unreferenced_bytes)
         log.note(
-            f"{format_count(findings.unreferenced, 'blob')}, {size}, that no manifest names; publish prune deletes them"
+            f"{format_count(findings.unreferenced, 'blob')}, {size}, that no manifest names; "
+            "publish prune --older-than TIME deletes them once they are as old"
         )
-    return _FAULTS if faults else 0
+
+
+def mending(keys: Sequence[str], mirror: str) -> Iterator[str]:
+    """Yield the commands that mend a build cache in which these objects have a fault: each once, in their order.
+
+    A build publishes again what is damaged, unsigned or signed by a stranger; it builds only what is not installed.
+    """
+    binaries = dict.fromkeys(found for key in keys if (found := _spec_of(key)))
+    if binaries:
+        shown = list(binaries)[:_MOST_SPECS]
+        more = f"   # and {len(binaries) - len(shown):,} more" if len(binaries) > len(shown) else ""
+        # KEY stands for a file that a verification does not know
+        yield f"{shlex.join(['spack-farm', 'build', *shown, '--mirror', mirror])} --signing-key-file KEY{more}"
+    if {layout.INDEX, layout.LAYOUT} & set(keys):
+        yield f"{shlex.join(['spack-farm', 'publish', 'index', mirror, '--rebuild'])}"
+
+
+def _spec_of(key: str) -> str:
+    """Return the spec of a binary as Spack finds it by its hash, `zlib/abcdefg`; "" for any other object."""
+    name, dag_hash = key.removeprefix(layout.SPECS).partition("/")[0], layout.hash_of(key)
+    return f"{name}/{dag_hash[:_SHORT]}" if key.startswith(layout.SPECS) and len(dag_hash) == _LONG else ""
 
 
 def _record(store: Store, report: _Report) -> None:

@@ -25,12 +25,13 @@ _MOST_FAULTS = 20
 
 def write(arguments: Arguments, log: Log) -> int:
     """Write the page and print what is on it; return the exit code."""
-    graph = _graph(arguments)
+    graph, place = _graph(arguments), ""
     if arguments.mirror.startswith("s3:"):
         output = Path(arguments.output or INDEX_PAGE)
         found, times = _write(arguments, graph, output, up="", read=lambda: _from_s3(arguments, log))
     else:
         folder = _folder_of(arguments.mirror)
+        place = str(folder)
         output = Path(arguments.output) if arguments.output else folder / INDEX_PAGE
         way = os.path.relpath(folder, output.parent)
         reader = Reader(folder, most=_most(arguments))
@@ -40,7 +41,7 @@ def write(arguments: Arguments, log: Log) -> int:
         log.warning(f"not read: {fault.name}: {fault.reason}")
     if len(found.faults) > _MOST_FAULTS:
         log.warning(f"not read: {len(found.faults) - _MOST_FAULTS:,} more; the page lists the first ones")
-    sys.stdout.write("".join(f"{line}\n" for line in (*text.lines(found, times), f"page: {output}")))
+    sys.stdout.write("".join(f"{line}\n" for line in (*text.lines(found, times, folder=place), f"page: {output}")))
     sys.stdout.flush()
     return 0
 

@@ -4,6 +4,7 @@ Lines for a terminal or a job's log, of plain ASCII and without anything that a 
 """
 
 import collections
+import shlex
 from collections.abc import Iterator, Sequence
 
 from buildjob.report import foreign_text
@@ -16,17 +17,21 @@ from buildjob.report.many.timing_section import PARTS, summary, times, title
 
 _FAILING, _PATH = 10, 20
 _NAME, _ERROR, _WHY = 48, 160, 300
+_LONGEST_COMMAND = 4096
 _ABSENT = "-"
 
 
-def lines(collection: Collection, pipelines: Sequence[PipelineTime]) -> Iterator[str]:
-    """Yield the lines; the time of the first pipeline only."""
+def lines(collection: Collection, pipelines: Sequence[PipelineTime], *, folder: str = "") -> Iterator[str]:
+    """Yield the lines; the time of the first pipeline only.
+
+    `folder` is the one that was read, as its user named it; "" if the builds lie in none.
+    """
     yield _counts(collection)
     broken = failing(collection.entries)
     if broken:
         yield "failed at their last run:"
     for entry in broken[:_FAILING]:
-        yield from _failure(entry)
+        yield from _failure(entry, folder)
     if len(broken) > _FAILING:
         yield f"  and {len(broken) - _FAILING:,} more"
     if pipelines:
@@ -40,7 +45,7 @@ def _counts(collection: Collection) -> str:
     return f"{len(collection.entries):,} build{'s' * (len(collection.entries) != 1)}: {kinds or 'none'}{left}"
 
 
-def _failure(entry: Entry) -> Iterator[str]:
+def _failure(entry: Entry, folder: str) -> Iterator[str]:
     needs = ", ".join(f"{each.name}@{each.version}" for each in entry.failed)
     reason = f": {_plain(needs, _WHY)}" if needs else ""
     yield f"  {_title(entry)}: {_plain(entry.headline.lower(), _NAME)}{reason}"
@@ -49,6 +54,20 @@ def _failure(entry: Entry) -> Iterator[str]:
         yield f"    {line}{_plain(entry.error, _ERROR)}"
     if entry.job and entry.job.url:
         yield f"    {_plain(entry.job.url, _WHY)}"
+    if command := _again(entry, folder):
+        yield f"    help: {command}"
+
+
+def _again(entry: Entry, folder: str) -> str:
+    """Return the command that builds a failed package again; "" where that is not known, or another one has to be built."""
+    if not entry.hash or entry.failed or entry.is_driver_s:
+        return ""
+    words = ["--reproduce", f"{folder.rstrip('/')}/{entry.place}"] if folder and entry.place else []
+    if not words and entry.job and entry.job.url.startswith(("https://", "http://")):
+        words = ["--reproduce", entry.job.url, "--hash", entry.hash[:7]]
+    command = shlex.join(["spack-farm", "build", *words])
+    # a command with a letter replaced would name something else
+    return command if words and _plain(command, _LONGEST_COMMAND) == command else ""
 
 
 def _title(entry: Entry) -> str:

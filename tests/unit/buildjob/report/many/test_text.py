@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from buildjob.report.many import text
 from buildjob.report.many.entries import Entry, read_entry
 from buildjob.report.many.folder import Collection, collected
@@ -28,8 +31,31 @@ def test_failures_have_their_first_error_and_their_job() -> None:
         "  hdf5@1.14/hdf5xxx: build failed",
         "    line 1,173: a.c:7: error: b\\u202ead",
         "    https://gitlab.example.org/farm/packages/-/jobs/7",
+        "    help: spack-farm build --reproduce https://gitlab.example.org/farm/packages/-/jobs/7 --hash hdf5xxx",
         "  app@1.3.1/aaaaaaa: dependency failed: hdf5@1.14",
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "folder", "command"),
+    [
+        ("hdf5-1.14-abc", "out", "spack-farm build --reproduce out/hdf5-1.14-abc"),
+        ("a/hdf5-1.14-abc", "my builds/", "spack-farm build --reproduce 'my builds/a/hdf5-1.14-abc'"),
+        ("hdf5-1.14-abc", "", ""),  # uploaded telemetry: no folder
+        ("", "out", ""),
+        ("h\u00e4df5", "out", ""),  # a command with a letter replaced would name something else
+        ("h\x1b[31mdf5", "out", ""),
+    ],
+)
+def test_a_failed_run_has_the_command_that_builds_it_again(place: str, folder: str, command: str) -> None:
+    bad = msgspec.structs.replace(_entry(name="hdf5", outcome="build_failed"), place=place)
+    printed = list(text.lines(collected([bad], []), [], folder=folder))
+    assert [line for line in printed if "help:" in line] == ([f"    help: {command}"] if command else [])
+
+
+def test_a_job_s_script_has_no_command_that_builds_it_again() -> None:
+    script = msgspec.structs.replace(_entry(outcome="script_failed", job=job(7, pipeline="")), place="job-7")
+    assert not any("help:" in line for line in text.lines(collected([script], []), [], folder="out"))
 
 
 def test_of_many_failures_the_first_ones_are_printed() -> None:
