@@ -2,7 +2,7 @@
 
     logs/          spack-build-out.txt.gz, the build's log; the package's archived files
     reproduction/  the concrete environment, the job's spec, install.sh, test.sh: what `spack ci reproduce-build` reads
-    tests/         what the stand-alone tests printed, and their results as XML
+    tests/         what the stand-alone tests printed, Spack's summary of them, and their results as XML
 
 Knows nothing of how the package was built. Source: Spack 1.1, lib/spack/spack/cmd/ci.py.
 """
@@ -67,7 +67,8 @@ def _write_script(path: Path, title: str, commands: Iterable[Sequence[str]]) -> 
 def save_logs(job: CIJob, run_folder: Path, archived: Iterable[tuple[str, Path]], secret_values: frozenset[str]) -> None:
     """Keep the build's log and the package's archived files, packed; the latter without secrets and bounded.
 
-    `archived` has each file with its name below `logs/`. Raises OSError.
+    `archived` has each file with its name below a folder. Here they lie in one folder, as Spack has them, unless two have
+    the same name. Raises OSError.
     """
     if (run_folder / LOG).exists():
         _pack(run_folder / LOG, job.logs / "spack-build-out.txt.gz")
@@ -79,19 +80,17 @@ def save_logs(job: CIJob, run_folder: Path, archived: Iterable[tuple[str, Path]]
         left -= len(content)
         for value in secret_values:
             content = content.replace(value.encode(), b"[MASKED]")
-        target = job.logs / f"{name}.gz"
+        target = job.logs / f"{Path(name).name}.gz"
+        target = job.logs / f"{name}.gz" if target.exists() else target
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(gzip.compress(content, mtime=0))
 
 
-def save_tests(job: CIJob, logs: Mapping[str, Path], report: bytes, report_name: str, secrets: frozenset[str]) -> None:
-    """Keep what the stand-alone tests printed, packed, and their results. Raises OSError."""
-    for name, path in logs.items():
-        if path.is_file():
-            text = mask(path.read_text("utf-8", "replace"), secrets)
-            (job.tests / f"{name}.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
-    if report:
-        (job.tests / report_name).write_bytes(report)
+def save_tests(job: CIJob, logs: Mapping[str, str], report: bytes, report_name: str, secrets: frozenset[str]) -> None:
+    """Keep the logs of the stand-alone tests by their names, packed, and their results. Raises OSError."""
+    for name, text in logs.items():
+        (job.tests / f"{name}.gz").write_bytes(gzip.compress(mask(text, secrets).encode(), mtime=0))
+    (job.tests / report_name).write_bytes(report)
 
 
 def _pack(source: Path, target: Path) -> None:

@@ -27,17 +27,17 @@ from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.ci import artifacts, destination, reporting
 from buildjob.ci.job import CIJob, read_job
 from buildjob.ci.phrases import last_line
-from buildjob.ci.standalone_tests import keep_results, run_tests, skip_tests
+from buildjob.ci.standalone_tests import keep_none, run_tests, skip_tests
 from buildjob.errors import AgentError, RequestError
 from buildjob.log import Log
 from buildjob.outcome import Outcome, exit_code
 from buildjob.process import child, environments
-from buildjob.run_folder import RunResult, require_room
+from buildjob.run_folder import LOG, RunResult, require_room
 from buildjob.spack.adapter import Spack
-from buildjob.spack.ci_answer import Rebuild, Tested
+from buildjob.spack.ci_answer import Rebuild
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import SpackInstallation, find
-from buildjob.spack.layout import archived_files, trusted_keys_home
+from buildjob.spack.layout import archived_files, files_of_stage, stage_folder, trusted_keys_home
 from buildjob.spack.mirror_faults import FetchReport, MirrorFault, SourceFault
 
 _REBUILT = {Outcome.BUILT, Outcome.ALREADY_THERE}
@@ -277,8 +277,7 @@ def _tester(work: _Work) -> Callable[[Recorder], None]:
             work.session.log.warning(f"{work.spec.title}: stand-alone tests not run: listed in ci:broken-tests-packages")
             return
         if not work.found.has_tests:
-            work.session.log.note(f"{work.spec.title} has no stand-alone tests")
-            keep_results(work.session, work.job, work.spec, Tested(log=""))
+            keep_none(work.session, work.job, work.spec, work.found.test_id)
             return
         run_tests(work.session, work.spack, work.spec, recorder, work.job)
 
@@ -323,6 +322,8 @@ def _finish(work: _Work, result: RunResult) -> None:
 
 def _save_logs(work: _Work, result: RunResult) -> None:
     archived = archived_files(Path(work.spec.prefix))
+    if not archived and (result.folder / LOG).exists():
+        archived = files_of_stage(stage_folder(work.found, work.spec), work.found.archived)
     artifacts.save_logs(work.job, result.folder, archived, work.session.environments.secret_values)
 
 

@@ -2,7 +2,7 @@
 
 import html
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from buildjob import telemetry
@@ -17,6 +17,8 @@ from buildjob.spack.ci_answer import StandaloneTest, Tested
 from buildjob.spack.concrete import ConcreteSpec
 
 _REPORT = "ci-test-results.xml"
+_SUMMARY = "results.txt"
+_NONE = "NO_TESTS"
 
 
 def run_tests(session: Session, spack: Spack, spec: ConcreteSpec, recorder: Recorder, job: CIJob) -> None:
@@ -41,17 +43,30 @@ def run_tests(session: Session, spack: Spack, spec: ConcreteSpec, recorder: Reco
         session.log.note(f"{spec.title} has no stand-alone tests")
     if tested.fault:
         session.log.warning(f"{spec.title}: stand-alone tests: {tested.fault}")
-    keep_results(session, job, spec, tested)
+    _keep_results(session, job, spec, tested)
     shutil.rmtree(stage, ignore_errors=True)
 
 
-def keep_results(session: Session, job: CIJob, spec: ConcreteSpec, tested: Tested) -> None:
-    """Keep log and results among the artifacts, also those of a package without tests; a fault is a warning."""
+def keep_none(session: Session, job: CIJob, spec: ConcreteSpec, test_id: str) -> None:
+    """Keep among the artifacts that a package has no tests, as Spack writes it after a start of its own; see `run_tests`."""
+    session.log.note(f"{spec.title} has no stand-alone tests")
+    logs = {f"{test_id}-test-out.txt": f"==> Testing package {test_id}\n{_NONE}: {spec.name}\n"}
+    _keep_results(session, job, spec, Tested(log=""), logs=logs | {_SUMMARY: f"{test_id} {_NONE}\n"})
+
+
+def _logs(tested: Tested) -> dict[str, str]:
+    """Return what Spack wrote beside the log of the tests, and the log, by file name; a test may have left other things."""
+    found = sorted(Path(tested.log).parent.glob("*.txt")) if tested.log else []
+    return {path.name: path.read_text("utf-8", "replace") for path in found if path.is_file() and not path.is_symlink()}
+
+
+def _keep_results(
+    session: Session, job: CIJob, spec: ConcreteSpec, tested: Tested, *, logs: Mapping[str, str] | None = None
+) -> None:
+    """Keep logs and results among the artifacts; a fault is a warning."""
     try:
-        log = Path(tested.log)
-        logs = {log.name: log} if tested.log else {}
         report = junit(spec, tested).encode("utf-8", "replace")
-        artifacts.save_tests(job, logs, report, _REPORT, session.environments.secret_values)
+        artifacts.save_tests(job, logs or _logs(tested), report, _REPORT, session.environments.secret_values)
     except OSError as error:
         session.log.warning(f"the results of the stand-alone tests were not kept: {error.strerror or error}")
 

@@ -55,6 +55,10 @@ class Rebuild(Concretization, msgspec.Struct, frozen=True, kw_only=True):
     ci: JobConfiguration
     has_tests: bool = True
     """The package may have stand-alone tests."""
+    test_id: str = ""
+    """How Spack names the package in files of tests."""
+    archived: list[str] = []
+    """The files below the stage folder that the recipe wants to be kept beside the log, as patterns."""
     up_to_date: list[str] = []
     """The mirrors that have the job's spec already."""
     fetched: list[str] = []

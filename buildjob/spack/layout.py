@@ -72,7 +72,15 @@ def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
 def archived_files(prefix: Path) -> list[tuple[str, Path]]:
     """Return the files that a recipe keeps beside the log, such as config.log, each with its name below a folder.
 
-    Spack copies them into the prefix; of a build that failed there is none.
+    Spack copies them into the prefix; of a build that failed there is none: see `files_of_stage`.
     """
     root = prefix / ".spack" / "archived-files"
     return [(str(path.relative_to(root)), path) for path in sorted(root.rglob("*")) if path.is_file()]
+
+
+def files_of_stage(stage: Path, patterns: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return the same files of a build that failed: they are still in its stage folder. No link leads out of it."""
+    root = stage.resolve()
+    found = dict.fromkeys(path for pattern in patterns for path in sorted(root.glob(pattern)))
+    inside = (path for path in found if path.is_file() and path.resolve().is_relative_to(root))
+    return [(str(path.relative_to(root)), path) for path in inside]

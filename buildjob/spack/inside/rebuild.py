@@ -3,9 +3,9 @@
 QUESTION is JSON: {"environment": path, "hash": text, "folder": path, "is_verified": bool, "is_protected": bool,
 "rebuilds_all": bool}. When the configuration is read, a line of its output names the variables that mirrors take credentials
 from; their values come as one line of JSON on its input. Until then this process has none. ANSWER gets what
-`concretize.py` answers, and {"ci": the job's part of the configuration, "has_tests": bool, "up_to_date": [url], "fetched":
-[hash], "missing": [{"hash", "state"}], "fetch_error": text, "is_broken": bool}. Dependencies come from the mirrors only, and
-are installed here.
+`concretize.py` answers, and {"ci": the job's part of the configuration, "has_tests": bool, "test_id": text, "archived":
+[pattern], "up_to_date": [url], "fetched": [hash], "missing": [{"hash", "state"}], "fetch_error": text, "is_broken": bool}.
+Dependencies come from the mirrors only, and are installed here.
 Written for Spack 1.1, 1.2; imports of ours only what lies beside it.
 Source: Spack 1.1, lib/spack/spack/cmd/ci.py (`ci_rebuild`).
 """
@@ -14,6 +14,7 @@ import json
 import os
 import sys
 
+import spack.builder
 import spack.config
 import spack.error
 import spack.install_test
@@ -46,6 +47,8 @@ def answer(question):
     described = concretize.described(environment, found, question["folder"], faults, mirrors=[])
     described["ci"] = job_configuration(ci, mirrors[DESTINATION])
     described["has_tests"] = has_tests(found[0])
+    described["archived"] = archived(found[0])
+    described["test_id"] = spack.install_test.TestSuite.test_pkg_id(found[0])
     # credentials: from here on
     given = ask_credentials(described["secret_variables"])
     os.environ.update(given)  # noqa: TID251  Spack reads them there
@@ -98,6 +101,16 @@ def has_tests(spec):
         return bool(spack.install_test.test_function_names(spec.package, add_virtuals=True))
     except Exception:  # of any kind: a recipe's own code; the tests will tell
         return True
+
+
+def archived(spec):
+    """What the recipe wants to be kept of a build beside its log, as patterns of files below the stage folder."""
+    try:
+        stage, patterns = spec.package.stage.path, spack.builder.create(spec.package).archive_files
+        below = [os.path.relpath(os.path.join(stage, pattern), stage) for pattern in patterns]
+    except Exception:  # of any kind: as above
+        return []
+    return [pattern for pattern in below if pattern.split(os.sep)[0] not in (os.pardir, os.curdir)]
 
 
 def ask_credentials(names):
