@@ -1,3 +1,6 @@
+import os
+import time
+
 from spack_repo.builtin_mock.build_systems.generic import Package
 
 from spack.package import *
@@ -21,5 +24,7 @@ class HelloTested(Package):
 
     def test_is_broken(self):
         """the program is broken"""
+        if os.environ.get("HELLO_HANGS"):
+            time.sleep(600)
         print("before \x01 <broken>")
         which("false")()
