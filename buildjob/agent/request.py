@@ -204,7 +204,7 @@ def parse(arguments: argparse.Namespace, variables: Mapping[str, str]) -> BuildR
         standalone_tests=_standalone_tests(values, variables) if values["tests"] else None,
         spack=values["spack"] or "",
         scopes=[_folder(text, "--config-scope") for text in values["config_scope"]],
-        out=_writable(_path(values["out"] or (_ci_out(variables) if is_ci else "spack-farm-out"), "--out"), "--out"),
+        out=_out(values["out"], variables, is_ci=is_ci),
         target=target if values["publish"] else None,
         keep_unsigned=not values["publish"],
         private=bool(values["private"]),
@@ -257,10 +257,14 @@ def _ci_target(values: Mapping[str, Any]) -> Target | None:
     )
 
 
-def _ci_out(variables: Mapping[str, str]) -> str:
-    """Return the folder for run folders that the pipeline keeps as an artifact."""
-    folder = Path(variables.get("CI_PROJECT_DIR", "")) / (variables.get("SPACK_ARTIFACTS_ROOT") or ".")
-    return str(folder / "user_data" / "spack-farm")
+def _out(named: str | None, variables: Mapping[str, str], *, is_ci: bool) -> Path:
+    """Return the folder for run folders: the one that is named, or that the pipeline keeps as an artifact."""
+    if named or not is_ci:
+        return _writable(_path(named or "spack-farm-out", "--out"), "--out")
+    root = variables.get("SPACK_ARTIFACTS_ROOT", "")
+    option = f"SPACK_ARTIFACTS_ROOT={root}:"
+    folder = Path(variables.get("CI_PROJECT_DIR", "")) / (root or ".") / "user_data" / "spack-farm"
+    return _writable(_path(str(folder), option), option)
 
 
 def _standalone_tests(values: Mapping[str, Any], variables: Mapping[str, str]) -> StandaloneTests:

@@ -40,7 +40,7 @@ def begin(job: CIJob) -> None:
         elif folder.exists():
             folder.unlink()
     for folder in (job.logs, job.reproduction, job.tests):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)  # one may lie in another
     for source in dict.fromkeys((job.environment, job.artifacts)):
         for path in sorted(source.iterdir()):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST_COPY_BYTES:

@@ -121,6 +121,18 @@ def read_job(variables: Mapping[str, str]) -> CIJob:
     )
 
 
+def key_of(job: CIJob) -> KeySource | None:
+    """Return the key that the job's variable holds. Raises RequestError if it has a path in place of the key."""
+    key = job.signing_key
+    # neither an armored key nor the base64 of one begins with a slash
+    if key and key.held.startswith(b"/") and b"\n" not in key.held.strip():
+        raise RequestError(
+            f"{key.title}: this is a path, as GitLab gives it for a variable of type File; make it one of type Variable "
+            f'with the base64 of an armored secret key, or add --signing-key-file "${key.title}"'
+        )
+    return key
+
+
 def _project(variables: Mapping[str, str]) -> Path:
     folder = variables.get("CI_PROJECT_DIR")
     if not folder:

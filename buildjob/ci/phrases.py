@@ -5,8 +5,9 @@ Source: spack-infrastructure, analytics/analytics/job_processor (`error_taxonomy
 """
 
 from buildjob.outcome import Outcome
-from buildjob.telemetry import Telemetry
+from buildjob.telemetry import FetchFault, Telemetry
 
+_OF_S3 = "The AWS Access Key Id you provided does not exist in our records, or the like"
 _OF_FETCHING = {
     "timeout": "The read operation timed out",
     "name": "could not resolve host",
@@ -20,6 +21,10 @@ _OF_FETCHING = {
     "certificate": "curl: (60) or the like, a certificate",
     "tls": "curl: (60) or the like, TLS",
     "checksum": "Error: sha256 checksum failed for the source",
+    "damaged": "Error: sha256 checksum failed for a binary",
+    "denied": "curl: (22) or the like, HTTP Error 401 or 403",
+    "credentials": _OF_S3,
+    "no_bucket": "HTTP Error 404 or no such bucket",
 }
 """By the kind of the first fault, as `spack/mirror_faults.py` has them."""
 _OF_OUTCOMES = {
@@ -38,8 +43,12 @@ def last_line(document: Telemetry) -> str:
     error = document.first_error.text if document.first_error else "its end says most"
     phrase = _OF_OUTCOMES.get(outcome, "").format(error=error)
     if outcome is Outcome.FETCH_FAILED:
-        kinds = [fault.kind for fault in document.fetch_faults if fault.kind in _OF_FETCHING]
-        phrase = _OF_FETCHING[kinds[0]] if kinds else ""
+        known_faults = [fault for fault in document.fetch_faults if fault.kind in _OF_FETCHING]
+        phrase = _of_fault(known_faults[0]) if known_faults else ""
     known = document.spec
     title = f"{known.name}@{known.version}/{known.hash[:7]}"
     return f"{title}: {outcome.value} (exit code {document.exit_code}){': ' if phrase else ''}{phrase}"
+
+
+def _of_fault(fault: FetchFault) -> str:
+    return _OF_S3 if fault.kind == "denied" and fault.url.startswith("s3://") else _OF_FETCHING[fault.kind]

@@ -25,7 +25,7 @@ from buildjob.agent.session import Session
 from buildjob.buildcache import layout, signing
 from buildjob.buildcache.gpg.key_source import KeySource
 from buildjob.ci import artifacts, destination, reporting
-from buildjob.ci.job import CIJob, read_job
+from buildjob.ci.job import CIJob, key_of, read_job
 from buildjob.ci.phrases import last_line
 from buildjob.ci.standalone_tests import keep_none, run_tests, skip_tests
 from buildjob.errors import AgentError, RequestError
@@ -115,7 +115,7 @@ def _rebuild(session: Session, job: CIJob) -> RunResult:
 def _signing_key(request: BuildRequest, job: CIJob, installation: SpackInstallation) -> KeySource | None:
     """Return the key that signs: the option's, the variable's, or the only secret key that Spack has."""
     given = request.target.signing_key_file if request.target else None
-    key = given or job.signing_key or _key_of_spack(request, installation)
+    key = given or key_of(job) or _key_of_spack(request, installation)
     if key is None and job.requires_signing:
         raise RequestError(
             "SPACK_REQUIRE_SIGNING is True, and there is no key to sign with: set SPACK_SIGNING_KEY to the base64 of an "
@@ -331,12 +331,19 @@ def _submit(work: _Work, result: RunResult) -> None:
     reporting.submit_to_cdash(work.session, work.job, work.found.ci, result)
 
 
+def does_not_build(document: telemetry.Telemetry) -> bool:
+    """Return whether a package is to blame for a failed build. Who killed Spack amid it, a signal does not say."""
+    ended = document.build_process
+    return document.outcome == Outcome.BUILD_FAILED.value and (ended is None or ended.exit_code is not None)
+
+
 def _note_broken(work: _Work, result: RunResult) -> None:
     """Keep the list of broken specs: on protected branches, of packages that do not build, and of nothing else."""
     url, spec, job = work.found.ci.broken_specs_url, work.spec, work.job
     if not url or not job.is_protected or work.found.up_to_date:
         return
-    if result.outcome is not Outcome.BUILD_FAILED and not (result.outcome in _REBUILT and work.found.is_broken):
+    is_broken = does_not_build(result.telemetry)
+    if not is_broken and not (result.outcome in _REBUILT and work.found.is_broken):
         return
     question = {
         "url": url,
@@ -345,11 +352,11 @@ def _note_broken(work: _Work, result: RunResult) -> None:
         "stack": job.stack,
         "job_url": job.job_url,
         "pipeline_url": job.pipeline_url,
-        "spec_file": spec.spec_file if result.outcome is Outcome.BUILD_FAILED else "",
+        "spec_file": spec.spec_file if is_broken else "",
     }
     environment = work.spack.environment(work.session.environments.fetch)
     changed = work.spack.broken_spec(question, environment=environment)
-    if result.outcome is not Outcome.BUILD_FAILED:
+    if not is_broken:
         work.session.log.note(f"{spec.title}: deleted from the list of broken specs, {url}")
     elif changed:
         work.session.log.note(f"{spec.title}: registered as broken in {url}")

@@ -74,11 +74,18 @@ def test_an_outcome_is_sorted_into_its_class(
         ("busy", "5XX"),
         ("disconnected", "remote_disconnect"),
         ("checksum", "checksum_mismatch"),
-        ("denied", ""),
+        ("damaged", "checksum_mismatch"),
+        ("denied", "network_error"),
+        ("denied of s3", "aws_access_denied"),
+        ("credentials of s3", "aws_access_denied"),
+        ("no_bucket of s3", "network_error"),
+        ("unknown", ""),
     ],
 )
 def test_a_failed_fetch_is_sorted_by_its_kind(taxonomy: dict[str, Any], kind: str, expected: str) -> None:
-    fault = FetchFault(url="https://example.org/x.tar", reason="so", may_pass=True, kind=kind)
+    kind, _, storage = kind.partition(" of ")
+    url = f"{storage or 'https'}://example.org/x.tar"
+    fault = FetchFault(url=url, reason="so", may_pass=True, kind=kind)
     assert _class_of(taxonomy, _printed(Outcome.FETCH_FAILED, first_error=None, fetch_faults=[fault])) == expected
 
 

@@ -22,6 +22,7 @@ import spack.mirrors.mirror
 import spack.spec
 import spack.util.url
 import spack.util.web
+from spack.llnl.util import tty
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # `spack python` leaves it as it is
 import concretize
@@ -30,6 +31,7 @@ import install
 import mirror_access
 
 DESTINATION = "buildcache-destination"
+LONGEST_ERROR = 300
 CREDENTIALS = "spack-farm credentials "
 """Begins the line of output that names variables."""
 
@@ -153,6 +155,18 @@ def needed_for(root):
     return list(needed.values())
 
 
+def hear_errors():
+    """Return a list that gets what Spack says of packages that it can't install, beside where it says it."""
+    said, original = [], tty.error
+
+    def error(message, *rest, **options):
+        said.append(" ".join(str(message).split())[:LONGEST_ERROR])
+        original(message, *rest, **options)
+
+    tty.error = error
+    return said
+
+
 def fetch_dependencies(root, described, mirrors, faults, *, is_verified):
     """Install from the mirrors what the root's build needs, or say what they lack."""
     absent = [spec for spec in needed_for(root) if not spec.installed]
@@ -160,10 +174,12 @@ def fetch_dependencies(root, described, mirrors, faults, *, is_verified):
     if absent:
         files = {each["hash"]: each["spec_file"] for each in described}
         check = () if is_verified else ("--no-check-signature",)
+        said = hear_errors()
         try:
             install.main("none", "none", "none", "--cache-only", *check, *(files[spec.dag_hash()] for spec in absent))
         except spack.error.SpackError as failure:
-            error = str(failure).strip() or type(failure).__name__
+            # the failure itself may only say that errors were reported
+            error = (said or [str(failure).strip() or type(failure).__name__])[0]
     by_hash = {each["hash"]: each for each in described}
     fetched, missing = [], []
     for spec in absent:

@@ -324,6 +324,14 @@ def test_a_job_of_a_pipeline_takes_its_key_and_its_artifacts_folder(tmp_path: Pa
     assert request("--ci").target is None
 
 
+def test_a_place_where_no_artifacts_can_be_is_named_by_the_pipelines_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for root in ("file", "circle"):
+        with pytest.raises(RequestError, match=f"^SPACK_ARTIFACTS_ROOT={root}: .*{root}"):
+            request("--ci", CI_PROJECT_DIR=str(tmp_path), SPACK_ARTIFACTS_ROOT=root)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

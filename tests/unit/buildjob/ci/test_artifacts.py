@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from buildjob.ci import artifacts
@@ -52,6 +53,14 @@ def test_the_recipes_logs_of_a_failed_build_lie_where_spack_has_them(job: CIJob,
         "config.log.gz": "spack-src/config.log [MASKED]",
         "spack-src/sub/config.log.gz": "spack-src/sub/config.log [MASKED]",
     }
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("logs", "tests"), ("tests", "logs"), ("reproduction", "logs")])
+def test_a_folder_of_the_pipeline_may_lie_in_another(job: CIJob, tmp_path: Path, outer: str, inner: str) -> None:
+    nested = msgspec.structs.replace(job, **{outer: tmp_path / "jobs" / "x", inner: tmp_path / "jobs" / "x" / "y"})
+    for _ in range(2):
+        artifacts.begin(nested)
+    assert (tmp_path / "jobs/x/y").is_dir()
 
 
 def test_a_stage_folder_that_is_gone_has_no_files(tmp_path: Path) -> None:

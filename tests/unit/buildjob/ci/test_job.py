@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from buildjob.ci.job import CIJob, read_job
+from buildjob.ci.job import CIJob, key_of, read_job
 from buildjob.errors import RequestError
 
 HASH = "2dvny7rbjykn6r4z7xccz2ivo2d77fik"
@@ -95,3 +95,17 @@ def test_a_job_shows_no_token(variables: dict[str, str]) -> None:
     assert "hidden" not in f"{job!r} {job}"
     assert job.signing_key is not None
     assert isinstance(job, CIJob)
+
+
+def test_a_path_in_place_of_the_key_is_named(variables: dict[str, str]) -> None:
+    path = "/builds/g/p.tmp/SPACK_SIGNING_KEY"
+    job = read_job(variables | {"SPACK_SIGNING_KEY": path})
+    with pytest.raises(
+        RequestError, match=r'^SPACK_SIGNING_KEY: this is a path, .* --signing-key-file "\$SPACK_SIGNING_KEY"'
+    ):
+        key_of(job)
+    assert key_of(read_job(variables)) is None
+    for text in ("LS0tLS1CRUdJTiBQR1A=", "-----BEGIN PGP PRIVATE KEY BLOCK-----\n"):
+        key = key_of(read_job(variables | {"SPACK_SIGNING_KEY": text}))
+        assert key is not None
+        assert key.held == text.encode()

@@ -9,7 +9,7 @@ from buildjob.telemetry import FetchFault, FirstError
 from tests.labs.telemetry_samples import sample
 
 _FAULTS = [
-    FetchFault(url="a", reason="r", may_pass=False, kind="denied"),
+    FetchFault(url="a", reason="r", may_pass=False, kind="unknown"),
     FetchFault(url="b", reason="r", may_pass=True, kind="timeout"),
 ]
 
