@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
+PAGES = _ROOT / "docs/proofs"
 
 
 def commit() -> str:
@@ -22,4 +23,4 @@ def today() -> str:
 def record(name: str, result: str, *, at: str, command: str = "") -> None:
     """Write the page of `scripts/prove NAME`, or of a longer command; `at` is the commit at which the proof began."""
     head = f"# `scripts/prove {command or name}`\n\n{today()}, commit {at}:\n\n"
-    (_ROOT / "docs" / "proofs" / f"{name}.md").write_text(f"{head}{result}\n", "utf-8")
+    (PAGES / f"{name}.md").write_text(f"{head}{result}\n", "utf-8")

@@ -5,9 +5,9 @@ Five real pipelines' structures and requests, run times partly drawn (docs/autos
 same jobs. Defaults, such as those of `look_ahead` and `largest_type`, were chosen on seeds 1 to 10; what they do on others
 says `--seeds 21-40`.
 
-usage: scripts/bench autoscaler --live [--quick] [--trace STACK] [--compress FACTOR] [--timelines FILE] [--data FOLDER]
+usage: scripts/bench autoscaler --live [--quick] [--trace STACK] [--compress FACTOR] [--timelines FILE] [--record]
 One of the pipelines on a real API server and scheduler, under real Karpenter and under ours (docs/autoscaler.md, "Beside
-Karpenter").
+Karpenter"). `--draw FILE` makes the page of what `--timelines` has written, without another run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +33,8 @@ from autoscaler.simulator.peers import EscalatorLike, PackingLike, SimpleHeurist
 from autoscaler.simulator.run import Controller, Result, simulated
 from autoscaler.simulator.workload import Conditions
 from autoscaler.snapshot import Node, Pod, PoolState, Size, Snapshot
+from scripts import proof_page
+from scripts.benches.parts import autoscaler_nodes
 from scripts.benches.parts.autoscaler_traces import DATA, instance_types, pipelines
 from scripts.benches.parts.contest import table
 
@@ -44,6 +46,7 @@ OURS = "ours: lookahead"
 _MOST_COST, _MOST_DECIDE_SECONDS = 0.6, 1.0
 _MOST_LIVE_COST = 0.7
 _GROUP_TYPE = "m5.4xlarge"
+PAGE = "autoscaler-live-nodes"
 
 
 class Contestant(NamedTuple):
@@ -122,14 +125,16 @@ def main() -> int:
         "--compress", type=float, default=0, help="of --live: times are divided by it (default: 10; quick: 30)"
     )
     parser.add_argument("--timelines", type=Path, metavar="FILE", help="of --live: write each machine's time, as JSON")
+    parser.add_argument("--record", action="store_true", help=f"of --live: write docs/proofs/{PAGE}.md and its picture")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help=f"write docs/proofs/{PAGE}.md of what --timelines wrote")
     arguments = parser.parse_args()
+    if arguments.draw:
+        return draw(arguments.draw)
     if not (arguments.data / "e4s_dag.csv").exists():
         print(f"scripts/bench autoscaler: no {arguments.data / 'e4s_dag.csv'}; name the folder: --data", file=sys.stderr)
         return 2
     if arguments.live:
-        compress = arguments.compress or (30.0 if arguments.quick else 10.0)
-        stack = arguments.trace or ("data-vis-sdk" if arguments.quick else "e4s")
-        return live(arguments.data, stack, compress, quick=arguments.quick, timelines=arguments.timelines)
+        return live(arguments)
     seeds = arguments.seeds or seeds_of("3" if arguments.quick else "20")
     names = list(placements() if arguments.placement else contestants(quick=arguments.quick))
     with multiprocessing.Pool(2) as workers:
@@ -143,11 +148,14 @@ def main() -> int:
     return 0
 
 
-def live(data: Path, stack: str, compress: float, *, quick: bool, timelines: Path | None) -> int:
+def live(arguments: argparse.Namespace) -> int:
     """Run one pipeline under real Karpenter and under ours; print both, and how they compare."""
     from scripts.benches.parts.autoscaler_live import Live, measured  # noqa: PLC0415  the simulator needs no control plane
 
-    known = {pipeline.name: pipeline for pipeline in pipelines(data, 1)}
+    at = proof_page.commit()
+    compress = arguments.compress or (30.0 if arguments.quick else 10.0)
+    stack = arguments.trace or ("data-vis-sdk" if arguments.quick else "e4s")
+    known = {pipeline.name: pipeline for pipeline in pipelines(arguments.data, 1)}
     if stack not in known:
         print(f"scripts/bench autoscaler: no pipeline {stack!r}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
@@ -155,16 +163,46 @@ def live(data: Path, stack: str, compress: float, *, quick: bool, timelines: Pat
     for side in ("karpenter", "ours"):
         with tempfile.TemporaryDirectory(prefix="live-") as folder:
             found[side] = measured(side, known[stack].jobs, Path(folder), compress=compress)
-    print(f"{stack}: {len(known[stack].jobs)} jobs, times divided by {compress:g}, stretched again here\n")
-    print(_live_table(found))
-    if timelines:
-        timelines.write_text(json.dumps({side: one.timeline for side, one in found.items()}))
+    document = live_document(found, stack, len(known[stack].jobs), compress, quick=arguments.quick, at=at)
+    print(f"{document['figures']['title']}\n\n{document['table']}")
+    if arguments.timelines:
+        arguments.timelines.write_text(json.dumps(document), "utf-8")
+    if arguments.record:
+        _write_page(json.dumps(document).encode())
+    print(json.dumps(document["figures"]))
+    return 0
+
+
+def draw(timelines: Path) -> int:
+    """Write the page of a run whose timelines were kept."""
+    try:
+        _write_page(timelines.read_bytes())
+    except (OSError, KeyError, TypeError, msgspec.MsgspecError) as error:
+        print(f"scripts/bench autoscaler: {timelines} is not what --timelines writes: {error!r}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write_page(content: bytes) -> None:
+    found = autoscaler_nodes.read(content)
+    text = autoscaler_nodes.page(found, picture_name=f"{PAGE}.svg")
+    proof_page.PAGES.joinpath(f"{PAGE}.svg").write_text(autoscaler_nodes.picture(found), "utf-8")
+    proof_page.PAGES.joinpath(f"{PAGE}.md").write_text(text, "utf-8")
+
+
+def live_document(  # noqa: PLR0913  what a run was
+    found: "dict[str, Live]", stack: str, jobs: int, compress: float, *, quick: bool, at: str
+) -> dict[str, Any]:
+    """Return what `--timelines` writes: the figures of the last line, the table, and each machine's time."""
     ours, peer = found["ours"], found["karpenter"]
     within = ours.cost <= _MOST_LIVE_COST * peer.cost and ours.p95_wait <= peer.p95_wait and not (ours.lost or peer.lost)
     figures = {
         "bench": "autoscaler --live",
+        "title": f"{stack}: {jobs} jobs, times divided by {compress:g}, stretched again here",
         "trace": stack,
         "compress": compress,
+        "commit": at,
+        "date": proof_page.today(),
         "ratios": {
             "cost": round(ours.cost / peer.cost, 3),
             "net_cost": round(ours.net_cost / peer.net_cost, 3),
@@ -176,8 +214,8 @@ def live(data: Path, stack: str, compress: float, *, quick: bool, timelines: Pat
         },
         "within": None if quick else within,
     }
-    print(json.dumps(figures))
-    return 0
+    timelines = {side: [dataclasses.asdict(machine) for machine in one.timeline] for side, one in found.items()}
+    return {"figures": figures, "table": _live_table(found), "timelines": timelines}
 
 
 def _live_table(found: "dict[str, Live]") -> str:

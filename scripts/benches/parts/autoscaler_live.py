@@ -23,6 +23,7 @@ import yaml
 
 from autoscaler.policy import InstanceType
 from autoscaler.simulator.workload import JobSpec
+from autoscaler.snapshot import Size
 from scripts.benches.parts.autoscaler_traces import instance_types
 from scripts.benches.parts.contest import ROOT
 from tests.labs.nodes.control_plane import ControlPlane, free_port, running_control_plane
@@ -46,6 +47,39 @@ class Machine:
     type: str
     begun: float
     ended: float
+    node: str = ""
+    """Its node's name, once it is known."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """A job's time on a node."""
+
+    node: str
+    begun: float
+    ended: float
+    size: Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """What came of the jobs."""
+
+    waits: list[float]
+    ends: list[float]
+    lost: int
+    uses: list[Use]
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineTime:
+    """A machine's time for the picture, in stretched seconds from the first job on."""
+
+    type: str
+    begun: float
+    ended: float
+    jobs: list[tuple[float, float, float]]
+    """Begin, end and share of each job on it: of the machine's cores or memory that it requests, the larger one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,42 +110,64 @@ class Live:
     """CPU of each controller's process over the run."""
     memory_mib: dict[str, float]
     """Their largest resident size."""
-    timeline: list[tuple[str, float, float]]
-    """Type, begin and end of each machine, in seconds from the first job on."""
+    timeline: list[MachineTime]
+    """Each machine, in the order of their orders."""
 
 
-def measured(side: str, jobs: tuple[JobSpec, ...], folder: Path, *, compress: float) -> Live:
-    """Run the jobs under `karpenter` or `ours`, on a control plane of its own."""
+def measured(side: str, jobs: tuple[JobSpec, ...], folder: Path, *, compress: float, sample: Fixed | None = None) -> Live:
+    """Run the jobs under `karpenter` or `ours`, on a control plane of its own.
+
+    `sample` makes a short test of it: these latencies are taken instead of being measured, and the end of the machines,
+    which takes Karpenter most of a minute, is not waited for.
+    """
     prices = {kind.name: kind.price_per_hour for kind in instance_types()}
     with running_control_plane() as plane, contextlib.ExitStack() as held:
         processes = _prepared(plane, held, side, jobs, folder, compress)
         machines = _Machines(plane)
         held.callback(machines.stop)
-        fixed = _fixed_latencies(plane, machines, side, compress)
+        fixed = sample or _fixed_latencies(plane, machines, side, compress)
         machines.forget()
         before = {name: _cpu_seconds(process) for name, process in processes.items()}
         begun = time.monotonic()
-        waits, ends, lost = _run(plane, jobs, side, compress)
-        wait_until(lambda: not machines.there(), seconds=300 + 2 * KARPENTERS_IDLE_SECONDS / compress)
+        ran = _run(plane, jobs, side, compress)
+        if sample is None:
+            wait_until(lambda: not machines.there(), seconds=300 + 2 * KARPENTERS_IDLE_SECONDS / compress)
         cpu = {name: _cpu_seconds(process) - before[name] for name, process in processes.items()}
         memory = {name: _resident_mib(process) for name, process in processes.items()}
     seen = machines.all()
     hours = [(prices[one.type], (one.ended - one.begun) * compress / 3600) for one in seen]
     excess = (fixed.start_seconds + fixed.end_seconds) * (compress - 1) / 3600
-    ordered = sorted(waits)
+    ordered = sorted(ran.waits)
     return Live(
         cost=sum(price * hour for price, hour in hours),
         net_cost=sum(price * max(hour - excess, 0.0) for price, hour in hours),
-        mean_wait=statistics.mean(waits) * compress,
+        mean_wait=statistics.mean(ran.waits) * compress,
         p95_wait=ordered[max(0, -(-95 * len(ordered) // 100) - 1)] * compress,
-        makespan=(max(ends) - begun) * compress,
+        makespan=(max(ran.ends) - begun) * compress,
         machines=len(seen),
-        lost=lost,
+        lost=ran.lost,
         fixed=fixed,
         cpu_seconds=cpu,
         memory_mib=memory,
-        timeline=[(one.type, (one.begun - begun) * compress, (one.ended - begun) * compress) for one in seen],
+        timeline=[_machine_time(one, ran.uses, begun, compress) for one in sorted(seen, key=lambda one: one.begun)],
     )
+
+
+def _machine_time(machine: Machine, uses: list[Use], begun: float, compress: float) -> MachineTime:
+    def stretched(at: float) -> float:
+        return round((at - begun) * compress, 1)
+
+    has = {kind.name: kind.allocatable for kind in instance_types()}[machine.type]
+    jobs = [
+        (stretched(one.begun), stretched(one.ended), round(_share(one.size, has), 3))
+        for one in uses
+        if machine.node and one.node == machine.node
+    ]
+    return MachineTime(machine.type, stretched(machine.begun), stretched(machine.ended), jobs)
+
+
+def _share(size: Size, has: Size) -> float:
+    return min(max(size.cpu_millicores / has.cpu_millicores, size.memory_bytes / has.memory_bytes), 1.0)
 
 
 def _prepared(  # noqa: PLR0913, PLR0917  a side on a control plane, with its files
@@ -286,8 +342,8 @@ def _name(key: str) -> str:
     return f"j-{key.lower().replace('_', '-').replace('.', '-')}"
 
 
-def _run(plane: ControlPlane, jobs: tuple[JobSpec, ...], side: str, compress: float) -> tuple[list[float], list[float], int]:
-    """Submit each job once what it needs has ended; return waits, ends, and how many did not succeed."""
+def _run(plane: ControlPlane, jobs: tuple[JobSpec, ...], side: str, compress: float) -> Ran:
+    """Submit each job once what it needs has ended; return what came of them."""
     path = f"/api/v1/namespaces/{_NAMESPACE}/pods"
     keys = {one.key for one in jobs}
     left = {one.key: one for one in jobs}
@@ -295,23 +351,27 @@ def _run(plane: ControlPlane, jobs: tuple[JobSpec, ...], side: str, compress: fl
     created: dict[str, float] = {}
     started: dict[str, float] = {}
     ends: dict[str, float] = {}
+    nodes: dict[str, str] = {}
     lost = 0
     while len(ends) < len(jobs):
         for key in [key for key, one in left.items() if all(need in done or need not in keys for need in one.needs)]:
             plane.call("POST", path, _job(left.pop(key), side, compress))
             created[key] = time.monotonic()
-        phases = {name: one["status"].get("phase", "") for name, one in plane.pods(_NAMESPACE).items()}
+        pods = plane.pods(_NAMESPACE)
+        phases = {name: one["status"].get("phase", "") for name, one in pods.items()}
         now = time.monotonic()
         for key in created.keys() - ends.keys():
             phase = phases.get(_name(key), "gone")
             if phase != "Pending":
                 started.setdefault(key, now)
+                nodes.setdefault(key, pods.get(_name(key), {}).get("spec", {}).get("nodeName", ""))
             if phase in {"Succeeded", "Failed", "gone"}:
                 ends[key] = now
                 lost += phase != "Succeeded"
                 done.add(key)
         time.sleep(_LOOK_SECONDS / 2)
-    return [started[key] - created[key] for key in created], list(ends.values()), lost
+    uses = [Use(nodes[one.key], started[one.key], ends[one.key], one.size) for one in jobs]
+    return Ran([started[key] - created[key] for key in created], list(ends.values()), lost, uses)
 
 
 def _fixed_latencies(plane: ControlPlane, machines: "_Machines", side: str, compress: float) -> Fixed:
@@ -375,6 +435,7 @@ class _Machines:
                         if kind:
                             machine = self._seen.setdefault(one["metadata"]["name"], Machine(kind, now, now))
                             machine.ended = now
+                            machine.node = one.get("status", {}).get("nodeName", "") or machine.node
 
 
 def _cpu_seconds(process: int) -> float:
