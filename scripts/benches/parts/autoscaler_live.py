@@ -26,7 +26,7 @@ from autoscaler.simulator.workload import JobSpec
 from autoscaler.snapshot import Size
 from scripts.benches.parts.autoscaler_traces import instance_types
 from scripts.benches.parts.contest import ROOT
-from tests.labs.nodes.control_plane import ControlPlane, free_port, running_control_plane
+from tests.labs.nodes.control_plane import BACKOFF, ControlPlane, free_port, running_control_plane
 from tests.labs.nodes.objects import JOB_LABELS, pod
 from tests.labs.nodes.service import PROGRAM
 from tests.labs.waiting import wait_until
@@ -239,8 +239,9 @@ def _node_pool(compress: float) -> dict[str, Any]:
 def _packing_scheduler(plane: ControlPlane, folder: Path) -> Iterator[None]:
     """Run the scheduler of deploy/scheduler beside the default one."""
     document = yaml.safe_load((ROOT / "deploy/scheduler/scheduler.yaml").read_text())
-    document["clientConnection"] = {"kubeconfig": str(plane.kubeconfig("scheduler"))}
+    document["clientConnection"] = {"kubeconfig": str(plane.kubeconfig("scheduler")), "qps": 500, "burst": 500}
     document["leaderElection"] = {"leaderElect": False}
+    document |= BACKOFF  # time is compressed: ten seconds of waiting for the next try would be minutes
     config = folder / "scheduler.json"
     config.write_text(json.dumps(document))
     command = [

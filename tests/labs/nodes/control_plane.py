@@ -34,12 +34,12 @@ _TOKENS = {
     "scheduler": "system:kube-scheduler,3",
     "controller": f"{CONTROLLER},5",
 }
-_SCHEDULER = {
+BACKOFF = {"podInitialBackoffSeconds": 1, "podMaxBackoffSeconds": 1}
+"""Of a scheduler: when it tries a pod again that found no node. Its own are up to ten seconds."""
+_SCHEDULER = BACKOFF | {
     "apiVersion": "kubescheduler.config.k8s.io/v1",
     "kind": "KubeSchedulerConfiguration",
     "leaderElection": {"leaderElect": False},
-    "podInitialBackoffSeconds": 1,
-    "podMaxBackoffSeconds": 1,
 }
 _AUDIT = f"""
 apiVersion: audit.k8s.io/v1
