@@ -90,7 +90,7 @@ def _number(value: float) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(_LARGEST_BYTES)
     except FileNotFoundError:
         return ""
@@ -100,7 +100,7 @@ def _write(path: Path, text: str) -> None:
     """Write the file by rename, readable by all: the collector is another user. Its name would be read with `.prom`."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="ascii")
+        part.write_text(text, encoding="utf-8")
         part.chmod(0o644)
         part.replace(path)
     except BaseException:

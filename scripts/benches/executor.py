@@ -1,5 +1,6 @@
 """What the driver costs: each verb beside a driver on the stock client, and `run` beside `kubectl exec`, on a real cluster.
 
+The same driver with counters (`[metrics] file`) runs in the same rounds: what they cost is the difference.
 Rounds are interleaved. Wall and CPU are of the whole process, Python's start included, and of the child of the warm process
 that runs the verb; RSS and PSS are peaks of both together, sampled while a script of three seconds runs. A ten-call job is
 config, prepare, seven times run, cleanup. Hundreds of jobs at once: `scripts/prove many-jobs`.
@@ -165,30 +166,35 @@ def main() -> None:
             f'[kubernetes]\nnamespace = "default"\nkubeconfig = "{kubeconfig}"\nhelper_image = "localhost/busybox:1"\n'
             'pull_policy = "never"\n'
         )
-        for part in ("ours", "stock"):
+        counting = folder / "counting.toml"
+        counting.write_text(f'{settings.read_text()}\n[metrics]\nfile = "{folder}/farm.prom"\n')
+        for part in ("ours", "counting", "stock"):
             (folder / part).mkdir()
         ours = Driver(cluster, folder / "ours", [sys.executable, "-m", "executor", f"--config={settings}"], {})
+        counts = Driver(cluster, folder / "counting", [sys.executable, "-m", "executor", f"--config={counting}"], {})
         peer = str(ROOT / "scripts/benches/parts/stock_client.py")
         admin = {"PEER_KUBECONFIG": str(cluster.kubeconfig("admin")), "PEER_NAMESPACE": "default"}
         stock = Driver(cluster, folder / "stock", [sys.executable, peer, ""], admin)
         result: dict[str, Any] = {
-            "verbs": verbs(ours, stock, rounds),
+            "verbs": verbs({"ours": ours, "counting": counts, "stock": stock}, rounds),
             "trivial_run": trivial_run(cluster, ours, stock, rounds * 2),
             "memory": memory(ours, stock),
         }
         end_warm_processes(folder / "ours")
+        end_warm_processes(folder / "counting")
+        assert "spack_farm_jobs_total" in (folder / "farm.prom").read_text()
     print(table(result))
     print(json.dumps(result))
 
 
-def verbs(ours: Driver, stock: Driver, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the median wall and CPU seconds of each verb, and the CPU of a whole job, of both drivers."""
-    found: dict[str, list[dict[str, list[Cost]]]] = {"ours": [], "stock": []}
-    for driver in (ours, stock):  # byte code, page cache, and the warm process
+def verbs(drivers: dict[str, Driver], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the median wall and CPU seconds of each verb, and those of a whole job, by driver."""
+    for driver in drivers.values():  # byte code, page cache, and the warm process
         job(driver)
+    found: dict[str, list[dict[str, list[Cost]]]] = {name: [] for name in drivers}
     for _ in range(rounds):
-        found["ours"].append(job(ours))
-        found["stock"].append(job(stock))
+        for name, driver in drivers.items():
+            found[name].append(job(driver))
     table: dict[str, dict[str, dict[str, float]]] = {}
     for name, jobs in found.items():
         table[name] = {}
@@ -238,12 +244,13 @@ def memory(ours: Driver, stock: Driver) -> dict[str, dict[str, int]]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the result for people."""
-    lines = [f"{'':10} {'ours':>17} {'stock client':>17}", f"{'':10} {'wall s':>8} {'CPU s':>8} {'wall s':>8} {'CPU s':>8}"]
+    names = {"ours": "ours", "counting": "with counters", "stock": "stock client"}
+    lines = [f"{'':10} {' '.join(f'{title:>17}' for title in names.values())}"]
+    columns = f"{'wall s':>8} {'CPU s':>8}"
+    lines.append(f"{'':10} {' '.join([columns] * len(names))}")
     for verb in result["verbs"]["ours"]:
         cells = [
-            f"{result['verbs'][name][verb].get(key, 0):8.3f}"
-            for name in ("ours", "stock")
-            for key in ("wall_seconds", "cpu_seconds")
+            f"{result['verbs'][name][verb].get(key, 0):8.3f}" for name in names for key in ("wall_seconds", "cpu_seconds")
         ]
         lines.append(f"{verb:10} {' '.join(cells)}")
     lines.append("")

@@ -18,6 +18,12 @@ def test_each_alert_is_about_counters_that_the_driver_writes() -> None:
     assert named <= set(metrics.HELP)
 
 
+def test_each_alert_has_a_test_of_when_it_fires() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", (ALERTS / "driver.rules.yaml").read_text()))
+    assert alerts
+    assert alerts == set(re.findall(r"\bSpackFarm\w+", (ALERTS / "driver.test.yaml").read_text()))
+
+
 @pytest.mark.parametrize("words", [("check", "rules", "driver.rules.yaml"), ("test", "rules", "driver.test.yaml")])
 def test_promtool_takes_the_rules_and_they_fire_as_their_tests_say(words: tuple[str, ...]) -> None:
     promtool = shutil.which("promtool")

@@ -24,8 +24,11 @@ finally:
 """
 
 
-def loaded(folder: Path, verb: str) -> tuple[set[str], int]:
-    """Return what a verb has loaded at its end, and its exit code; the API server is a closed port."""
+def loaded(folder: Path, verb: str, *, more: str = "") -> tuple[set[str], int]:
+    """Return what a verb has loaded at its end, and its exit code; the API server is a closed port.
+
+    `more` are further settings.
+    """
     kubeconfig = {
         "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
         "users": [{"name": "u", "user": {"token": "t"}}],
@@ -36,7 +39,7 @@ def loaded(folder: Path, verb: str) -> tuple[set[str], int]:
     settings = folder / "settings.toml"
     settings.write_text(
         "[budgets]\napi_seconds = 1\nquota_seconds = 1\n"
-        f'[kubernetes]\nkubeconfig = "{folder}/kubeconfig"\nimage = "x"\nnamespace = "n"\n'
+        f'[kubernetes]\nkubeconfig = "{folder}/kubeconfig"\nimage = "x"\nnamespace = "n"\n{more}'
     )
     (folder / "response.json").write_text('{"id": 1}')
     (folder / "script").write_text("true\n")
@@ -76,3 +79,11 @@ def test_prepare_loads_what_credentials_need_and_no_client(tmp_path: Path) -> No
     assert code == 2
     assert {"executor.access", "yaml"} <= modules
     assert modules & (NEVER - {"yaml"} | {"kubernetes", "executor.run_script"}) == set()
+
+
+def test_counters_load_nothing_but_what_locks_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "farm.prom"
+    without, _ = loaded(tmp_path, "cleanup")
+    counting, _ = loaded(tmp_path, "cleanup", more=f'[metrics]\nfile = "{file}"\n')
+    assert "spack_farm_jobs_total" in file.read_text()
+    assert counting - without <= {"fcntl"}
