@@ -42,9 +42,9 @@ class Repetition:
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
         return is_due or is_news
 
-    def is_over(self) -> bool:
-        """Return whether it has not happened for a while."""
-        return self._clock() - self._last >= SETTLED_SECONDS
+    def is_over(self, *, after_seconds: float | None = None) -> bool:
+        """Return whether it has not happened for a while: `SETTLED_SECONDS`, if nothing else is given."""
+        return self._clock() - self._last >= (SETTLED_SECONDS if after_seconds is None else after_seconds)
 
 
 class Outage:

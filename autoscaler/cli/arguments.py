@@ -146,6 +146,12 @@ def _simulate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="other settings, or a folder as FOLDER: print what changes from them (cost, waits, nodes, kills)",
     )
     new.add_argument(
+        "--snapshot",
+        metavar="SNAPSHOT",
+        default="",
+        help="a recorded Snapshot: types have what its nodes have, less what DaemonSets take there",
+    )
+    new.add_argument(
         "--start",
         metavar="TIME",
         default="",

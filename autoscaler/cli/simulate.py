@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from autoscaler.cli.arguments import Arguments
-from autoscaler.cli.recorded import read_policy
-from autoscaler.deciding.places import Template, templates
+from autoscaler.cli.recorded import read_policy, read_snapshot
+from autoscaler.deciding.places import Template, templates, with_measured
 from autoscaler.errors import BadRequest
 from autoscaler.policy import Policy
 from autoscaler.simulator.difference import Change, difference, document, markdown
@@ -21,13 +21,13 @@ from autoscaler.simulator.ours import Ours
 from autoscaler.simulator.page import page
 from autoscaler.simulator.peers import PackingLike
 from autoscaler.simulator.run import Controller, Result, simulated
-from autoscaler.snapshot import Size
+from autoscaler.snapshot import Size, Snapshot
 
 _MOST_SEEDS = 1_000
 _NEW, _OLD, _PEER = "new", "old", "karpenter_like"
 _HEADINGS = (
     *("", "cost", "of it idle", "per job", "mean wait s", "p95 wait s", "makespan h", "critical path h"),
-    *("nodes", "lost jobs", "killed by us"),
+    *("nodes", "lost jobs", "killed by us", "decide() s"),
 )
 
 
@@ -47,11 +47,12 @@ def run(arguments: Arguments) -> int:
     if not 1 <= arguments.seeds <= _MOST_SEEDS:
         raise BadRequest(f"--seeds is between 1 and {_MOST_SEEDS}")
     settings_file, workload_file = _files(arguments)
-    policy, workload = _read(settings_file), read_workload(workload_file)
+    seen = read_snapshot(arguments.snapshot) if arguments.snapshot else None
+    policy, workload = _read(settings_file, seen), read_workload(workload_file)
     _check(workload, policy, settings_file)
     contestants = {_NEW: _Contestant(str(settings_file), lambda: Ours(policy), workload, arguments.placement)}
     if arguments.against:
-        contestants[_OLD] = _old(Path(arguments.against), workload, arguments.placement)
+        contestants[_OLD] = _old(Path(arguments.against), seen, workload, arguments.placement)
         contestants[_NEW] = dataclasses.replace(contestants[_NEW], name=f"new: {settings_file}")
     kinds = list(templates(policy, (), {}).values())
     contestants[_PEER] = _Contestant(
@@ -85,21 +86,21 @@ def _files(arguments: Arguments) -> tuple[Path, Path]:
     )
 
 
-def _old(given: Path, workload: Workload, placement: str) -> _Contestant:
+def _old(given: Path, seen: Snapshot | None, workload: Workload, placement: str) -> _Contestant:
     """Return what was before: a file with settings, or a folder, which may have a workload of its own with other sizes."""
     settings_file, workload_file = (given / "settings.toml", given / "workload.toml") if given.is_dir() else (given, given)
-    policy = _read(settings_file)
+    policy = _read(settings_file, seen)
     if workload_file != settings_file and workload_file.exists():
         workload = read_workload(workload_file)
     _check(workload, policy, settings_file)
     return _Contestant(f"old: {settings_file}", lambda: Ours(policy), workload, placement)
 
 
-def _read(source: Path) -> Policy:
+def _read(source: Path, seen: Snapshot | None) -> Policy:
     policy = read_policy(source)
     if not policy.pools:
         raise BadRequest(f"{source} has no [[pools]]")
-    return policy
+    return with_measured(policy, seen) if seen else policy
 
 
 def _check(workload: Workload, policy: Policy, source: Path) -> None:
@@ -139,6 +140,7 @@ def _table(results: dict[str, list[Result]]) -> str:
             *(f"{_mean(found, figure) / 3600:.2f}" for figure in ("makespan", "critical_path")),
             *(f"{_mean(found, figure):.1f}" for figure in ("launched", "lost_jobs")),
             str(sum(one.killed_by_us for one in found)),
+            f"{longest:.3f}" if (longest := max(one.decide_seconds for one in found)) else "",
         )
         rows.append((name if all(one.is_over for one in found) else f"{name} (not over)", *figures))
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]

@@ -7,6 +7,8 @@ the settings say of the type, and the pods of DaemonSets that a booting machine 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from autoscaler.deciding.matching import Constraints, selects, untolerated
 from autoscaler.policy import InstanceType, Policy, Pool
 from autoscaler.snapshot import DAEMON, PAUSE, Launch, Node, Pod, Size, Snapshot, Taint
@@ -135,6 +137,29 @@ def templates(policy: Policy, nodes: Iterable[Node], bound: dict[str, NodePods])
                     len(found),
                 )  # fmt: skip
     return found
+
+
+def with_measured(policy: Policy, snapshot: Snapshot) -> Policy:
+    """Return the policy with types as nodes of a Snapshot show them: their allocatable, and what DaemonSets take there."""
+    seen = _measured(snapshot.nodes, pods_by_node(snapshot))
+    return msgspec.structs.replace(
+        policy,
+        pools=tuple(
+            msgspec.structs.replace(pool, types=tuple(_as_seen(one, seen.get((pool.name, one.name))) for one in pool.types))
+            for pool in policy.pools
+        ),
+    )
+
+
+def _as_seen(kind: InstanceType, seen: tuple[Size, Size, int] | None) -> InstanceType:
+    if seen is None:
+        return kind
+    size, daemons, count = seen
+    # Disk and devices stay those of the settings: templates take them from there, too.
+    allocatable = msgspec.structs.replace(
+        kind.allocatable, cpu_millicores=size.cpu_millicores, memory_bytes=size.memory_bytes
+    )
+    return msgspec.structs.replace(kind, allocatable=allocatable, daemons=daemons, most_pods=max(0, kind.most_pods - count))
 
 
 def _measured(nodes: Iterable[Node], bound: dict[str, NodePods]) -> dict[tuple[str, str], tuple[Size, Size, int]]:

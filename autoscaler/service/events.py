@@ -1,4 +1,7 @@
-"""Kubernetes Events of what was done: `kubectl describe node` says why. One that cannot be written changes nothing."""
+"""Kubernetes Events of what was done: `kubectl describe node` says why. One that cannot be written changes nothing.
+
+A node to which the same happens again and again gets fewer and fewer of them; each says how often it was.
+"""
 
 import datetime as dt
 import logging
@@ -9,7 +12,7 @@ from typing import Any
 
 from autoscaler.cluster.api import Api
 from autoscaler.errors import ClusterError
-from autoscaler.outages import Outage
+from autoscaler.outages import Outage, Repetition
 from autoscaler.scale_plan import CordonNode, DeleteNodeObject, Line, RemoveNode, UncordonNode
 from autoscaler.service.scale_in import ABORTED
 
@@ -20,13 +23,20 @@ _REASONS: dict[type, str] = {
     DeleteNodeObject: "MachineGone",
 }
 _LONGEST = 1000
+_APART_SECONDS = 900.0
+"""After so long the same is news."""
+_MOST_REPEATED = 1000
 
 
 class Events:
     """Writes Events about nodes into one namespace."""
 
-    def __init__(self, api: Api, *, identity: str, now: Callable[[], float] = time.time) -> None:
-        self._api, self._identity, self._now = api, identity, now
+    def __init__(
+        self, api: Api, *, identity: str, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api, self._identity, self._now, self._clock = api, identity, now, clock
+        self._repeated: dict[tuple[str, str], Repetition] = {}
+        """By node and reason."""
         self._outage = Outage("an Event cannot be written", "Events can be written again", level=logging.INFO)
 
     def tell(self, line: Line, result: str, detail: str) -> None:
@@ -36,12 +46,25 @@ class Events:
         aborted = result == ABORTED
         reason = "ScaleInAborted" if aborted else _REASONS[type(line)]
         message = f"{line.message}{'; it stays: a job came to it, or somebody wants it back' if aborted else ''}{detail}"
+        count = self._due(line.node, reason)
+        if not count:
+            return
         try:
-            self._api.create_event("default", self._body(line.node, reason, message))  # where Events of nodes belong
+            body = self._body(line.node, reason, message) | {"count": count}
+            self._api.create_event("default", body)  # where Events of nodes belong
         except ClusterError as error:
             self._outage.failed(error, node=line.node)
         else:
             self._outage.worked()
+
+    def _due(self, node: str, reason: str) -> int:
+        """Return how often this has happened to the node; 0 if that is no news."""
+        repetition = self._repeated.get((node, reason))
+        if repetition is None or repetition.is_over(after_seconds=_APART_SECONDS):
+            if len(self._repeated) >= _MOST_REPEATED:
+                self._repeated.pop(next(iter(self._repeated)))
+            repetition = self._repeated[node, reason] = Repetition(clock=self._clock)
+        return repetition.count if repetition.again() else 0
 
     def _body(self, node: str, reason: str, message: str) -> dict[str, Any]:
         at = dt.datetime.fromtimestamp(self._now(), tz=dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -56,5 +79,4 @@ class Events:
             "source": {"component": "spack-farm-autoscaler", "host": self._identity[:63]},
             "firstTimestamp": at,
             "lastTimestamp": at,
-            "count": 1,
         }

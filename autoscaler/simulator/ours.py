@@ -1,5 +1,7 @@
 """Our controller in the simulation: what it sees as a Snapshot, `decide`, and what `apply` would do with the plan."""
 
+import time
+
 import msgspec
 
 from autoscaler.deciding.decide import decide
@@ -50,7 +52,9 @@ class Ours:
         if not world.nodes and not world.pending and not world.running:
             return
         snapshot = self.snapshot(world)
+        began = time.process_time()
         plan = decide(snapshot, self.policy, world.now)
+        world.totals.decide_seconds = max(world.totals.decide_seconds, time.process_time() - began)
         self._ledger = plan.ledger
         self.plans[:] = [plan]
         for line in plan.lines:

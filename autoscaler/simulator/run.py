@@ -47,6 +47,8 @@ class Result:
     """Node, type, ordered, usable (0: never), ended."""
     spans: tuple[tuple[str, float, float, float], ...] = ()
     """Node, from, to, share of it that jobs requested."""
+    decide_seconds: float = dataclasses.field(default=0.0, compare=False)
+    """CPU time of the longest decision of ours; 0 of a controller without one."""
 
 
 def simulated(  # noqa: PLR0913  all that a run depends on
@@ -102,6 +104,7 @@ def _result_of(world: World, pipelines: Sequence[Pipeline], start: float) -> Res
             (name, kind, ordered - start, usable and usable - start, ended - start)
             for name, kind, ordered, usable, ended in totals.timeline
         ),
+        decide_seconds=totals.decide_seconds,
         spans=tuple((name, since - start, until - start, share) for name, since, until, share in totals.spans),
     )
 

@@ -100,6 +100,8 @@ class Totals:
     lost_jobs: int = 0
     memory_kills: int = 0
     aborted_removals: int = 0
+    decide_seconds: float = 0.0
+    """CPU time of the longest decision."""
     makespans: list[float] = field(default_factory=list)
     timeline: list[tuple[str, str, float, float, float]] = field(default_factory=list)
     """Node, type, ordered, usable (0: never), ended."""

@@ -1,4 +1,4 @@
-"""Which pods' jobs are over, as GitLab's API over HTTP and the driver's annotations say."""
+"""What GitLab's API over HTTP says: which pods' jobs are over, beside the driver's annotations, and which jobs wait."""
 
 import http.server
 import json
@@ -11,7 +11,7 @@ import pytest
 
 from autoscaler.cluster.objects import Meta, PodObject
 from autoscaler.errors import CloudError
-from autoscaler.lookahead.gitlab import GitLab
+from autoscaler.lookahead.gitlab import GitLab, GitLabQueue
 from autoscaler.lookahead.owners import Owners
 
 NOW = 1_790_000_000.0
@@ -22,6 +22,7 @@ class FakeGitLab:
 
     def __init__(self) -> None:
         self.jobs: dict[int, dict[int, str]] = {7: {}}
+        self.tags: dict[int, list[str]] = {}
         self.broken = False
         self.asked: list[str] = []
         outer = self
@@ -52,7 +53,11 @@ class FakeGitLab:
         if len(words) > 6:
             return 200, {"id": int(words[6]), "status": jobs[int(words[6])]}
         query = parse_qs(urlsplit(path).query)
-        found = [{"id": job, "status": status} for job, status in jobs.items() if status in query["scope[]"]]
+        found = [
+            {"id": job, "status": status, "name": f"build {job}", "tag_list": self.tags.get(job, []), "queued_duration": 5.5}
+            for job, status in jobs.items()
+            if status in query["scope[]"]
+        ]
         page, per_page = int(query["page"][0]), int(query["per_page"][0])
         return 200, found[(page - 1) * per_page : page * per_page]
 
@@ -158,3 +163,44 @@ def test_what_the_driver_has_written_counts_without_gitlab_and_a_pod_that_is_gon
     assert owners.over([]) == {"u1": NOW}
     owners.pod_changed(pod(1, outcome="script_failed"), "DELETED")
     assert owners.over([]) == {}
+
+
+@pytest.fixture
+def queue(gitlab: FakeGitLab, tmp_path: Path) -> GitLabQueue:
+    (tmp_path / "token").write_text("secret\n")
+    url = f"http://127.0.0.1:{gitlab.server.server_address[1]}"
+    settings = GitLab(url=url, token_file=str(tmp_path / "token"), projects=(7, 8), tags=("x", "y"))
+    return GitLabQueue(settings, clock=lambda: NOW)
+
+
+def test_jobs_that_wait_count_if_our_runners_may_take_them(gitlab: FakeGitLab, queue: GitLabQueue) -> None:
+    gitlab.jobs = {7: {1: "pending", 2: "pending", 3: "running", 4: "pending"}, 8: {5: "pending", 6: "created"}}
+    gitlab.tags = {1: ["x"], 2: ["x", "z"], 3: ["x"], 5: ["y", "x"], 6: ["x"]}
+    queue.ask()
+    assert [(job.id, job.name, job.since) for job in queue.jobs()] == [
+        ("1", "build 1", NOW - 5.5), ("5", "build 5", NOW - 5.5),
+    ]  # fmt: skip
+    assert queue.read_at == NOW
+
+
+def test_all_pages_of_a_long_queue_are_read(gitlab: FakeGitLab, queue: GitLabQueue) -> None:
+    gitlab.jobs = {7: dict.fromkeys(range(1, 251), "pending"), 8: {}}
+    gitlab.tags = {job: ["x"] for job in range(1, 251)}
+    queue.ask()
+    assert len(queue.jobs()) == 250
+    assert len(gitlab.asked) == 4
+
+
+def test_a_gitlab_that_does_not_answer_leaves_what_was_known_and_its_age(gitlab: FakeGitLab, queue: GitLabQueue) -> None:
+    gitlab.jobs, gitlab.tags = {7: {1: "pending"}, 8: {}}, {1: ["x"]}
+    queue.ask()
+    gitlab.broken = True
+    with pytest.raises(CloudError, match="status 500"):
+        queue.ask()
+    assert ([job.id for job in queue.jobs()], queue.read_at) == (["1"], NOW)
+
+
+def test_a_token_file_that_is_gone_is_named(queue: GitLabQueue, tmp_path: Path) -> None:
+    (tmp_path / "token").unlink()
+    with pytest.raises(CloudError, match="token_file cannot be read"):
+        queue.ask()

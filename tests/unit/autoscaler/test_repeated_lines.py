@@ -8,11 +8,12 @@ from typing import Any, cast
 import pytest
 
 from autoscaler.cluster.api import Api
-from autoscaler.errors import CloudError
+from autoscaler.errors import CloudError, ClusterUnavailable
 from autoscaler.hands.hand import Hand
 from autoscaler.policy import Policy
-from autoscaler.scale_plan import LaunchNodes, Line, Note, ScalePlan
+from autoscaler.scale_plan import CordonNode, LaunchNodes, Line, Note, ScalePlan
 from autoscaler.service.apply import Applier
+from autoscaler.service.events import Events
 from autoscaler.service.log import start_log
 from autoscaler.service.metrics import Metrics
 from autoscaler.service.scale_in import Scaler
@@ -106,3 +107,39 @@ def test_a_note_has_its_begin_its_end_and_its_next_begin(farm: Farm) -> None:
 def test_of_many_notes_a_bounded_number_is_kept(farm: Farm) -> None:
     farm.ticks(1, *(Note(subject=f"p{number}", reason="fits_no_type", message="no") for number in range(3000)))
     assert len(farm.applier._repeated) <= 1000  # noqa: SLF001  what it keeps is nowhere else to be seen
+
+
+class EventApi:
+    """What Events are written to."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+        self.is_away = False
+
+    def create_event(self, _namespace: str, body: dict[str, Any]) -> None:
+        if self.is_away:
+            raise ClusterUnavailable("no answer")
+        self.written.append(body)
+
+
+def test_a_node_to_which_the_same_happens_again_and_again_gets_few_events() -> None:
+    api, now = EventApi(), [0.0]
+    events = Events(cast("Api", api), identity="me", now=lambda: now[0], clock=lambda: now[0])
+    for _ in range(80):  # an hour of cordons that are taken back
+        for name in ("a", "b"):
+            events.tell(CordonNode(node=name, pool="linux", reason="idle", message="idle"), "done", "")
+        now[0] += 45.0
+    counts = [one["count"] for one in api.written if one["involvedObject"]["name"] == "a"]
+    assert (counts[:3], len(counts)) == ([1, 3, 6], 6)
+    now[0] += 3600.0
+    events.tell(CordonNode(node="a", pool="linux", reason="idle", message="idle"), "done", "")
+    assert api.written[-1]["count"] == 1, "after a while it is news"
+
+
+def test_events_that_cannot_be_written_are_one_line(farm: Farm) -> None:
+    api, now = EventApi(), [0.0]
+    api.is_away = True
+    events = Events(cast("Api", api), identity="me", clock=lambda: now[0])
+    for number in range(50):
+        events.tell(CordonNode(node=f"n{number}", pool="linux", reason="idle", message="idle"), "done", "")
+    assert [line["message"] for line in farm.lines()] == ["an Event cannot be written"]

@@ -85,6 +85,7 @@ def test_the_shipped_example_is_simulated_in_one_command(tmp_path: Path, capsys:
     ours_, peer = found["runs"]["new"], found["runs"]["karpenter_like"]
     assert ours_["killed_by_us"] == peer["killed_by_us"] == 0
     assert (ours_["jobs"], ours_["is_over"]) == (71, True)
+    assert 0 == peer["decide_seconds"] < ours_["decide_seconds"] < 5
     text = page.read_text("utf-8")
     assert text.count("<svg") == 2
     assert "Simulated time begins at 2026-01-05 09:00 UTC, a Monday." in text
@@ -167,6 +168,29 @@ def test_a_pool_more_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     new, old = folder_with(tmp_path, "new", idle_count=0, more=more), folder_with(tmp_path, "old", idle_count=0)
     found = changes_of([str(new), "--against", str(old)], capsys)
     assert found["cost"]["new"] < 0.5 * found["cost"]["old"]
+
+
+def test_types_have_what_nodes_of_a_snapshot_have_less_daemonsets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_with(tmp_path, "new", cores=7)
+    (folder / "settings.toml").write_text(
+        '[[pools]]\nname = "linux"\ntypes = [{ name = "m", cpu = "8", memory = "32Gi", price_per_hour = 0.1 }]\n'
+    )
+    node = {
+        "name": "n", "pool": "linux", "type": "m", "instance": "i",
+        "allocatable": {"cpu_millicores": 7200, "memory_bytes": 30 << 30},
+    }  # fmt: skip
+    daemon = {"uid": "d", "name": "d", "kind": "daemon", "node": "n", "phase": "Running", "size": {"cpu_millicores": 300}}
+    for name, pods in (("empty", []), ("daemons", [daemon])):
+        seen = {"version": 1, "taken_at": 1.0, "nodes": [node], "pods": pods}
+        (tmp_path / f"{name}.json").write_text(json.dumps(seen))
+    argv = ["simulate", str(folder), "--seeds", "1"]
+    assert main([*argv, "--snapshot", str(tmp_path / "empty.json")]) == 0
+    assert main([*argv, "--snapshot", str(tmp_path / "daemons.json")]) == 2
+    assert "fits no type" in capsys.readouterr().err
+    assert main([*argv, "--snapshot", str(tmp_path / "none.json")]) == 2
+    assert "none.json can't be read" in capsys.readouterr().err
 
 
 def costs(argv: list[str], capsys: pytest.CaptureFixture[str]) -> float:
