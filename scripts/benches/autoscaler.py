@@ -204,9 +204,8 @@ def live_document(  # noqa: PLR0913  what a run was
         "commit": at,
         "date": proof_page.today(),
         "ratios": {
-            "cost": round(ours.cost / peer.cost, 3),
-            "net_cost": round(ours.net_cost / peer.net_cost, 3),
-            "p95_wait": round(ours.p95_wait / peer.p95_wait, 3) if peer.p95_wait else None,
+            figure: round(getattr(ours, figure) / getattr(peer, figure), 3) if getattr(peer, figure) else None
+            for figure in ("cost", "net_cost", "p95_wait")
         },
         "sides": {
             side: {key: value for key, value in dataclasses.asdict(one).items() if key != "timeline"}

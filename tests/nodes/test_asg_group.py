@@ -1,5 +1,6 @@
 """Promise: with AWS's groups, too, only idle instances end, also while somebody edits the group. AWS is moto."""
 
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import boto3
 import moto
 import pytest
+from botocore.client import BaseClient
 
 from autoscaler.deciding.decide import decide
 from autoscaler.policy import InstanceType, Policy, Pool, ScaleIn
@@ -17,7 +19,7 @@ from tests.labs.nodes.objects import node
 from tests.labs.nodes.plugin import NodesLab
 from tests.labs.waiting import wait_until
 
-TYPE, ZONE = "m5.2xlarge", "us-east-1a"
+TYPE, ZONES = "m5.2xlarge", ["us-east-1a", "us-east-1b"]
 CORES, GIB = 8, 1 << 30
 
 
@@ -30,7 +32,7 @@ class Group:
         self.client.create_launch_configuration(LaunchConfigurationName="l", ImageId="ami-12c6146b", InstanceType=TYPE)
         self.client.create_auto_scaling_group(
             AutoScalingGroupName=self.name, LaunchConfigurationName="l", MinSize=0, MaxSize=5, DesiredCapacity=0,
-            AvailabilityZones=[ZONE], NewInstancesProtectedFromScaleIn=True,
+            AvailabilityZones=ZONES, NewInstancesProtectedFromScaleIn=True,
             Tags=[{"Key": "spack-farm.io/owner", "Value": "spack-farm", "PropagateAtLaunch": True}],
         )  # fmt: skip
         self.suspend()
@@ -64,7 +66,7 @@ class Group:
                     f"{self.name}-{instance}", pool=self.name, cpu=str(CORES), memory="32Gi",
                     labels={"farm": self.name, "node.kubernetes.io/instance-type": TYPE},
                 )  # fmt: skip
-                body["spec"]["providerID"] = f"aws:///{ZONE}/{instance}"
+                body["spec"]["providerID"] = f"aws:///{ZONES[0]}/{instance}"
                 self.farm.plane.call("POST", "/api/v1/nodes", body)
             for instance in machines.keys() - instances:
                 self.farm.plane.raw("DELETE", f"/api/v1/nodes/{machines[instance]}")
@@ -74,7 +76,14 @@ class Group:
 def group(farm: NodesLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Group]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    lock, call = threading.RLock(), BaseClient._make_api_call  # noqa: SLF001  the one way of all calls
+
+    def one_at_a_time(client: BaseClient, *arguments: Any) -> Any:
+        with lock:
+            return call(client, *arguments)
+
     with moto.mock_aws():
+        monkeypatch.setattr(BaseClient, "_make_api_call", one_at_a_time)  # moto's state is for one thread
         made = Group(farm)
         yield made
         made.over.set()
@@ -107,6 +116,12 @@ def test_a_group_that_somebody_edits_loses_its_idle_instances_and_no_other(
     farm: NodesLab, group: Group, controller: Controller
 ) -> None:
     del controller
+
+    def waits_for(name: str) -> str:
+        """Return the reason that is written on a pod."""
+        text = farm.pods()[name]["metadata"].get("annotations", {}).get("spack-farm.io/waiting", "{}")
+        return str(json.loads(text).get("reason"))
+
     for number in range(2):
         farm.add_job(f"j{number}", cpu="3")
     wait_until(lambda: all(farm.phase(f"j{number}") == "Running" for number in range(2)))
@@ -121,7 +136,7 @@ def test_a_group_that_somebody_edits_loses_its_idle_instances_and_no_other(
     group.client.resume_processes(AutoScalingGroupName=group.name, ScalingProcesses=["AZRebalance"])
     wait_until(lambda: "AZRebalance" not in str(group.group()["SuspendedProcesses"]))
     farm.add_job("late", cpu="7")
-    wait_until(lambda: "AZRebalance" in farm.pods()["late"]["metadata"]["annotations"].get("spack-farm.io/waiting", ""))
+    wait_until(lambda: waits_for("late") == "pool_at_limit")
     assert group.instances() == busy, "a group from which AWS takes instances is not used"
     group.suspend()
     wait_until(lambda: farm.phase("late") == "Running")

@@ -30,7 +30,7 @@ def test_both_sides_run_a_pipeline_and_the_page_shows_their_machines(
     with ThreadPoolExecutor(2) as pool:  # beside each other: most of it is waiting
 
         def run(side: str) -> Live:
-            return measured(side, JOBS, tmp_path / side, compress=COMPRESS, sample=Fixed(1.0, 20.0))
+            return measured(side, JOBS, tmp_path / side, compress=COMPRESS, sample=Fixed(0.5, 0.5))
 
         found = dict(zip(sides, pool.map(run, sides), strict=True))
     for side, one in found.items():

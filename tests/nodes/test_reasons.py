@@ -36,7 +36,7 @@ types = [{{name = "small", cpu = "4", memory = "16Gi", price_per_hour = 0.5}}]
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_each_waiting_pod_says_why_soon_and_once(farm: NodesLab, start: Start) -> None:
     farm.add_node("full", cpu="8", labels={"node.kubernetes.io/instance-type": "large"})
     farm.add_job("busy", cpu="8")

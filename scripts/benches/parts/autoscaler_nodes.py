@@ -68,12 +68,12 @@ def page(found: Timelines, *, picture_name: str) -> str:
         f"{one['fixed']['end_seconds']:.1f} s from a node's last job to its end beside the idle time"
         for side, one in figures["sides"].items()
     )
-    waits = "-" if ratios["p95_wait"] is None else f"{ratios['p95_wait']:g}"
+    of_peer = {name: "-" if value is None else f"{value:g}" for name, value in ratios.items()}
     return (
         f"# `scripts/bench autoscaler --live`\n\n{figures['date']}, commit {figures['commit']}. {figures['title']}.\n\n"
         f"```\n{found.table}\n```\n\n"
-        f"Ours, of Karpenter's: cost {ratios['cost']:g} ({ratios['net_cost']:g} net of what the compression of time adds to "
-        f"fixed latencies), p95 wait {waits}. Jobs lost on both sides: {lost}.\n\n"
+        f"Ours, of Karpenter's: cost {of_peer['cost']} ({of_peer['net_cost']} net of what the compression of time adds to "
+        f"fixed latencies), p95 wait {of_peer['p95_wait']}. Jobs lost on both sides: {lost}.\n\n"
         f"Fixed latencies, measured on the empty lab: {fixed}.\n\n"
         f"![Each machine's time under both controllers]({picture_name})\n\n"
         "Each line is a machine, from its order to its end, on the same axis of time: yellow while it boots or has no job, "
