@@ -14,12 +14,14 @@ import msgspec
 
 from sizing.builds import Build
 from sizing.keys import expensive_variants
+from sizing.quantities import MOST_BYTES
 
 VERSION = 1
 LARGEST_BYTES = 16 << 20
-_MOST_MEMORY = 1 << 50
 _MOST_SECONDS = 60 * 86_400.0
 _MOST_CORES = 10_000
+_CPU_SLACK = 1.1
+"""Wall time and CPU seconds are read one after the other."""
 _AHEAD_SECONDS = 86_400.0
 """Clocks differ; a build that begins later than tomorrow was not measured."""
 _OLDEST = dt.datetime(2015, 1, 1, tzinfo=dt.UTC).timestamp()
@@ -31,6 +33,15 @@ _FROM_THE_DRIVER = frozenset({"script_succeeded", "script_failed"})
 
 class Refused(Exception):  # noqa: N818  a document's fate, no error of ours
     """The document counts for nothing; the message says why."""
+
+    is_final = True
+    """Whether no later reading can end otherwise."""
+
+
+class RefusedForNow(Refused):
+    """As `Refused`, but a later clock or a newer reader may take the same document."""
+
+    is_final = False
 
 
 class _Spec(msgspec.Struct, frozen=True):
@@ -58,6 +69,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class _Machine(msgspec.Struct, frozen=True):
+    cpus: int = 0
     memory_bytes: int = 0
     memory_limit_bytes: int | None = None
 
@@ -107,14 +119,18 @@ def read_build(content: bytes, *, trusted: bool, now: float) -> Build:
     started, ended = _time(document.started_at, "started_at"), _time(document.ended_at, "ended_at")
     spec, totals, job = document.spec, document.totals, document.job or _Job()
     _check(document, started, ended, now)
-    killed_at = min((kill.limit_bytes for kill in document.memory_kills if kill.limit_bytes), default=None)
+    # a limit above the machine's memory kills nothing: the machine itself was full, which says nothing of the build
+    kills = [kill.limit_bytes for kill in document.memory_kills if kill.limit_bytes]
+    killed_at = min((limit for limit in kills if limit <= (document.machine.memory_bytes or limit)), default=None)
+    # both are read one after the other: a build of a few milliseconds may seem to use more cores than there are
+    most_cpu = totals.wall_seconds * (document.machine.cpus or _MOST_CORES)
     build_system = spec.variants.get("build_system", "")
     return Build(
         digest=hashlib.sha256(content).hexdigest(),
         trusted=trusted and (document.job is None or job.ref_protected),
         started=started,
         ended=ended,
-        outcome=document.outcome[:64],
+        outcome=printable(document.outcome)[:64],
         name=spec.name,
         version=spec.version,
         dag_hash=spec.hash,
@@ -123,9 +139,9 @@ def read_build(content: bytes, *, trusted: bool, now: float) -> Build:
         expensive=expensive_variants(spec.variants),
         build_system=build_system if isinstance(build_system, str) and _TEXT.fullmatch(build_system) else "",
         jobs=spec.build_jobs,
-        project=job.project[:255],
-        job_id=job.id[:64],
-        stack=job.stack[:255],
+        project=printable(job.project)[:255],
+        job_id=printable(job.id)[:64],
+        stack=printable(job.stack)[:255],
         attempt=min(max(job.attempt, 0), 1_000),
         asked_cpu_millicores=document.asked.cpu_millicores,
         asked_memory_bytes=document.asked.memory_bytes,
@@ -134,9 +150,14 @@ def read_build(content: bytes, *, trusted: bool, now: float) -> Build:
         working_set_peak_bytes=totals.memory_working_set_peak_bytes,
         anonymous_peak_bytes=totals.memory_anonymous_peak_bytes,
         disk_peak_bytes=totals.disk_peak_bytes,
-        cpu_seconds=totals.cpu_seconds or None,
+        cpu_seconds=min(totals.cpu_seconds, most_cpu) or None,
         wall_seconds=totals.wall_seconds or None,
     )
+
+
+def printable(text: str) -> str:
+    """Return a text from outside without what would change a terminal, and what PostgreSQL or UTF-8 cannot hold."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _refuse_other_version(content: bytes) -> None:
@@ -146,7 +167,7 @@ def _refuse_other_version(content: bytes) -> None:
     except (msgspec.MsgspecError, RecursionError):
         return
     if version != VERSION:
-        raise Refused(f"version {str(version)[:20]} of telemetry: this reader knows version {VERSION}")
+        raise RefusedForNow(f"version {str(version)[:20]} of telemetry: this reader knows version {VERSION}")
 
 
 def _time(text: str, key: str) -> float:
@@ -167,16 +188,21 @@ def _check(document: _Document, started: float, ended: float, now: float) -> Non
     texts = (spec.version, spec.hash, spec.compiler, spec.architecture)
     if not _NAME.fullmatch(spec.name) or not all(_TEXT.fullmatch(text) for text in texts):
         raise Refused("absurd: the spec has a name, version, hash, compiler or architecture that Spack does not write")
-    if not _OLDEST <= started <= now + _AHEAD_SECONDS or not started - 1 <= ended <= now + _AHEAD_SECONDS:
-        raise Refused("absurd: its times are in the future, before 2015, or in the wrong order")
+    if started < _OLDEST or ended < started - 1:
+        raise Refused("absurd: its times are before 2015, or in the wrong order")
+    if max(started, ended) > now + _AHEAD_SECONDS:
+        raise RefusedForNow("absurd: its times are in the future")
     for key, value in _amounts(document):
-        if value is not None and not 0 <= value <= _MOST_MEMORY:
+        if value is not None and not 0 <= value <= MOST_BYTES:
             raise Refused(f"absurd: {key} is {value}")
-    most = document.machine.memory_bytes or _MOST_MEMORY
+    most = document.machine.memory_bytes or MOST_BYTES
     if max(totals.memory_working_set_peak_bytes or 0, totals.memory_anonymous_peak_bytes or 0) > most:
         raise Refused("absurd: more memory was used than the machine has")
     wall, cpu = totals.wall_seconds, totals.cpu_seconds
-    if not (0 <= wall <= _MOST_SECONDS and 0 <= cpu <= (wall + 1) * _MOST_CORES and 0 <= spec.build_jobs <= _MOST_CORES):
+    cores = document.machine.cpus or _MOST_CORES
+    if not (
+        0 <= wall <= _MOST_SECONDS and 0 <= cpu <= (wall + 1) * cores * _CPU_SLACK and 0 <= spec.build_jobs <= _MOST_CORES
+    ):
         raise Refused(f"absurd: {cpu} CPU seconds in {wall} s with {spec.build_jobs} jobs")
 
 

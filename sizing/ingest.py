@@ -6,12 +6,11 @@ A document's identity is its digest: a second reading changes nothing. Places wi
 
 import datetime as dt
 import hashlib
-import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 
 from sizing.builds import Build
-from sizing.documents import Refused, read_build
+from sizing.documents import Refused, printable, read_build
 from sizing.history.history import History
 from sizing.sources.source import Document, Source
 from status_line.progress import Progress
@@ -19,6 +18,7 @@ from status_line.progress import Progress
 LATE_DAYS = 7
 _PART = 500
 _DAY_SECONDS = 86_400.0
+_CLOCKS_DIFFER = 3_600.0
 
 
 @dataclass
@@ -43,14 +43,23 @@ def ingest(source: Source, history: History, *, now: float, again: bool, progres
     since, skipped = "", set[str]()
     if source.has_days and not again:
         listed = history.listed(source.name)
-        since = "" if listed is None else _day(listed - LATE_DAYS * _DAY_SECONDS)
+        # a listing that is yet to come was made by a wrong clock: it says nothing of what has been read
+        since = "" if listed is None or listed > now + _CLOCKS_DIFFER else _day(listed - LATE_DAYS * _DAY_SECONDS)
     if not again:
         skipped = {digest[:20] for digest in history.digests(trusted=source.trusted)}
     is_known = skipped.__contains__
     progress.count = lambda: source.count(since=since, is_known=is_known)
     progress.begin()
-    documents = source.documents(since=since, is_known=is_known)
-    while part := list(itertools.islice(documents, _PART)):
+    part: list[Document] = []
+    try:
+        for document in source.documents(since=since, is_known=is_known):
+            part.append(document)
+            if len(part) == _PART:
+                whole, part = part, []
+                _take(whole, history, tally, trusted=source.trusted, now=now)
+                progress.add(len(whole), size_bytes=sum(len(document.content) for document in whole))
+    finally:
+        # what was read before a source failed or an interrupt came counts
         _take(part, history, tally, trusted=source.trusted, now=now)
         progress.add(len(part), size_bytes=sum(len(document.content) for document in part))
     if source.has_days:
@@ -59,6 +68,8 @@ def ingest(source: Source, history: History, *, now: float, again: bool, progres
 
 
 def _take(part: list[Document], history: History, tally: Tally, *, trusted: bool, now: float) -> None:
+    if not part:
+        return
     builds: dict[str, Build] = {}
     aside: dict[str, tuple[str, str, str]] = {}
     for document in part:
@@ -67,20 +78,26 @@ def _take(part: list[Document], history: History, tally: Tally, *, trusted: bool
                 raise Refused(document.fault)  # noqa: TRY301 (one fate for both)
             build = read_build(document.content, trusted=trusted, now=now)
         except Refused as reason:
-            identity = document.content or document.place.encode("utf-8", "surrogateescape")
-            digest = hashlib.sha256(identity).hexdigest()
-            aside[digest] = (digest, document.place, str(reason))
+            # what may be read later keeps the identity of its place: its own would be passed over from now on
+            content = document.content if reason.is_final else b""
+            digest = hashlib.sha256(content).hexdigest() if content else _of_place(document)
+            aside[digest] = (digest, printable(document.place), printable(str(reason)))
         else:
             builds[build.digest] = build
     known = history.known(list(builds))
     new = [build for digest, build in builds.items() if digest not in known]
     history.add([*new, *(build for digest, build in builds.items() if build.trusted and known.get(digest) is False)])
+    history.forget_aside([_of_place(document) for document in part])
     history.set_aside(aside.values(), now=now)
     tally.read += len(part)
     tally.new += len(new)
     tally.trusted += sum(build.trusted for build in new)
     tally.known += len(part) - len(new) - len(aside)
     tally.aside.update(reason.partition(":")[0] for _, _, reason in aside.values())
+
+
+def _of_place(document: Document) -> str:
+    return hashlib.sha256(document.place.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _day(seconds: float) -> str:

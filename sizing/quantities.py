@@ -4,6 +4,8 @@ import math
 import re
 from fractions import Fraction
 
+MOST_BYTES = 1 << 50
+"""More than any machine has; ladders above it stay within what the driver reads."""
 _SYNTAX = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", re.ASCII)
 _FACTORS = {"m": Fraction(1, 1000), "": Fraction(1), "k": Fraction(10**3), "M": Fraction(10**6), "G": Fraction(10**9)}
 _FACTORS |= {"T": Fraction(10**12), "P": Fraction(10**15)}

@@ -1,11 +1,13 @@
 """`ingest`: documents into the history, with a line for each source."""
 
+import os
 import sys
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from sizing.cli.arguments import Arguments, environment, history
+from sizing.documents import printable
 from sizing.errors import BadRequest, SourceError
 from sizing.history.history import History, open_history
 from sizing.ingest import Tally, ingest
@@ -33,7 +35,7 @@ def run(arguments: Arguments) -> int:
                 _say(str(error))
                 failed = True
         if arguments.list_aside:
-            sys.stdout.writelines(f"{_printable(f'{place}: {reason}')}\n" for place, reason in opened.aside())
+            sys.stdout.writelines(f"{printable(f'{place}: {reason}')}\n" for place, reason in opened.aside())
     return int(failed)
 
 
@@ -50,8 +52,8 @@ def _source(text: str, arguments: Arguments, progress: Progress) -> Source:
     path = Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(text)
     if "://" in text and not text.startswith("file://"):
         raise BadRequest(f"{text}: give a folder, a document, file:///PATH or s3://BUCKET/PREFIX")
-    if not text or not path.exists():
-        raise BadRequest(f"{text or 'an empty SOURCE'}: there is no such file or folder")
+    if text in {"", "file://"} or not os.path.lexists(path):
+        raise BadRequest(f"{text.removeprefix('file://') or 'an empty SOURCE'}: there is no such file or folder")
     return Folder(path, trusted=arguments.trusted)
 
 
@@ -73,11 +75,6 @@ def _summary(tally: Tally) -> str:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.aside.most_common(5))
         parts.append(f"{tally.aside.total():,} set aside ({reasons}; --list-aside names them)")
     return ", ".join(parts)
-
-
-def _printable(text: str) -> str:
-    """Return a text from outside without what would change a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _rate(count: int, begun: float) -> str:

@@ -74,6 +74,12 @@ class History:
         with self._writing() as connection:
             connection.execute(self._insert(SET_ASIDE).on_conflict_do_nothing(index_elements=["digest"]), rows)
 
+    def forget_aside(self, digests: Sequence[str]) -> None:
+        """Forget documents that were set aside: they have been read again."""
+        with self._writing() as connection:
+            for some in _parts(digests, _AT_ONCE):
+                connection.execute(sa.delete(SET_ASIDE).where(SET_ASIDE.c.digest.in_(some)))
+
     def aside(self) -> list[tuple[str, str]]:
         """Return place and reason of what was set aside, in the order of places."""
         with self._reading() as connection:
@@ -92,13 +98,18 @@ class History:
         with self._writing() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["source"], set_={"at": at}))
 
-    def builds(self, *, name: str | None = None, since: float | None = None) -> Iterator[Build]:
-        """Yield builds in the order in which they ended: of one package or all, that ended at a time or later."""
+    def builds(self, *, name: str | None = None, since: float | None = None, dag_hash: str | None = None) -> Iterator[Build]:
+        """Yield builds in the order in which they ended: of one package or all, that ended at a time or later.
+
+        `dag_hash`: of specs whose hash begins with it.
+        """
         query = sa.select(*(BUILDS.c[field] for field in _FIELDS)).order_by(BUILDS.c.ended, BUILDS.c.digest)
         if name is not None:
             query = query.where(BUILDS.c.name == name)
         if since is not None:
             query = query.where(BUILDS.c.ended >= since)
+        if dag_hash is not None:
+            query = query.where(BUILDS.c.dag_hash.startswith(dag_hash, autoescape=True))
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=5_000).execute(query):
                 yield Build(**dict(zip(_FIELDS, row, strict=True)))
@@ -122,14 +133,17 @@ class History:
 
 
 @contextlib.contextmanager
-def open_history(where: str) -> Iterator[History]:
+def open_history(where: str, *, makes: bool = True) -> Iterator[History]:
     """Open a history, at a path or a URL `sqlite:///PATH` or `postgresql://…`; make or migrate its tables where needed.
 
-    Raises BadRequest for another URL, HistoryError if it can't be used.
+    Raises BadRequest for another URL, HistoryError if it can't be used; without `makes` also if there is no such file.
     """
     url = _url(where)
     name = url.render_as_string(hide_password=True)
-    engine = _sqlite(url, name) if url.get_backend_name() == "sqlite" else sa.create_engine(url)
+    try:
+        engine = _sqlite(url, name, makes=makes) if url.get_backend_name() == "sqlite" else sa.create_engine(url)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"the history's URL can't be used: {error}") from error
     try:
         with _our_errors(name):
             _migrate(engine, name)
@@ -139,10 +153,9 @@ def open_history(where: str) -> Iterator[History]:
 
 
 def _url(where: str) -> sa.URL:
-    if "://" not in where:
-        return sa.URL.create("sqlite", database=where)
     try:
-        url = make_url(where)
+        url = make_url(where) if "://" in where else sa.URL.create("sqlite", database=where)
+        where.encode()
     except (sa.exc.ArgumentError, ValueError) as error:
         raise BadRequest("the history's URL can't be read: give a path, sqlite:///PATH or postgresql://HOST/NAME") from error
     if url.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
@@ -151,12 +164,18 @@ def _url(where: str) -> sa.URL:
         raise BadRequest(
             f"a history in {url.drivername!r} is not known: give a path, sqlite:///PATH or postgresql://HOST/NAME"
         )
+    if url.query or url.database == ":memory:":
+        raise BadRequest(
+            f"the history {url.render_as_string()} can't be kept: give a path, or sqlite:///PATH without options"
+        )
     return url
 
 
-def _sqlite(url: sa.URL, name: str) -> sa.Engine:
+def _sqlite(url: sa.URL, name: str, *, makes: bool) -> sa.Engine:
     """Return an engine whose transactions take the write lock at once: two writers wait for each other, none fails."""
     assert url.database
+    if not makes and not Path(url.database).exists():
+        raise HistoryError(f"there is no history {name}: 'spack-farm sizing ingest' makes one; see --history")
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,14 +208,20 @@ def _migrate(engine: sa.Engine, name: str) -> None:
         found = _revision(connection)
         if found == REVISION:
             return  # another process did it meanwhile
-        if found is not None and found > REVISION:
+        if found is not None and found > REVISION and found.isdecimal():
             raise HistoryError(f"the history {name} is of a newer spack-farm (revision {found}): upgrade this one")
         from alembic import command  # noqa: PLC0415  a fifth of a second, once in the life of a history
         from alembic.config import Config  # noqa: PLC0415
+        from alembic.util.exc import CommandError  # noqa: PLC0415
 
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise HistoryError(
+                f"{name} is not a history of spack-farm: it has tables of revision {found}; see --history"
+            ) from error
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -21,62 +21,72 @@ class Folder:
 
     def __init__(self, path: Path, *, trusted: bool | None = None) -> None:
         """Take the place of protected builds where `path` is a build cache. `trusted` None leaves it to the place."""
-        telemetry = path / TELEMETRY
+        if ".." in path.parts:
+            path = Path(os.path.realpath(path))  # the place is read from the name
+        named, telemetry = path, path / TELEMETRY
         if telemetry.is_dir():
             path = telemetry / "protected"
         elif path.is_dir() and path.absolute().as_posix().endswith(f"/{TELEMETRY}".rstrip("/")):
             path /= "protected"
         self._path = path
-        self.name = str(path.absolute())
+        self._may_be_missing = path != named
+        """A build cache to which no protected job has uploaded yet."""
+        self.name = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
         place = place_of(path.absolute().as_posix())
         self.trusted = place == "protected" if trusted is None else trusted
         self.has_days = path.is_dir() and path.name == place != ""
 
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents, folder by folder in the order of names. Raises SourceError if the folder can't be read."""
-        for path in self._paths(since, is_known):
-            yield _read(path)
+        for found in self._found(since, is_known):
+            yield found if isinstance(found, Document) else _read(found)
 
     def count(self, *, since: str, is_known: IsKnown) -> int:
         """Return how many documents there are. Raises SourceError."""
-        return sum(1 for _ in self._paths(since, is_known))
+        return sum(1 for _ in self._found(since, is_known))
 
-    def _paths(self, since: str, is_known: IsKnown) -> Iterator[str]:
+    def _found(self, since: str, is_known: IsKnown) -> Iterator[str | Document]:
+        """Yield paths of documents, and what is no document and says why."""
+        if self._may_be_missing and not self._path.exists():
+            return
         try:
-            mode = self._path.stat().st_mode
+            is_folder = stat.S_ISDIR(self._path.stat().st_mode)
+            entries = _entries(str(self._path)) if is_folder else []
         except OSError as error:
             raise SourceError(f"{self._path} can't be read: {error.strerror}") from error
-        if not stat.S_ISDIR(mode):
+        if not is_folder:
             yield str(self._path)
             return
-        for folder in self._days(since) if self.has_days else [str(self._path)]:
-            yield from (path for path in _files(folder) if not is_known(digest_in(path)))
-
-    def _days(self, since: str) -> list[str]:
-        """Return the folders of the days."""
-        days = [entry for entry in _entries(str(self._path)) if entry.is_dir(follow_symlinks=False) and entry.name >= since]
-        return sorted(entry.path for entry in days)
+        days = [entry for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name >= since]
+        for folder in sorted(entry.path for entry in days) if self.has_days else [str(self._path)]:
+            for found in _files(folder):
+                if isinstance(found, Document) or not is_known(digest_in(found)):
+                    yield found
 
 
-def _files(top: str) -> Iterator[str]:
-    """Yield the paths of possible documents below a folder."""
+def _files(top: str) -> Iterator[str | Document]:
+    """Yield the paths of possible documents below a folder, and folders that can't be read."""
     waiting = [top]
     while waiting:
-        entries = sorted(_entries(waiting.pop()), key=lambda entry: entry.name)
+        folder = waiting.pop()
+        try:
+            entries = sorted(_entries(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue  # deleted meanwhile
+        except OSError as error:
+            yield Document(place=folder, fault=f"can't be read: {error.strerror}")
+            continue
         waiting += [entry.path for entry in reversed(entries) if entry.is_dir(follow_symlinks=False)]
         names = {entry.name for entry in entries}
         for entry in entries:
             wanted = entry.name == _RUN if _RUN in names else entry.name.endswith(".json")
-            if wanted and not entry.is_dir():
+            if wanted and not entry.is_dir(follow_symlinks=False):
                 yield entry.path
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError as error:
-        raise SourceError(f"{folder} can't be read: {error.strerror}") from error
+    with os.scandir(folder) as found:
+        return list(found)
 
 
 def _read(path: str) -> Document:

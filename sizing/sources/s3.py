@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
+import botocore.parsers
+import urllib3.exceptions
 from botocore.config import Config
 
 from sizing.documents import LARGEST_BYTES
@@ -20,6 +22,14 @@ from sizing.sources.source import TELEMETRY, TOO_LARGE, Document, IsKnown, diges
 REQUESTS = 24
 """At a time."""
 _GONE = {"404", "NoSuchKey"}
+FAULTS = (
+    botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, botocore.parsers.ResponseParserError,
+    urllib3.exceptions.HTTPError, OSError,
+)  # fmt: skip
+"""What boto3 raises for an answer that is none, or that ends early."""
+_ARCHIVED = "archived: S3 has to restore it before it can be read"
+_MOST_FAULTS = 50
+"""So many in a row are no longer the fault of single objects."""
 
 
 def make_client(endpoint_url: str | None) -> Any:
@@ -75,6 +85,26 @@ class Bucket:
 
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents in the order of their keys. Raises SourceError if S3 refuses or does not answer."""
+        faults: list[Document] = []
+        has_read = False
+        for document in self._answers(since, is_known):
+            if not document.fault:
+                has_read = True
+            elif document.fault not in {TOO_LARGE, _ARCHIVED}:
+                faults.append(document)
+                if len(faults) < _MOST_FAULTS:
+                    continue
+                raise SourceError(f"{document.place} {document.fault}")
+            yield from faults
+            faults.clear()
+            yield document
+        # an object that is denied is set aside; where none can be read, it is a matter of access
+        if faults and not has_read:
+            raise SourceError(f"{faults[0].place} {faults[0].fault}")
+        yield from faults
+
+    def _answers(self, since: str, is_known: IsKnown) -> Iterator[Document]:
+        """Yield what has become of each object, but of those that have been deleted since they were listed."""
         waiting: deque[Future[Document | None]] = deque()
         with ThreadPoolExecutor(REQUESTS, thread_name_prefix="s3") as pool:
             try:
@@ -84,6 +114,10 @@ class Bucket:
                         yield from _ready(waiting.popleft())
                 while waiting:
                     yield from _ready(waiting.popleft())
+            except SourceError:
+                while waiting:  # what was asked for before a listing failed
+                    yield from _ready(waiting.popleft())
+                raise
             finally:
                 for future in waiting:
                     future.cancel()
@@ -117,9 +151,12 @@ class Bucket:
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, **options)
         try:
-            yield from pages
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: {error}") from error
+            for page in pages:
+                if "IsTruncated" not in page:  # a proxy's page is read as an empty listing
+                    raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: the answer is none of S3")
+                yield page
+        except FAULTS as error:
+            raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: {one_line(error)}") from error
 
     def _read(self, key: str) -> Document | None:
         """Return a document; None if it has been deleted since it was listed."""
@@ -128,15 +165,25 @@ class Bucket:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with answer["Body"] as body:
                 content: bytes = body.read(LARGEST_BYTES + 1)
-        except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _GONE and not self._is_object:
+        except FAULTS as error:
+            if error_code(error) in _GONE and not self._is_object:
                 return None
-            raise SourceError(f"{place} can't be read: {error}") from error
-        except (botocore.exceptions.BotoCoreError, OSError) as error:
-            raise SourceError(f"{place} can't be read: {error}") from error
+            is_archived = error_code(error) == "InvalidObjectState"
+            return Document(place=place, fault=_ARCHIVED if is_archived else f"can't be read: {one_line(error)}")
         if len(content) > LARGEST_BYTES:
             return Document(place=place, fault=TOO_LARGE)
         return Document(place=place, content=content)
+
+
+def error_code(error: Exception) -> str:
+    """Return S3's code of an error; nothing where S3 has not answered with one."""
+    response = error.response if isinstance(error, botocore.exceptions.ClientError) else {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's words, bounded."""
+    return " ".join(str(error).split())[:300]
 
 
 def _ready(future: Future[Document | None]) -> Iterator[Document]:

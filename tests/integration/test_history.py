@@ -20,9 +20,11 @@ from sizing.documents import read_build
 from sizing.errors import BadRequest, HistoryError
 from sizing.history.history import MIGRATIONS, open_history
 from sizing.history.tables import METADATA, REVISION
+from sizing.ingest import ingest
+from sizing.sources.folder import Folder
 from tests.labs import postgres
 from tests.labs.checkout import ROOT
-from tests.labs.sizing import DAY, NOW, document
+from tests.labs.sizing import DAY, NOW, document, upload
 
 NewHistory = Callable[[], str]
 
@@ -140,11 +142,49 @@ def test_a_history_of_a_newer_version_is_refused(where: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("revision", ["00005f2a", "27c6a30d7c24"])
+def test_the_tables_of_another_program_are_no_history(where: str, revision: str) -> None:
+    with open_history(where) as history, history.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+    with pytest.raises(HistoryError, match="is not a history of spack-farm"), open_history(where):
+        pass
+
+
+def test_who_only_reads_makes_no_history(tmp_path: Path) -> None:
+    where = tmp_path / "typo" / "history.sqlite"
+    with (
+        pytest.raises(HistoryError, match=r"there is no history .*typo.* 'spack-farm sizing ingest' makes one"),
+        open_history(str(where), makes=False),
+    ):
+        pass
+    assert not where.parent.exists()
+
+
+def test_a_hash_may_be_given_by_its_beginning(where: str) -> None:
+    one, other = build("one", spec={"hash": "abc1_"}), build("other", spec={"hash": "abc2x"})
+    with open_history(where) as history:
+        history.add([one, other])
+        assert list(history.builds(dag_hash="abc1")) == [one]
+        assert len(list(history.builds(dag_hash="abc"))) == 2
+        assert list(history.builds(dag_hash="abc__")) == [], "no pattern"
+
+
+def test_hostile_texts_are_stored_alike(where: str, tmp_path: Path) -> None:
+    for number, job in enumerate(({"project": "a\0b"}, {"stack": "\ud83d\ude00\0"}, {"id": "\0"})):
+        upload(document(job=job, ended=NOW - (number + 1) * DAY), tmp_path / "m")
+    upload(document(version="\0"), tmp_path / "m")
+    with open_history(where) as history:
+        tally = ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=lambda _: None)
+        assert (tally.new, tally.aside.total()) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("where", "error", "words"),
     [
         ("mysql://host/db", BadRequest, "a history in 'mysql' is not known"),
         ("sqlite://", BadRequest, "is not known"),
+        ("sqlite:///x.sqlite?timeout=abc", BadRequest, "without options"),
+        (":memory:", BadRequest, "can't be kept"),
         ("postgresql://u:hush@127.0.0.1:1/db?connect_timeout=2", HistoryError, "can't be used"),
         ("postgresql://u:hush@[::1", BadRequest, "URL can't be read"),
         ("/proc/nothing/history.sqlite", HistoryError, "can't be made"),

@@ -129,16 +129,75 @@ def test_whatever_lies_in_a_folder_is_counted_and_set_aside_with_the_reason(sizi
     os.mkfifo(folder / "pipe.json")
     (folder / "circle").symlink_to(folder)
     (folder / "nowhere.json").symlink_to("/nonexistent")
+    (folder / "itself.json").symlink_to("itself.json")
     (folder / "line\nbreak\x1b[31m.json").write_text("{}")
     done = sizing("ingest", str(folder), "--list-aside")
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
-    assert "10 documents read, 1 new (0 trusted), 9 set aside" in first
-    assert len(rest) == 9
+    assert "11 documents read, 1 new (0 trusted), 10 set aside" in first
+    assert len(rest) == 10
     assert "\x1b" not in done.stdout
     assert any(line.endswith("future.json: version 2 of telemetry: this reader knows version 1") for line in rest)
     assert any(line.endswith("pipe.json: not a regular file") for line in rest)
     assert [one.name for one in sizing.builds()] == ["hdf5"]
+
+
+def test_names_that_are_no_text_are_read_and_shown(sizing: Sizing, tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff/telemetry/v1/protected/2026-11-29")
+    Path(folder).mkdir(parents=True)
+    Path(folder, "good.json").write_text(json.dumps(now_document()))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xfe.json")).write_text("{}")
+    source = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    done = sizing("ingest", source, "--list-aside")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 documents read, 1 new (all trusted), 1 set aside" in done.stdout
+    assert "/?.json: not a telemetry document" in done.stdout
+    assert "2 documents read, 0 new, 1 known, 1 set aside" in sizing("ingest", source).stdout
+
+
+def test_two_dots_lead_to_the_place_that_counts(sizing: Sizing, mirror: Path) -> None:
+    upload(now_document("good"), mirror)
+    upload(now_document("poison"), mirror, place="other")
+    assert summary(sizing("ingest", f"{mirror}/telemetry/v1/protected/../other")) == "1 documents read, 1 new (0 trusted)"
+
+
+def test_a_build_cache_to_which_only_unprotected_jobs_have_uploaded_has_no_documents_yet(
+    sizing: Sizing, mirror: Path
+) -> None:
+    upload(now_document("poison"), mirror, place="other")
+    for source in (mirror, mirror / "telemetry/v1"):
+        assert summary(sizing("ingest", str(source))) == "0 documents read, 0 new"
+
+
+def test_a_folder_that_cannot_be_read_costs_its_own_documents_only(sizing: Sizing, tmp_path: Path) -> None:
+    top = tmp_path / "documents"
+    for name in ("a", "z"):
+        (top / name).mkdir(parents=True)
+        (top / name / "x.json").write_text(json.dumps(now_document(name)))
+    deep = os.open(top / "a", os.O_RDONLY)
+    for _ in range(20):  # its path is longer than any system call takes
+        os.mkdir("m" * 250, dir_fd=deep)
+        inner = os.open("m" * 250, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = inner
+    os.close(deep)
+    assert summary(sizing("ingest", str(top))).startswith(
+        "3 documents read, 2 new (0 trusted), 1 set aside (1 can't be read"
+    )
+
+
+def test_a_clock_that_was_wrong_costs_no_document(tmp_path: Path, mirror: Path) -> None:
+    def read_at(now: float) -> Any:
+        return ingest(Folder(mirror), history, now=now, again=False, progress=lambda _: None)
+
+    with open_history(str(tmp_path / "h")) as history:
+        upload(document(ended=NOW - DAY), mirror)
+        assert read_at(NOW - 800 * DAY).aside == {"absurd": 1}
+        assert read_at(NOW).new == 1
+        assert history.aside() == [], "what is read is no longer set aside"
+        assert read_at(NOW + 900 * DAY).read == 0
+        upload(document("later", ended=NOW - 2 * DAY), mirror)
+        assert read_at(NOW).new == 1
 
 
 def test_one_document_is_a_source(sizing: Sizing, mirror: Path) -> None:
@@ -153,6 +212,7 @@ def test_one_document_is_a_source(sizing: Sizing, mirror: Path) -> None:
         ((), 2, "name a source"),
         (("",), 2, "an empty SOURCE"),
         (("/nonexistent",), 2, "there is no such file or folder"),
+        (("file://",), 2, "an empty SOURCE"),
         (("gs://bucket",), 2, "give a folder, a document, file:///PATH or s3://BUCKET/PREFIX"),
         (("s3://",), 2, "give s3://BUCKET/PREFIX"),
         (("s3://bucket?x",), 2, "give s3://BUCKET/PREFIX"),
@@ -282,3 +342,75 @@ def test_an_object_that_is_deleted_meanwhile_is_passed_over(moto: Server, tmp_pa
     with in_front_of(moto, delete) as front:
         done = Sizing(tmp_path, moto.environment)("ingest", f"s3://{bucket}", "--endpoint-url", front.url)
     assert summary(done) == "2 documents read, 2 new (all trusted)"
+
+
+def refuse(code: str, status: int, *, wanted: str) -> Any:
+    """Return a fault that answers requests for documents whose key has these words."""
+
+    def fault(request: Any) -> bool:
+        if "/telemetry/v1/protected/" not in request.path or "list-type" in request.path or wanted not in request.path:
+            return False
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+        return True
+
+    return fault
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("code", "status", "aside"), [("AccessDenied", 403, "can't be read"), ("InvalidObjectState", 403, "archived")]
+)
+def test_an_object_that_cannot_be_read_costs_no_other(
+    moto: Server, tmp_path: Path, code: str, status: int, aside: str
+) -> None:
+    bucket = moto.bucket()
+    for name in "abc":
+        put(moto, bucket, now_document(name), tmp_path / "m")
+    sizing = Sizing(tmp_path, moto.environment)
+    with in_front_of(moto, refuse(code, status, wanted="/b-")) as front:
+        done = sizing("ingest", f"s3://{bucket}", "--endpoint-url", front.url)
+    assert summary(done).startswith(f"3 documents read, 2 new (all trusted), 1 set aside (1 {aside}")
+    assert summary(sizing("ingest", f"s3://{bucket}")) == "1 documents read, 1 new (all trusted)"
+    assert sizing("ingest", "--list-aside").stdout == ""
+
+
+@pytest.mark.usefixtures("credentials")
+def test_where_no_object_can_be_read_it_is_a_matter_of_access(moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    put(moto, bucket, now_document(), tmp_path / "m")
+    with in_front_of(moto, refuse("AccessDenied", 403, wanted="")) as front:
+        done = Sizing(tmp_path, moto.environment)("ingest", f"s3://{bucket}", "--endpoint-url", front.url)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "can't be read: An error occurred (AccessDenied)" in done.stderr
+
+
+@pytest.mark.usefixtures("credentials")
+def test_what_was_read_before_a_source_fails_is_kept(moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    for name, days in (("a", 3), ("b", 2)):
+        put(moto, bucket, now_document(name, days_ago=days), tmp_path / "m")
+    listed: list[str] = []
+
+    def fault(request: Any) -> bool:
+        if "list-type" not in request.path:
+            return False
+        listed.append(request.path)
+        if len(listed) < 3:  # the days, and the first of them
+            return False
+        body = b"<html>a proxy's page</html>"
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+        return True
+
+    sizing = Sizing(tmp_path, moto.environment)
+    with in_front_of(moto, fault) as front:
+        done = sizing("ingest", f"s3://{bucket}", "--endpoint-url", front.url)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "can't be listed" in done.stderr
+    assert [one.name for one in sizing.builds()] == ["a"]

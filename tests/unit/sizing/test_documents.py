@@ -90,6 +90,37 @@ def test_the_page_cache_mark_counts_for_nothing() -> None:
     assert read(document()).observation().memory_needed_bytes == 10 * GIB
 
 
+@pytest.mark.parametrize("text", ["\x1b[2J\x1b]0;x\x07", "a\x00b", "two\nlines", "\u202eright to left", "\x9b31m"])
+def test_no_text_of_a_document_changes_a_terminal_or_is_none_for_a_database(text: str) -> None:
+    build = read(document(outcome=text, job={"project": text, "id": text, "stack": text}))
+    assert all(one.isprintable() for one in (build.outcome, build.project, build.job_id, build.stack))
+
+
+def test_a_kill_at_a_limit_that_the_machine_does_not_have_says_nothing_of_the_build() -> None:
+    made = killed(at_bytes=4 * GIB)
+    made["memory_kills"].append({"limit_bytes": 300 * GIB})
+    assert read(made).killed_at_bytes == 4 * GIB
+    del made["memory_kills"][0]
+    assert not read(made).trains
+    assert read(made | {"machine": {"memory_bytes": 0}}).killed_at_bytes == 300 * GIB
+
+
+def test_a_build_uses_no_more_cores_than_its_machine_has() -> None:
+    short = {"wall_seconds": 0.01, "cpu_seconds": 1.0}
+    assert read(document(totals=short, machine={"cpus": 4})).observation().mean_cores == 4
+    assert read(document(totals=short, machine={"cpus": 0})).observation().mean_cores == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_final"),
+    [({"version": 2}, False), ({"ended": NOW + 3 * DAY}, False), ({"complete": False}, True), ({"totals": 7}, True)],
+)
+def test_what_a_later_clock_or_a_newer_reader_may_take_is_refused_for_now(changes: dict[str, Any], is_final: bool) -> None:  # noqa: FBT001
+    with pytest.raises(Refused) as raised:
+        read(document(**changes))
+    assert raised.value.is_final == is_final
+
+
 REFUSED: list[tuple[Any, str]] = [
     (b"", "not a telemetry document"),
     (b"{", "not a telemetry document"),
@@ -110,6 +141,7 @@ REFUSED: list[tuple[Any, str]] = [
     (document(totals={"wall_seconds": -5}), "absurd"),
     (document(totals={"wall_seconds": 1e300}), "absurd"),
     (document(totals={"cpu_seconds": 1e12}), "absurd"),
+    (document(totals={"cpu_seconds": 600 * 80.0}), "absurd"),
     (document(totals={"wall_seconds": "1"}), "not a telemetry document"),
     (document(spec={"build_jobs": -1}), "absurd"),
     (document(spec={"name": "../../etc"}), "absurd: the spec has"),
