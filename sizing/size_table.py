@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-_LARGEST = 64 << 20
+LARGEST = 64 << 20
+"""A table may be so large when it is unpacked: no reader takes more."""
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 _Amount = Annotated[int, msgspec.Meta(ge=1)]
@@ -72,7 +73,9 @@ def decode(content: bytes) -> dict[str, Row]:
     """Return the rows of a table, compressed or not. Raises ValueError."""
     try:
         if content.startswith(_GZIP):
-            content = zlib.decompressobj(_GZIP_WINDOW).decompress(content, _LARGEST)
+            content = zlib.decompressobj(_GZIP_WINDOW).decompress(content, LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"larger than {LARGEST >> 20} MiB")
         table = msgspec.json.decode(content, type=_Table)
     except (zlib.error, msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from error

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from sizing.errors import BadRequest
 from sizing.observations import PolicySettings
-from sizing.quantities import parse_quantity
+from sizing.quantities import MOST_BYTES, parse_quantity
 from spelling.variables import likely_slips, unknown_variables
 
 PREFIX = "SPACK_FARM_SIZING_"
 HISTORY = f"{PREFIX}HISTORY"
 POLICY = "min_waste"
 """The default: docs/decisions/0013-how-sizes-are-chosen.md."""
+_MOST_MARGIN = 10_000
+_MOST_WINDOW = 1_000_000
 _EXIT_CODES = """
 exit codes:
   0 done
@@ -109,14 +111,25 @@ def policy_settings(arguments: Arguments) -> PolicySettings:
         raise BadRequest(
             "--margin is at least 100 percent, --window-days, --window-builds, --most-memory and --least-memory at least 1"
         )
+    if (arguments.margin or 0) > _MOST_MARGIN or max(
+        arguments.window_days or 0, arguments.window_builds or 0
+    ) > _MOST_WINDOW:
+        raise BadRequest(
+            f"--margin is at most {_MOST_MARGIN} percent, --window-days and --window-builds at most {_MOST_WINDOW:,}"
+        )
+    if (given["floor_bytes"] or 0) > (given["cap_bytes"] or MOST_BYTES):
+        raise BadRequest(f"--least-memory {arguments.least_memory} is above --most-memory {arguments.most_memory}")
     return replace(PolicySettings(), **{name: value for name, value in given.items() if value is not None})
 
 
 def _bytes(text: str | None, option: str) -> int | None:
     try:
-        return None if text is None else parse_quantity(text)
+        value = None if text is None else parse_quantity(text)
     except ValueError as error:
         raise BadRequest(f"{option} {error}") from error
+    if value is not None and value > MOST_BYTES:
+        raise BadRequest(f"{option} {text}: no machine has more than {MOST_BYTES >> 40} TiB")
+    return value
 
 
 def _verb(  # noqa: PLR0913 (what differs between verbs)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sizing.cli.arguments import Arguments, history, policy_settings
 from sizing.cli.written import policy_named
-from sizing.errors import BadRequest, HistoryError, NotAccepted
+from sizing.errors import BadRequest, HistoryError, NotAccepted, TooLarge
 from sizing.fit import Fit, fit, least_missed, objections, without
 from sizing.history.history import open_history
 from sizing.observations import Prior
 from sizing.prior import read_priors
-from sizing.size_table import Row, decode, encode, pack
+from sizing.size_table import LARGEST, Row, decode, encode, pack
 from sizing.targets.file import File
 from sizing.targets.target import Target
 from sizing.training import training
@@ -40,14 +40,23 @@ def run(arguments: Arguments) -> int:
         named = "".join(f"\n  {line}" for line in against[:_MOST_NAMED])
         more = f"\n  … and {len(against) - _MOST_NAMED} more" if len(against) > _MOST_NAMED else ""
         raise NotAccepted(f"{target.name} is left as it is; --accept writes it nevertheless:{named}{more}")
-    target.write(encode(new.rows, policy=policy, now=now, version=arguments.format))
+    content = encode(new.rows, policy=policy, now=now, version=arguments.format)
+    if len(content) > LARGEST:
+        raise TooLarge(f"{target.name} is left as it is: no reader takes a table of {len(content) >> 20} MiB")
+    target.write(content)
     sys.stdout.write(f"{target.name}: {len(new.rows):,} sizes from {len(observations):,} builds ({policy})\n")
     if left_out:
         sys.stderr.write(
-            f"spack-farm sizing fit: {left_out:,} rows of exact hashes are left out: a ConfigMap does not take them; their"
-            " builds get the size of the next key. --output writes all rows to a volume or to s3://; see docs/sizing.md\n"
+            f"spack-farm sizing fit: {left_out:,} rows of exact hashes are left out: {_limit(target)}; their builds get the"
+            " size of the next key; see docs/sizing.md\n"
         )
     return 0
+
+
+def _limit(target: Target) -> str:
+    if target.most_bytes is None:
+        return f"readers take at most {LARGEST >> 20} MiB"
+    return "a ConfigMap does not take them, and --output writes all rows to a volume or to s3://"
 
 
 def moment(text: str | None) -> float:
@@ -56,9 +65,10 @@ def moment(text: str | None) -> float:
         return time.time()
     try:
         parsed = dt.datetime.fromisoformat(text)
-    except ValueError as error:
+        # in UTC: a time at an end of the calendar may have none there
+        return (parsed.astimezone(dt.UTC) if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
         raise BadRequest(f"--now {text}: give a time such as 2026-11-30T03:00:00Z") from error
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def priors_in(path: str | None) -> dict[str, Prior]:
@@ -78,15 +88,17 @@ def fitting(fitted: Fit, target: Target, encoded: Callable[[Mapping[str, Row]], 
     """
     most, order = target.most_bytes, least_missed(fitted)
 
-    def size(left_out: int) -> int:
-        return len(pack(encoded(without(fitted, order[:left_out]).rows)))
+    def share(left_out: int) -> float:
+        """Return how much it is of what the target and the table's readers take."""
+        content = encoded(without(fitted, order[:left_out]).rows)
+        return max(len(content) / LARGEST, len(pack(content)) / most if most else 0.0)
 
-    if most is None or not order or (whole := size(0)) <= most:
+    if not order or (whole := share(0)) <= 1:
         return fitted, 0
-    least = size(len(order))
+    least = share(len(order))
     # hashes do not compress: each row adds about as much
-    left_out = min(len(order), math.ceil((whole - most) / (whole - least) * len(order)))
-    while left_out < len(order) and size(left_out) > most:
+    left_out = min(len(order), math.ceil((whole - 1) / (whole - least) * len(order)))
+    while left_out < len(order) and share(left_out) > 1:
         left_out = min(len(order), left_out + max(1, len(order) // 100))
     return without(fitted, order[:left_out]), left_out
 

@@ -1,6 +1,7 @@
 """The size table in a file: replaced by rename, so that a reader finds the old one or the new one whole."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -14,18 +15,20 @@ class File:
     most_bytes: int | None = None
 
     def __init__(self, path: Path) -> None:
-        """Nothing is touched yet."""
-        self._path = path
+        """Nothing is touched yet. Through a link, what it leads to is replaced."""
+        self._path = Path(os.path.realpath(path))
         self.name = str(path)
 
     def read(self) -> bytes | None:
         """Return the content. Raises SourceError."""
         try:
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise SourceError(f"{self.name} can't be replaced: it is no regular file")
             return self._path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SourceError(f"{self._path} can't be read: {error.strerror}") from error
+            raise SourceError(f"{self.name} can't be read: {error.strerror}") from error
 
     def write(self, content: bytes) -> None:
         """Replace the content. Raises SourceError."""
@@ -41,4 +44,4 @@ class File:
                     Path(file.name).unlink(missing_ok=True)
                     raise
         except OSError as error:
-            raise SourceError(f"{self._path} can't be written: {error.strerror}") from error
+            raise SourceError(f"{self.name} can't be written: {error.strerror}") from error

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from sizing.policies.tiers import rounded_bytes
 from sizing.quantities import in_gib
 from sizing.size_table import Row, decode, encode, pack
 from sizing.targets.config_map import ConfigMap
+from sizing.targets.file import File
 from sizing.targets.s3 import Object
 from tests.labs.checkout import ROOT
 from tests.labs.s3.server import Server
@@ -129,7 +131,14 @@ def test_what_is_there_and_is_no_table_is_not_replaced_unasked(farm: Farm) -> No
         (("--prior", "/nonexistent.csv"), 2, "--prior /nonexistent.csv: can't be read"),
         (("--most-memory", "much"), 2, "--most-memory 'much' is not a quantity"),
         (("--margin", "90"), 2, "--margin is at least 100 percent"),
+        (("--margin", "9" * 400), 2, "--margin is at most 10000 percent"),
+        (("--window-days", "9" * 400), 2, "--window-days and --window-builds at most 1,000,000"),
+        (("--window-builds", "1" + "0" * 30), 2, "--window-days and --window-builds at most 1,000,000"),
+        (("--most-memory", "9999P"), 2, "--most-memory 9999P: no machine has more than 1024 TiB"),
+        (("--most-memory", "1G", "--least-memory", "2G"), 2, "--least-memory 2G is above --most-memory 1G"),
+        (("--now", "9999-12-31T23:59:59-23:59"), 2, "--now 9999-12-31T23:59:59-23:59: give a time"),
         (("--output", "/nonexistent/sizes.json"), 2, "give a file in a folder that exists"),
+        (("--output", "s3://bucket"), 2, "s3://bucket: give s3://BUCKET/KEY"),
         (("--output", "gs://x/y"), 2, "give a file in a folder that exists"),
         ((), 1, "no sizes: the history has no trusted builds"),
     ],
@@ -150,6 +159,19 @@ def test_without_access_to_a_cluster_a_config_map_is_a_bad_request(farm: Farm, t
     done = farm("fit", "--config-map", "farm/sizes")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert "--config-map: no access to a cluster: " in done.stderr
+
+
+def test_a_link_leads_to_the_table_that_is_replaced(farm: Farm, tmp_path: Path) -> None:
+    farm.upload(document())
+    (tmp_path / "volume").mkdir()
+    farm.table.symlink_to("volume/sizes.json")
+    good(farm.fit())
+    assert farm.table.is_symlink()
+    assert decode((tmp_path / "volume/sizes.json").read_bytes())
+    os.mkfifo(tmp_path / "pipe")
+    done = farm("fit", "--output", str(tmp_path / "pipe"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no regular file" in done.stderr
 
 
 def real_looking(packages: int, exact: int) -> Fit:
@@ -211,6 +233,19 @@ def test_a_table_that_no_config_map_takes_is_rejected_and_says_where_it_may_go()
     assert left_out == 100
     with pytest.raises(TooLarge, match=r"write it to a volume or to s3:// with --output"):
         target.write(encode(found.rows, policy="x", now=NOW))
+
+
+def test_no_table_is_larger_than_its_readers_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = real_looking(20, 3)
+
+    def encoded(rows: Mapping[str, Row]) -> bytes:
+        return encode(rows, policy="x", now=NOW)
+
+    assert fitting(whole, File(tmp_path / "t"), encoded) == (whole, 0)
+    monkeypatch.setattr("sizing.cli.fit.LARGEST", len(encoded(whole.rows)) - 1_000)
+    found, left_out = fitting(whole, File(tmp_path / "t"), encoded)
+    assert 0 < left_out < 60
+    assert len(encoded(found.rows)) <= len(encoded(whole.rows)) - 1_000
 
 
 class InMemory:

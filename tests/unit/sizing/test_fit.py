@@ -223,6 +223,17 @@ def test_the_operator_s_table_is_read_as_spack_s_pipelines_mean_it() -> None:
         ("package,memory_request\nx,1G\n", "no column 'match'"),
         ("match,memory_request\nx,much\n", "x.csv, line 2: 'much' is not a quantity"),
         ("match,build_jobs\nx,1\ny,two\n", "x.csv, line 3"),
+        ("match,build_jobs\nx,0\n", "x.csv, line 2: '0' is too small"),
+        ("match,build_jobs\nx,-4\n", "x.csv, line 2: '-4' is not a whole number"),
+        ("match,build_jobs\nx,4_0\n", "x.csv, line 2: '4_0' is not a whole number"),
+        ("match,build_jobs\nx,99999\n", "x.csv, line 2: '99999' is larger than any machine"),
+        ("match,memory_request\nx,9P\n", "x.csv, line 2: '9P' is larger than any machine"),
+        ("match,cpu_request\nx,10001\n", "x.csv, line 2: '10001' is larger than any machine"),
+        (
+            'match,memory_request\nx,"1G\ny,2G\nz,3G\n',
+            "x.csv, in the row of line 2: unexpected end of data; is a quote not closed",
+        ),
+        ("match,cpu_request,memory_request\nx,1,1,5G\n", "x.csv, line 2: it has more columns than the head"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named_with_its_line(text: str, words: str) -> None:
