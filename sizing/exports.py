@@ -29,6 +29,8 @@ def variables(row: Row, *, digest: str) -> dict[str, str]:
 def submapping(rows: Mapping[str, Row], *, digest: str) -> str:
     """Return a scope for Spack's `ci.yaml`: rows from most to least exact, then the default of all builds."""
     matches = {key: spec for key in rows if (spec := _spec(key))}
+    if not matches and "*" not in rows:
+        return "ci:\n  pipeline-gen: []\n"
     lines = ["ci:", "  pipeline-gen:"]
     if "*" in rows:
         lines += ["  - build-job:", *_variables(rows["*"], digest, "      ")]

@@ -9,13 +9,15 @@ from sizing.quantities import in_gib
 from sizing.size_table import Row
 
 
-def as_text(fitted: Fit, keys: Sequence[str], builds: Sequence[Build]) -> str:
-    """Return the report: the size, the chain of keys, a line for each build, the newest last."""
+def as_text(fitted: Fit, keys: Sequence[str], builds: Sequence[Build], *, most: int | None = None) -> str:
+    """Return the report: the size, the chain of keys, a line for each build, or for the newest `most`, the newest last."""
     chosen = next((key for key in keys if key in fitted.rows), None)
     row = fitted.rows[chosen] if chosen else None
     lines = [f"{keys[0]}: {size_in_words(row)}" if row else f"{keys[0]}: nothing is known; the driver's settings count", ""]
     lines += _aligned([["key", "builds", "size"], *_chain(fitted, keys, builds, chosen)])
-    lines += ["", *_aligned([_HEAD, *map(_build, builds)])] if builds else ["", "no builds of this package"]
+    shown = builds[-most:] if most else builds
+    lines += ["", *_aligned([_HEAD, *map(_build, shown)])] if shown else ["", "no builds of this package"]
+    lines += [f"… and {len(builds) - len(shown):,} builds before"] if len(builds) > len(shown) else []
     return "\n".join(lines) + "\n"
 
 

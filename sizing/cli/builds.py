@@ -10,7 +10,7 @@ from sizing.last_builds import document, last_builds
 
 def run(arguments: Arguments) -> int:
     """Print the document. Raises SizingError."""
-    with open_history(history(arguments)) as opened:
+    with open_history(history(arguments), makes=False) as opened:
         found = last_builds(opened.builds())
     sys.stdout.write(document(found, now=time.time()))
     return 0

@@ -19,7 +19,7 @@ _HEADINGS = ("waste GB·h", "failed", "attempts", "of it without history")
 def run(arguments: Arguments) -> int:
     """Print one line for each policy. Raises SizingError."""
     now, settings, priors = moment(arguments.now), policy_settings(arguments), priors_in(arguments.prior)
-    with open_history(history(arguments)) as opened:
+    with open_history(history(arguments), makes=False) as opened:
         builds = list(_with_priors(training(opened, now=now, settings=settings), priors))
     if not builds:
         raise HistoryError("nothing to replay: the history has no trusted builds that came to their end; see sizing ingest")

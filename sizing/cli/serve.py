@@ -6,9 +6,11 @@ leaves the last one in use, with one line on standard error.
 
 import http.server
 import json
+import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from sizing.cli.arguments import Arguments
@@ -22,11 +24,14 @@ def run(arguments: Arguments) -> int:
     """Serve until the process is ended. Raises BadRequest if the table or the address can't be used at the start."""
     table = _Table(arguments.table)
     try:
-        server = http.server.ThreadingHTTPServer((arguments.host, arguments.port), _answering(table))
-    except (OSError, OverflowError) as error:
+        found = socket.getaddrinfo(arguments.host or None, arguments.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        server = _server(found[0][0], found[0][4], _answering(table))
+    except (OSError, OverflowError, UnicodeError) as error:
         raise BadRequest(f"{arguments.host}:{arguments.port} can't be listened on: {error}") from error
     with server:
-        sys.stdout.write(f"listening on http://{server.server_address[0]}:{server.server_address[1]}\n")  # type: ignore[str-bytes-safe]
+        host = str(server.server_address[0])
+        host = f"[{host}]" if ":" in host else host
+        sys.stdout.write(f"listening on http://{host}:{server.server_address[1]}\n")
         sys.stdout.flush()
         server.serve_forever()
     return 0
@@ -63,13 +68,33 @@ class _Table:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
 
+def _server(
+    family: socket.AddressFamily, address: Any, handler: type[http.server.BaseHTTPRequestHandler]
+) -> http.server.ThreadingHTTPServer:
+    class Serving(http.server.ThreadingHTTPServer):
+        address_family = family
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of a client that left; of anything else, what it is."""
+            del request
+            error = sys.exception()
+            if not isinstance(error, OSError):
+                sys.stderr.write(f"spack-farm sizing serve: a request of {client_address} failed: {error!r}\n")
+
+    return Serving(address, handler)
+
+
 def _answering(table: _Table) -> type[http.server.BaseHTTPRequestHandler]:
     class Answering(http.server.BaseHTTPRequestHandler):
         timeout = 30
 
         def do_GET(self) -> None:
-            asked = urlsplit(self.path)
-            specs = parse_qs(asked.query).get("spec", [])
+            try:
+                asked = urlsplit(self.path)
+                specs = parse_qs(asked.query).get("spec", [])
+            except ValueError as error:
+                self._send(400, {"error": f"the address can't be read: {error}"})
+                return
             if asked.path == "/healthz":
                 self._send(200, {"status": "ok"})
             elif asked.path != "/v1/allocation":

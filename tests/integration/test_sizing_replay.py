@@ -49,6 +49,8 @@ def test_the_table_made_by_hand_is_what_was_asked_for(history: Path) -> None:
 
 
 def test_a_history_without_builds_is_one_line(tmp_path: Path) -> None:
+    upload(document(), tmp_path / "m", place="other")
+    sizing(tmp_path, "ingest", str(tmp_path / "m/telemetry/v1/other"))
     done = sizing(tmp_path, "replay")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("spack-farm sizing replay: nothing to replay: the history has no trusted builds")
