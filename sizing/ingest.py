@@ -60,16 +60,15 @@ def ingest(source: Source, history: History, *, now: float, again: bool, progres
                 progress.add(len(whole), size_bytes=sum(len(document.content) for document in whole))
     finally:
         # what was read before a source failed or an interrupt came counts
-        _take(part, history, tally, trusted=source.trusted, now=now)
-        progress.add(len(part), size_bytes=sum(len(document.content) for document in part))
+        if part:
+            _take(part, history, tally, trusted=source.trusted, now=now)
+            progress.add(len(part), size_bytes=sum(len(document.content) for document in part))
     if source.has_days:
         history.set_listed(source.name, at=now)
     return tally
 
 
 def _take(part: list[Document], history: History, tally: Tally, *, trusted: bool, now: float) -> None:
-    if not part:
-        return
     builds: dict[str, Build] = {}
     aside: dict[str, tuple[str, str, str]] = {}
     for document in part:

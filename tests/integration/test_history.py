@@ -22,6 +22,7 @@ from sizing.history.history import MIGRATIONS, open_history
 from sizing.history.tables import METADATA, REVISION
 from sizing.ingest import ingest
 from sizing.sources.folder import Folder
+from status_line.progress import silent
 from tests.labs import postgres
 from tests.labs.checkout import ROOT
 from tests.labs.sizing import DAY, NOW, document, upload
@@ -174,7 +175,7 @@ def test_hostile_texts_are_stored_alike(where: str, tmp_path: Path) -> None:
         upload(document(job=job, ended=NOW - (number + 1) * DAY), tmp_path / "m")
     upload(document(version="\0"), tmp_path / "m")
     with open_history(where) as history:
-        tally = ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=lambda _: None)
+        tally = ingest(Folder(tmp_path / "m"), history, now=NOW, again=False, progress=silent())
         assert (tally.new, tally.aside.total()) == (3, 1)
 
 

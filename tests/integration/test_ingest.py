@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_read_costs_its_own_documents_only(sizing: Sizin
 
 def test_a_clock_that_was_wrong_costs_no_document(tmp_path: Path, mirror: Path) -> None:
     def read_at(now: float) -> Any:
-        return ingest(Folder(mirror), history, now=now, again=False, progress=lambda _: None)
+        return ingest(Folder(mirror), history, now=now, again=False, progress=silent())
 
     with open_history(str(tmp_path / "h")) as history:
         upload(document(ended=NOW - DAY), mirror)
