@@ -89,6 +89,11 @@ def switch(text: str, name: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+def is_true(text: str) -> bool:
+    """Return whether a switch is on; what is neither true nor false is rejected elsewhere."""
+    return _SWITCH.get(text.lower(), False)
+
+
 def memory_bytes(text: str, option: str) -> int:
     """Return an amount of memory as Kubernetes writes it, in bytes: `4Gi`, `4G`, `512Mi`.
 

@@ -39,6 +39,7 @@ class Arguments(argparse.Namespace):
     token_file: Path | None
     ca_file: str | None
     again: bool
+    quiet: bool
     dry_run: bool
 
 
@@ -47,12 +48,13 @@ def environment() -> Mapping[str, str]:
     return os.environ  # noqa: TID251  here it is read
 
 
-def line_for(verb: str) -> Callable[[str], None]:
-    """Return what writes a line for people to standard error."""
+def line_for(verb: str, *, quiet: bool = False) -> Callable[[str], None]:
+    """Return what writes a line for people to standard error; nothing with `quiet`."""
 
     def say(text: str) -> None:
-        sys.stderr.write(f"spack-farm ctest {verb}: {text}\n")
-        sys.stderr.flush()
+        if not quiet:
+            sys.stderr.write(f"spack-farm ctest {verb}: {text}\n")
+            sys.stderr.flush()
 
     return say
 
@@ -103,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     submit.add_argument("--token-file", type=_path, default=None, help="file with a submit token")
     submit.add_argument("--ca-file", type=_text, default=None, help="certificates to trust instead of the system's")
     submit.add_argument("--again", action="store_true", help="also send what was refused or may already have been taken")
+    submit.add_argument("-q", "--quiet", action="store_true", help="print only what is left in the folder, and the totals")
     submit.add_argument("--dry-run", action="store_true", help="only print what would be sent")
     return parser
 

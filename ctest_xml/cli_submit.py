@@ -32,15 +32,17 @@ def run(arguments: Arguments) -> int:
             sys.stdout.write(f"{folder} -> {arguments.url} project {arguments.project}: {states}\n")
         return 0
     server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file or "")
-    screen = screen_for(sys.stderr, environment())
+    screen = screen_for(sys.stderr, environment(), quiet=arguments.quiet)
     total = sum(len(to_send(folder, again=arguments.again)) for folder in folders)
     complete, sent = True, 0
-    with Progress("sending", unit=("document", "documents"), screen=screen, say=line_for("submit"), total=total) as progress:
+    with Progress(
+        "sending", unit=("document", "documents"), screen=screen, say=line_for("submit", quiet=arguments.quiet), total=total
+    ) as progress:
         progress.begin()
         for folder in folders:
             report = submit(folder, server=server, again=arguments.again, listener=_counting(progress))
             with screen.cleared():
-                _print(report)
+                _print(report, quiet=arguments.quiet)
             complete = complete and not report.left
             sent += sum(each.name != DONE and each.delivery is Delivery.SENT for each in report.results)
     if total:
@@ -60,13 +62,15 @@ def _token(path: Path | None) -> str:
     return token
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *, quiet: bool) -> None:
     for result in report.results:
+        if quiet and result.delivery is Delivery.SENT:
+            continue
         reason = f": {result.reason}" if result.reason else ""
         sys.stdout.write(f"{report.folder / result.name}: {result.delivery.value}{reason}\n")
     for name, state in report.left.items():
         sys.stdout.write(f"{report.folder / name} stays in the folder: {_ADVICE[state]}\n")
-    if report.link:
+    if report.link and not quiet:
         sys.stdout.write(f"build: {report.link}\n")
 
 

@@ -27,7 +27,7 @@ ROOMS = (
     Room(97.0, "autoscaler/deciding", ""),
     Room(97.0, "autoscaler/lookahead", "gitlab graphs owners store"),
     Room(93.0, "autoscaler/simulator", ""),
-    Room(97.0, "buildjob", "__main__ extra files log options run_folder version"),
+    Room(97.0, "buildjob", "__main__ event_output extra files log options run_folder version"),
     Room(
         98.0,
         "buildjob/agent",

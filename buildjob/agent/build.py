@@ -16,7 +16,13 @@ from buildjob.agent import ci_facts, packages, planning, reproduction
 from buildjob.agent.disks import Place, cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.failures import Failures
 from buildjob.agent.index_page import IndexPage
-from buildjob.agent.package_status import PackageStatus
+from buildjob.agent.package_status import (
+    PackageStatus,
+    announce_builds,
+    announce_plan,
+    announce_result,
+    announce_start,
+)
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder, Subject
@@ -26,19 +32,16 @@ from buildjob.agent.run import Process, require_memory_limit, run
 from buildjob.agent.schedule import Schedule, schedule
 from buildjob.agent.session import Session
 from buildjob.buildcache import signing
+from buildjob.events import Package
 from buildjob.log import Log
 from buildjob.outcome import Outcome, combined, exit_code
 from buildjob.process import child, environments
-from buildjob.report import terminal
 from buildjob.report.explain import describe_failed
 from buildjob.run_folder import RunResult, require_room
 from buildjob.spack.adapter import Spack
 from buildjob.spack.concrete import ConcreteSpec
 from buildjob.spack.find import find
 from buildjob.spack.layout import silence_scope
-
-_NOT_CLOSING = {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED}
-"""Outcomes that say nothing of their own of why a call has failed."""
 
 
 def build(request: BuildRequest, log: Log) -> int:
@@ -60,26 +63,19 @@ def build(request: BuildRequest, log: Log) -> int:
         try:
             for result in _run_command(session, request.command) if request.command else _build_with_spack(session):
                 results.append(result)  # those before an error are reported, too
+                announce_result(log.events, result)
                 pages.update()
         finally:
             if results:
                 pages.write()
             packages.write_job_files(session, results)
             send_telemetry(session, results)
-    if len(results) > 1:
-        rows = [result.telemetry for result in results]
-        log.plain(terminal.overview(rows, color=log.color, width=log.width))
-        failed = [
-            (result.telemetry, packages.command_again(session, result))
-            for result in results
-            if result.outcome not in _NOT_CLOSING
-        ]
-        if failed:
-            log.plain(terminal.closing(failed, color=log.color, width=log.width))
+    packages.show_results(session, results)
     outcome = combined(
         roots=[result.outcome for result in results if result.is_root],
         dependencies=[result.outcome for result in results if not result.is_root],
     )
+    log.events.outcome = outcome
     return exit_code(outcome, signal_number=stop.signal_number)
 
 
@@ -116,8 +112,10 @@ def _run_command(session: Session, command: CommandBuild) -> Iterator[RunResult]
     )
     session.log.step(f"running {subject.title}: {command.command}")
     status = PackageStatus(f"{command.name}@{command.version}")
+    announce_builds(session.log.events, [Package(name=command.name, version=command.version)])
+    announce_start(session.log.events, recorder.result)
     with session.log.screen.showing(status.forms):
-        run(process, recorder, around=packages.surroundings(session, status))
+        run(process, recorder, around=packages.surroundings(session, recorder, status))
         status.at("reporting")
         result = packages.write_reports(session, recorder)
     packages.show(session, result)
@@ -153,6 +151,7 @@ def _build_with_spack(session: Session) -> Iterator[RunResult]:
             work = schedule(found.specs, possible, published=published)
         again = planning.reproduction(session, installation, found, trust)
         planning.log_schedule(session, found, work)
+        announce_plan(session.log.events, work)
         planning.check_sources(session.log, found, work)
         if silent := [fault for fault in found.mirror_faults if fault.is_silent]:
             spack = spack.with_scope(silence_scope(Path(scratch) / "silent", silent))

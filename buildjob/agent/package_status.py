@@ -1,11 +1,24 @@
-"""What the package that is being built is at: the status line of a terminal, and the line a minute elsewhere.
+"""What a package is at: for people in the status line of a terminal, and a line a minute elsewhere; for programs as events.
 
-Pure but for the clock. Knows no process and no document.
+Knows no process, and nothing of how a package is built.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from buildjob.agent.schedule import Schedule
+from buildjob.event_output import Events
+from buildjob.events import (
+    FirstError,
+    Package,
+    PackageFinished,
+    PackagePhase,
+    PackagePlanned,
+    PackagePublished,
+    PackageStarted,
+)
+from buildjob.run_folder import RunResult
+from buildjob.spack.concrete import ConcreteSpec
 from status_line.text import elapsed, shortened, size
 
 
@@ -50,3 +63,57 @@ class PackageStatus:
         place = f"[{self.number}/{self.of}] " if self.of > 1 else ""
         facts = [self.phase(), elapsed(self._clock() - self._begun), size(peak_bytes) if peak_bytes else ""]
         return f"{place}{self.title} ({', '.join(filter(None, facts))})"
+
+
+def announce_plan(events: Events, work: Schedule) -> None:
+    """Tell other programs what is to become of each package."""
+    for action, specs in (("nothing", work.nothing), ("publish", work.publish_only), ("fetch", work.fetched)):
+        for spec in specs:
+            events.emit(PackagePlanned(package=package_of(spec), action=action))
+    announce_builds(events, [package_of(spec) for spec in work.build])
+
+
+def announce_builds(events: Events, built: Sequence[Package]) -> None:
+    """Tell other programs which packages are to be built, in this order."""
+    for number, package in enumerate(built, 1):
+        events.emit(PackagePlanned(package=package, action="build", number=number, of=len(built)))
+
+
+def announce_start(events: Events, result: RunResult, *, number: int = 1, of: int = 1) -> None:
+    """Tell other programs that a package's build begins."""
+    events.emit(PackageStarted(package=_package(result), number=number, of=of, folder=str(result.folder)))
+
+
+def announce_phase(events: Events, result: RunResult, phase: str) -> None:
+    """Tell other programs that a phase begins."""
+    events.emit(PackagePhase(package=_package(result), phase=phase))
+
+
+def announce_result(events: Events, result: RunResult) -> None:
+    """Tell other programs what became of a package."""
+    document = result.telemetry
+    if (publish := document.publish) is not None:
+        events.emit(PackagePublished(package=_package(result), state=publish.state, url=publish.url, bytes=publish.bytes))
+    error = document.first_error
+    events.emit(
+        PackageFinished(
+            package=_package(result),
+            outcome=result.outcome,
+            is_root=result.is_root,
+            wall_seconds=document.totals.wall_seconds,
+            cpu_seconds=document.totals.cpu_seconds,
+            memory_peak_bytes=document.totals.memory_working_set_peak_bytes,
+            folder=str(result.folder),
+            first_error=FirstError(line=error.line, text=error.text) if error else None,
+        )
+    )
+
+
+def package_of(spec: ConcreteSpec) -> Package:
+    """Return what events say of a concrete spec."""
+    return Package(name=spec.name, version=spec.version, hash=spec.hash)
+
+
+def _package(result: RunResult) -> Package:
+    spec = result.telemetry.spec
+    return Package(name=spec.name, version=spec.version, hash=spec.hash)

@@ -3,6 +3,7 @@
 Knows nothing of the other packages but which of them have failed, and not who asked for it.
 """
 
+import functools
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from buildjob.agent import ci_facts, planning
 from buildjob.agent.disks import Place, cannot_write
 from buildjob.agent.failures import Failures
 from buildjob.agent.folding import folded, phase_folds
-from buildjob.agent.package_status import PackageStatus
+from buildjob.agent.package_status import PackageStatus, announce_phase, announce_start
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import Publishing
 from buildjob.agent.recorder import Recorder, Subject
@@ -39,6 +40,10 @@ from buildjob.spack.layout import stage_folder
 
 _NOTHING_TO_REPEAT = {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.INTERRUPTED}
 """Outcomes after which the job's log does not end with the commands that do the same again: nothing is to be debugged."""
+
+
+_NOT_CLOSING = {Outcome.BUILT, Outcome.ALREADY_THERE, Outcome.DEPENDENCY_FAILED}
+"""Outcomes that say nothing of their own of why a call has failed."""
 
 
 def _do_nothing(_recorder: Recorder) -> None:
@@ -167,6 +172,7 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
     fetch_report = recorder.folder / FETCH_REPORT
     place = f"[{number}/{of}] " if of > 1 else ""
     status = PackageStatus(f"{spec.name}@{spec.version}", number=number, of=of)
+    announce_start(session.log.events, recorder.result, number=number, of=of)
     with (
         session.log.screen.showing(status.forms),
         folded(session, f"{place}building {spec.title}", spec.name, spec.hash[:7]),
@@ -183,7 +189,7 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
             pipes=pipes or (),
         )
         packs = session.request.packs
-        around = surroundings(session, status, publishing if packs else None, folds=phase_folds(session, spec))
+        around = surroundings(session, recorder, status, publishing if packs else None, folds=phase_folds(session, spec))
         run(process, recorder, around=around)
         if recorder.outcome is Outcome.ALREADY_THERE:
             for note in recorder.result.notes:
@@ -209,16 +215,22 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
 
 
 def surroundings(
-    session: Session, status: PackageStatus, publishing: Publishing | None = None, *, folds: PhaseFolds | None = None
+    session: Session,
+    recorder: Recorder,
+    status: PackageStatus,
+    publishing: Publishing | None = None,
+    *,
+    folds: PhaseFolds | None = None,
 ) -> Surroundings:
     """Return what a run has around it in this call; `publishing` is what follows the build."""
     around = Surroundings(
         stop=session.stop,
         deadline=session.deadline,
         interval_seconds=session.request.interval_seconds,
-        terminal=sys.stdout.fileno() if sys.stdout else None,
+        terminal=sys.stdout.fileno() if sys.stdout and not session.log.is_quiet else None,
         folds=folds,
         status=status,
+        phase_begun=functools.partial(announce_phase, session.log.events, recorder.result),
         screen=session.log.screen,
         memory_bytes=session.request.memory_bytes,
     )
@@ -257,6 +269,8 @@ def show(session: Session, result: RunResult) -> None:
     log, folds = session.log, session.request.folds
     for note in result.notes:
         log.warning(note)
+    if log.is_quiet:
+        return
     if folds and not result.notes and terminal.is_trivial(result.telemetry):
         log.note(terminal.one_line(result.telemetry, page=str(result.folder / PAGE)))
         return
@@ -277,6 +291,28 @@ def show(session: Session, result: RunResult) -> None:
             command=command_again(session, result) if again else "",
         )
     )  # fmt: skip
+
+
+def show_results(session: Session, results: Sequence[RunResult]) -> None:
+    """Show how all runs ended, where there are several, or where nothing else was shown."""
+    log = session.log
+    if len(results) > 1:
+        rows = [result.telemetry for result in results]
+        log.result(terminal.overview(rows, color=log.color, width=log.width))
+        failed = [
+            (result.telemetry, command_again(session, result)) for result in results if result.outcome not in _NOT_CLOSING
+        ]
+        if failed:
+            log.result(terminal.closing(failed, color=log.color, width=log.width))
+    elif log.is_quiet:
+        for result in results:
+            if terminal.is_trivial(result.telemetry):
+                log.result(terminal.one_line(result.telemetry, page=str(result.folder / PAGE)))
+                continue
+            again = "" if result.outcome in _NOTHING_TO_REPEAT else command_again(session, result)
+            log.result(
+                terminal.brief(result.telemetry, color=log.color, width=log.width, links=_links(result), command=again)
+            )
 
 
 def command_again(session: Session, result: RunResult) -> str:

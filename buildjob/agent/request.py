@@ -38,7 +38,7 @@ FROM_ENVIRONMENT = {
     **dict.fromkeys(("spack", "out", "mirror", "signing_key_file", "signing_passphrase_file"), "text"),
     **dict.fromkeys(("jobs", "timeout", "interval", "memory", "site", "group", "telemetry_mirror"), "text"),
     **dict.fromkeys(("config_scope", "trust"), "list"),
-    **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing", "sections"), "switch"),
+    **dict.fromkeys(("unsigned", "fresh", "publish", "private", "allow_missing", "sections", "quiet", "json"), "switch"),
 }
 VARIABLES = tuple(PREFIX + name.upper() for name in FROM_ENVIRONMENT)
 # What each option needs to have an effect: one of these.

@@ -78,6 +78,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """The most memory that the build may take; None sets no limit."""
     status: PackageStatus
     """What lines that tell how far the call is say of this package."""
+    phase_begun: Callable[[str], object] = lambda _phase: None
+    """Called with each phase."""
     screen: Screen
     """The terminal with the status line."""
     folds: PhaseFolds | None = None
@@ -122,6 +124,7 @@ def run(process: Process, recorder: Recorder, *, around: Surroundings) -> None:
         def started(pid: int) -> None:
             around.started()
             _watch(observer, before, pid)
+            around.phase_begun(before)
 
         program = _program(process, cgroup)
         around.status.phase = lambda: reader.phases[-1].name if reader.phases else before
@@ -242,6 +245,7 @@ def _listen(watchers: _Watchers, around: Surroundings, chunk: bytes) -> None:
     said_before = reader.no_space_at
     for phase in reader.feed(chunk):
         observer.begin_phase(phase or watchers.after)
+        around.phase_begun(phase or watchers.after)
         if not phase:
             around.prestart()
             for pid in around.standby():

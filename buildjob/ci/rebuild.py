@@ -16,6 +16,7 @@ from buildjob.agent import packages, planning
 from buildjob.agent.disks import cannot_write, full_disks_named, require_temporary_folder
 from buildjob.agent.failures import Failures, missing_dependencies
 from buildjob.agent.index_page import IndexPage
+from buildjob.agent.package_status import announce_builds, announce_result, package_of
 from buildjob.agent.publisher import Publisher
 from buildjob.agent.publishing import send_telemetry
 from buildjob.agent.recorder import Recorder
@@ -72,6 +73,9 @@ def rebuild(request: BuildRequest, log: Log) -> int:
         session = Session.begin(request, log, stop)
         environments.forget(session.environments.secret_names)
         result = _rebuild(session, job)
+    announce_result(log.events, result)
+    packages.show_results(session, [result])
+    log.events.outcome = result.outcome
     return exit_code(result.outcome, signal_number=stop.signal_number)
 
 
@@ -215,6 +219,7 @@ def _build(work: _Work) -> RunResult:
     if spec.is_there:
         publisher.learn_origins([spec])
         return packages.publish_only(publisher, spec, again, then=then)
+    announce_builds(log.events, [package_of(spec)])
     return packages.build_one(publisher, spec, again, Failures(), then=then)
 
 

@@ -38,6 +38,8 @@ _LONGEST = 400
 
 def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = input) -> int:
     """Build what another run has built; return the exit code. Raises AgentError, RequestError if the answer is no."""
+    if log.events.is_live and not request.assume_yes:
+        raise RequestError("--json asks nothing: look at the run without it, then give --yes")
     with _stoppable(), tempfile.TemporaryDirectory(prefix="spack-farm-reproduce-") as scratch:
         folder = run_folder_of(request.reproduce, Path(scratch), dag_hash=request.hash, variables=request.variables)
         try:
@@ -48,6 +50,10 @@ def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = in
         changing = variables_of(document)
         image = container.image_of(document)
         engine = _engine_for(request, image, log)
+        if engine and log.events.is_live:
+            raise RequestError(
+                f"--json has no events of a build in the job's image: omit it, or give --engine {container.NONE}"
+            )
         log.step(f"what {request.reproduce} has built")
         log.plain(describe(document, changing, image=image, engine=engine))
         if not engine:
@@ -127,6 +133,7 @@ def _build_in_image(request: BuildRequest, folder: Path, document: Telemetry, co
     words += [f"--config-scope=./{REPRODUCE}"] if scope.is_dir() else []
     words += [f"--trust=./{REPRODUCE}/{KEYS}"] if keys.is_file() else []
     words += [f"--jobs={jobs}"] if jobs else []
+    words += ["--quiet"] if log.is_quiet else []
     words += [f"--timeout={request.timeout_seconds:g}s"] if request.timeout_seconds else []
     log.step(f"building it with {command[0]}")
     environment = environments.split(request.variables).build

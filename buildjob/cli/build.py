@@ -4,17 +4,20 @@ Help, completion and the manual page are made from its parser. Only here do erro
 """
 
 import argparse
+import contextlib
 import errno
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from buildjob import extra, options
 from buildjob.cli import publish_options
 from buildjob.errors import AgentError, Interrupted
+from buildjob.event_output import Events, events_on_stdout
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
+from buildjob.version import own_version
 from spelling.variables import likely_slips
 from status_line.screen import screen_for
 
@@ -116,6 +119,13 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
         default=None,
         help="mark sections of the log, which GitLab folds (default: in GitLab's jobs)",
     )
+    report.add_argument("-q", "--quiet", action="store_true", default=None, help="show errors and the final result only")
+    report.add_argument(
+        "--json",
+        action="store_true",
+        default=None,
+        help="print one event a line to standard output; lines for people go to standard error",
+    )
     report.add_argument(
         "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
     )
@@ -163,11 +173,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm build` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv)
     variables = options.environment()
-    color, error_color = (
-        not variables.get("NO_COLOR") and (bool(variables.get("CI")) or stream.isatty())
-        for stream in (sys.stdout, sys.stderr)
-    )
-    log = Log(color=color, error_color=error_color, screen=screen_for(sys.stderr, variables))
+    quiet, json = (_is_on(arguments, variables, name) for name in ("quiet", "json"))
+    screen = screen_for(sys.stderr, variables, quiet=quiet)
+    with events_on_stdout(screen) if json else contextlib.nullcontext(Events()) as events:
+        events.begin(own_version())
+        color, error_color = (
+            not variables.get("NO_COLOR") and (bool(variables.get("CI")) or stream.isatty())
+            for stream in (sys.stdout, sys.stderr)
+        )
+        log = Log(color=color, error_color=error_color, screen=screen, quiet=quiet, events=events)
+        code = _carry_out(arguments, variables, log)
+        events.finish(code)
+    return code
+
+
+def _is_on(arguments: argparse.Namespace, variables: Mapping[str, str], name: str) -> bool:
+    """Return whether a switch is on that decides where everything is said, also that the request is rejected."""
+    return bool(getattr(arguments, name)) or options.is_true(variables.get(f"{_PREFIXES[0]}{name.upper()}", ""))
+
+
+def _carry_out(arguments: argparse.Namespace, variables: Mapping[str, str], log: Log) -> int:
+    """Do what is asked for; return the exit code. Only here do errors become a line."""
     try:
         from buildjob.agent import request  # noqa: PLC0415  --help need not load it
 
@@ -190,21 +216,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return build(asked, log)
     except Interrupted as stopped:
         log.error(str(stopped))
+        log.events.outcome = Outcome.INTERRUPTED
         return 128 + stopped.signal_number
     except KeyboardInterrupt:  # before signals are caught
         log.error(str(Interrupted(signal.SIGINT)))
         return 128 + signal.SIGINT
     except AgentError as error:
         log.error(str(error))
+        log.events.outcome = error.outcome
         return EXIT_CODES[error.outcome]
     except Exception as error:  # noqa: BLE001  the one place that catches broadly: Python's own 1 would blame the package
         if advice := extra.advice(error):
             log.error(advice)
+            log.events.outcome = Outcome.BAD_REQUEST
             return EXIT_CODES[Outcome.BAD_REQUEST]
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             from buildjob.agent import disks  # noqa: PLC0415  as above
 
             log.error(str(disks.disk_full(error)))
+            log.events.outcome = Outcome.DISK_FULL
             return EXIT_CODES[Outcome.DISK_FULL]
         log.error("a bug in spack-farm; please report it with these lines\n" + traceback.format_exc())
         return BUG

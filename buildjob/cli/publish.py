@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    log = _log(options.environment())
+    quiet = getattr(arguments, "quiet", False)
+    log = _log(options.environment(), quiet=quiet)
     try:
         with interrupted_by_signals():
             if getattr(arguments, "prestarted", False):
@@ -48,7 +49,7 @@ def _run(arguments: Arguments) -> int:
                 if not publish_push.wait_for_environment(arguments):
                     return 0
             variables = options.environment()
-            log = _log(variables)
+            log = _log(variables, quiet=quiet)
             add_environment(arguments, variables)
             verb = importlib.import_module(f"buildjob.cli.publish_{arguments.verb}")  # --help need not load it
             code: int = verb.run(arguments, log)
@@ -92,9 +93,9 @@ def _write_nowhere() -> None:
     os.close(nowhere)
 
 
-def _log(variables: Mapping[str, str]) -> Log:
+def _log(variables: Mapping[str, str], *, quiet: bool) -> Log:
     color = not variables.get("NO_COLOR") and (bool(variables.get("CI")) or sys.stderr.isatty())
-    return Log(sys.stderr, color=color, screen=screen_for(sys.stderr, variables))
+    return Log(sys.stderr, color=color, screen=screen_for(sys.stderr, variables, quiet=quiet), quiet=quiet)
 
 
 def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | None, code: int) -> int:

@@ -15,7 +15,7 @@ def run(arguments: Arguments, log: Log) -> int:
         log.note(f"wrote {layout.LAYOUT}, which was missing")
     updated = index.update(store, Known(), index_options(arguments))
     added = format_count(updated.added, "binary", "binaries")
-    log.note(f"{added} added to the index" if updated.replaced else "the index is up to date")
+    log.summary(f"{added} added to the index" if updated.replaced else "the index is up to date")
     if updated.unfinished:
         announced = format_count(updated.unfinished, "announced binary", "announced binaries")
         log.warning(f"not there yet: {announced}, whose push still runs, or was killed")

@@ -42,16 +42,18 @@ def run(arguments: Arguments, log: Log) -> int:
         for found in notarize.notarize(source, target, builds, own, options):
             if isinstance(found, notarize.Taken):
                 taken += 1
-                log.output(f"taken {found.manifest_key}")
+                if not log.is_quiet:
+                    log.output(f"taken {found.manifest_key}")
             elif isinstance(found, notarize.Kept):
                 kept += 1
-                log.output(f"kept  {found.manifest_key}: it must not be redistributed")
+                if not log.is_quiet:
+                    log.output(f"kept  {found.manifest_key}: it must not be redistributed")
             else:
                 left += 1
                 log.output(f"left  {found.key}: {found.text}")
     facts = [f"{taken} binaries signed and copied to {target.url}", f"{left} left out"]
     size = [format_bytes(progress.bytes)] if progress.bytes else []
-    log.note(", ".join([*facts, *size, *retries(progress)]))
+    log.summary(", ".join([*facts, *size, *retries(progress)]))
     if kept:
         log.note(f"{kept} binaries must not be redistributed and stay where they are (--private if {target.url} is private)")
     return SOME_LEFT_OUT if left else 0

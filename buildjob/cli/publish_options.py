@@ -91,6 +91,7 @@ class Arguments(argparse.Namespace):
     documents: list[str]
     place: Literal["protected", "other"] | None
     json: bool
+    quiet: bool
     prestarted: Literal["boto3", "nothing"] | None
     """What is loaded while a push waits for its environment; None if it does not wait."""
     held: dict[str, bytes] = {}  # noqa: RUF012  replaced whole, by the one that gets what pipes gave to the agent
@@ -113,6 +114,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     push = _verb(verbs, "push", "sign what Spack wrote unsigned into a folder, upload it, and update the index")
     push.add_argument("unsigned_folder", metavar="FOLDER", help="what `spack buildcache push --unsigned` wrote")
     _mirror(push)
+    _quiet(push)
     _signing(push)
     push.add_argument(
         "--unsigned", action="store_true", help="do not sign; users of the build cache must turn off signature checks"
@@ -138,6 +140,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     index = _verb(verbs, "index", "merge into the index what pushes have announced")
     _mirror(index)
+    _quiet(index)
     index.add_argument("--rebuild", action="store_true", help="read every spec instead of the old index")
     index.add_argument(
         "--single-writer",
@@ -147,6 +150,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     notarize = _verb(verbs, "notarize", "check a build cache's binaries and sign them with the release key on another one")
     notarize.add_argument("source", metavar="SOURCE", help="the build cache that builds publish to")
     _mirror(notarize)
+    _quiet(notarize)
     _signing(notarize)
     notarize.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that builds sign with")
     notarize.add_argument("--private", action="store_true", help=_PRIVATE)
@@ -155,6 +159,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
     )
     verify = _verb(verbs, "verify", "check every manifest, signature, blob and index entry")
     _mirror(verify)
+    _quiet(verify)
     verify.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that may have signed")
     verify.add_argument(
         "--record", action="store_true", help="leave what was found on the mirror, for `spack-farm pipelines coverage`"
@@ -178,6 +183,7 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
         verbs, "prune", "delete the binaries that no rule keeps: mark them now, delete them in a run after the grace period"
     )
     _mirror(prune)
+    _quiet(prune)
     prune.add_argument("--keep", metavar="FILE", action="append", default=[], help="keep the packages of this spack.lock")
     prune.add_argument(
         "--older-than", metavar="TIME", required=True, help="delete only binaries older than this, such as 720h"
@@ -215,6 +221,10 @@ def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: st
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _quiet(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-q", "--quiet", action="store_true", help="show errors and the final result only")
 
 
 def _mirror(verb: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ def run(arguments: Arguments, log: Log) -> int:
     planned = prune.plan(store, rules, workers=connections_of(arguments))
     for key in (*planned.marked, *planned.unreferenced):
         sys.stdout.write(f"{'delete' if key in planned.sweepable or key in planned.sweepable_blobs else 'mark  '} {key}\n")
-    log.note(
+    log.summary(
         f"no keep rule holds for {_binaries(len(planned.marked))}, no manifest names "
         f"{format_count(len(planned.unreferenced), 'blob')}; {_binaries(len(planned.sweepable))} and "
         f"{format_count(len(planned.sweepable_blobs), 'blob')} can be deleted now"
@@ -35,7 +35,7 @@ def run(arguments: Arguments, log: Log) -> int:
         return code
     if planned.sweepable or planned.sweepable_blobs:
         swept = prune.sweep(store, planned, index_options(arguments))
-        log.note(f"deleted {_binaries(swept.manifests)} and {format_count(swept.blobs, 'blob')}")
+        log.summary(f"deleted {_binaries(swept.manifests)} and {format_count(swept.blobs, 'blob')}")
         if not swept.is_complete:
             log.warning("the time for one run is over; run it again")
     if prune.mark(store, planned):

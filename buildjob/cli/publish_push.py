@@ -81,7 +81,7 @@ def run(arguments: Arguments, log: Log) -> int:
         log.note(f"{store.url}: there was no build cache; this push has made one")
     if planned.binaries:
         facts = [_binaries(len(pushed.manifest_keys)), format_bytes(pushed.bytes), *retries(progress)]
-        log.note(f"uploaded {', '.join(facts)}, to {store.url}")
+        log.summary(f"uploaded {', '.join(facts)}, to {store.url}")
     _log_index(log, pushed)
     if arguments.json:
         shown = {"manifests": [f"{store.url}/{key}" for key in pushed.manifest_keys], "bytes": pushed.bytes}
@@ -99,7 +99,7 @@ def _log_must_stay(log: Log, planned: push.PushPlan) -> None:
 def _show(planned: push.PushPlan, url: str, log: Log) -> int:
     for binary in planned.binaries:
         sys.stdout.write(f"{url}/{binary.manifest_key}\n")
-    log.note(f"would upload {_binaries(len(planned.binaries))}, {format_bytes(planned.bytes)} at most")
+    log.summary(f"would upload {_binaries(len(planned.binaries))}, {format_bytes(planned.bytes)} at most")
     return 0
 
 

@@ -75,10 +75,10 @@ def run(arguments: Arguments, log: Log) -> int:
     binaries = format_count(findings.binaries, "binary", "binaries")
     facts = [f"{good} of {binaries} good", f"{findings.indexed} indexed", format_count(faults, "fault")]
     read = [f"{format_bytes(progress.bytes)} read"] if progress.bytes and not arguments.quick else []
-    log.note(", ".join([*facts, *read, *retries(progress)]))
+    log.summary(", ".join([*facts, *read, *retries(progress)]))
     _log_notes(findings, log)
     for command in mending(keys, arguments.mirror):
-        log.note(f"help: {command}")
+        log.summary(f"help: {command}")
     return _FAULTS if faults else 0
 
 

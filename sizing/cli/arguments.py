@@ -35,6 +35,7 @@ class Arguments(argparse.Namespace):
     trusted: bool | None
     endpoint_url: str | None
     again: bool
+    quiet: bool
     list_aside: bool
     output: str | None
     config_map: str | None
@@ -180,6 +181,7 @@ def _ingest(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     trust.add_argument(
         "--untrusted", action="store_false", dest="trusted", help="keep these builds for `show` alone"
     )  # fmt: skip
+    new.add_argument("-q", "--quiet", action="store_true", help="show errors and the line of each source only")
     new.add_argument("--again", action="store_true", help="read also days and documents that were read before")
     new.add_argument("--list-aside", action="store_true", help="print which documents were set aside, and why")
     new.add_argument("--endpoint-url", metavar="URL", help="the S3 server (default: boto3's, such as $AWS_ENDPOINT_URL)")

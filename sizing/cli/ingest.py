@@ -21,9 +21,10 @@ def run(arguments: Arguments) -> int:
     """Read all sources; return 1 if one could not be read to its end."""
     if not arguments.source and not arguments.list_aside:
         raise BadRequest("name a source: a folder, a document or s3://BUCKET/PREFIX")
-    screen = screen_for(sys.stderr, environment())
+    screen = screen_for(sys.stderr, environment(), quiet=arguments.quiet)
+    say = _say_nothing if arguments.quiet else _say
     progresses = [
-        Progress(f"reading {text}", unit=("document", "documents"), screen=screen, say=_say) for text in arguments.source
+        Progress(f"reading {text}", unit=("document", "documents"), screen=screen, say=say) for text in arguments.source
     ]
     sources = [_source(text, arguments, each) for text, each in zip(arguments.source, progresses, strict=True)]
     failed = False
@@ -37,6 +38,10 @@ def run(arguments: Arguments) -> int:
         if arguments.list_aside:
             sys.stdout.writelines(f"{printable(f'{place}: {reason}')}\n" for place, reason in opened.aside())
     return int(failed)
+
+
+def _say_nothing(_text: str) -> None:
+    pass
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.labs.build_events import checked
 from tests.labs.folder_server import served
 from tests.labs.spack.keys import Key
 from tests.labs.spack.lab import SpackLab, SpackStarts, assert_phases_are_the_run, cdash_faults, other_tree, read_telemetry
@@ -104,7 +105,11 @@ def test_a_build_of_what_is_installed_starts_spack_once(lab: SpackLab, tmp_path:
 
 def test_what_is_on_the_mirror_with_a_good_signature_is_not_built_again(lab: SpackLab, key: Key, tmp_path: Path) -> None:
     arguments = ("libhello", "--mirror", tmp_path / "mirror", "--signing-key-file", key.secret)
-    assert lab.build(*arguments, "--out", tmp_path / "1").returncode == 0
+    first = lab.build(*arguments, "--out", tmp_path / "1", "--json")
+    assert first.returncode == 0
+    (published,) = (each for each in checked(first.stdout) if each["event"] == "package_published")
+    assert (published["package"]["name"], published["state"]) == ("libhello", "published")
+    assert published["url"].startswith((tmp_path / "mirror").as_uri())
     lab.forget("hello-app", "libhello")
     again = lab.build(*arguments, "--out", tmp_path / "2")
     assert again.returncode == 0, again.stdout + again.stderr
@@ -134,8 +139,20 @@ def test_on_an_unsigned_mirror_matching_checksums_suffice(lab: SpackLab, tmp_pat
 
 def test_without_publishing_the_unsigned_entry_stays_for_later(lab: SpackLab, tmp_path: Path) -> None:
     lab.forget("hello-app")
-    done = lab.build("hello-app", "--no-publish", "--out", tmp_path)
+    done = lab.build("hello-app", "--no-publish", "--out", tmp_path, "--json")
     assert done.returncode == 0, done.stdout
+    seen = [each for each in checked(done.stdout) if each.get("package", {}).get("name") == "hello-app"]
+    phases = [each["phase"] for each in seen if each["event"] == "package_phase"]
+    assert (phases[0], phases[-1]) == ("spack-start", "spack-end")
+    assert "build" in phases
+    kinds = [each["event"] for each in seen if each["event"] != "package_phase"]
+    assert kinds == ["package_planned", "package_started", "package_published", "package_finished"]
+    assert (seen[0]["action"], seen[0]["number"], seen[-1]["outcome"], seen[-1]["is_root"]) == (
+        "build",
+        seen[0]["of"],
+        "built",
+        True,
+    )
     (manifest,) = tmp_path.glob("hello-app-*/unsigned/v3/manifests/spec/hello-app/*.json")
     assert manifest.read_bytes().startswith(b"{")
     published = read_telemetry(tmp_path, "hello-app").publish

@@ -46,6 +46,7 @@ def test_a_log_goes_all_the_way_to_cdash(log: Path, tmp_path: Path) -> None:
         sent = ctest("submit", out, "--url", cdash.url, "--project", "Spack", "--token-file", token)
     assert (sent.returncode, sent.stderr) == (0, "")
     assert f"build: {cdash.url}/builds/4711" in sent.stdout
+    assert sent.stdout.count("\n") == 6
     assert "secret" not in sent.stdout
     assert re.fullmatch(r"3 of 3 documents sent, [\d.]+ KiB", sent.stdout.splitlines()[-1])
     assert cdash.names() == ["Build.xml", "Notes.xml", "Upload.xml", "Done.xml"]
