@@ -42,7 +42,7 @@ def test_variables_that_a_build_rejects_are_said(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "FIX   the variable SPACK_FARM_BUILD_MIROR is unknown" in done.stdout
     assert "FIX   the variable SPACK_FARM_PUBLISH_REGIONS is unknown" in done.stdout
-    assert "ok    the variable SPACK_FARM_BIULD_OUT is ignored; is SPACK_FARM_BUILD_OUT meant?" in done.stdout
+    assert "ok    the variable SPACK_FARM_BIULD_OUT is ignored (did you mean SPACK_FARM_BUILD_OUT?)" in done.stdout
 
 
 @pytest.mark.parametrize("out", ["/proc/x", "/dev/null", "{}/file/x", "{}/loop"])
