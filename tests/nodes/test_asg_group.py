@@ -1,5 +1,6 @@
 """Promise: with AWS's groups, too, only idle instances end, also while somebody edits the group. AWS is moto."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -58,18 +59,22 @@ class Group:
 
     def run(self) -> None:
         while not self.over.wait(0.3):
-            there = self.farm.nodes()
-            machines = {one["spec"]["providerID"].rpartition("/")[2]: name for name, one in there.items()}
-            instances = self.instances()
-            for instance in instances - machines.keys():
-                body = node(
-                    f"{self.name}-{instance}", pool=self.name, cpu=str(CORES), memory="32Gi",
-                    labels={"farm": self.name, "node.kubernetes.io/instance-type": TYPE},
-                )  # fmt: skip
-                body["spec"]["providerID"] = f"aws:///{ZONES[0]}/{instance}"
-                self.farm.plane.call("POST", "/api/v1/nodes", body)
-            for instance in machines.keys() - instances:
-                self.farm.plane.raw("DELETE", f"/api/v1/nodes/{machines[instance]}")
+            with contextlib.suppress(OSError):  # a busy API server resets connections
+                self.follow()
+
+    def follow(self) -> None:
+        there = self.farm.nodes()
+        machines = {one["spec"]["providerID"].rpartition("/")[2]: name for name, one in there.items()}
+        instances = self.instances()
+        for instance in instances - machines.keys():
+            body = node(
+                f"{self.name}-{instance}", pool=self.name, cpu=str(CORES), memory="32Gi",
+                labels={"farm": self.name, "node.kubernetes.io/instance-type": TYPE},
+            )  # fmt: skip
+            body["spec"]["providerID"] = f"aws:///{ZONES[0]}/{instance}"
+            self.farm.plane.raw("POST", "/api/v1/nodes", body)
+        for instance in machines.keys() - instances:
+            self.farm.plane.raw("DELETE", f"/api/v1/nodes/{machines[instance]}")
 
 
 @pytest.fixture
