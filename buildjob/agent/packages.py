@@ -180,7 +180,13 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
     ):
         pipes = publishing.pipes()
         process = Process(
-            argv=spack.install_argv(spec, jobs=session.request.jobs, fetch_report=fetch_report, pipes=pipes),
+            argv=spack.install_argv(
+                spec,
+                jobs=session.request.jobs,
+                fetch_report=fetch_report,
+                pipes=pipes,
+                has_verdict=not session.request.is_ci,
+            ),
             environment=spack.environment(session.environments.build),
             folder=Path.cwd(),
             writes_to=(Place("stage folder", stage_folder(again.found, spec)), Place("install tree", Path(spec.prefix))),

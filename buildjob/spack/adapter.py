@@ -261,19 +261,26 @@ class Spack:
         return None
 
     def install_argv(
-        self, spec: ConcreteSpec, *, jobs: int | None, fetch_report: Path, pipes: tuple[int, int] | None = None
+        self,
+        spec: ConcreteSpec,
+        *,
+        jobs: int | None,
+        fetch_report: Path,
+        pipes: tuple[int, int] | None = None,
+        has_verdict: bool = True,
     ) -> list[str]:
         """Return the command line that builds one package from source, its dependencies being installed.
 
         If Spack can't get the source, `fetch_report` will have the reasons: see `read_fetch_report`. `pipes` are descriptors
         that the program gets, one to read and one to write: it leaves a successor, which packs the package as the program of
-        `pack_argv` does.
+        `pack_argv` does. Without `has_verdict` Spack does not say that errors in the log are the reason of a failure.
         """
+        verdict = () if has_verdict else ("--no-verdict",)
         count = ("-j", str(jobs)) if jobs else ()
         again = ("--overwrite",) if spec.outdated else ()
         ends = ",".join(map(str, pipes)) if pipes else "none"
         return self._install_argv(
-            [spec], str(fetch_report), ends, "--verbose", "--no-cache", "--only=package", *again, *count
+            [spec], str(fetch_report), ends, "--verbose", "--no-cache", "--only=package", *verdict, *again, *count
         )
 
     def fetch_argv(self, specs: Sequence[ConcreteSpec]) -> list[str]:

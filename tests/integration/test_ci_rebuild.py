@@ -75,6 +75,14 @@ def test_each_job_ends_as_its_package_does(signed: Signed) -> None:
     assert "not checked" not in signed.done["hello-app"].stdout
 
 
+def test_only_the_last_line_says_why_a_build_failed(signed: Signed) -> None:
+    """Spack blames the lines that look like errors, also for a memory kill, and logs are sorted by its words."""
+    done = signed.done["hello-broken"]
+    assert " found in package log:" in done.stdout
+    assert "found in build log:" not in done.stdout
+    assert "build_failed (exit code 1): error found in build log: " in done.stderr
+
+
 def test_only_the_package_that_does_not_build_is_registered_as_broken(signed: Signed) -> None:
     broken_hash = signed.project.jobs["hello-broken"]["variables"]["SPACK_JOB_SPEC_DAG_HASH"]
     assert [path.name for path in signed.broken.iterdir()] == [broken_hash]

@@ -1,13 +1,13 @@
 """Runs inside Spack's Python (`spack python install.py HASHES REPORT PIPES ARGUMENT…`): `spack install`, but with changes.
 
-ARGUMENTS are options of `spack install`, and files with concrete specs; HASHES are the DAG hashes, by ',', of the specs to
-mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency that is installed
-by itself would never be garbage, and would get a module file where implicit packages have none. And if Spack can't get a
-source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where Spack says it, is also
-the package's. Where another process dies that was installing a package, Spack does not fail. And a disk that a failed build
-has filled stays full for a moment. PIPES names two descriptors, READ,WRITE, or is `none`: with them a process is left that
-packs what was installed (`successor.py`). Like `concretize.py` it uses Spack's Python interface, is written for Spack 1.1,
-1.2 and imports of ours only what lies beside it.
+ARGUMENTS are options of `spack install`, `--no-verdict`, and files with concrete specs; HASHES are the DAG hashes, by ',',
+of the specs to mark as explicitly installed, or `none`. `spack install` itself marks all that it is given: a dependency
+that is installed by itself would never be garbage, and would get a module file where implicit packages have none. And if
+Spack can't get a source, the file REPORT has the reasons: {"text", "faults": [{"url", "kind", "text"}]}. The log, where
+Spack says it, is also the package's. Where another process dies that was installing a package, Spack does not fail. And a
+disk that a failed build has filled stays full for a moment. PIPES names two descriptors, READ,WRITE, or is `none`: with
+them a process is left that packs what was installed (`successor.py`). Like `concretize.py` it uses Spack's Python
+interface, is written for Spack 1.1, 1.2 and imports of ours only what lies beside it.
 Source: Spack 1.1 and 1.2.0.dev0, lib/spack/spack/cmd/install.py (`install_without_active_env`).
 """
 
@@ -16,6 +16,7 @@ import json
 import os
 import sys
 
+import spack.build_environment
 import spack.cmd.install
 import spack.error
 import spack.fetch_strategy
@@ -36,6 +37,7 @@ CURL_KINDS = {
     51: "certificate", 52: "disconnected", 56: "disconnected", 58: "configuration", 60: "certificate",
 }  # fmt: skip
 
+NO_VERDICT = "--no-verdict"
 GIT_HAS_NO_SUCH_REF = 2
 GIT_SECONDS = 30
 
@@ -140,6 +142,20 @@ def keep_full_disks_for_a_moment():
     spack.package_base.PackageBase.remove_prefix = remove_later
 
 
+def leave_the_verdict_out():
+    """Let Spack show the lines of a log that look like errors without the words that blame them.
+
+    It says them of a memory kill, too, and by these words the logs of pipelines are sorted. The agent's last line says why a
+    build failed, with the words of its cause.
+    """
+    original = spack.build_environment.write_log_summary
+
+    def write_log_summary(out, log_type, *rest, **options):
+        original(out, "package" if log_type == "build" else log_type, *rest, **options)
+
+    spack.build_environment.write_log_summary = write_log_summary
+
+
 def main(hashes, report, pipes, *arguments):
     descriptors = [] if pipes == "none" else [int(each) for each in pipes.split(",")]
     for descriptor in descriptors:
@@ -148,11 +164,13 @@ def main(hashes, report, pipes, *arguments):
     forget_released_locks()
     keep_full_disks_for_a_moment()
     tarballs.unpack_once()
+    if NO_VERDICT in arguments:
+        leave_the_verdict_out()
     if report != "none":
         SourceWatch(report)
     parser = argparse.ArgumentParser()
     spack.cmd.install.setup_parser(parser)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args([argument for argument in arguments if argument != NO_VERDICT])
     args.verbose = False  # an option of `spack` itself, not of `install`
     tty.set_verbose(args.install_verbose)
     # not by Spack's parser of specs, which refuses two versions of a package in one call where the concretizer would

@@ -76,6 +76,8 @@ def test_only_what_is_asked_for_is_marked_as_explicit_and_only_changed_sources_a
     outdated = msgspec.structs.replace(root, installed=True, outdated=True)
     assert "--overwrite" in one.install_argv(outdated, jobs=None, fetch_report=Path("/r"))
     assert "--overwrite" not in one.install_argv(root, jobs=None, fetch_report=Path("/r"))
+    assert "--no-verdict" in one.install_argv(root, jobs=None, fetch_report=Path("/r"), has_verdict=False)
+    assert "--no-verdict" not in one.install_argv(root, jobs=None, fetch_report=Path("/r"))
 
 
 def test_what_packs_is_told_the_package_in_one_line_of_input(tmp_path: Path) -> None:
