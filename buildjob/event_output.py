@@ -25,6 +25,8 @@ class Events:
         self._lock = threading.Lock()
         self.outcome: Outcome | None = None
         """Of the whole call, as soon as it is known."""
+        self.fault = ""
+        """Why events could not be written any more; empty if they could, and where their reader has ended."""
 
     @property
     def is_live(self) -> bool:
@@ -41,8 +43,10 @@ class Events:
             line = msgspec.json.encode(event) + b"\n"
             try:
                 self._write(line)
-            except OSError:
+            except OSError as error:
                 self._write = None
+                if not isinstance(error, BrokenPipeError):
+                    self.fault = error.strerror or str(error)
 
     def begin(self, version: str) -> None:
         """Say that the call has begun, by spack-farm of this version."""

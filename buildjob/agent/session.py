@@ -24,7 +24,7 @@ from buildjob.process.environments import Environments
 from buildjob.process.prestarted import Prestarted
 from buildjob.process.successor import Successor
 from status_line.heartbeat import Heartbeat
-from status_line.text import elapsed, shortened
+from status_line.text import elapsed
 
 _PREFIX = LINE_PREFIX.encode()
 _NOTICE = _PREFIX + NO_ANSWER.encode()
@@ -124,7 +124,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
                 self.log.note(f"{doing}: still at it after {elapsed(seconds)}")
 
         def forms() -> list[str]:
-            return shortened(doing, [elapsed(time.monotonic() - begun)])
+            time_text = elapsed(time.monotonic() - begun)
+            # the time first where the step, such as a long path, has to be cut
+            return [f"{doing} ({time_text})", f"{time_text} {doing}"]
 
         # within a package that is built or published, that package's line says more
         with Heartbeat(beat), screen.showing(forms, yields=True):

@@ -184,6 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = Log(color=color, error_color=error_color, screen=screen, quiet=quiet, events=events)
         code = _carry_out(arguments, variables, log)
         events.finish(code)
+        if events.fault:
+            log.error(f"standard output takes no more events: {events.fault}")
     return code
 
 

@@ -127,6 +127,15 @@ def test_a_reader_that_ends_early_does_not_end_the_build(tmp_path: Path) -> None
     assert "mine@1: Built" in shown
 
 
+def test_a_full_disk_for_events_is_reported_and_does_not_end_the_build(tmp_path: Path) -> None:
+    words = argv(tmp_path, "--json", command="echo hello")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment())
+    assert done.returncode == 0
+    assert "mine@1: Built" in done.stderr
+    assert done.stderr.endswith("spack-farm: error: standard output takes no more events: No space left on device\n")
+
+
 def test_events_and_the_status_line_share_a_terminal(tmp_path: Path) -> None:
     command = f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
     with running_on(200, argv(tmp_path, "--json", command=command), environment(TERM="xterm")) as (program, shown):
