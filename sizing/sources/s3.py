@@ -172,6 +172,8 @@ class Bucket:
             return Document(place=place, fault=_ARCHIVED if is_archived else f"can't be read: {one_line(error)}")
         if len(content) > LARGEST_BYTES:
             return Document(place=place, fault=TOO_LARGE)
+        if len(content) < answer.get("ContentLength", 0):  # a bounded read does not notice it
+            return Document(place=place, fault="can't be read: the answer ends early")
         return Document(place=place, content=content)
 
 

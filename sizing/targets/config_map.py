@@ -45,7 +45,7 @@ class ConfigMap:
             answer = self._api.read_namespaced_config_map(
                 self._name, self._namespace, _preload_content=False, _request_timeout=_SECONDS
             )
-            self._found = json.loads(answer.data)
+            self._found = _object(json.loads(answer.data))
         except kubernetes.client.ApiException as error:
             if error.status == 404:
                 self._found = None
@@ -53,7 +53,6 @@ class ConfigMap:
             raise SourceError(f"{self.name} can't be read: {_reason(error)}") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise SourceError(f"{self.name} can't be read: {error}") from error
-        assert self._found is not None
         content = (self._found.get("binaryData") or {}).get(KEY)
         if content is None:
             text = (self._found.get("data") or {}).get(KEY)
@@ -114,6 +113,15 @@ def _access() -> Any:
         reason = " ".join(str(error).split())[:300]
         raise BadRequest(f"--config-map: no access to a cluster: {reason}; set KUBECONFIG, or run in a pod") from error
     return kubernetes.client.CoreV1Api()
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    """Return what the API server has answered. Raises ValueError if it is no ConfigMap, as a proxy's words are none."""
+    of: dict[str, Any] = answer if isinstance(answer, dict) else {}
+    parts = [of.get("metadata"), of.get("data") or {}, of.get("binaryData") or {}]
+    if not all(isinstance(part, dict) and isinstance(part.get(KEY, ""), str) for part in parts):
+        raise ValueError("the answer is no ConfigMap")
+    return of
 
 
 def _reason(error: Any) -> str:

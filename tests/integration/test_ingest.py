@@ -414,3 +414,28 @@ def test_what_was_read_before_a_source_fails_is_kept(moto: Server, tmp_path: Pat
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "can't be listed" in done.stderr
     assert [one.name for one in sizing.builds()] == ["a"]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_an_answer_that_ends_early_is_no_document(moto: Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    for name in "ab":
+        put(moto, bucket, now_document(name), tmp_path / "m")
+
+    def cut(request: Any) -> bool:
+        if "/telemetry/v1/protected/" not in request.path or "list-type" in request.path or "/b-" not in request.path:
+            return False
+        request.send_response(200)
+        request.send_header("Content-Length", "900")
+        request.end_headers()
+        request.wfile.write(b"{")
+        request.close_connection = True
+        return True
+
+    sizing = Sizing(tmp_path, moto.environment)
+    with in_front_of(moto, cut) as front:
+        done = sizing("ingest", f"s3://{bucket}", "--endpoint-url", front.url)
+    assert summary(done).startswith("2 documents read, 1 new (all trusted), 1 set aside (1 can't be read")
+    assert summary(sizing("ingest", f"s3://{bucket}", "--list-aside")) == "1 documents read, 1 new (all trusted)", (
+        "nothing is left aside"
+    )

@@ -61,6 +61,17 @@ def error(status: int, message: str = "") -> ApiException:
     return refused
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], "x", 1, {}, {"metadata": 1}, {"metadata": {}, "data": [1]}, {"metadata": {}, "binaryData": {KEY: 7}}],
+    ids=str,
+)
+def test_an_answer_that_is_no_config_map_is_none(answer: Any) -> None:
+    api = SimpleNamespace(read_namespaced_config_map=lambda *_, **__: SimpleNamespace(data=json.dumps(answer)))
+    with pytest.raises(SourceError, match="the ConfigMap farm/sizes can't be read: the answer is no ConfigMap"):
+        ConfigMap("farm/sizes", api=api).read()
+
+
 def test_a_config_map_that_is_not_there_is_made() -> None:
     api = Api()
     target = ConfigMap("farm/sizes", api=api)
