@@ -216,5 +216,6 @@ def test_a_verification_shows_how_far_it_is_and_ends_with_what_it_read_and_retri
         shown.wait_for(lambda raw: b"verifying: 0 of 2 binaries" in raw)  # by a listing of its own
         may_go.set()
         assert program.wait(60) == 0
-    last = r"spack-farm: 2 of 2 binaries good, 2 indexed, 0 faults, [\d.]+ KiB read, (1 retry|\d retries)"  # a slow answer is asked for again, too
+    # an answer that is slow is asked for again, too
+    last = r"spack-farm: 2 of 2 binaries good, 2 indexed, 0 faults, [\d.]+ KiB read, (1 retry|\d retries)"
     assert [line for line in shown.view().lines if line and not re.fullmatch(last, line)] == []
