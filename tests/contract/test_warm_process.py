@@ -152,7 +152,7 @@ def test_a_shell_that_does_not_start_leaves_the_call_to_itself(
     """What escaped here would be Python's own exit code, 1: the job's failure."""
     copy, shell = tmp_path / "copy", tmp_path / "sh"
     copy.mkdir()
-    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(copy)], check=True)
+    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(CHECKOUT / "spelling"), str(copy)], check=True)
     program = copy / "executor/warm.py"
     program.write_text(program.read_text().replace('_SHELL = "/bin/sh"', f'_SHELL = "{shell}"'))
     shell.write_bytes(b"\x7fELF and no more")
@@ -199,7 +199,7 @@ def stand_in(environment: dict[str, str], tmp_path: Path, caller: list[str]) -> 
     """Return the environment of calls of a copy of the driver, whose verbs tell what they see."""
     copy = tmp_path / "copy"
     copy.mkdir()
-    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(copy)], check=True)
+    subprocess.run(["cp", "-r", str(CHECKOUT / "executor"), str(CHECKOUT / "spelling"), str(copy)], check=True)
     changed = environment | {"PYTHONPATH": str(copy)}
     (copy / "executor/driver.py").write_text(_STAND_IN)
     deadline = time.monotonic() + 60

@@ -61,7 +61,8 @@ def swapped(
 
 def copied(folder: Path, version: int, known: str = "") -> Path:
     """Copy this checkout's driver, with another number for its protocol; return the copy."""
-    shutil.copytree(ROOT / "executor", folder / "executor", ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("executor", "spelling"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     control = folder / "executor/pod_agent.py"
     text = control.read_text()
     changed = text.replace(f"PROTOCOL_VERSION = {PROTOCOL_VERSION}\n", f"PROTOCOL_VERSION = {version}\n")
