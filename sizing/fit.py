@@ -53,14 +53,26 @@ class _Past:
         return Evidence(levels=levels, prior=prior, neighbors=others)
 
 
-def fit(
-    observations: Iterable[Observation], priors: Mapping[str, Prior], *, policy: str, now: float, settings: PolicySettings
+def fit(  # noqa: PLR0913  what a table is made of
+    observations: Iterable[Observation],
+    priors: Mapping[str, Prior],
+    *,
+    policy: str,
+    now: float,
+    settings: PolicySettings,
+    only: Iterable[str] | None = None,
 ) -> Fit:
-    """Return the table's rows. `observations` are those that train, in the order in which they ended."""
+    """Return the table's rows. `observations` are those that train, in the order in which they ended.
+
+    `only`: no other rows than those of these keys, and of what they fall back to.
+    """
     past = _gathered(observations, priors)
     for key, seen in past.by_key.items():
         past.by_key[key] = _at_usual_jobs(key, seen, now=now, settings=settings)
     keys = sorted({*past.by_key, *priors})
+    if only is not None:
+        asked = {one for key in only for one in (key, *past.chains.get(key, ()))}
+        keys = [key for key in keys if key in asked]
     rows = dict(_rows(past, keys, policy=policy, now=now, settings=settings))
     found = Fit(rows=rows, chains=past.chains)
     for key in [key for key in rows if key.startswith("/")]:

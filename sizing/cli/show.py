@@ -28,7 +28,7 @@ def run(arguments: Arguments) -> int:
         if keys[0].startswith("/"):
             keys = _of_hash(opened, keys)
         builds = [build for build in opened.builds(name=_package(keys)) if build.ended <= now]
-    fitted = fit(observations, priors, policy=policy, now=now, settings=settings)
+    fitted = fit(observations, priors, policy=policy, now=now, settings=settings, only=keys)
     sys.stdout.write(as_text(fitted, keys, builds, most=_MOST_BUILDS))
     if arguments.page is not None:
         chosen = next((fitted.rows[key] for key in keys if key in fitted.rows), None)

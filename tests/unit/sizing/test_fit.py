@@ -141,6 +141,20 @@ def test_whatever_was_built_no_size_breaks_a_promise(
     assert (wider.memory_bytes or 0) >= (found.memory_bytes or 0)
 
 
+def test_the_rows_of_some_keys_are_those_of_the_whole_table() -> None:
+    other = ("/other", "zlib@1.3", "zlib", "build_system=makefile", "*")
+    builds = [
+        seen(40 * GIB),
+        *(seen(9 * GIB, keys=("/new", *KEYS[1:])) for _ in range(9)),
+        *(seen(keys=other) for _ in range(9)),
+    ]
+    whole = fit(builds, {}, policy="min_waste", now=NOW, settings=MAX)
+    part = fit(builds, {}, policy="min_waste", now=NOW, settings=MAX, only=["/new"])
+    assert part.rows == {key: row for key, row in whole.rows.items() if key in {"/new", *KEYS}}
+    assert "/new" in part.rows, "it needs less than its package"
+    assert whole.rows.keys() - part.rows.keys() == {"zlib@1.3", "zlib", "build_system=makefile"}
+
+
 def test_an_untrusted_build_is_none_of_the_history_that_is_fitted() -> None:
     assert fitted([]).rows == {}
 
