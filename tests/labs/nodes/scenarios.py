@@ -6,6 +6,7 @@ one that is away for minutes.
 """
 
 import contextlib
+import logging
 import random
 import re
 import signal
@@ -20,6 +21,7 @@ from tests.labs.nodes.plugin import NodesLab
 from tests.labs.nodes.service import Service
 from tests.labs.waiting import wait_until
 
+_LOG = logging.getLogger(__name__)
 STALE, AWAY_SECONDS = "stale_seconds = 3", 12.0
 _SPOT = {"key": "aws-node-termination-handler/spot-itn", "effect": "NoSchedule"}
 
@@ -190,6 +192,11 @@ def run(name: str, farm: NodesLab, folder: Path, *, seed: int) -> Outcome:
             wait_until(lambda: not farm.nodes(), seconds=90)
         logs = [one.log.read_text() for one in services]
         assert not any(re.search(r"Traceback", log) for log in logs), logs
+        if farm.nodes():
+            last = "\n".join(logs[-1].splitlines()[-20:])
+            _LOG.warning(
+                "%s, seed %d: the last controller (exit %s) wrote:\n%s", name, seed, services[-1].process.poll(), last
+            )
         return Outcome(
             len(line.expected), len(line.lost), len(line.ended_by_us()), len(farm.nodes()), time.monotonic() - begun
         )
