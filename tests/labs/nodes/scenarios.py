@@ -147,7 +147,7 @@ def rolled_out(farm: NodesLab, start: Start, chance: random.Random) -> Pipeline:
     for _ in range(3):
         time.sleep(chance.uniform(0.5, 6))
         service.process.send_signal(chance.choice([signal.SIGTERM, signal.SIGKILL]))
-        service.process.wait(30)
+        service.process.wait(120)
         service = start(top=STALE)
     wait_until(line.is_over)
     return line
@@ -162,7 +162,7 @@ def new_prices(farm: NodesLab, start: Start, chance: random.Random) -> Pipeline:
     farm.plane.call("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"labels": label}})
     time.sleep(chance.uniform(0, 3))
     service.process.send_signal(signal.SIGTERM)
-    service.process.wait(30)
+    service.process.wait(120)
     start(top=STALE, pool=_types(small=50.0, huge=0.2))
     wait_until(line.is_over)
     return line
