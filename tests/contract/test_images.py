@@ -2,6 +2,7 @@
 
 import re
 
+from spack_farm.__main__ import FOLDERS
 from tests.labs.checkout import ROOT
 
 
@@ -13,6 +14,7 @@ def test_an_image_is_named_by_every_file_that_its_dockerfile_copies() -> None:
     assert own
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert let_through - set(own[1].split()) == {"scripts/get-spack", "images/helper/gitlab-runner-build"}
+    assert set(FOLDERS) <= let_through & set(own[1].split()), "a package that no image has"
     rows = {"manager": "manager", "helper": "helper", "services": "services|delegate", "build": "build-*"}
     for image, row in rows.items():
         named = sources[row].replace('"${own[@]}"', own[1]).split()
