@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spack_farm.__main__ import FOLDERS
 from tests.labs.checkout import ROOT
 
 
@@ -33,32 +34,9 @@ def test_the_wheel_holds_what_it_needs_and_runs(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     outside = {str(path.relative_to(site)).split("/")[0] for path in site.iterdir()}
-    assert {
-        "spack_farm",
-        "autoscaler",
-        "buildjob",
-        "ctest_xml",
-        "executor",
-        "pipelines",
-        "sizing",
-        "spelling",
-        "status_line",
-    } <= outside
+    assert set(FOLDERS) <= outside
     assert not outside & {"tests", "scripts", "examples", "docs"}
-    assert all(
-        (site / part / "py.typed").exists()
-        for part in (
-            "spack_farm",
-            "autoscaler",
-            "buildjob",
-            "ctest_xml",
-            "executor",
-            "pipelines",
-            "sizing",
-            "spelling",
-            "status_line",
-        )
-    )
+    assert all((site / part / "py.typed").exists() for part in FOLDERS)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(site)}
     run = [sys.executable, "-P", "-c", "from spack_farm.__main__ import main; import sys; sys.exit(main())"]
     done = subprocess.run([*run, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
