@@ -22,10 +22,10 @@ from buildjob.options import environment
 from buildjob.paths import from_environment
 from buildjob.spack.find import find
 from spack_farm.__main__ import VERBS
+from tests.labs.checkout import ROOT
 from tests.labs.spack.lab import SpackLab, SpackStarts
 
-_ROOT = Path(__file__).resolve().parents[2]
-_PROGRAM = [sys.executable, str(_ROOT / "spack_farm/__main__.py")]
+_PROGRAM = [sys.executable, str(ROOT / "spack_farm/__main__.py")]
 
 
 @dataclasses.dataclass(frozen=True)

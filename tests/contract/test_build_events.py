@@ -14,9 +14,9 @@ import pytest
 from buildjob import events
 from scripts import events_reference
 from tests.labs.build_events import SCHEMA, checked
+from tests.labs.checkout import ROOT
 from tests.labs.pty_screen import running_on
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests/data/build_events/sample.jsonl"
 COMMAND = "echo 'x.c:1: error: no'; echo unseen >&2; exit 3"
 
