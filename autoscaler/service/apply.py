@@ -162,12 +162,12 @@ class Applier:
         about |= {"action": action, "reason": line.reason, "result": result, "detail": detail}
         if result in {DONE, ABORTED}:
             _LOG.log(level, line.message, extra=about)
-        else:
-            named = tuple(str(about[key]) for key in sorted(about.keys() - {"detail"}))
-            end = f"it no longer fails: {line.message}" if result == _FAILED else ""
-            self._log_repeated(named, line.message, end=end, level=level, **about)
-        if result in {DONE, ABORTED}:
             self._tell(line, result, detail)
+            return
+        named = tuple(str(about[key]) for key in sorted(about.keys() - {"detail"}))
+        # A breaker may have kept it from being tried again.
+        end = f"it has not failed again: {line.message}" if result == _FAILED else ""
+        self._log_repeated(named, line.message, end=end, level=level, **about)
 
     def _note(self, note: Note) -> None:
         """Log a note by its subject and reason: the numbers in its message change with each decision."""
@@ -178,7 +178,7 @@ class Applier:
 
     def _log_repeated(self, key: tuple[str, ...], message: str, *, end: str, level: int, **about: Any) -> None:
         repetition = self._repeated[key][0] if key in self._repeated else Repetition(clock=self._clock)
-        if len(self._repeated) >= _MOST_REPEATED:
+        if key not in self._repeated and len(self._repeated) >= _MOST_REPEATED:
             self._repeated.pop(next(iter(self._repeated)))
         self._repeated[key] = (repetition, end)
         if repetition.again():

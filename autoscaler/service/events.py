@@ -24,7 +24,7 @@ _REASONS: dict[type, str] = {
 }
 _LONGEST = 1000
 _APART_SECONDS = 900.0
-"""After so long the same is news."""
+"""What has not happened for so long begins anew."""
 _MOST_REPEATED = 1000
 
 
@@ -58,7 +58,7 @@ class Events:
             self._outage.worked()
 
     def _due(self, node: str, reason: str) -> int:
-        """Return how often this has happened to the node; 0 if that is no news."""
+        """Return how often this has happened to the node; 0 if no Event of it is due."""
         repetition = self._repeated.get((node, reason))
         if repetition is None or repetition.is_over(after_seconds=_APART_SECONDS):
             if len(self._repeated) >= _MOST_REPEATED:

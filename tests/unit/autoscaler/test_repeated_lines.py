@@ -24,7 +24,7 @@ TICK_SECONDS = 10.0
 
 
 class BrokenHand:
-    """A hand of a cloud that denies orders, as long as it is told to."""
+    """A hand of a cloud that protects nothing, and denies orders while `fault` is set."""
 
     fault = "AccessDenied"
 
@@ -76,7 +76,7 @@ def test_an_order_that_fails_for_hours_is_a_few_lines_and_no_event(farm: Farm) -
     farm.hand.fault = ""
     farm.ticks(1, LAUNCH)
     farm.ticks(3)
-    assert [line["message"] for line in farm.lines()[-2:]] == [LAUNCH.message, f"it no longer fails: {LAUNCH.message}"]
+    assert [line["message"] for line in farm.lines()[-2:]] == [LAUNCH.message, f"it has not failed again: {LAUNCH.message}"]
     assert farm.events == ["done"]
 
 
@@ -107,6 +107,13 @@ def test_a_note_has_its_begin_its_end_and_its_next_begin(farm: Farm) -> None:
 def test_of_many_notes_a_bounded_number_is_kept(farm: Farm) -> None:
     farm.ticks(1, *(Note(subject=f"p{number}", reason="fits_no_type", message="no") for number in range(3000)))
     assert len(farm.applier._repeated) <= 1000  # noqa: SLF001  what it keeps is nowhere else to be seen
+
+
+def test_as_many_notes_as_are_kept_are_logged_once_each_in_any_order(farm: Farm) -> None:
+    notes = [Note(subject=f"p{number}", reason="fits_no_type", message="no") for number in range(1000)]
+    farm.ticks(1, *notes)
+    farm.ticks(1, *reversed(notes))
+    assert len(farm.lines()) == len(notes)
 
 
 class EventApi:
