@@ -20,7 +20,7 @@ from spelling.keys import unknown_keys
 from spelling.nearest import did_you_mean
 
 _MOST_BYTES = 1 << 28
-_FIRST_YEAR = 1970
+_FIRST_YEAR, _LAST_YEAR = 1971, dt.MAXYEAR - 1
 DEFAULT_START = dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC)
 """A Monday at nine: what holds in working hours holds."""
 
@@ -98,15 +98,14 @@ def parse_start(text: str) -> dt.datetime:
 
 def _start(at: dt.datetime, source: object) -> dt.datetime:
     known = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
-    if not _FIRST_YEAR < known.year < dt.MAXYEAR:
-        raise BadRequest(f"{source}: simulated time begins between {_FIRST_YEAR + 1} and {dt.MAXYEAR - 1}")
+    if not _FIRST_YEAR <= known.year <= _LAST_YEAR:
+        raise BadRequest(f"{source}: simulated time begins between {_FIRST_YEAR} and {_LAST_YEAR}")
     return known
 
 
 def _conditions(given: dict[str, float]) -> Conditions:
-    unknown = sorted(set(given) - set(Conditions.__dataclass_fields__))
-    if unknown:
-        known = Conditions.__dataclass_fields__
+    known = Conditions.__dataclass_fields__
+    if unknown := sorted(given.keys() - known.keys()):
         offer = did_you_mean(unknown[0], known)
         raise ValueError(f"conditions: there is no {unknown[0]}{offer}; there are {', '.join(known)}")
     negative = sorted(name for name, value in given.items() if not 0 <= value < math.inf)
