@@ -5,7 +5,6 @@ Texts are the docstrings in `autoscaler/snapshot.py`, `autoscaler/scale_plan.py`
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -25,12 +24,12 @@ def schema(root: type[msgspec.Struct], schema_id: str, title: str, *modules: Mod
     document = msgspec.json.schema(root)
     texts = {name: fields for module in modules for name, fields in reference_pages.field_texts(module).items()}
     for struct, definition in document["$defs"].items():
-        definition["description"] = " ".join(definition.get("description", "").split())
+        definition["description"] = reference_pages.in_json(definition.get("description", ""))
         for name, field in definition.get("properties", {}).items():
             if text := texts.get(struct, {}).get(name):
-                field["description"] = re.sub(r"\bNone\b", "null", text)
+                field["description"] = reference_pages.in_json(text)
     document["$defs"][root.__name__]["properties"]["version"]["const"] = 1
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": schema_id, "title": title} | document
+    return reference_pages.with_head(document, schema_id=schema_id, title=title)
 
 
 def files() -> dict[Path, str]:

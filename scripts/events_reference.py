@@ -4,7 +4,6 @@ Texts are the docstrings in `buildjob/events.py`. Called by `scripts/docs`; a co
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,6 @@ such a reader would not survive has another version. A reader that ends early en
 """
 
 
-def _in_json(text: str) -> str:
-    return re.sub(r"\bNone\b", "null", " ".join(text.split()))
-
-
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of one event. Unknown fields are allowed: a reader ignores them."""
     document = msgspec.json.schema(events.Event)
@@ -44,22 +39,19 @@ def schema() -> dict[str, Any]:
     for struct, definition in document["$defs"].items():
         if "properties" not in definition:
             continue
-        definition["description"] = _in_json(definition["description"])
+        definition["description"] = reference_pages.in_json(definition["description"])
         own = {**texts["_Event"], **texts.get(struct, {})}
         for name, field in definition["properties"].items():
             if name in own:
-                field["description"] = _in_json(own[name])
+                field["description"] = reference_pages.in_json(own[name])
         if "event" in definition["properties"]:
             definition["properties"]["version"]["const"] = events.VERSION
             # always written, although our own program need not give them
             definition["required"] = list(definition["properties"])
             definition["properties"]["at"]["format"] = "date-time"
-    head = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": _SCHEMA_ID,
-        "title": f"An event of spack-farm build --json, version {events.VERSION}",
-    }
-    return head | document
+    return reference_pages.with_head(
+        document, schema_id=_SCHEMA_ID, title=f"An event of spack-farm build --json, version {events.VERSION}"
+    )
 
 
 def page() -> str:

@@ -2,10 +2,12 @@
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def field_texts(module: ModuleType) -> dict[str, dict[str, str]]:
@@ -21,6 +23,16 @@ def field_texts(module: ModuleType) -> dict[str, dict[str, str]]:
                     case _:
                         pass
     return found
+
+
+def in_json(text: str) -> str:
+    """Return a docstring on one line, with JSON's word for None."""
+    return re.sub(r"\bNone\b", "null", " ".join(text.split()))
+
+
+def with_head(document: dict[str, Any], *, schema_id: str, title: str) -> dict[str, Any]:
+    """Return a JSON Schema whose first keys say what it is."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": schema_id, "title": title} | document
 
 
 def main(files: Mapping[Path, str], arguments: Sequence[str]) -> int:

@@ -5,7 +5,6 @@ source. Called by `scripts/docs`; a contract test compares.
 """
 
 import json
-import re
 import sys
 import textwrap
 from pathlib import Path
@@ -24,19 +23,16 @@ _SCHEMA_ID = "telemetry.schema.json"
 def field_docstrings() -> dict[str, dict[str, str]]:
     """Return the docstring of each documented field, by class and field."""
     documented = reference_pages.field_texts(telemetry)
-    return {name: {field: _in_json(text) for field, text in fields.items()} for name, fields in documented.items()}
-
-
-def _in_json(text: str) -> str:
-    """Return a docstring with JSON's word for None."""
-    return re.sub(r"\bNone\b", "null", text)
+    return {
+        name: {field: reference_pages.in_json(text) for field, text in fields.items()} for name, fields in documented.items()
+    }
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema. Unknown keys are allowed: a reader ignores them."""
     document = msgspec.json.schema(telemetry.Telemetry)
     for definition in document["$defs"].values():
-        definition["description"] = _in_json(" ".join(definition["description"].split()))
+        definition["description"] = reference_pages.in_json(definition["description"])
     for struct, fields in field_docstrings().items():
         properties = document["$defs"].get(struct, {}).get("properties", {})
         for name, text in fields.items():
@@ -44,12 +40,9 @@ def schema() -> dict[str, Any]:
     known = [outcome.value for outcome in Outcome]
     document["$defs"]["Telemetry"]["properties"]["outcome"]["examples"] = known
     document["$defs"]["Telemetry"]["properties"]["version"]["const"] = telemetry.VERSION
-    head = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": _SCHEMA_ID,
-        "title": f"spack-farm telemetry.json, version {telemetry.VERSION}",
-    }
-    return head | document
+    return reference_pages.with_head(
+        document, schema_id=_SCHEMA_ID, title=f"spack-farm telemetry.json, version {telemetry.VERSION}"
+    )
 
 
 def page() -> str:
