@@ -213,7 +213,7 @@ def live_document(  # noqa: PLR0913  what a run was
         },
         "within": None if quick else within,
     }
-    timelines = {side: [dataclasses.asdict(machine) for machine in one.timeline] for side, one in found.items()}
+    timelines = {side: msgspec.to_builtins(one.timeline) for side, one in found.items()}
     return {"figures": figures, "table": _live_table(found), "timelines": timelines}
 
 

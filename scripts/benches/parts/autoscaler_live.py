@@ -24,6 +24,7 @@ import yaml
 from autoscaler.policy import InstanceType
 from autoscaler.simulator.workload import JobSpec
 from autoscaler.snapshot import Size
+from scripts.benches.parts.autoscaler_nodes import MachineTime
 from scripts.benches.parts.autoscaler_traces import instance_types
 from scripts.benches.parts.contest import ROOT
 from tests.labs.nodes.control_plane import BACKOFF, ControlPlane, free_port, running_control_plane
@@ -69,17 +70,6 @@ class Ran:
     ends: list[float]
     lost: int
     uses: list[Use]
-
-
-@dataclasses.dataclass(frozen=True)
-class MachineTime:
-    """A machine's time for the picture, in stretched seconds from the first job on."""
-
-    type: str
-    begun: float
-    ended: float
-    jobs: list[tuple[float, float, float]]
-    """Begin, end and share of each job on it: of the machine's cores or memory that it requests, the larger one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +148,11 @@ def _machine_time(machine: Machine, uses: list[Use], begun: float, compress: flo
         return round((at - begun) * compress, 1)
 
     has = {kind.name: kind.allocatable for kind in instance_types()}[machine.type]
-    jobs = [
+    jobs = tuple(
         (stretched(one.begun), stretched(one.ended), round(_share(one.size, has), 3))
         for one in uses
         if machine.node and one.node == machine.node
-    ]
+    )
     return MachineTime(machine.type, stretched(machine.begun), stretched(machine.ended), jobs)
 
 

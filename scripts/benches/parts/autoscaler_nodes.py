@@ -17,14 +17,14 @@ _STEPS_HOURS = (0.05, 0.1, 0.25, 0.5, 1, 2, 6, 12, 24)
 TITLES = {"karpenter": "Karpenter, Spack's settings", "ours": "spack-farm autoscaler"}
 
 
-class Machine(msgspec.Struct, frozen=True):
-    """A machine's time, in seconds from the first job on."""
+class MachineTime(msgspec.Struct, frozen=True):
+    """A machine's time, in stretched seconds from the first job on."""
 
     type: str
     begun: float
     ended: float
     jobs: tuple[tuple[float, float, float], ...] = ()
-    """Begin, end and share of each job on it."""
+    """Begin, end and share of each job on it: of the machine's cores or memory that it requests, the larger one."""
 
 
 class Timelines(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Timelines(msgspec.Struct, frozen=True):
     """The bench's last line."""
     table: str
     """The bench's table."""
-    timelines: dict[str, tuple[Machine, ...]]
+    timelines: dict[str, tuple[MachineTime, ...]]
     """Side -> its machines."""
 
 
@@ -81,7 +81,7 @@ def page(found: Timelines, *, picture_name: str) -> str:
     )
 
 
-def _side(side: str, machines: Sequence[Machine], *, y: float, end: float) -> str:
+def _side(side: str, machines: Sequence[MachineTime], *, y: float, end: float) -> str:
     hours = sum(one.ended - one.begun for one in machines) / 3600
     used = sum((until - since) * share for one in machines for since, until, share in one.jobs) / 3600
     words = f"{len(machines)} machines, {hours:.1f} machine hours"
@@ -108,7 +108,7 @@ def _axis(top: float, bottom: float, end: float) -> str:
     return "".join(lines)
 
 
-def _machine(machine: Machine, *, y: float, end: float) -> str:
+def _machine(machine: MachineTime, *, y: float, end: float) -> str:
     bars = _bar(_x(machine.begun, end), _x(machine.ended, end), y=y)
     bars += "".join(_bar(_x(since, end), _x(until, end), y=y, share=share) for since, until, share in _fill(machine.jobs))
     title = html.escape(f"{machine.type}, {(machine.ended - machine.begun) / 60:.0f} min, {len(machine.jobs)} jobs")
