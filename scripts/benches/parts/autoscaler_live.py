@@ -1,44 +1,35 @@
 """A pipeline's jobs on real parts, under real Karpenter and under ours: real API server and scheduler, simulated nodes.
 
-Both order machines from Karpenter's kwok provider, of the same types, prices and boot time. Karpenter decides by a NodePool
-with Spack's settings (empty nodes go after five minutes, jobs carry do-not-disrupt); ours decides by itself and uses
-Karpenter as its hand. Time is compressed: run times, boot times and idle times are divided, but what each controller takes
-by itself is not, so it is measured first, and the cost is given net of its excess, too.
+Time is compressed: run times, boot times and idle times are divided, but what each controller takes by itself is not, so it
+is measured first, and the cost is given net of its excess, too. On both sides jobs carry do-not-disrupt.
 """
 
 import contextlib
 import dataclasses
-import json
 import os
 import statistics
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from autoscaler.policy import InstanceType
 from autoscaler.simulator.workload import JobSpec
 from autoscaler.snapshot import Size
 from scripts.benches.parts.autoscaler_nodes import MachineTime
+from scripts.benches.parts.autoscaler_sides import (
+    BOOT_SECONDS,
+    GRAPH,
+    KARPENTERS_IDLE_SECONDS,
+    NAMESPACE,
+    OUR_IDLE_SECONDS,
+    prepared,
+)
 from scripts.benches.parts.autoscaler_traces import instance_types
-from scripts.benches.parts.contest import ROOT
-from tests.labs.nodes.control_plane import BACKOFF, ControlPlane, free_port, running_control_plane
+from tests.labs.nodes.control_plane import ControlPlane, running_control_plane
 from tests.labs.nodes.objects import JOB_LABELS, pod
-from tests.labs.nodes.service import PROGRAM
 from tests.labs.waiting import wait_until
 
-BOOT_SECONDS, KARPENTERS_IDLE_SECONDS, OUR_IDLE_SECONDS, TICK_SECONDS, SLACK_SECONDS = 90.0, 300.0, 30.0, 10.0, 90.0
-_LEAST_TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
-_GRAPH = "l" * 52
-_NAMESPACE = "live"
-_RESERVED_MILLICORES, _RESERVED_BYTES = 100, 120 << 20
-"""What the provider takes off each machine, at least as much."""
 
 
 @dataclasses.dataclass
@@ -112,7 +103,7 @@ def measured(side: str, jobs: tuple[JobSpec, ...], folder: Path, *, compress: fl
     """
     prices = {kind.name: kind.price_per_hour for kind in instance_types()}
     with running_control_plane() as plane, contextlib.ExitStack() as held:
-        processes = _prepared(plane, held, side, jobs, folder, compress)
+        processes = prepared(plane, held, side, jobs, folder, compress)
         machines = _Machines(plane)
         held.callback(machines.stop)
         fixed = sample or _fixed_latencies(plane, machines, side, compress)
@@ -160,162 +151,9 @@ def _share(size: Size, has: Size) -> float:
     return min(max(size.cpu_millicores / has.cpu_millicores, size.memory_bytes / has.memory_bytes), 1.0)
 
 
-def _prepared(  # noqa: PLR0913, PLR0917  a side on a control plane, with its files
-    plane: ControlPlane, held: contextlib.ExitStack, side: str, jobs: tuple[JobSpec, ...], folder: Path, compress: float
-) -> dict[str, int]:
-    """Start the controllers; return their processes."""
-    types = folder / f"{side}.types.json"
-    types.write_text(json.dumps([_karpenters_type(kind) for kind in instance_types()]))
-    plane.start_karpenter(INSTANCE_TYPES_FILE_PATH=str(types))
-    boot = {"nodeRegistrationDelay": f"{max(round(BOOT_SECONDS / compress), 1)}s"}
-    node_class = {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass", "metadata": {"name": "default"}}
-    classes = "/apis/karpenter.kwok.sh/v1alpha1/kwoknodeclasses"
-    wait_until(lambda: plane.raw("POST", classes, node_class | {"spec": boot})[0] in {201, 409})
-    plane.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}})
-    wait_until(lambda: plane.raw("GET", f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/default")[0] == 200)
-    processes = {"karpenter": plane.process("karpenter")}
-    if side == "karpenter":
-        pools = "/apis/karpenter.sh/v1/nodepools"
-        wait_until(lambda: plane.raw("POST", pools, _node_pool(compress))[0] in {201, 409})
-        return processes
-    held.enter_context(_packing_scheduler(plane, folder))
-    processes["ours"] = held.enter_context(_our_controller(plane, jobs, folder, compress))
-    return processes
-
-
-def _karpenters_type(kind: InstanceType) -> dict[str, Any]:
-    size = kind.allocatable
-    offering = {
-        "Price": kind.price_per_hour,
-        "Available": True,
-        "Requirements": [
-            {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]},
-            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a"]},
-        ],
-    }
-    resources = {
-        "cpu": f"{size.cpu_millicores + _RESERVED_MILLICORES}m",
-        "memory": str(size.memory_bytes + _RESERVED_BYTES),
-        "ephemeral-storage": "500Gi",
-    }
-    return {
-        "name": kind.name, "offerings": [offering], "architecture": "amd64", "operatingSystems": ["linux"],
-        "resources": resources,
-    }  # fmt: skip
-
-
-def _node_pool(compress: float) -> dict[str, Any]:
-    """Return Spack's NodePool: all types, only empty nodes go. Source: spack-infrastructure, k8s/production/karpenter."""
-    requirement = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["on-demand"]}
-    group = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"}
-    after = f"{max(round(KARPENTERS_IDLE_SECONDS / compress), 1)}s"
-    return {
-        "apiVersion": "karpenter.sh/v1",
-        "kind": "NodePool",
-        "metadata": {"name": "linux"},
-        "spec": {
-            "disruption": {
-                "consolidationPolicy": "WhenEmpty", "consolidateAfter": after, "budgets": [{"nodes": "100%"}],
-            },
-            "template": {
-                "metadata": {"labels": {"farm": _NAMESPACE}},
-                "spec": {"requirements": [requirement], "nodeClassRef": group, "expireAfter": "Never"},
-            },
-        },
-    }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _packing_scheduler(plane: ControlPlane, folder: Path) -> Iterator[None]:
-    """Run the scheduler of deploy/scheduler beside the default one."""
-    document = yaml.safe_load((ROOT / "deploy/scheduler/scheduler.yaml").read_text())
-    document["clientConnection"] = {"kubeconfig": str(plane.kubeconfig("scheduler")), "qps": 500, "burst": 500}
-    document["leaderElection"] = {"leaderElect": False}
-    document |= BACKOFF  # time is compressed: ten seconds of waiting for the next try would be minutes
-    config = folder / "scheduler.json"
-    config.write_text(json.dumps(document))
-    command = [
-        "setpriv", "--pdeathsig", "KILL", f"{plane.programs}/kube-scheduler", f"--config={config}",
-        "--bind-address=127.0.0.1", f"--secure-port={free_port()}", f"--cert-dir={folder}/scheduler",
-    ]  # fmt: skip
-    with (folder / "scheduler.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
-def _our_controller(plane: ControlPlane, jobs: tuple[JobSpec, ...], folder: Path, compress: float) -> Iterator[int]:
-    """Run our controller with the job graph; yield its process."""
-    graphs = folder / "mirror/graphs/v1"
-    graphs.mkdir(parents=True)
-    (graphs / f"{_GRAPH}.json").write_text(json.dumps(_graph(jobs, compress)))
-    settings, log = folder / "farm.toml", folder / "ours.log"
-    types = "".join(
-        f'[[pools.types]]\nname = "{kind.name}"\ncpu = "{kind.allocatable.cpu_millicores}m"\n'
-        f'memory = "{kind.allocatable.memory_bytes}"\nprice_per_hour = {kind.price_per_hour}\n'
-        f'allocatable_cpu = "{kind.allocatable.cpu_millicores}m"\nallocatable_memory = "{kind.allocatable.memory_bytes}"\n'
-        for kind in instance_types()
-    )
-    settings.write_text(f"""
-tick_seconds = {max(TICK_SECONDS / compress, _LEAST_TICK_SECONDS)}
-[caps]
-most_nodes = 400
-most_cost_per_hour = 1000000
-most_step_nodes = 400
-[scale_in]
-idle_seconds = {OUR_IDLE_SECONDS / compress}
-most_nodes = 400
-[look_ahead]
-slack_seconds = {SLACK_SECONDS / compress}
-[[pools]]
-name = "linux"
-hand = "nodeclaim"
-boot_seconds = {BOOT_SECONDS / compress}
-most_nodes = 400
-labels = {{farm = "{_NAMESPACE}"}}
-options = {{node_class_group = "karpenter.kwok.sh", node_class_kind = "KWOKNodeClass", node_class = "default", \
-capacity_type = "on-demand"}}
-{types}
-[service]
-kubeconfig = "{plane.kubeconfig()}"
-namespace = "default"
-listen = ""
-graphs = "{folder}/mirror"
-""")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", PROGRAM, str(settings)], cwd=ROOT, stdout=output,
-            stderr=output, stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-    try:
-        wait_until(lambda: '"leading"' in log.read_text() or process.poll() is not None)
-        if process.poll() is not None:
-            raise RuntimeError(log.read_text()[-2000:])
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _graph(jobs: tuple[JobSpec, ...], compress: float) -> dict[str, Any]:
-    rows = [
-        {
-            "key": one.key, "name": one.name, "version": "1", "needs": list(one.needs), "state": "build",
-            "size": {"cpu_millicores": one.size.cpu_millicores, "memory_bytes": one.size.memory_bytes},
-            "expected_seconds": one.seconds / compress,
-        }
-        for one in jobs
-    ]  # fmt: skip
-    return {"version": 1, "digest": _GRAPH, "jobs": rows}
-
-
 def _job(one: JobSpec, side: str, compress: float) -> dict[str, Any]:
     """Return a job's pod."""
-    labels = JOB_LABELS | {"spack-farm.io/graph": _GRAPH, "spack-farm.io/graph-job": one.key}
+    labels = JOB_LABELS | {"spack-farm.io/graph": GRAPH, "spack-farm.io/graph-job": one.key}
     annotations = {
         "karpenter.sh/do-not-disrupt": "true",
         "spack-farm.io/expected-seconds": f"{one.seconds / compress:.3f}",
@@ -325,7 +163,7 @@ def _job(one: JobSpec, side: str, compress: float) -> dict[str, Any]:
     return pod(
         _name(one.key), cpu=f"{one.size.cpu_millicores}m", memory=str(one.size.memory_bytes), labels=labels,
         annotations={key: value for key, value in annotations.items() if value}, seconds=one.seconds / compress,
-        nodeSelector={"farm": _NAMESPACE}, **more,
+        nodeSelector={"farm": NAMESPACE}, **more,
     )  # fmt: skip
 
 
@@ -335,20 +173,19 @@ def _name(key: str) -> str:
 
 def _run(plane: ControlPlane, jobs: tuple[JobSpec, ...], side: str, compress: float) -> Ran:
     """Submit each job once what it needs has ended; return what came of them."""
-    path = f"/api/v1/namespaces/{_NAMESPACE}/pods"
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
     keys = {one.key for one in jobs}
     left = {one.key: one for one in jobs}
-    done: set[str] = set()
     created: dict[str, float] = {}
     started: dict[str, float] = {}
     ends: dict[str, float] = {}
     nodes: dict[str, str] = {}
     lost = 0
     while len(ends) < len(jobs):
-        for key in [key for key, one in left.items() if all(need in done or need not in keys for need in one.needs)]:
+        for key in [key for key, one in left.items() if all(need in ends or need not in keys for need in one.needs)]:
             plane.call("POST", path, _job(left.pop(key), side, compress))
             created[key] = time.monotonic()
-        pods = plane.pods(_NAMESPACE)
+        pods = plane.pods(NAMESPACE)
         phases = {name: one["status"].get("phase", "") for name, one in pods.items()}
         now = time.monotonic()
         for key in created.keys() - ends.keys():
@@ -359,7 +196,6 @@ def _run(plane: ControlPlane, jobs: tuple[JobSpec, ...], side: str, compress: fl
             if phase in {"Succeeded", "Failed", "gone"}:
                 ends[key] = now
                 lost += phase != "Succeeded"
-                done.add(key)
         time.sleep(_LOOK_SECONDS / 2)
     uses = [Use(nodes[one.key], started[one.key], ends[one.key], one.size) for one in jobs]
     return Ran([started[key] - created[key] for key in created], list(ends.values()), lost, uses)
@@ -369,12 +205,12 @@ def _fixed_latencies(plane: ControlPlane, machines: "_Machines", side: str, comp
     """Run one job of a second on the empty lab; return what the controller has added."""
     boot = max(round(BOOT_SECONDS / compress), 1)
     idle = OUR_IDLE_SECONDS / compress if side == "ours" else max(round(KARPENTERS_IDLE_SECONDS / compress), 1)
-    body = pod("probe", cpu="100m", memory="64Mi", seconds=1, nodeSelector={"farm": _NAMESPACE})
+    body = pod("probe", cpu="100m", memory="64Mi", seconds=1, nodeSelector={"farm": NAMESPACE})
     begun = time.monotonic()
-    plane.call("POST", f"/api/v1/namespaces/{_NAMESPACE}/pods", body)
+    plane.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", body)
 
     def phase() -> str:
-        return str(plane.pods(_NAMESPACE)["probe"]["status"].get("phase", ""))
+        return str(plane.pods(NAMESPACE)["probe"]["status"].get("phase", ""))
 
     wait_until(lambda: phase() != "Pending")
     started = time.monotonic()
