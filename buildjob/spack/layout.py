@@ -3,6 +3,7 @@
 Starts nothing. Written for Spack 1.1, 1.2.
 """
 
+import glob
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,7 @@ def archived_files(prefix: Path) -> list[tuple[str, Path]]:
 def files_of_stage(stage: Path, patterns: Sequence[str]) -> list[tuple[str, Path]]:
     """Return the same files of a build that failed: they are still in its stage folder. No link leads out of it."""
     root = stage.resolve()
-    found = dict.fromkeys(path for pattern in patterns for path in sorted(root.glob(pattern)))
-    inside = (path for path in found if path.is_file() and path.resolve().is_relative_to(root))
+    # as Spack reads the patterns: `Path.glob` raises an error for some of them, such as `**.log`
+    names = dict.fromkeys(name for pattern in patterns for name in sorted(glob.glob(pattern, root_dir=root)))  # noqa: PTH207
+    inside = (path for name in names if (path := root / name).is_file() and path.resolve().is_relative_to(root))
     return [(str(path.relative_to(root)), path) for path in inside]

@@ -67,6 +67,14 @@ def test_a_stage_folder_that_is_gone_has_no_files(tmp_path: Path) -> None:
     assert not files_of_stage(tmp_path / "gone", ["config.log", "*"])
 
 
+@pytest.mark.parametrize("pattern", ["**.log", "**/a.log", "[", "x//a.log", "", "a\0b"])
+def test_no_pattern_of_a_recipe_ends_a_job(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.log").touch()
+    assert {name for name, _ in files_of_stage(tmp_path, [pattern])} <= {"x/a.log"}
+    assert [name for name, _ in files_of_stage(tmp_path, ["x/**.log"])] == ["x/a.log"]
+
+
 def test_the_logs_of_tests_have_no_secret(job: CIJob) -> None:
     artifacts.save_tests(job, {"x-1.0-aaaaaaa-test-out.txt": "its a-secret"}, b"<x/>", "r.xml", frozenset({"a-secret"}))
     assert (job.tests / "r.xml").read_bytes() == b"<x/>"
