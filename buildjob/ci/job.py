@@ -49,8 +49,6 @@ class CIJob(msgspec.Struct, frozen=True, kw_only=True):
     stack: str = ""
     job_url: str = ""
     pipeline_url: str = ""
-    artifacts_url: str = ""
-    """The job's artifacts by GitLab's API; empty outside GitLab."""
     cdash_build_name: str = ""
     cdash_build_stamp: str = ""
     cdash_token: str = ""
@@ -97,7 +95,6 @@ def read_job(variables: Mapping[str, str]) -> CIJob:
             raise RequestError(f"{name} {places[key]}: give a folder of its own below SPACK_ARTIFACTS_ROOT, {artifacts}")
     key = variables.get("SPACK_SIGNING_KEY", "")
     get = variables.get
-    api, project_id, job_id = (get(name, "") for name in ("CI_API_V4_URL", "CI_PROJECT_ID", "CI_JOB_ID"))
     return CIJob(
         dag_hash=dag_hash,
         name=get("SPACK_JOB_SPEC_PKG_NAME", ""),
@@ -114,7 +111,6 @@ def read_job(variables: Mapping[str, str]) -> CIJob:
         stack=get("SPACK_CI_STACK_NAME", "") if get("SPACK_CI_STACK_NAME") != "None" else "",
         job_url=get("CI_JOB_URL", ""),
         pipeline_url=get("CI_PIPELINE_URL", ""),
-        artifacts_url=f"{api}/projects/{project_id}/jobs/{job_id}/artifacts" if api and project_id and job_id else "",
         cdash_build_name=get("SPACK_CDASH_BUILD_NAME", ""),
         cdash_build_stamp=get("SPACK_CDASH_BUILD_STAMP", ""),
         cdash_token=get("SPACK_CDASH_AUTH_TOKEN", ""),
