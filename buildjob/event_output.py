@@ -30,7 +30,7 @@ class Events:
 
     @property
     def is_live(self) -> bool:
-        """Whether anybody gets them."""
+        """Whether they are written."""
         return self._write is not None
 
     def emit(self, event: "Event") -> None:

@@ -58,7 +58,7 @@ class Log:
         self._line("note", f"{LINE_PREFIX}{text}")
 
     def summary(self, text: str) -> None:
-        """Log what the call has done in all: its last line, shown also by one that is quiet."""
+        """Log what the call has done in all: its last line, which a quiet log shows, too."""
         self.result(f"{LINE_PREFIX}{text}")
 
     def warning(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Log:
             self.result(text)
 
     def result(self, text: str) -> None:
-        """Write what the call was for, as it is: what is left of the output of one that is to be quiet."""
+        """Write what the call was for, as it is: beside errors, all that a quiet log shows."""
         self._write(text if text.endswith("\n") else text + "\n", self._stream)
 
     def output(self, line: str) -> None:

@@ -19,11 +19,8 @@ from buildjob.events import (
 )
 from buildjob.run_folder import RunResult
 from buildjob.spack.concrete import ConcreteSpec
+from buildjob.telemetry import PackageSpec
 from status_line.text import elapsed, shortened, size
-
-
-def _none() -> str:
-    return ""
 
 
 class PackageStatus:
@@ -35,7 +32,7 @@ class PackageStatus:
         self.number, self.of = number, of
         self._clock = clock
         self._begun = clock()
-        self.phase: Callable[[], str] = _none
+        self.phase: Callable[[], str] = str
         """Returns what it is at; "" before it is at anything."""
         self.memory_bytes: Callable[[], int] = int
         """Returns its working set as it was last measured; 0 if that is not known."""
@@ -45,8 +42,13 @@ class PackageStatus:
         self._begun = self._clock()
 
     def at(self, phase: str) -> None:
-        """Be at what is no phase of the build, such as publishing."""
+        """Be at something other than a phase of the build, such as publishing."""
         self.phase, self.memory_bytes = (lambda: phase), int
+
+    @property
+    def place(self) -> str:
+        """Its place where there are several, such as `[3/5] `; else ""."""
+        return f"[{self.number}/{self.of}] " if self.of > 1 else ""
 
     def forms(self) -> list[str]:
         """Return `[3/5] hdf5@1.14.3 (build, 2:31, 3.1 GiB)`, and the forms for narrow terminals."""
@@ -60,9 +62,8 @@ class PackageStatus:
 
     def line(self, *, peak_bytes: int | None) -> str:
         """Return the line a minute: its place only where there are several, and its peak memory so far."""
-        place = f"[{self.number}/{self.of}] " if self.of > 1 else ""
         facts = [self.phase(), elapsed(self._clock() - self._begun), size(peak_bytes) if peak_bytes else ""]
-        return f"{place}{self.title} ({', '.join(filter(None, facts))})"
+        return f"{self.place}{self.title} ({', '.join(filter(None, facts))})"
 
 
 def announce_plan(events: Events, work: Schedule) -> None:
@@ -109,11 +110,10 @@ def announce_result(events: Events, result: RunResult) -> None:
     )
 
 
-def package_of(spec: ConcreteSpec) -> Package:
-    """Return what events say of a concrete spec."""
+def package_of(spec: ConcreteSpec | PackageSpec) -> Package:
+    """Return what events say of a spec."""
     return Package(name=spec.name, version=spec.version, hash=spec.hash)
 
 
 def _package(result: RunResult) -> Package:
-    spec = result.telemetry.spec
-    return Package(name=spec.name, version=spec.version, hash=spec.hash)
+    return package_of(result.telemetry.spec)

@@ -170,12 +170,11 @@ def build_one(  # noqa: PLR0913  the call's, the package's, and what is done aft
         recorder.skip(Outcome.DEPENDENCY_FAILED)
         return report_run(session, recorder)
     fetch_report = recorder.folder / FETCH_REPORT
-    place = f"[{number}/{of}] " if of > 1 else ""
     status = PackageStatus(f"{spec.name}@{spec.version}", number=number, of=of)
     announce_start(session.log.events, recorder.result, number=number, of=of)
     with (
         session.log.screen.showing(status.forms),
-        folded(session, f"{place}building {spec.title}", spec.name, spec.hash[:7]),
+        folded(session, f"{status.place}building {spec.title}", spec.name, spec.hash[:7]),
         Publishing(publisher, spec, recorder.folder) as publishing,
     ):
         pipes = publishing.pipes()

@@ -79,10 +79,10 @@ def artifacts_url(text: str) -> str:
     """
     try:
         url = urllib.parse.urlsplit(text)
-        # each raises ValueError: a port that is no number or too large, a host name that no server can have
+        # raises ValueError for a port that is not a number or too large, and for a host name that no server can have
         is_whole = bool((url.hostname or "").encode("idna")) and url.port != 0
     except ValueError as error:
-        raise RequestError(f"--reproduce {text}: this is no address: {error}") from error
+        raise RequestError(f"--reproduce {text}: this is not an address: {error}") from error
     parts = [part for part in url.path.split("/") if part]
     if url.scheme not in {"http", "https"} or not is_whole or url.username is not None:
         raise RequestError(f"--reproduce {text}: give an http or https address without a user in it")
@@ -112,7 +112,7 @@ def _download(url: str, target: Path, *, token: str) -> None:
     headers = {}
     token = token.strip()  # of a file that ends with a line
     if not (token.isascii() and token.isprintable()):  # the message of the library would quote it
-        raise RequestError(f"{_TOKEN}: this is no token: it has characters that no header can have")
+        raise RequestError(f"{_TOKEN}: this is not a token: it has characters that a header can't have")
     if token and (parts.scheme == "https" or parts.hostname in _LOOPBACK):
         headers["Private-Token"] = token
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  the scheme was checked
@@ -177,8 +177,9 @@ def _only(source: str, folder: Path, dag_hash: str) -> Path:
         raise RequestError(
             f"--reproduce {source}: no run of a Spack package is in it (a folder with {TELEMETRY} and {SPEC})"
         )
-    found = [path for path in runs if _hash_of(path).startswith(dag_hash.lstrip("/"))]
-    if len({_hash_of(path) for path in found}) != 1:
+    hashes = {path: _hash_of(path) for path in runs}
+    found = [path for path in runs if hashes[path].startswith(dag_hash.lstrip("/"))]
+    if len({hashes[path] for path in found}) != 1:
         names = ", ".join(path.name for path in (found or runs)[:_MOST_NAMED])
         wrong = f"{len(found)} specs" if found else "no spec"
         said = f"it has {wrong} with a hash that begins with {dag_hash!r}" if dag_hash else f"it holds {len(found)} runs"

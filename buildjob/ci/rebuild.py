@@ -337,7 +337,7 @@ def _submit(work: _Work, result: RunResult) -> None:
 
 
 def does_not_build(document: telemetry.Telemetry) -> bool:
-    """Return whether a package is to blame for a failed build. Who killed Spack amid it, a signal does not say."""
+    """Return whether a package is to blame for a failed build. A signal does not say who killed Spack amid it."""
     ended = document.build_process
     return document.outcome == Outcome.BUILD_FAILED.value and (ended is None or ended.exit_code is not None)
 

@@ -73,7 +73,7 @@ def stage_folder(concretization: Concretization, spec: ConcreteSpec) -> Path:
 def archived_files(prefix: Path) -> list[tuple[str, Path]]:
     """Return the files that a recipe keeps beside the log, such as config.log, each with its name below a folder.
 
-    Spack copies them into the prefix; of a build that failed there is none: see `files_of_stage`.
+    Spack copies them into the prefix when a build succeeds; of one that failed see `files_of_stage`.
     """
     root = prefix / ".spack" / "archived-files"
     return [(str(path.relative_to(root)), path) for path in sorted(root.rglob("*")) if path.is_file()]

@@ -112,7 +112,7 @@ def test_a_token_goes_to_the_server_that_was_named_alone(serve: Callable[[bytes]
 @pytest.mark.parametrize("token", ["two\nlines", "sécrèt", "\x07"])
 def test_what_cannot_be_a_token_is_named_and_not_shown(serve: Callable[[bytes], Server], tmp_path: Path, token: str) -> None:
     server = serve(_ok(_archive()))
-    with pytest.raises(RequestError, match=r"^GITLAB_PRIVATE_TOKEN: this is no token") as raised:
+    with pytest.raises(RequestError, match=r"^GITLAB_PRIVATE_TOKEN: this is not a token") as raised:
         _fetch(server, tmp_path, token)
     assert token not in str(raised.value)
     assert not server.asked

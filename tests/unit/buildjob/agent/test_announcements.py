@@ -96,7 +96,7 @@ def test_a_call_begins_warns_fails_and_ends() -> None:
     assert (lines.seen[0]["spack_farm"], lines.seen[-1]["outcome"], lines.seen[-1]["exit_code"]) == ("1.0", "built", 0)
 
 
-def test_a_reader_that_is_gone_ends_the_events_and_nobody_gets_them_without_one() -> None:
+def test_a_reader_that_is_gone_ends_the_events_and_without_one_there_are_none() -> None:
     def gone(_line: bytes) -> None:
         raise BrokenPipeError
 
