@@ -5,13 +5,10 @@ variables of an allow-list. Recipes come with the configuration, and so nothing 
 answered. Where the run names its image and a container engine answers, that image builds it, else the Spack here.
 """
 
-import contextlib
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
@@ -23,9 +20,10 @@ from buildjob.agent.request import BuildRequest
 from buildjob.buildcache.gpg.key_source import find_source
 from buildjob.ci import container
 from buildjob.ci.fetched_artifacts import run_folder_of
-from buildjob.errors import Interrupted, RequestError, SpackError
+from buildjob.errors import RequestError, SpackError
 from buildjob.log import Log
-from buildjob.process import child, environments
+from buildjob.process import environments
+from buildjob.process.interruption import interrupted_by_signals
 from buildjob.report.foreign_text import strip_ansi
 from buildjob.run_folder import REPRODUCE, SPEC, TELEMETRY
 from buildjob.spack.find import find
@@ -40,7 +38,8 @@ def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = in
     """Build what another run has built; return the exit code. Raises AgentError, RequestError if the answer is no."""
     if log.events.is_live and not request.assume_yes:
         raise RequestError("--json asks nothing: look at the run without it, then give --yes")
-    with _stoppable(), tempfile.TemporaryDirectory(prefix="spack-farm-reproduce-") as scratch:
+    # what was downloaded must not stay; a build within catches signals itself
+    with interrupted_by_signals(), tempfile.TemporaryDirectory(prefix="spack-farm-reproduce-") as scratch:
         folder = run_folder_of(request.reproduce, Path(scratch), dag_hash=request.hash, variables=request.variables)
         try:
             document = telemetry.read(folder / TELEMETRY)
@@ -64,21 +63,6 @@ def reproduce(request: BuildRequest, log: Log, *, ask: Callable[[str], str] = in
             given = {**changing, "SPACK_DISABLE_LOCAL_CONFIG": "true"}
             return _build_in_image(request, folder, document, container.argv(engine, image, given, []), log)
         return build(_request_for(request, folder, document, changing), log)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Raise Interrupted at a signal: what was downloaded must not stay. A build within catches signals itself."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, stop) for number in child.StopRequest.SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Node(msgspec.Struct, frozen=True):

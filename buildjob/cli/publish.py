@@ -4,16 +4,13 @@ Calls the verb's own module, `publish_VERB`, and is the one way out: an error be
 and the exit code of its kind. Options may come from variables `SPACK_FARM_PUBLISH_…`.
 """
 
-import contextlib
 import errno
 import importlib
 import os
-import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from buildjob import extra, options
@@ -21,9 +18,9 @@ from buildjob.cli.publish_options import Arguments, add_environment, parser
 from buildjob.errors import AgentError, Interrupted
 from buildjob.log import Log
 from buildjob.outcome import BUG, EXIT_CODES, Outcome
+from buildjob.process.interruption import interrupted_by_signals
 from status_line.screen import screen_for
 
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _BROKEN_PIPE = 128 + 13
 
 
@@ -110,37 +107,6 @@ def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | Non
         sys.stdout.write(msgspec.json.encode({"error": message, "outcome": outcome}).decode() + "\n")
         sys.stdout.flush()
     return code
-
-
-@contextlib.contextmanager
-def interrupted_by_signals() -> Iterator[None]:
-    """Raise Interrupted when TERM, INT or HUP arrives, so that keys, agents and processes are cleaned up as at the end."""
-    received: list[int] = []
-
-    def stop(number: int, _frame: object) -> None:
-        received.append(number)
-        for each in _STOPS:
-            # the first signal is enough; only a second Ctrl-C ends the clean-up, too
-            signal.signal(each, signal.SIG_DFL if each is signal.SIGINT else signal.SIG_IGN)
-        raise Interrupted(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    # a signal that is ignored stays ignored: nohup
-    before = {number: signal.signal(number, stop) for number in _STOPS if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield
-    except Interrupted:
-        raise
-    except Exception as error:
-        # what is raised in the midst of a library may come out as a fault of that library: of a thread's start, a KeyError
-        if received:
-            raise Interrupted(received[0]) from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

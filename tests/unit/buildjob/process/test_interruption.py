@@ -1,11 +1,11 @@
-"""How a verb of `spack-farm publish` ends when a signal comes at a bad moment."""
+"""How a block ends when a signal comes at a bad moment."""
 
 import signal
 
 import pytest
 
-from buildjob.cli.publish import interrupted_by_signals
 from buildjob.errors import Interrupted
+from buildjob.process.interruption import interrupted_by_signals
 
 
 def start_that_breaks() -> None:
