@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from delegate import extra, worker
+from delegate import extra
 from delegate.errors import BadRequest, DelegateError
 
 _CODES = """
@@ -48,8 +48,8 @@ class Arguments(argparse.Namespace):
     timeout: float
 
 
-def parser(prog: str = "spack-farm delegate") -> argparse.ArgumentParser:
-    """Return the parser."""
+def parser(prog: str = "spack-farm delegate", *, of_worker: bool = True) -> argparse.ArgumentParser:
+    """Return the parser; without `of_worker`, the worker's options, which its module adds, are missing."""
     new = argparse.ArgumentParser(
         prog=prog,
         description="Put any computation behind HTTP: a gateway takes requests, workers in other containers compute.",
@@ -61,14 +61,15 @@ def parser(prog: str = "spack-farm delegate") -> argparse.ArgumentParser:
     )
     verbs = new.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     _gateway(verbs)
-    _worker(verbs)
+    _worker(verbs, with_options=of_worker)
     _call(verbs)
     return new
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit code."""
-    arguments = parser().parse_args(argv, namespace=Arguments())
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser(of_worker="worker" in words).parse_args(words, namespace=Arguments())
     try:
         return _VERBS[arguments.verb](arguments)
     except DelegateError as error:
@@ -97,6 +98,8 @@ def _run_gateway(arguments: Arguments) -> int:
 
 
 def _run_worker(arguments: Arguments) -> int:
+    from delegate import worker  # noqa: PLC0415  lazily, as above
+
     return worker.run(arguments)
 
 
@@ -156,9 +159,13 @@ def _gateway(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     new.add_argument("--token-file", metavar="FILE", help="bearer tokens, one a line; needed beyond loopback")
 
 
-def _worker(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    new = _verb(verbs, "worker", "run a command once for each request of a gateway", worker.EPILOG)
-    worker.add_options(new)
+def _worker(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", *, with_options: bool) -> None:
+    new = _verb(verbs, "worker", "run a command once for each request of a gateway", "")
+    if with_options:
+        from delegate import worker  # noqa: PLC0415  lazily: it loads http.client, which --help need not
+
+        new.epilog = worker.EPILOG
+        worker.add_options(new)
 
 
 def _call(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -44,7 +44,7 @@ def test_the_list_of_verbs_loads_no_verb_and_no_parser() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["autoscaler", "build", "ctest", "doctor", "executor", "pipelines", "publish", "report", "sizing"]
+    "verb", ["autoscaler", "build", "ctest", "delegate", "doctor", "executor", "pipelines", "publish", "report", "sizing"]
 )
 def test_the_help_of_a_verb_loads_no_library_for_its_work(verb: str) -> None:
     assert not loaded(verb, "--help") & HEAVY
