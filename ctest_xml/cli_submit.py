@@ -33,6 +33,8 @@ def run(arguments: Arguments) -> int:
         return 0
     server = Server(url=arguments.url, project=arguments.project, token=token, ca_file=arguments.ca_file or "")
     screen = screen_for(sys.stderr, environment(), quiet=arguments.quiet)
+    for folder in folders:
+        spool.mark_abandoned(folder)  # what a sender had that died counts, too
     total = sum(len(to_send(folder, again=arguments.again)) for folder in folders)
     complete, sent = True, 0
     with Progress(

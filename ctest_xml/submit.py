@@ -75,13 +75,10 @@ class Listener:
     """Gets the name of a document when it is known what became of it in this call."""
 
 
-def to_send(folder: Path, *, again: bool) -> list[str]:
-    """Return the names of the documents that `submit` would send, without Done.xml, which it writes itself."""
-    return [name for name, state in spool.documents(folder).items() if name != DONE and state in _sent_states(again=again)]
-
-
-def _sent_states(*, again: bool) -> frozenset[State]:
-    return frozenset[State]({"ready", "unknown", "refused"} if again else {"ready"})
+def to_send(folder: Path, *, again: bool) -> dict[str, State]:
+    """Return the documents that `submit` would send, with their states; without Done.xml, which it writes itself."""
+    states = {"ready", "unknown", "refused"} if again else {"ready"}
+    return {name: state for name, state in spool.documents(folder).items() if name != DONE and state in states}
 
 
 def submit(
@@ -150,9 +147,7 @@ def _identity(folder: Path) -> Identity:
 
 def _send_all(submission: _Submission, *, again: bool) -> Iterator[DocumentResult]:
     """Send one document after another, until an answer shows that the others would get the same."""
-    for name, state in spool.documents(submission.folder).items():
-        if name == DONE or state not in _sent_states(again=again):
-            continue
+    for name, state in to_send(submission.folder, again=again).items():
         answer = _send(submission, name, state)
         submission.listener.settled(name)
         yield from _results_of(name, answer)

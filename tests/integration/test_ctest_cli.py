@@ -53,6 +53,15 @@ def test_a_log_goes_all_the_way_to_cdash(log: Path, tmp_path: Path) -> None:
     assert [fault(file.body) for file in cdash.taken] == ["", "", "", ""]
 
 
+def test_the_total_has_what_a_sender_that_died_had_claimed(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ctest("convert", log, "--out", out, "--site", "lab", "--build-name", "zlib")
+    (out / "Build.xml").rename(out / "Build.xml.sending")
+    with CDash() as cdash:
+        sent = ctest("submit", out, "--url", cdash.url, "--project", "Spack", "--again")
+    assert sent.stdout.splitlines()[-1].startswith("3 of 3 documents sent, ")
+
+
 def test_several_logs_get_a_folder_each_and_gzip_is_unpacked(log: Path, tmp_path: Path) -> None:
     packed = tmp_path / "other.txt.gz"
     packed.write_bytes(gzip.compress(LOG))
