@@ -86,7 +86,7 @@ def verify(store: Store, trust: TrustHome | None, findings: Findings, options: V
     graph = dependencies.Graph()
     for manifest_key, result in _checked(store, trust, options, left_out):
         findings.binaries += 1
-        options.progress.add(size_bytes=result.bytes)
+        options.progress.add(size_bytes=result.bytes if options.read_blobs else 0)
         there.add(layout.hash_of(manifest_key))
         named.add(result.blobs)
         if result.fault:

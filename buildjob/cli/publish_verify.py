@@ -74,7 +74,7 @@ def run(arguments: Arguments, log: Log) -> int:
     good = len(findings.good_keys)
     binaries = format_count(findings.binaries, "binary", "binaries")
     facts = [f"{good} of {binaries} good", f"{findings.indexed} indexed", format_count(faults, "fault")]
-    read = [f"{format_bytes(progress.bytes)} read"] if progress.bytes and not arguments.quick else []
+    read = [f"{format_bytes(progress.bytes)} read"] if progress.bytes else []
     log.summary(", ".join([*facts, *read, *retries(progress)]))
     _log_notes(findings, log)
     for command in mending(keys, arguments.mirror):
@@ -83,7 +83,7 @@ def run(arguments: Arguments, log: Log) -> int:
 
 
 def _log_notes(findings: verify.Findings, log: Log) -> None:
-    """Log what is no fault."""
+    """Log what was found beside the faults."""
     if findings.not_redistributable:
         log.note(
             f"{format_count(len(findings.not_redistributable), 'package')} must not be redistributed; "
@@ -112,7 +112,7 @@ def mending(keys: Sequence[str], mirror: str) -> Iterator[str]:
         # KEY stands for a file that a verification does not know
         yield f"{shlex.join(['spack-farm', 'build', *shown, '--mirror', mirror])} --signing-key-file KEY{more}"
     if {layout.INDEX, layout.LAYOUT} & set(keys):
-        yield f"{shlex.join(['spack-farm', 'publish', 'index', mirror, '--rebuild'])}"
+        yield shlex.join(["spack-farm", "publish", "index", mirror, "--rebuild"])
 
 
 def _spec_of(key: str) -> str:

@@ -12,6 +12,7 @@ from buildjob.buildcache.inventory import Fault
 from buildjob.buildcache.push_record import AnnouncedBinary
 from buildjob.buildcache.verify import Findings, VerifyOptions
 from buildjob.errors import Denied, StoreError, Unavailable
+from status_line.progress import silent
 from tests.labs.build_cache import add_entry, as_it_is, dag_hash
 from tests.labs.memory_store import MemoryStore
 
@@ -52,6 +53,14 @@ def farm(tmp_path: Path) -> Farm:
 def test_an_intact_build_cache_has_no_faults_and_everything_is_counted(farm: Farm) -> None:
     assert farm.faults() == []
     assert farm.findings == Findings(binaries=2, good_keys=sorted(farm.keys.values()), indexed=2, unindexed=0)
+
+
+@pytest.mark.parametrize("reads", ["bytes", "sizes"])
+def test_a_verification_counts_the_bytes_that_it_reads(farm: Farm, reads: str) -> None:
+    progress = silent()
+    assert farm.faults(read_blobs=reads == "bytes", progress=progress) == []
+    size = sum(len(farm.store.objects[farm.blob(name, number)]) for name in farm.keys for number in (0, 1))
+    assert (progress.done, progress.bytes) == (2, size if reads == "bytes" else 0)
 
 
 def test_a_binarys_own_faults(farm: Farm) -> None:
