@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `spack-farm publish` with these arguments; return its exit code."""
     arguments = parser().parse_args(argv, namespace=Arguments())
     code = _run(arguments)
-    if not getattr(arguments, "prestarted", False):
+    if not arguments.prestarted:
         return code
     sys.stdout.flush()
     sys.stderr.flush()
@@ -36,17 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    quiet = getattr(arguments, "quiet", False)
-    log = _log(options.environment(), quiet=quiet)
+    log = _log(options.environment(), quiet=arguments.quiet)
     try:
         with interrupted_by_signals():
-            if getattr(arguments, "prestarted", False):
+            if arguments.prestarted:
                 from buildjob.cli import publish_push  # noqa: PLC0415  as all verbs
 
                 if not publish_push.wait_for_environment(arguments):
                     return 0
             variables = options.environment()
-            log = _log(variables, quiet=quiet)
+            log = _log(variables, quiet=arguments.quiet)
             add_environment(arguments, variables)
             verb = importlib.import_module(f"buildjob.cli.publish_{arguments.verb}")  # --help need not load it
             code: int = verb.run(arguments, log)
@@ -101,7 +100,7 @@ def _failed(arguments: Arguments, log: Log, message: str, outcome: Outcome | Non
     The outcome is None for a bug in spack-farm, which has none.
     """
     log.error(message)
-    if getattr(arguments, "json", False):
+    if arguments.json:
         import msgspec  # noqa: PLC0415  --help need not load it
 
         sys.stdout.write(msgspec.json.encode({"error": message, "outcome": outcome}).decode() + "\n")

@@ -96,8 +96,8 @@ def index_options(arguments: Arguments) -> index.IndexOptions:
     return index.IndexOptions(
         workers=connections_of(arguments),
         scratch=Path(arguments.scratch) if arguments.scratch else None,
-        rebuild=getattr(arguments, "rebuild", False),
-        single_writer=getattr(arguments, "single_writer", False),
+        rebuild=arguments.rebuild,
+        single_writer=arguments.single_writer,
     )
 
 

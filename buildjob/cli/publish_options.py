@@ -49,7 +49,10 @@ _OF_S3 = ("endpoint_url", "region", "profile", "ca_file", "path_style")
 
 
 class Arguments(argparse.Namespace):
-    """All options of all verbs, with their types; those of `spack-farm report` come last."""
+    """All options of all verbs, with their types; those of `spack-farm report` come last.
+
+    What has a default is an option of some of the verbs.
+    """
 
     verb: Literal["push", "index", "notarize", "verify", "prune", "ls", "keys", "telemetry"]
     unsigned_folder: str
@@ -68,8 +71,8 @@ class Arguments(argparse.Namespace):
     unsigned: bool
     replace: bool
     no_index: bool
-    rebuild: bool
-    single_writer: bool
+    rebuild: bool = False
+    single_writer: bool = False
     trust: list[str]
     known_key: list[str]
     any_signer: bool
@@ -90,9 +93,9 @@ class Arguments(argparse.Namespace):
     config_scope: list[str] | None
     documents: list[str]
     place: Literal["protected", "other"] | None
-    json: bool
-    quiet: bool
-    prestarted: Literal["boto3", "nothing"] | None
+    json: bool = False
+    quiet: bool = False
+    prestarted: Literal["boto3", "nothing"] | None = None
     """What is loaded while a push waits for its environment; None if it does not wait."""
     held: dict[str, bytes] = {}  # noqa: RUF012  replaced whole, by the one that gets what pipes gave to the agent
     output: str | None
