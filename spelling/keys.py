@@ -1,7 +1,7 @@
 """Keys of a document of settings that its types do not have, each with the one that may have been meant. Pure.
 
-The types are msgspec's Structs, by their fields alone: nothing of msgspec is imported. A Struct that takes unknown keys is
-left alone, and so is what is no table: whether a value fits its key is msgspec's to say.
+The types are msgspec's Structs, by their fields alone: nothing of msgspec is imported. Whether a value fits its key is
+msgspec's to say.
 """
 
 import functools
@@ -87,7 +87,7 @@ def _places(kind: object, at: str, above: tuple[object, ...]) -> Iterator[tuple[
     """Yield each key below a type with its whole name."""
     table = _table(kind)
     if table is None:
-        inner = _argument(kind, 0 if _origin(kind) in {list, tuple} else -1)
+        inner = _argument(kind, 0 if typing.get_origin(kind) in {list, tuple} else -1)
         if inner is not None:
             yield from _places(inner, at, above)
         return
@@ -101,7 +101,7 @@ def _places(kind: object, at: str, above: tuple[object, ...]) -> Iterator[tuple[
 
 def _table(kind: object) -> typing.Any:
     """Return the Struct that a type is, or is one of the choices of; None if there is none."""
-    if _origin(kind) in _UNIONS:
+    if typing.get_origin(kind) in _UNIONS:
         return next((found for one in typing.get_args(kind) if (found := _table(one))), None)
     return kind if hasattr(kind, "__struct_fields__") else None
 
@@ -115,14 +115,10 @@ def _fields(table: typing.Any) -> dict[str, object]:
 
 def _argument(kind: object, position: int) -> object:
     """Return what a list or mapping holds; None if its type does not say."""
-    if _origin(kind) in _UNIONS:
+    if typing.get_origin(kind) in _UNIONS:
         return next((found for one in typing.get_args(kind) if (found := _argument(one, position)) is not None), None)
     arguments = typing.get_args(kind)
-    return arguments[position] if arguments and _origin(kind) in {list, tuple, dict} else None
-
-
-def _origin(kind: object) -> object:
-    return typing.get_origin(kind)
+    return arguments[position] if arguments and typing.get_origin(kind) in {list, tuple, dict} else None
 
 
 def _join(place: str, key: str) -> str:

@@ -23,14 +23,13 @@ def nearest(name: str, known: Iterable[str], *, after: str = "", likeness: float
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(_fold(one.removeprefix(after)), one)
-    wanted = _fold(name)
-    wanted = wanted.removeprefix(_fold(after))
+    wanted = _fold(name).removeprefix(_fold(after))
     parts = {} if whole else _ends(folded)
     for names, least in ((folded, likeness), (parts, max(likeness, _LIKENESS_OF_ENDS))):
         if found := difflib.get_close_matches(wanted, names, n=1, cutoff=least):
             return names[found[0]]
     is_long = len(wanted) >= _LEAST_BEGINNING and not whole
-    begun = [name for name in folded if is_long and name.startswith(wanted)]
+    begun = [one for one in folded if is_long and one.startswith(wanted)]
     return folded[min(begun, key=len)] if begun else ""
 
 

@@ -20,7 +20,7 @@ _COUNT_AFTER_SECONDS = 2.0
 
 
 class Progress:
-    """A context manager. Its methods may be called by any thread; `retried` also by forked processes.
+    """A context manager of one thread; `retried` may be called by any thread, and by forked processes.
 
     No thread starts before `begin` or the first `add`: a process can be forked until then.
     """

@@ -95,5 +95,5 @@ def test_without_an_environment_or_text_there_is_no_request(tmp_path: Path) -> N
     with pytest.raises(BadRequest, match=r"neither a spack\.yaml nor a spack.lock"):
         printed(tmp_path)
     (tmp_path / "spack.yaml").write_bytes(b"\xff")
-    with pytest.raises(BadRequest, match="no text in UTF-8"):
+    with pytest.raises(BadRequest, match="is not text in UTF-8"):
         printed(tmp_path)

@@ -2,17 +2,7 @@
 
 import threading
 
-import pytest
-
 from status_line.heartbeat import Heartbeat
-from status_line.text import elapsed
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (151, "2:31"), (3600, "1:00:00"), (86399, "23:59:59")]
-)
-def test_a_time_is_written_as_a_clock_shows_it(seconds: float, text: str) -> None:
-    assert elapsed(seconds) == text
 
 
 def test_it_beats_until_it_is_left() -> None:

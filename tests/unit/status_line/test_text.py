@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from status_line.text import cells, counted, fitting, shortened, shown, size
+from status_line.text import cells, counted, elapsed, fitting, shortened, shown, size
 
 FORMS = ["[3/5] hdf5@1.14.3 (build, 2:31, 3.1 GiB)", "[3/5] hdf5@1.14.3 (build, 2:31)", "[3/5] hdf5@1.14.3"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (151, "2:31"), (3600, "1:00:00"), (86399, "23:59:59")]
+)
+def test_a_time_is_written_as_a_clock_shows_it(seconds: float, text: str) -> None:
+    assert elapsed(seconds) == text
 
 
 @pytest.mark.parametrize(
