@@ -54,119 +54,142 @@ def parser(prog: str = "spack-farm build") -> argparse.ArgumentParser:
     )
     new.add_argument("spec", nargs="*", metavar="SPEC", help="a spec, a file with a concrete spec, or an environment")
     new.add_argument("--hash", metavar="HASH", help="build only the spec with this hash, of the environment SPEC")
-    spack = new.add_argument_group("Spack")
-    spack.add_argument(
+    for add in (_spack, _publishing, _running, _reporting, _pipeline, _again, _command):
+        add(new)
+    new.set_defaults(config_scope=None, trust=None)
+    return new
+
+
+def _spack(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("Spack")
+    group.add_argument(
         "--spack", metavar="FOLDER", help="the Spack to use (default: $SPACK_ROOT, PATH, or that of scripts/get-spack)"
     )
-    spack.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
-    spack.add_argument(
+    group.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
+    group.add_argument(
         "-j",
         "--jobs",
         metavar="N",
         help="parallel jobs of the build (default: $SPACK_BUILD_JOBS, else as Spack is configured)",
     )
-    spack.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
-    publish = new.add_argument_group("publishing")
-    publish.add_argument(
+    group.add_argument("--fresh", action="store_true", default=None, help="concretize without reusing what is installed")
+
+
+def _publishing(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("publishing")
+    group.add_argument(
         "--mirror",
         metavar="MIRROR",
         help="the build cache to publish to: a folder, a file:// URL, or s3://BUCKET/PREFIX (default: none)",
     )
-    publish.add_argument("--signing-key-file", metavar="FILE", help="the secret key that signs; read after the build")
-    publish.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
-    publish.add_argument(
+    group.add_argument("--signing-key-file", metavar="FILE", help="the secret key that signs; read after the build")
+    group.add_argument("--signing-passphrase-file", metavar="FILE", help="its passphrase")
+    group.add_argument(
         "--unsigned",
         action="store_true",
         default=None,
         help="publish without signatures; users of the build cache must turn off signature checks",
     )
-    publish.add_argument(
+    group.add_argument(
         "--no-publish",
         dest="publish",
         action="store_false",
         default=None,
         help="leave the unsigned binary in the run folder",
     )
-    publish.add_argument(
+    group.add_argument(
         "--private",
         action="store_true",
         default=None,
         help="the build cache is private: publish also what must not be redistributed",
     )
-    publish.add_argument(
+    group.add_argument(
         "--allow-missing",
         action="store_true",
         default=None,
         help="publish a package also if the build cache then lacks what it needs at run time",
     )
-    publish.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
-    publish.add_argument(
+    group.add_argument("--trust", metavar="FILE", action="append", help="public keys whose binaries may be installed")
+    group.add_argument(
         "--telemetry-mirror",
         metavar="MIRROR",
         help="upload telemetry to telemetry/v1/ there, where job sizes are computed from; a failure is only a warning",
     )
-    run = new.add_argument_group("running")
-    run.add_argument("--out", metavar="FOLDER", help="where the run folders are made (default: spack-farm-out)")
-    run.add_argument("--timeout", metavar="TIME", help="stop after this time in total: 90s, 15m, 1h30m")
-    run.add_argument(
+
+
+def _running(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("running")
+    group.add_argument("--out", metavar="FOLDER", help="where the run folders are made (default: spack-farm-out)")
+    group.add_argument("--timeout", metavar="TIME", help="stop after this time in total: 90s, 15m, 1h30m")
+    group.add_argument(
         "--memory", metavar="SIZE", help="kill what takes more memory than this, as a pod of that size would: 4Gi, 512Mi"
     )
-    run.add_argument("--interval", metavar="TIME", help="time between two samples (default: 1s)")
-    report = new.add_argument_group("reporting")
-    report.add_argument(
+    group.add_argument("--interval", metavar="TIME", help="time between two samples (default: 1s)")
+
+
+def _reporting(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("reporting")
+    group.add_argument(
         "--sections",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="mark sections of the log, which GitLab folds (default: in GitLab's jobs)",
     )
-    report.add_argument("-q", "--quiet", action="store_true", default=None, help="show errors and the final result only")
-    report.add_argument(
+    group.add_argument("-q", "--quiet", action="store_true", default=None, help="show errors and the final result only")
+    group.add_argument(
         "--json",
         action="store_true",
         default=None,
         help="print one event a line to standard output; lines for people go to standard error",
     )
-    report.add_argument(
+    group.add_argument(
         "--site", metavar="NAME", help="CDash's site: the class of machine (default: the runner or host name)"
     )
-    report.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")
-    pipeline = new.add_argument_group("in a pipeline of 'spack ci generate', instead of 'spack ci rebuild'")
-    pipeline.add_argument(
+    group.add_argument("--group", metavar="NAME", help="CDash's build group (default: Experimental)")
+
+
+def _pipeline(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("in a pipeline of 'spack ci generate', instead of 'spack ci rebuild'")
+    group.add_argument(
         "--ci",
         action="store_true",
         default=None,
         help="build the spec that the job's variables name; binaries go to the mirror buildcache-destination",
     )
-    pipeline.add_argument(
+    group.add_argument(
         "-t", "--tests", action="store_true", default=None, help="run the package's stand-alone tests after the build"
     )
-    pipeline.add_argument("--test-timeout", metavar="TIME", help="how long the tests may take")
-    pipeline.add_argument(
+    group.add_argument("--test-timeout", metavar="TIME", help="how long the tests may take")
+    group.add_argument(
         "--fail-fast",
         action=argparse.BooleanOptionalAction,
         default=None,
         help="stop the tests after the first failure (default: $SPACK_CI_FAIL_FAST, else yes)",
     )
-    again = new.add_argument_group("the same again")
-    again.add_argument(
+
+
+def _again(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("the same again")
+    group.add_argument(
         "--reproduce",
         metavar="URL|FOLDER",
         help="build what a run has built; named by its GitLab job's address, or by its artifacts, packed or not",
     )
-    again.add_argument("--yes", action="store_true", default=None, help="do not ask")
-    again.add_argument(
+    group.add_argument("--yes", action="store_true", default=None, help="do not ask")
+    group.add_argument(
         "--engine",
         metavar="PROGRAM",
         help="podman, docker or nerdctl: build in the image of the run's job (default: the first that answers); none: "
         "build with the Spack here",
     )
-    command = new.add_argument_group("without Spack")
-    command.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
-    command.add_argument("--name", metavar="NAME", help="its name")
-    command.add_argument("--version", metavar="VERSION", help="its version")
-    command.add_argument("--prefix", metavar="FOLDER", help="where it installs to")
-    new.set_defaults(config_scope=None, trust=None)
-    return new
+
+
+def _command(new: argparse.ArgumentParser) -> None:
+    group = new.add_argument_group("without Spack")
+    group.add_argument("--command", metavar="TEXT", help="a shell command to run and measure instead of a Spack build")
+    group.add_argument("--name", metavar="NAME", help="its name")
+    group.add_argument("--version", metavar="VERSION", help="its version")
+    group.add_argument("--prefix", metavar="FOLDER", help="where it installs to")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

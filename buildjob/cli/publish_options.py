@@ -114,105 +114,131 @@ def parser(prog: str = "spack-farm publish") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verbs = new.add_subparsers(dest="verb", required=True, metavar="push|index|notarize|verify|prune|ls|keys|telemetry")
-    push = _verb(verbs, "push", "sign what Spack wrote unsigned into a folder, upload it, and update the index")
-    push.add_argument("unsigned_folder", metavar="FOLDER", help="what `spack buildcache push --unsigned` wrote")
-    _mirror(push)
-    _quiet(push)
-    _signing(push)
-    push.add_argument(
+    for add in (_push, _index, _notarize, _verify, _prune, _ls, _keys, _telemetry):
+        add(verbs)
+    return new
+
+
+def _push(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "push", "sign what Spack wrote unsigned into a folder, upload it, and update the index")
+    new.add_argument("unsigned_folder", metavar="FOLDER", help="what `spack buildcache push --unsigned` wrote")
+    _mirror(new)
+    _quiet(new)
+    _signing(new)
+    new.add_argument(
         "--unsigned", action="store_true", help="do not sign; users of the build cache must turn off signature checks"
     )
-    push.add_argument("--private", action="store_true", help=_PRIVATE)
-    push.add_argument(
+    new.add_argument("--private", action="store_true", help=_PRIVATE)
+    new.add_argument(
         "--spack",
         metavar="FOLDER",
         help="the Spack whose recipes say what must not be redistributed (default: $SPACK_ROOT, PATH, or none)",
     )
-    push.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
-    push.add_argument("--replace", action="store_true", help="upload also what the build cache has already")
-    push.add_argument("--no-index", action="store_true", help="leave the index to a later publish index")
-    push.add_argument(
+    new.add_argument("-C", "--config-scope", metavar="FOLDER", action="append", help="a configuration scope for Spack")
+    new.add_argument("--replace", action="store_true", help="upload also what the build cache has already")
+    new.add_argument("--no-index", action="store_true", help="leave the index to a later publish index")
+    new.add_argument(
         "--single-writer",
         action="store_true",
         help="no other update of the index runs: needs neither conditional writes nor a lock",
     )
-    push.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
-    push.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
-    push.add_argument(  # for the agent: see publish_push
+    new.add_argument("--dry-run", action="store_true", help="only show what would be uploaded")
+    new.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
+    new.add_argument(  # for the agent: see publish_push
         "--prestarted", nargs="?", choices=("boto3", "nothing"), const="boto3", help=argparse.SUPPRESS
     )
-    index = _verb(verbs, "index", "merge into the index what pushes have announced")
-    _mirror(index)
-    _quiet(index)
-    index.add_argument("--rebuild", action="store_true", help="read every spec instead of the old index")
-    index.add_argument(
+
+
+def _index(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "index", "merge into the index what pushes have announced")
+    _mirror(new)
+    _quiet(new)
+    new.add_argument("--rebuild", action="store_true", help="read every spec instead of the old index")
+    new.add_argument(
         "--single-writer",
         action="store_true",
         help="no other update of the index runs: needs neither conditional writes nor a lock",
     )
-    notarize = _verb(verbs, "notarize", "check a build cache's binaries and sign them with the release key on another one")
-    notarize.add_argument("source", metavar="SOURCE", help="the build cache that builds publish to")
-    _mirror(notarize)
-    _quiet(notarize)
-    _signing(notarize)
-    notarize.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that builds sign with")
-    notarize.add_argument("--private", action="store_true", help=_PRIVATE)
-    notarize.add_argument(
+
+
+def _notarize(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "notarize", "check a build cache's binaries and sign them with the release key on another one")
+    new.add_argument("source", metavar="SOURCE", help="the build cache that builds publish to")
+    _mirror(new)
+    _quiet(new)
+    _signing(new)
+    new.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that builds sign with")
+    new.add_argument("--private", action="store_true", help=_PRIVATE)
+    new.add_argument(
         "--known-key", metavar="FILE", action="append", default=[], help="further public keys that MIRROR may offer"
     )
-    verify = _verb(verbs, "verify", "check every manifest, signature, blob and index entry")
-    _mirror(verify)
-    _quiet(verify)
-    verify.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that may have signed")
-    verify.add_argument(
+
+
+def _verify(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "verify", "check every manifest, signature, blob and index entry")
+    _mirror(new)
+    _quiet(new)
+    new.add_argument("--trust", metavar="FILE", action="append", default=[], help="public keys that may have signed")
+    new.add_argument(
         "--record", action="store_true", help="leave what was found on the mirror, for `spack-farm pipelines coverage`"
     )
-    verify.add_argument("--any-signer", action="store_true", help="accept any signer, or none")
-    verify.add_argument(
+    new.add_argument("--any-signer", action="store_true", help="accept any signer, or none")
+    new.add_argument(
         "--only", metavar="KEY", action="append", default=[], help="check only this manifest, and not the index"
     )
-    verify.add_argument(
+    new.add_argument(
         "--json",
         action="store_true",
         help="print the good binaries' manifest keys as a JSON array, or the error as a JSON object",
     )
-    verify.add_argument("--quick", action="store_true", help="check the blobs' sizes, not their bytes")
-    verify.add_argument(
+    new.add_argument("--quick", action="store_true", help="check the blobs' sizes, not their bytes")
+    new.add_argument(
         "--allow-missing",
         action="store_true",
         help="binaries may need at run time what another build cache has: do not check that it is here",
     )
-    prune = _verb(
+
+
+def _prune(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(
         verbs, "prune", "delete the binaries that no rule keeps: mark them now, delete them in a run after the grace period"
     )
-    _mirror(prune)
-    _quiet(prune)
-    prune.add_argument("--keep", metavar="FILE", action="append", default=[], help="keep the packages of this spack.lock")
-    prune.add_argument(
+    _mirror(new)
+    _quiet(new)
+    new.add_argument("--keep", metavar="FILE", action="append", default=[], help="keep the packages of this spack.lock")
+    new.add_argument(
         "--older-than", metavar="TIME", required=True, help="delete only binaries older than this, such as 720h"
     )
-    prune.add_argument("--grace", metavar="TIME", default="24h", help="between marking and deleting (default: 24h)")
-    prune.add_argument("--apply", action="store_true", help="do it; without, only show what would be done")
-    ls = _verb(verbs, "ls", "list the binaries that the index names")
-    _mirror(ls)
-    ls.add_argument("--of", metavar="FILE", help="list only which of the manifest keys in FILE, one a line, are there")
-    ls.add_argument(
+    new.add_argument("--grace", metavar="TIME", default="24h", help="between marking and deleting (default: 24h)")
+    new.add_argument("--apply", action="store_true", help="do it; without, only show what would be done")
+
+
+def _ls(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "ls", "list the binaries that the index names")
+    _mirror(new)
+    new.add_argument("--of", metavar="FILE", help="list only which of the manifest keys in FILE, one a line, are there")
+    new.add_argument(
         "--require", choices=("manifest", "signature"), help="with --of: read each, and leave out those that lack this"
     )
-    ls.add_argument("--json", action="store_true", help="a JSON object a line; with --of, one array of manifest keys")
-    keys = _verb(verbs, "keys", "list the public keys that a build cache offers, or add some")
-    _mirror(keys)
-    keys.add_argument("--add", metavar="FILE", action="append", default=[], help="public keys to offer")
-    telemetry = _verb(verbs, "telemetry", "upload what builds measured to where sizes are computed from")
-    telemetry.add_argument("documents", metavar="PATH", nargs="+", help="a telemetry.json, or a folder with some below it")
-    _mirror(telemetry)
-    telemetry.add_argument(
+    new.add_argument("--json", action="store_true", help="a JSON object a line; with --of, one array of manifest keys")
+
+
+def _keys(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "keys", "list the public keys that a build cache offers, or add some")
+    _mirror(new)
+    new.add_argument("--add", metavar="FILE", action="append", default=[], help="public keys to offer")
+
+
+def _telemetry(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    new = _verb(verbs, "telemetry", "upload what builds measured to where sizes are computed from")
+    new.add_argument("documents", metavar="PATH", nargs="+", help="a telemetry.json, or a folder with some below it")
+    _mirror(new)
+    new.add_argument(
         "--place",
         choices=["protected", "other"],
         help="telemetry/v1/PLACE; the credentials must allow it (default: by CI_COMMIT_REF_PROTECTED)",
     )
-    telemetry.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
-    return new
+    new.add_argument("--json", action="store_true", help="print what was uploaded, or the error, as a JSON object")
 
 
 def _verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str) -> argparse.ArgumentParser:
