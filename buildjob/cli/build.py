@@ -245,6 +245,7 @@ def _carry_out(arguments: argparse.Namespace, variables: Mapping[str, str], log:
         return 128 + stopped.signal_number
     except KeyboardInterrupt:  # before signals are caught
         log.error(str(Interrupted(signal.SIGINT)))
+        log.events.outcome = Outcome.INTERRUPTED
         return 128 + signal.SIGINT
     except AgentError as error:
         log.error(str(error))

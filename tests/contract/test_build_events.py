@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from buildjob import events
+from buildjob.agent import request
+from buildjob.cli.build import main
 from scripts import events_reference
 from tests.labs.build_events import SCHEMA, checked
 from tests.labs.checkout import ROOT
@@ -114,6 +116,17 @@ def test_a_build_that_is_interrupted_ends_with_its_last_event(tmp_path: Path) ->
         printed += program.stdout.read()
     last = checked(printed)[-1]
     assert (last["exit_code"], last["outcome"], program.returncode) == (143, "interrupted", 143)
+
+
+def test_an_interrupt_before_signals_are_caught_is_one_for_events_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(request, "parse", interrupted)
+    assert main(["--json", "zlib"]) == 130
+    assert checked(capfd.readouterr().out)[-1]["outcome"] == "interrupted"
 
 
 def test_a_reader_that_ends_early_does_not_end_the_build(tmp_path: Path) -> None:
