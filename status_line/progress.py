@@ -31,14 +31,14 @@ class Progress:
         *,
         unit: tuple[str, str],
         screen: Screen,
-        say: Callable[[str], object],
+        say: Callable[[str], object] | None,
         total: int | None = None,
         count: Callable[[], int] | None = None,
         every_seconds: float = EVERY_SECONDS,
         count_after_seconds: float = _COUNT_AFTER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`say` gets a line a minute.
+        """`say` gets a line a minute where the screen shows nothing; None: nothing is shown there, nor `count` called.
 
         `count` returns the total; it is called in a thread of its own, and only if the call lasts.
         """
@@ -107,16 +107,20 @@ class Progress:
         if self._has_begun or not self._is_entered:
             return
         self._has_begun = True
-        self._stack.enter_context(self._screen.showing(self.forms))
-        if not self._screen.is_live:
+        if self._screen.is_live:
+            self._stack.enter_context(self._screen.showing(self.forms))
+        elif self._say:
             self._stack.enter_context(Heartbeat(self._beat, every_seconds=self._every))
+        else:
+            return
         if self.count and self.total is None:
             over = threading.Event()
             self._stack.callback(over.set)
             threading.Thread(target=self._find_total, args=(over, self.count), daemon=True, name="total").start()
 
     def _beat(self, _seconds: float) -> None:
-        self._say(self.text())
+        if self._say:
+            self._say(self.text())
 
     def _find_total(self, over: threading.Event, count: Callable[[], int]) -> None:
         if not over.wait(self._count_after):
@@ -126,4 +130,4 @@ class Progress:
 
 def silent() -> Progress:
     """Return what counts, and shows nothing: for callers who look at the result only."""
-    return Progress("", unit=("", ""), screen=Screen(), say=lambda _text: None)
+    return Progress("", unit=("", ""), screen=Screen(), say=None)

@@ -58,7 +58,8 @@ def open_mirror(
 
 def progress_of(doing: str, log: Log, *, total: int | None = None) -> Progress:
     """Return what shows how far a verb is with the binaries."""
-    return Progress(doing, unit=("binary", "binaries"), screen=log.screen, say=log.note, total=total)
+    say = None if log.is_quiet else log.note
+    return Progress(doing, unit=("binary", "binaries"), screen=log.screen, say=say, total=total)
 
 
 def retries(progress: Progress) -> list[str]:

@@ -22,7 +22,7 @@ def run(arguments: Arguments) -> int:
     if not arguments.source and not arguments.list_aside:
         raise BadRequest("name a source: a folder, a document or s3://BUCKET/PREFIX")
     screen = screen_for(sys.stderr, environment(), quiet=arguments.quiet)
-    say = _say_nothing if arguments.quiet else _say
+    say = None if arguments.quiet else _say
     progresses = [
         Progress(f"reading {text}", unit=("document", "documents"), screen=screen, say=say) for text in arguments.source
     ]
@@ -38,10 +38,6 @@ def run(arguments: Arguments) -> int:
         if arguments.list_aside:
             sys.stdout.writelines(f"{printable(f'{place}: {reason}')}\n" for place, reason in opened.aside())
     return int(failed)
-
-
-def _say_nothing(_text: str) -> None:
-    pass
 
 
 def _say(text: str) -> None:

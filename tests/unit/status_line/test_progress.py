@@ -101,6 +101,15 @@ def test_what_cannot_be_counted_is_shown_without_a_total() -> None:
         assert one.total is None
 
 
+def test_where_nothing_is_shown_nothing_is_listed() -> None:
+    others = {*threading.enumerate()}
+    with silent() as one:
+        one.count = lambda: 7
+        one.add()
+        assert not {*threading.enumerate()} - others
+    assert (one.done, one.total) == (1, None)
+
+
 def test_one_that_is_silent_counts_all_the_same() -> None:
     one = silent()
     one.begin()
