@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -113,9 +114,13 @@ def _target(arguments: Arguments) -> Target:
         from sizing.targets.s3 import Object  # noqa: PLC0415  boto3, only for those who write to S3
 
         return Object(place, endpoint_url=arguments.endpoint_url)
-    if "://" in place or Path(place).is_dir() or not Path(place).parent.is_dir():
+    if "://" in place or _is_folder(Path(place)) or not _is_folder(Path(place).parent):
         raise BadRequest(f"--output {place}: give a file in a folder that exists, or s3://BUCKET/KEY")
     return File(Path(place))
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  a name that is too long, or not to be seen, is an error to pathlib
 
 
 def _old(target: Target) -> tuple[dict[str, Row], str]:

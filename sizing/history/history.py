@@ -174,14 +174,17 @@ def _url(where: str) -> sa.URL:
 def _sqlite(url: sa.URL, name: str, *, makes: bool) -> sa.Engine:
     """Return an engine whose transactions take the write lock at once: two writers wait for each other, none fails."""
     assert url.database
-    if not makes and not Path(url.database).exists():
-        raise HistoryError(f"there is no history {name}: 'spack-farm sizing ingest' makes one; see --history")
+    path = Path(url.database)
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        if makes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        is_missing = not makes and not path.exists()
     except OSError as error:
         raise HistoryError(
-            f"the history {name} can't be made: {error.strerror}; name another place with --history"
+            f"the history {name} can't be {'made' if makes else 'read'}: {error.strerror}; name another place with --history"
         ) from error
+    if is_missing:
+        raise HistoryError(f"there is no history {name}: 'spack-farm sizing ingest' makes one; see --history")
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")

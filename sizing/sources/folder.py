@@ -24,9 +24,9 @@ class Folder:
         if ".." in path.parts:
             path = Path(os.path.realpath(path))  # the place is read from the name
         named, telemetry = path, path / TELEMETRY
-        if telemetry.is_dir():
+        if _is_folder(telemetry):
             path = telemetry / "protected"
-        elif path.is_dir() and path.absolute().as_posix().endswith(f"/{TELEMETRY}".rstrip("/")):
+        elif _is_folder(path) and path.absolute().as_posix().endswith(f"/{TELEMETRY}".rstrip("/")):
             path /= "protected"
         self._path = path
         self._may_be_missing = path != named
@@ -34,7 +34,7 @@ class Folder:
         self.name = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
         place = place_of(path.absolute().as_posix())
         self.trusted = place == "protected" if trusted is None else trusted
-        self.has_days = path.is_dir() and path.name == place != ""
+        self.has_days = _is_folder(path) and path.name == place != ""
 
     def documents(self, *, since: str, is_known: IsKnown) -> Iterator[Document]:
         """Yield the documents, folder by folder in the order of names. Raises SourceError if the folder can't be read."""
@@ -47,12 +47,12 @@ class Folder:
 
     def _found(self, since: str, is_known: IsKnown) -> Iterator[str | Document]:
         """Yield paths of documents, and what is no document and says why."""
-        if self._may_be_missing and not self._path.exists():
-            return
         try:
             is_folder = stat.S_ISDIR(self._path.stat().st_mode)
             entries = _entries(str(self._path)) if is_folder else []
         except OSError as error:
+            if self._may_be_missing and isinstance(error, FileNotFoundError):
+                return
             raise SourceError(f"{self._path} can't be read: {error.strerror}") from error
         if not is_folder:
             yield str(self._path)
@@ -62,6 +62,10 @@ class Folder:
             for found in _files(folder):
                 if isinstance(found, Document) or not is_known(digest_in(found)):
                     yield found
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  what can't be seen is an error to pathlib; the reading names it
 
 
 def _files(top: str) -> Iterator[str | Document]:

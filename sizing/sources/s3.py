@@ -153,7 +153,7 @@ class Bucket:
         try:
             for page in pages:
                 if "IsTruncated" not in page:  # a proxy's page is read as an empty listing
-                    raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: the answer is none of S3")
+                    raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: the answer is not S3's")
                 yield page
         except FAULTS as error:
             raise SourceError(f"s3://{self._bucket}/{prefix} can't be listed: {one_line(error)}") from error

@@ -116,11 +116,11 @@ def _access() -> Any:
 
 
 def _object(answer: Any) -> dict[str, Any]:
-    """Return what the API server has answered. Raises ValueError if it is no ConfigMap, as a proxy's words are none."""
+    """Return what the API server has answered. Raises ValueError if it is not a ConfigMap, such as a proxy's words."""
     of: dict[str, Any] = answer if isinstance(answer, dict) else {}
     parts = [of.get("metadata"), of.get("data") or {}, of.get("binaryData") or {}]
     if not all(isinstance(part, dict) and isinstance(part.get(KEY, ""), str) for part in parts):
-        raise ValueError("the answer is no ConfigMap")
+        raise ValueError("the answer is not a ConfigMap")
     return of
 
 

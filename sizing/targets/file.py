@@ -23,7 +23,7 @@ class File:
         """Return the content. Raises SourceError."""
         try:
             if not stat.S_ISREG(self._path.stat().st_mode):
-                raise SourceError(f"{self.name} can't be replaced: it is no regular file")
+                raise SourceError(f"{self.name} can't be replaced: it is not a regular file")
             return self._path.read_bytes()
         except FileNotFoundError:
             return None

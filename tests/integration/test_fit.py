@@ -138,6 +138,8 @@ def test_what_is_there_and_is_no_table_is_not_replaced_unasked(farm: Farm) -> No
         (("--most-memory", "1G", "--least-memory", "2G"), 2, "--least-memory 2G is above --most-memory 1G"),
         (("--now", "9999-12-31T23:59:59-23:59"), 2, "--now 9999-12-31T23:59:59-23:59: give a time"),
         (("--output", "/nonexistent/sizes.json"), 2, "give a file in a folder that exists"),
+        (("--output", f"/{'n' * 300}/sizes.json"), 2, "give a file in a folder that exists"),
+        (("--output", f"/{'n' * 300}"), 1, "File name too long"),
         (("--output", "s3://bucket"), 2, "s3://bucket: give s3://BUCKET/KEY"),
         (("--output", "gs://x/y"), 2, "give a file in a folder that exists"),
         ((), 1, "no sizes: the history has no trusted builds"),
@@ -171,7 +173,7 @@ def test_a_link_leads_to_the_table_that_is_replaced(farm: Farm, tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe")
     done = farm("fit", "--output", str(tmp_path / "pipe"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no regular file" in done.stderr
+    assert "not a regular file" in done.stderr
 
 
 def real_looking(packages: int, exact: int) -> Fit:

@@ -161,6 +161,14 @@ def test_who_only_reads_makes_no_history(tmp_path: Path) -> None:
     assert not where.parent.exists()
 
 
+def test_a_history_that_cannot_be_looked_for_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(HistoryError, match="can't be read: File name too long"),
+        open_history(str(tmp_path / ("n" * 300)), makes=False),
+    ):
+        pass
+
+
 def test_a_hash_may_be_given_by_its_beginning(where: str) -> None:
     one, other = build("one", spec={"hash": "abc1_"}), build("other", spec={"hash": "abc2x"})
     with open_history(where) as history:

@@ -15,6 +15,7 @@ import pytest
 
 from sizing.builds import Build
 from sizing.documents import LARGEST_BYTES
+from sizing.errors import SourceError
 from sizing.history.history import open_history
 from sizing.ingest import ingest
 from sizing.sources.folder import Folder
@@ -184,6 +185,12 @@ def test_a_folder_that_cannot_be_read_costs_its_own_documents_only(sizing: Sizin
     assert summary(sizing("ingest", str(top))).startswith(
         "3 documents read, 2 new (0 trusted), 1 set aside (1 can't be read"
     )
+
+
+def test_a_source_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
+    """As a folder without permission is, which root always has."""
+    with pytest.raises(SourceError, match="can't be read: File name too long"):
+        list(Folder(tmp_path / ("n" * 300)).documents(since="", is_known=lambda _: False))
 
 
 def test_a_clock_that_was_wrong_costs_no_document(tmp_path: Path, mirror: Path) -> None:

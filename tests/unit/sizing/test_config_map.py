@@ -68,7 +68,7 @@ def error(status: int, message: str = "") -> ApiException:
 )
 def test_an_answer_that_is_no_config_map_is_none(answer: Any) -> None:
     api = SimpleNamespace(read_namespaced_config_map=lambda *_, **__: SimpleNamespace(data=json.dumps(answer)))
-    with pytest.raises(SourceError, match="the ConfigMap farm/sizes can't be read: the answer is no ConfigMap"):
+    with pytest.raises(SourceError, match="the ConfigMap farm/sizes can't be read: the answer is not a ConfigMap"):
         ConfigMap("farm/sizes", api=api).read()
 
 
